@@ -1,0 +1,27 @@
+// Knows how to tell screen readers what changed without talking all the time: what happens within a few seconds
+// becomes one message, and many changes become a number.
+
+const GATHER_MS = 2500;
+const READ_OUT = 3;
+
+let region = null;
+let gathered = new Map(); // about whom -> what is last known
+let timer = null;
+
+export function announceIn(element) {
+  region = element;
+}
+
+export function announce(about, sentence) {
+  gathered.set(about, sentence);
+  timer ??= setTimeout(say, GATHER_MS);
+}
+
+function say() {
+  timer = null;
+  const news = [...gathered];
+  gathered = new Map();
+  region.textContent = news.length > READ_OUT
+    ? `${news.length} cameras changed their state.`
+    : news.map(([about, sentence]) => `${about}: ${sentence}`).join(' ');
+}

@@ -1,0 +1,86 @@
+// Knows the form that describes a camera link, for adding and for editing: its fields, what of them is sent, and
+// where the server's complaint is shown. The server judges the values; the page does not second-guess it.
+
+const TEXTS = ['url', 'name', 'username', 'password'];
+
+export class CameraForm {
+  #form;
+  #problem;
+  #submit;
+  #shown = {}; // what the fields held when they were filled
+
+  /** `send(values)` takes what the person wrote; when it throws an ApiError, its sentence appears at its field. */
+  constructor(form, { send, done, submitText, cancel }) {
+    this.#form = form;
+    form.append(document.getElementById('camera-form-template').content.cloneNode(true));
+    this.#problem = form.querySelector('.problem');
+    this.#problem.id = `${form.id}-problem`;
+    this.#submit = form.querySelector('[type="submit"]');
+    this.#submit.textContent = submitText;
+    if (cancel) {
+      const button = form.elements.cancel;
+      button.hidden = false;
+      button.addEventListener('click', cancel);
+      this.#submit.dataset.testid = 'edit-submit';
+    }
+    form.addEventListener('submit', async (event) => {
+      event.preventDefault();
+      if (this.#submit.disabled) return;
+      this.#complain(null);
+      this.#submit.disabled = true;
+      try {
+        const answer = await send(this.#changes());
+        this.fill({});
+        done(answer);
+      } catch (error) {
+        this.#complain(error);
+      } finally {
+        this.#submit.disabled = false;
+      }
+    });
+    this.fill({});
+  }
+
+  /** Shows a camera (or nothing). The password is never known here, so its field stays empty. */
+  fill(camera) {
+    const { elements } = this.#form;
+    for (const name of TEXTS) elements[name].value = name === 'password' ? '' : (camera[name] ?? '');
+    elements.always_on.checked = Boolean(camera.always_on);
+    elements.transport.value = camera.transport ?? 'auto';
+    if (elements.transport.selectedIndex < 0) elements.transport.value = 'auto';
+    this.#shown = this.#values();
+    this.#complain(null);
+  }
+
+  #values() {
+    const { elements } = this.#form;
+    const values = Object.fromEntries(TEXTS.map((name) => [name, elements[name].value.trim()]));
+    values.password = elements.password.value; // a password may begin with a space
+    return { ...values, always_on: elements.always_on.checked, transport: elements.transport.value };
+  }
+
+  // Only what differs from what was shown: an empty field of a new camera, and an untouched one of an old, say nothing.
+  #changes() {
+    return Object.fromEntries(Object.entries(this.#values()).filter(([name, value]) => value !== this.#shown[name]));
+  }
+
+  #complain(error) {
+    for (const input of this.#form.querySelectorAll('[aria-invalid]')) {
+      input.removeAttribute('aria-invalid');
+      input.removeAttribute('aria-describedby');
+    }
+    this.#problem.hidden = !error;
+    this.#problem.textContent = error?.message ?? '';
+    if (!error) return;
+    const named = error.field ?? (error.status === 400 && /\burl\b/i.test(error.message) ? 'url' : undefined);
+    const input = this.#form.elements.namedItem(named ?? '');
+    if (!input) return this.#submit.focus();
+    input.setAttribute('aria-invalid', 'true');
+    input.setAttribute('aria-describedby', this.#problem.id);
+    const place = input.closest('.field') ?? input.closest('.check');
+    const more = input.closest('details.more');
+    if (more) more.open = true;
+    else place?.append(this.#problem);
+    input.focus();
+  }
+}

@@ -1,0 +1,158 @@
+// Knows how to show a stream's JPEG frames: one WebSocket, one decoder, one canvas.
+// Newest wins: while one frame is being decoded the next waits, and a newer one takes its place. Nothing queues.
+
+import { frameSocket, whyNoPicture } from './api.js';
+import { Backoff, SERVER_BACK, inSeconds } from './backoff.js';
+
+const FPS_WINDOW_MS = 3000;
+const SILENCE_MS = 30000; // a running stream that is silent this long has lost its connection (sleep, changed network)
+const WATCH_MS = 1000;
+
+export class JpegPlayer {
+  #canvas;
+  #slug;
+  #onVeil; // (text) what to show over the picture; '' when it moves
+  #onEvent; // (message) a state change that came with the frames
+  #socket = null;
+  #retry = null;
+  #watch = null;
+  #backoff = new Backoff();
+  #waiting = null; // the newest frame not yet decoded
+  #decoding = false;
+  #drawnAt = []; // times of the frames within FPS_WINDOW_MS
+  #heardAt = 0;
+  #state = '';
+
+  lastFrameAt = 0; // performance.now() of the newest picture on the canvas; 0: none
+
+  constructor({ canvas, slug, onVeil, onEvent }) {
+    this.#canvas = canvas;
+    this.#slug = slug;
+    this.#onVeil = onVeil;
+    this.#onEvent = onEvent;
+  }
+
+  get fps() {
+    const since = performance.now() - FPS_WINDOW_MS;
+    while (this.#drawnAt.length && this.#drawnAt[0] < since) this.#drawnAt.shift();
+    return this.#drawnAt.length / (FPS_WINDOW_MS / 1000);
+  }
+
+  start() {
+    if (this.#watch !== null) return;
+    this.#watch = setInterval(() => this.#checkSilence(), WATCH_MS);
+    addEventListener(SERVER_BACK, this.#retryNow);
+    this.#connect();
+  }
+
+  stop() {
+    clearInterval(this.#watch);
+    clearTimeout(this.#retry);
+    this.#retry = null;
+    removeEventListener(SERVER_BACK, this.#retryNow);
+    this.#watch = null;
+    this.#waiting = null;
+    this.#drawnAt = [];
+    this.#backoff.reset();
+    this.#hangUp();
+  }
+
+  #connect() {
+    clearTimeout(this.#retry);
+    this.#retry = null;
+    this.#hangUp();
+    this.#onVeil(this.lastFrameAt ? 'Reconnecting…' : 'Connecting…');
+    const socket = new WebSocket(`${frameSocket(this.#slug)}?events=1`);
+    socket.binaryType = 'blob';
+    this.#socket = socket;
+    this.#heardAt = performance.now();
+    socket.onopen = () => this.#onVeil('Waiting for the first picture…');
+    socket.onmessage = ({ data }) => {
+      this.#heardAt = performance.now();
+      if (typeof data === 'string') this.#hear(data);
+      else this.#take(data);
+    };
+    socket.onclose = (event) => this.#lost(event);
+  }
+
+  #hangUp() {
+    const socket = this.#socket;
+    this.#socket = null;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    // Closing while connecting makes browsers log an error; let the handshake end first.
+    if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
+    else socket.close();
+  }
+
+  async #lost(event) {
+    const socket = this.#socket;
+    const wait = this.#backoff.next();
+    const again = `Trying again in ${inSeconds(wait)}.`;
+    this.#retry = setTimeout(() => this.#connect(), wait);
+    this.#onVeil(`${sentence(event.reason) || 'The connection ended.'} ${again}`);
+    if (event.reason) return;
+    const why = await whyNoPicture(this.#slug);
+    if (why && this.#watch !== null && this.#socket === socket) this.#onVeil(`${sentence(why)} ${again}`);
+  }
+
+  #retryNow = () => {
+    if (this.#retry === null) return;
+    this.#backoff.reset();
+    this.#connect();
+  };
+
+  #checkSilence() {
+    const open = this.#socket?.readyState === WebSocket.OPEN;
+    if (open && this.#state === 'running' && performance.now() - this.#heardAt > SILENCE_MS) this.#connect();
+  }
+
+  #hear(text) {
+    let message;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      return;
+    }
+    if (message?.type !== 'state') return;
+    this.#state = message.state;
+    if (message.state !== 'running') this.#onVeil('Waiting for the camera…'); // the tile shows the reason
+    this.#onEvent(message);
+  }
+
+  async #take(blob) {
+    this.#waiting = blob;
+    if (this.#decoding) return;
+    this.#decoding = true;
+    while (this.#waiting) {
+      const newest = this.#waiting;
+      this.#waiting = null;
+      try {
+        const picture = await createImageBitmap(newest);
+        if (this.#watch !== null) this.#draw(picture);
+        picture.close();
+      } catch {
+        // One broken JPEG is the camera's; the next replaces it.
+      }
+    }
+    this.#decoding = false;
+  }
+
+  #draw(picture) {
+    const canvas = this.#canvas;
+    if (canvas.width !== picture.width || canvas.height !== picture.height) {
+      canvas.width = picture.width;
+      canvas.height = picture.height;
+    }
+    canvas.getContext('2d', { alpha: false }).drawImage(picture, 0, 0);
+    this.lastFrameAt = performance.now();
+    this.#drawnAt.push(this.lastFrameAt);
+    this.#backoff.reset();
+    this.#onVeil('');
+  }
+}
+
+function sentence(text) {
+  const words = String(text ?? '').trim();
+  return words && !/[.!?…]$/.test(words) ? `${words}.` : words;
+}

@@ -1,0 +1,115 @@
+// Knows the picture part of one tile: which panes the chosen mode has, when their players may run (in sight, not
+// stopped), and what stands over a picture that does not move.
+
+import { HlsPlayer } from './hls-player.js';
+import { JpegPlayer } from './jpeg-player.js';
+import { unwatchSight, watchSight } from './sight.js';
+
+const SHOWS = { off: [], jpeg: ['jpeg'], hls: ['hls'], both: ['jpeg', 'hls'] };
+
+export class TileStage {
+  #element;
+  #panes; // {jpeg: {pane, veil, stat, player, running}, hls: {...}}
+  #mode = 'off';
+  #seen = false;
+  #stopped = false;
+
+  constructor(element, { slug, onEvent }) {
+    this.#element = element;
+    const part = (kind) => {
+      const pane = element.querySelector(`[data-pane="${kind}"]`);
+      return { pane, veil: pane.querySelector('.veil'), stat: pane.querySelector('.stat'), running: false };
+    };
+    this.#panes = { jpeg: part('jpeg'), hls: part('hls') };
+    const { jpeg, hls } = this.#panes;
+    const sound = hls.pane.querySelector('[data-act="sound"]');
+    const video = hls.pane.querySelector('video');
+    jpeg.picture = jpeg.pane.querySelector('canvas');
+    hls.picture = video;
+    video.muted = true; // the attribute of a cloned template does not count
+    jpeg.player = new JpegPlayer({ canvas: jpeg.picture, slug, onEvent, onVeil: (text) => this.#veil(jpeg, text) });
+    hls.player = new HlsPlayer({
+      video,
+      slug,
+      onVeil: (text) => this.#veil(hls, text),
+      onSound: (has) => { sound.hidden = !has; },
+    });
+    sound.addEventListener('click', () => {
+      video.muted = !video.muted;
+      sound.setAttribute('aria-pressed', String(!video.muted));
+    });
+    element.addEventListener('click', ({ target }) => {
+      if (!target.closest('[data-act="full"]')) return;
+      if (document.fullscreenElement) document.exitFullscreen();
+      else fullScreen(target.closest('.pane'), video);
+    });
+    watchSight(element, (seen) => {
+      this.#seen = seen;
+      this.#apply();
+    });
+  }
+
+  setName(name) {
+    this.#panes.jpeg.picture.setAttribute('aria-label', `${name}, newest picture`);
+    this.#panes.hls.picture.setAttribute('aria-label', `${name}, video`);
+  }
+
+  setMode(mode) {
+    this.#mode = mode;
+    this.#element.dataset.mode = mode;
+    this.#apply();
+  }
+
+  /** A stopped stream refuses viewers: its players rest until it is started again. */
+  setStopped(stopped) {
+    if (stopped === this.#stopped) return;
+    this.#stopped = stopped;
+    this.#apply();
+  }
+
+  /** Writes the figures over the panes; gives the age of the newest picture in ms, NaN when none is watched. */
+  tick() {
+    const { jpeg, hls } = this.#panes;
+    const moves = (one) => one.running && one.player.lastFrameAt > 0 && one.veil.textContent === '';
+    jpeg.stat.textContent = moves(jpeg) ? `${tenth(jpeg.player.fps)} fps` : '';
+    const behind = moves(hls) ? hls.player.behind : NaN;
+    hls.stat.textContent = behind >= 0 ? `${behind.toFixed(1)} s behind live` : '';
+    const newest = Math.max(0, ...[jpeg, hls].filter((one) => one.running).map((one) => one.player.lastFrameAt));
+    return newest ? performance.now() - newest : NaN;
+  }
+
+  destroy() {
+    unwatchSight(this.#element);
+    this.#seen = false;
+    this.#apply();
+  }
+
+  #apply() {
+    for (const [kind, one] of Object.entries(this.#panes)) {
+      const shown = SHOWS[this.#mode].includes(kind);
+      const run = shown && this.#seen && !this.#stopped;
+      one.pane.hidden = !shown;
+      if (run !== one.running) {
+        one.running = run;
+        if (run) one.player.start();
+        else one.player.stop();
+      }
+      if (run) continue;
+      if (!shown && kind === 'jpeg') one.picture.width = one.picture.height = 1; // gives the pixels back
+      if (!shown) one.player.lastFrameAt = 0;
+      one.veil.textContent = this.#stopped ? 'Stopped. Press Start to watch.' : 'Paused while out of sight.';
+    }
+  }
+
+  // Written only when it differs: the players say the same thing many times a second.
+  #veil(one, text) {
+    if (one.running && one.veil.textContent !== text) one.veil.textContent = text;
+  }
+}
+
+const tenth = (value) => (value >= 10 ? Math.round(value) : Number(value.toFixed(1)));
+
+function fullScreen(pane, video) {
+  if (pane.requestFullscreen) pane.requestFullscreen().catch(() => {});
+  else if (pane.contains(video)) video.webkitEnterFullscreen?.(); // iPhone: videos only
+}

@@ -1,0 +1,99 @@
+//! Messages from the API to workers that do not wait in a queue: fast stops, and requests to one process.
+
+use std::time::Duration;
+
+use async_nats::client::RequestErrorKind;
+use async_nats::{Client, Subscriber};
+use futures_util::StreamExt as _;
+
+use super::connect::Bus;
+use super::{BusError, decode, encode, within};
+use crate::stream::names::{SessionId, WorkerId, Zone};
+use crate::stream::slug::Slug;
+use crate::wire::messages::{Control, Stop};
+use crate::wire::subjects;
+
+/// A live worker answers a probe in a millisecond.
+const PROBE_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Publishes a fast stop. Lost ones do not matter: the answer to the next heartbeat repeats it.
+///
+/// # Errors
+/// [`BusError`] when it could not be queued in time.
+pub async fn stop(bus: &Bus, zone: &Zone, slug: &Slug, stop: &Stop) -> Result<(), BusError> {
+    within("publish a stop", bus.client.publish(subjects::stop(zone, slug), encode(stop))).await
+}
+
+/// What a probe of one worker process met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// It answered.
+    There,
+    /// NATS says that nobody listens.
+    Gone,
+    /// No answer in time.
+    Unknown,
+}
+
+/// Asks whether one process of a worker is there.
+pub async fn probe(bus: &Bus, worker: &WorkerId, session: &SessionId) -> Probe {
+    let request = bus.client.request(subjects::control(worker, session), encode(&Control::Probe));
+    match tokio::time::timeout(PROBE_DEADLINE, request).await {
+        Ok(Ok(_)) => Probe::There,
+        Ok(Err(e)) if e.kind() == RequestErrorKind::NoResponders => Probe::Gone,
+        Ok(Err(_)) | Err(_) => Probe::Unknown,
+    }
+}
+
+/// The worker's ear for stops of its zones and requests to this process.
+pub struct Orders {
+    client: Client,
+    stops: futures_util::stream::SelectAll<Subscriber>,
+    requests: Subscriber,
+}
+
+/// What the API orders.
+#[derive(Debug)]
+pub enum Order {
+    Stop(Slug, Stop),
+    Control(Control),
+}
+
+impl Orders {
+    /// Subscribes; holds across reconnects.
+    ///
+    /// # Errors
+    /// [`BusError`] when a subscription could not be queued in time.
+    pub async fn open(bus: &Bus, worker: &WorkerId, session: &SessionId, zones: &[Zone]) -> Result<Self, BusError> {
+        let what = "listen to the API";
+        let mut stops = futures_util::stream::SelectAll::new();
+        for zone in zones {
+            stops.push(within(what, bus.client.subscribe(subjects::stop_filter(zone))).await?);
+        }
+        let requests = within(what, bus.client.subscribe(subjects::control(worker, session))).await?;
+        Ok(Self { client: bus.client.clone(), stops, requests })
+    }
+
+    /// The next order; requests are answered here. `None` once the connection is closed for good.
+    pub async fn next(&mut self) -> Option<Result<Order, BusError>> {
+        tokio::select! {
+            stop = self.stops.next() => {
+                let message = stop?;
+                let Some(slug) = subjects::slug_of(&message.subject) else {
+                    return Some(Err(BusError::Malformed { what: "read a stop", detail: "no slug in the subject".into() }));
+                };
+                Some(decode("read a stop", &message.payload).map(|stop| Order::Stop(slug, stop)))
+            }
+            request = self.requests.next() => {
+                let message = request?;
+                if let Some(reply) = message.reply {
+                    let answered = within("answer a request", self.client.publish(reply, "{\"v\":1}".into())).await;
+                    if let Err(e) = answered {
+                        return Some(Err(e));
+                    }
+                }
+                Some(decode("read a request", &message.payload).map(Order::Control))
+            }
+        }
+    }
+}

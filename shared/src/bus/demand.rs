@@ -1,0 +1,53 @@
+//! Viewers' demand: soft state, repeated while it holds. Nothing to clean up when a relay dies.
+
+use std::time::Duration;
+
+use async_nats::Subscriber;
+use futures_util::StreamExt as _;
+use futures_util::stream::SelectAll;
+
+use super::connect::Bus;
+use super::{BusError, decode, encode, within};
+use crate::stream::names::Zone;
+use crate::stream::slug::Slug;
+use crate::wire::messages::DemandMessage;
+use crate::wire::subjects;
+
+/// Demand is repeated this often while there is any.
+pub const REPEAT: Duration = Duration::from_secs(2);
+/// And is over when it was not heard for this long: two repeats may be lost.
+pub const TTL: Duration = Duration::from_secs(6);
+
+/// Publishes the demand of one relay for one stream.
+///
+/// # Errors
+/// [`BusError`] when it could not be queued in time; the next repeat follows.
+pub async fn publish(bus: &Bus, zone: &Zone, slug: &Slug, message: &DemandMessage) -> Result<(), BusError> {
+    within("publish demand", bus.client.publish(subjects::demand(zone, slug), encode(message))).await
+}
+
+/// The worker's ear for demand in its zones.
+pub struct Demands(SelectAll<Subscriber>);
+
+impl Demands {
+    /// Subscribes; holds across reconnects.
+    ///
+    /// # Errors
+    /// [`BusError`] when a subscription could not be queued in time.
+    pub async fn open(bus: &Bus, zones: &[Zone]) -> Result<Self, BusError> {
+        let mut all = SelectAll::new();
+        for zone in zones {
+            all.push(within("listen to demand", bus.client.subscribe(subjects::demand_filter(zone))).await?);
+        }
+        Ok(Self(all))
+    }
+
+    /// The next demand; `None` once the connection is closed for good. What is not readable is an error.
+    pub async fn next(&mut self) -> Option<Result<(Slug, DemandMessage), BusError>> {
+        let message = self.0.next().await?;
+        let Some(slug) = subjects::slug_of(&message.subject) else {
+            return Some(Err(BusError::Malformed { what: "read demand", detail: "no slug in the subject".into() }));
+        };
+        Some(decode("read demand", &message.payload).map(|demand| (slug, demand)))
+    }
+}

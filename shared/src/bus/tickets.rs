@@ -1,0 +1,119 @@
+//! Start commands in the work queue: written by the API, pulled one at a time by workers.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::{AckKind, Message};
+use futures_util::StreamExt as _;
+
+use super::connect::Bus;
+use super::{BusError, decode, encode, within};
+use crate::stream::names::Zone;
+use crate::stream::slug::Slug;
+use crate::wire::messages::{Priority, Ticket};
+use crate::wire::subjects;
+
+/// How long a pull is parked at the server before it is asked again.
+pub const PULL_EXPIRES: Duration = Duration::from_secs(5);
+/// How long a refused ticket stays away before it is handed out again.
+const NAK_DELAY: Duration = Duration::from_millis(500);
+
+/// Puts a ticket in the queue; returns its sequence number there.
+///
+/// # Errors
+/// [`BusError`] when it was not stored, or nobody can tell.
+pub async fn publish(bus: &Bus, ticket: &Ticket, priority: Priority) -> Result<u64, BusError> {
+    let what = "publish a start ticket";
+    let mut headers = HeaderMap::new();
+    // With the epoch in it a repeated publish is one ticket, and a new placement is never taken for a repeat.
+    headers.insert("Nats-Msg-Id", format!("{}:{}", ticket.cam, ticket.epoch));
+    let subject = subjects::start(&ticket.zone, priority, &ticket.cam);
+    let ack = within(what, bus.js.publish_with_headers(subject, headers, encode(ticket))).await?;
+    Ok(within(what, ack.into_future()).await?.sequence)
+}
+
+/// Takes back what is queued for a stream.
+///
+/// # Errors
+/// [`BusError`] when the server did not say that it did.
+pub async fn purge(bus: &Bus, slug: &Slug) -> Result<(), BusError> {
+    let what = "take back a start ticket";
+    let stream = within(what, bus.js.get_stream_no_info(subjects::COMMANDS_STREAM)).await?;
+    within(what, stream.purge().filter(subjects::start_of_stream(slug)).into_future()).await.map(drop)
+}
+
+/// The last sequence number that was handed to a worker: a ticket with a larger one is still queued.
+///
+/// # Errors
+/// [`BusError`] when the consumer is missing or the server does not answer.
+pub async fn delivered(bus: &Bus, zone: &Zone, priority: Priority) -> Result<u64, BusError> {
+    let what = "look at the queue of start tickets";
+    let mut consumer: PullConsumer = within(
+        what,
+        bus.js.get_consumer_from_stream(subjects::start_consumer(zone, priority), subjects::COMMANDS_STREAM),
+    )
+    .await?;
+    Ok(within(what, consumer.info()).await?.delivered.stream_sequence)
+}
+
+/// A pulled ticket. The worker must say what became of it; one that is dropped comes back after the ack wait.
+pub struct Pulled {
+    pub ticket: Ticket,
+    message: Message,
+}
+
+impl Pulled {
+    /// Done with: claimed, lost to another, or out of date.
+    ///
+    /// # Errors
+    /// [`BusError`] when the server did not confirm; nothing depends on it.
+    pub async fn done(self) -> Result<(), BusError> {
+        finish(self.message.double_ack()).await
+    }
+
+    /// Not now: somebody else may take it, in half a second.
+    ///
+    /// # Errors
+    /// [`BusError`] when it could not be sent; the ticket then comes back after the ack wait.
+    pub async fn give_back(self) -> Result<(), BusError> {
+        finish(self.message.ack_with(AckKind::Nak(Some(NAK_DELAY)))).await
+    }
+}
+
+async fn finish(work: impl Future<Output = Result<(), async_nats::Error>>) -> Result<(), BusError> {
+    let what = "acknowledge a start ticket";
+    match tokio::time::timeout(super::REQUEST_DEADLINE, work).await {
+        Ok(done) => done.map_err(BusError::failed(what)),
+        Err(_) => Err(BusError::Deadline { what }),
+    }
+}
+
+/// Waits at the queue of one zone and priority for at most [`PULL_EXPIRES`] and takes one ticket. A ticket that
+/// cannot be read is ended for good and reported as an error.
+///
+/// # Errors
+/// [`BusError`] when the queue is missing or NATS is away; wait a moment before the next pull.
+pub async fn pull(bus: &Bus, zone: &Zone, priority: Priority) -> Result<Option<Pulled>, BusError> {
+    let what = "pull a start ticket";
+    let consumer: PullConsumer = within(
+        what,
+        bus.js.get_consumer_from_stream(subjects::start_consumer(zone, priority), subjects::COMMANDS_STREAM),
+    )
+    .await?;
+    let mut batch = within(what, consumer.batch().max_messages(1).expires(PULL_EXPIRES).messages()).await?;
+    let waited = tokio::time::timeout(PULL_EXPIRES + super::REQUEST_DEADLINE, batch.next());
+    let message = match waited.await {
+        Ok(Some(Ok(message))) => message,
+        Ok(Some(Err(e))) => return Err(BusError::failed(what)(e)),
+        Ok(None) => return Ok(None),
+        Err(_) => return Err(BusError::Deadline { what }),
+    };
+    match decode::<Ticket>(what, &message.payload) {
+        Ok(ticket) => Ok(Some(Pulled { ticket, message })),
+        Err(e) => {
+            finish(message.ack_with(AckKind::Term)).await?;
+            Err(e)
+        }
+    }
+}

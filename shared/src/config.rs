@@ -1,0 +1,463 @@
+//! Configuration: flags over environment over a file over the built-in default, which is `config/default.toml`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::builder::DefaultState;
+use config::{ConfigBuilder, Environment, File, FileFormat, Value, ValueKind};
+use serde::{Deserialize, Deserializer};
+
+use crate::stream::names::{WorkerId, Zone};
+use crate::stream::secret::{MASK, Secret};
+use crate::stream::spec::{HlsParams, JpegParams};
+
+/// The file that documents every key; its values are the defaults.
+pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
+/// Most zones of one worker.
+const MAX_ZONES: usize = 8;
+
+/// The effective configuration, checked.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub api: ApiConfig,
+    pub nats: NatsConfig,
+    pub worker: WorkerConfig,
+    pub camera: CameraConfig,
+    pub mjpeg: JpegParams,
+    pub hls: HlsConfig,
+    pub control: ControlConfig,
+    pub log: LogConfig,
+}
+
+/// The HTTP side. Units and bounds of every key stand in `config/default.toml`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ApiConfig {
+    pub listen: SocketAddr,
+    #[serde(deserialize_with = "list")]
+    pub allowed_origins: Vec<String>,
+    pub max_body_bytes: u64,
+    pub max_links: u64,
+    pub max_viewers: u64,
+}
+
+/// How to reach NATS.
+#[derive(Clone, Debug, Deserialize)]
+pub struct NatsConfig {
+    #[serde(deserialize_with = "list")]
+    pub urls: Vec<String>,
+    #[serde(deserialize_with = "non_empty")]
+    pub user: Option<String>,
+    #[serde(deserialize_with = "secret")]
+    pub password: Option<Secret>,
+    pub replicas: usize,
+}
+
+/// One worker process.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WorkerConfig {
+    #[serde(deserialize_with = "non_empty")]
+    pub name: Option<String>,
+    #[serde(deserialize_with = "list")]
+    pub zones: Vec<String>,
+    pub capacity: u32,
+    pub listen: SocketAddr,
+    pub clear_hls: bool,
+}
+
+/// Camera sessions; whole seconds.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CameraConfig {
+    pub stall_timeout_s: u64,
+    pub connect_timeout_s: u64,
+    pub backoff_min_s: u64,
+    pub backoff_max_s: u64,
+    pub auth_retry_s: u64,
+    pub idle_timeout_s: u64,
+}
+
+/// HLS output.
+#[derive(Clone, Debug, Deserialize)]
+pub struct HlsConfig {
+    pub segment_seconds: u32,
+    pub window_segments: u32,
+    pub wish_ttl_s: u64,
+}
+
+impl HlsConfig {
+    /// What a stream is made with.
+    pub fn params(&self) -> HlsParams {
+        HlsParams { segment_seconds: self.segment_seconds, window_segments: self.window_segments }
+    }
+}
+
+/// Liveness and ending; whole seconds.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ControlConfig {
+    pub worker_dead_s: u64,
+    pub hold_s: u64,
+    pub shutdown_s: u64,
+}
+
+/// Logs.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    pub filter: String,
+}
+
+/// Shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What is wrong with the configuration: one line that names the key, the value and what was expected.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct BadConfig(String);
+
+fn bad(key: &str, value: impl std::fmt::Display, expected: &str) -> BadConfig {
+    BadConfig(format!("{key} is {value}, expected {expected}"))
+}
+
+impl Config {
+    /// Reads all layers and checks the result. `flags` are pairs of key and value from the command line.
+    ///
+    /// # Errors
+    /// [`BadConfig`] names the first key that is wrong.
+    pub fn load(file: Option<&Path>, flags: &[(&str, String)]) -> Result<Self, BadConfig> {
+        Self::load_with(file, flags, None)
+    }
+
+    fn load_with(
+        file: Option<&Path>,
+        flags: &[(&str, String)],
+        environment: Option<config::Map<String, String>>,
+    ) -> Result<Self, BadConfig> {
+        let known = keys(File::from_str(DEFAULT_TOML, FileFormat::Toml))?;
+        let mut builder =
+            ConfigBuilder::<DefaultState>::default().add_source(File::from_str(DEFAULT_TOML, FileFormat::Toml));
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| BadConfig(format!("--config is {}, expected a readable file: {e}", path.display())))?;
+            let layer = File::from_str(&text, FileFormat::Toml);
+            refuse_unknown(
+                &keys(layer.clone()).map_err(|e| BadConfig(format!("{}: {e}", path.display())))?,
+                &known,
+                "the file",
+            )?;
+            builder = builder.add_source(layer);
+        }
+        let layer = Environment::with_prefix("RSM").prefix_separator("__").separator("__").source(environment);
+        refuse_unknown(&keys(layer.clone())?, &known, "the environment")?;
+        builder = builder.add_source(layer);
+        for (key, value) in flags {
+            builder = builder.set_override(*key, value.as_str()).map_err(|e| BadConfig(e.to_string()))?;
+        }
+        let merged = builder.build().map_err(|e| BadConfig(e.to_string()))?;
+        let config: Self = merged.try_deserialize().map_err(|e| explain(&e))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), BadConfig> {
+        let c = self;
+        for (key, value, min, max) in [
+            ("api.max_body_bytes", c.api.max_body_bytes, 1024, 16 << 20),
+            ("api.max_links", c.api.max_links, 1, 100_000),
+            ("api.max_viewers", c.api.max_viewers, 1, 100_000),
+            ("worker.capacity", c.worker.capacity.into(), 0, 10_000),
+            ("camera.stall_timeout_s", c.camera.stall_timeout_s, 1, 60),
+            ("camera.connect_timeout_s", c.camera.connect_timeout_s, 1, 60),
+            ("camera.backoff_min_s", c.camera.backoff_min_s, 1, 3600),
+            ("camera.backoff_max_s", c.camera.backoff_max_s, c.camera.backoff_min_s, 3600),
+            ("camera.auth_retry_s", c.camera.auth_retry_s, 10, 86_400),
+            ("camera.idle_timeout_s", c.camera.idle_timeout_s, 5, 3600),
+            ("mjpeg.max_fps", c.mjpeg.max_fps.into(), 1, 60),
+            ("mjpeg.max_width", c.mjpeg.max_width.into(), 64, 3840),
+            ("mjpeg.quality", c.mjpeg.quality.into(), 1, 100),
+            ("hls.segment_seconds", c.hls.segment_seconds.into(), 1, 10),
+            ("hls.window_segments", c.hls.window_segments.into(), 3, 60),
+            ("hls.wish_ttl_s", c.hls.wish_ttl_s, 10, 300),
+            ("control.worker_dead_s", c.control.worker_dead_s, 2, 60),
+            ("control.hold_s", c.control.hold_s, 10, 600),
+            ("control.shutdown_s", c.control.shutdown_s, 1, 60),
+        ] {
+            if !(min..=max).contains(&value) {
+                return Err(bad(key, value, &format!("{min} to {max}")));
+            }
+        }
+        if !matches!(c.nats.replicas, 1 | 3 | 5) {
+            return Err(bad("nats.replicas", c.nats.replicas, "1, 3 or 5"));
+        }
+        if c.data_dir.as_os_str().is_empty() {
+            return Err(bad("data_dir", "empty", "a directory"));
+        }
+        if c.nats.urls.is_empty() {
+            return Err(bad("nats.urls", "empty", "at least one address such as nats://127.0.0.1:4222"));
+        }
+        for url in &c.nats.urls {
+            let parsed = url::Url::parse(url).ok().filter(|u| matches!(u.scheme(), "nats" | "tls") && u.has_host());
+            match parsed {
+                Some(u) if u.username().is_empty() && u.password().is_none() => {}
+                Some(_) => {
+                    return Err(bad(
+                        "nats.urls",
+                        "an address with user info",
+                        "the user in nats.user and nats.password",
+                    ));
+                }
+                None => return Err(bad("nats.urls", format!("{url:?}"), "addresses such as nats://127.0.0.1:4222")),
+            }
+        }
+        if c.nats.user.is_some() != c.nats.password.is_some() {
+            return Err(bad("nats.user", "without nats.password, or the other way round", "both or none"));
+        }
+        for origin in &c.api.allowed_origins {
+            let fits = url::Url::parse(origin)
+                .is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.origin().ascii_serialization() == *origin);
+            if !fits {
+                return Err(bad(
+                    "api.allowed_origins",
+                    format!("{origin:?}"),
+                    "origins such as https://cameras.example",
+                ));
+            }
+        }
+        if let Some(name) = &c.worker.name {
+            WorkerId::parse(name).map_err(|e| BadConfig(format!("worker.name is {name:?}, {e}")))?;
+        }
+        self.zones().map(drop)?;
+        tracing_subscriber::EnvFilter::try_new(&c.log.filter).map_err(|_| {
+            bad("log.filter", format!("{:?}", c.log.filter), "levels such as info or info,rsm_worker=debug")
+        })?;
+        Ok(())
+    }
+
+    /// The zones of this worker.
+    ///
+    /// # Errors
+    /// [`BadConfig`] when one is not a zone name, or there are none or too many.
+    pub fn zones(&self) -> Result<Vec<Zone>, BadConfig> {
+        let zones = &self.worker.zones;
+        if zones.is_empty() || zones.len() > MAX_ZONES {
+            return Err(bad("worker.zones", format!("a list of {}", zones.len()), &format!("1 to {MAX_ZONES} zones")));
+        }
+        zones.iter().map(|z| Zone::parse(z).map_err(|e| BadConfig(format!("worker.zones has {z:?}, {e}")))).collect()
+    }
+
+    /// Where HLS segments live.
+    pub fn hls_root(&self) -> PathBuf {
+        self.data_dir.join("hls")
+    }
+
+    /// The deadline of an ordered end.
+    pub fn shutdown(&self) -> Duration {
+        Duration::from_secs(self.control.shutdown_s)
+    }
+
+    /// The effective configuration as TOML, the secrets masked.
+    pub fn show(&self) -> String {
+        let c = self;
+        let list = |items: &[String]| items.iter().map(|i| format!("{i:?}")).collect::<Vec<_>>().join(", ");
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let password = c.nats.password.as_ref().map_or("", |_| MASK);
+        format!(
+            "data_dir = {:?}\n\n\
+             [api]\nlisten = \"{}\"\nallowed_origins = [{}]\nmax_body_bytes = {}\nmax_links = {}\nmax_viewers = {}\n\n\
+             [nats]\nurls = [{}]\nuser = {:?}\npassword = {password:?}\nreplicas = {}\n\n\
+             [worker]\nname = {:?}\nzones = [{}]\ncapacity = {}\nlisten = \"{}\"\nclear_hls = {}\n\n\
+             [camera]\nstall_timeout_s = {}\nconnect_timeout_s = {}\nbackoff_min_s = {}\nbackoff_max_s = {}\nauth_retry_s = {}\nidle_timeout_s = {}\n\n\
+             [mjpeg]\nmax_fps = {}\nmax_width = {}\nquality = {}\n\n\
+             [hls]\nsegment_seconds = {}\nwindow_segments = {}\nwish_ttl_s = {}\n\n\
+             [control]\nworker_dead_s = {}\nhold_s = {}\nshutdown_s = {}\n\n\
+             [log]\nformat = \"{}\"\nfilter = {:?}\n",
+            c.data_dir,
+            c.api.listen,
+            list(&c.api.allowed_origins),
+            c.api.max_body_bytes,
+            c.api.max_links,
+            c.api.max_viewers,
+            list(&c.nats.urls),
+            text(&c.nats.user),
+            c.nats.replicas,
+            text(&c.worker.name),
+            list(&c.worker.zones),
+            c.worker.capacity,
+            c.worker.listen,
+            c.worker.clear_hls,
+            c.camera.stall_timeout_s,
+            c.camera.connect_timeout_s,
+            c.camera.backoff_min_s,
+            c.camera.backoff_max_s,
+            c.camera.auth_retry_s,
+            c.camera.idle_timeout_s,
+            c.mjpeg.max_fps,
+            c.mjpeg.max_width,
+            c.mjpeg.quality,
+            c.hls.segment_seconds,
+            c.hls.window_segments,
+            c.hls.wish_ttl_s,
+            c.control.worker_dead_s,
+            c.control.hold_s,
+            c.control.shutdown_s,
+            match c.log.format {
+                LogFormat::Text => "text",
+                LogFormat::Json => "json",
+            },
+            c.log.filter,
+        )
+    }
+}
+
+/// The dotted keys of one layer.
+fn keys(source: impl config::Source) -> Result<BTreeSet<String>, BadConfig> {
+    let mut found = BTreeSet::new();
+    let map = source.collect().map_err(|e| BadConfig(e.to_string()))?;
+    let mut open: Vec<(String, Value)> = map.into_iter().collect();
+    while let Some((key, value)) = open.pop() {
+        match value.kind {
+            ValueKind::Table(table) => {
+                open.extend(table.into_iter().map(|(name, value)| (format!("{key}.{name}"), value)))
+            }
+            _ => drop(found.insert(key)),
+        }
+    }
+    Ok(found)
+}
+
+fn refuse_unknown(given: &BTreeSet<String>, known: &BTreeSet<String>, layer: &str) -> Result<(), BadConfig> {
+    let Some(key) = given.iter().find(|key| !known.contains(*key)) else { return Ok(()) };
+    let last = key.rsplit('.').next().unwrap_or(key);
+    let near: BTreeMap<_, _> = known.iter().map(|k| (!k.ends_with(last), k)).collect();
+    let hint = match near.first_key_value() {
+        Some((false, k)) => format!("; did you mean {k}?"),
+        _ => "; `rsm config show` lists all keys".into(),
+    };
+    Err(BadConfig(format!("{key} in {layer} is not a known key{hint}")))
+}
+
+fn explain(error: &config::ConfigError) -> BadConfig {
+    match error {
+        config::ConfigError::Type { unexpected, expected, key, .. } => {
+            bad(key.as_deref().unwrap_or("a key"), unexpected, expected)
+        }
+        config::ConfigError::At { error, key, .. } => match explain(error) {
+            BadConfig(text) => BadConfig(match key {
+                Some(key) if !text.starts_with(key.as_str()) => format!("{key}: {text}"),
+                _ => text,
+            }),
+        },
+        other => BadConfig(other.to_string()),
+    }
+}
+
+/// A list, or in the environment and on the command line a text separated by commas.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum ListOrText {
+        List(Vec<String>),
+        Text(String),
+    }
+    Ok(match ListOrText::deserialize(deserializer)? {
+        ListOrText::List(list) => list,
+        ListOrText::Text(text) => {
+            text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+        }
+    })
+}
+
+fn non_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Some(String::deserialize(deserializer)?).filter(|text| !text.is_empty()))
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(non_empty(deserializer)?.map(Secret::new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, BadConfig> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rsm.toml");
+        std::fs::write(&path, file).unwrap();
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let flags: Vec<_> = flags.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
+        Config::load_with(Some(&path), &flags, Some(environment))
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let config =
+            load("[api]\nlisten = \"127.0.0.1:1\"\nmax_links = 5", &[("RSM__API__LISTEN", "127.0.0.1:2")], &[])
+                .unwrap();
+        assert_eq!((config.api.listen.port(), config.api.max_links), (2, 5));
+        let config = load("", &[("RSM__API__LISTEN", "127.0.0.1:2")], &[("api.listen", "127.0.0.1:3")]).unwrap();
+        assert_eq!(config.api.listen.port(), 3);
+    }
+
+    #[test]
+    fn texts_of_the_environment_become_lists_and_numbers() {
+        let config = load(
+            "",
+            &[
+                ("RSM__NATS__URLS", "nats://a:1, nats://b:2"),
+                ("RSM__HLS__SEGMENT_SECONDS", "4"),
+                ("RSM__WORKER__CLEAR_HLS", "false"),
+            ],
+            &[],
+        )
+        .unwrap();
+        assert_eq!(config.nats.urls, ["nats://a:1", "nats://b:2"]);
+        assert_eq!(config.hls.segment_seconds, 4);
+        assert!(!config.worker.clear_hls);
+    }
+
+    #[test]
+    fn a_password_of_digits_keeps_its_zeros() {
+        let config = load("", &[("RSM__NATS__USER", "u"), ("RSM__NATS__PASSWORD", "0012")], &[]).unwrap();
+        assert_eq!(config.nats.password.unwrap().expose(), "0012");
+    }
+
+    #[test]
+    fn errors_name_the_key_the_value_and_what_was_expected() {
+        for (file, environment, parts) in [
+            ("[hls]\nsegment_seconds = 99", vec![], vec!["hls.segment_seconds", "99", "1 to 10"]),
+            ("[hls]\nsegment_secs = 1", vec![], vec!["hls.segment_secs", "not a known key"]),
+            ("", vec![("RSM__APII__LISTEN", "x")], vec!["apii.listen", "not a known key", "api.listen"]),
+            ("[api]\nlisten = \"nonsense\"", vec![], vec!["api.listen", "nonsense"]),
+            ("[api]\nmax_links = \"many\"", vec![], vec!["api.max_links", "many", "integer"]),
+            ("[log]\nformat = \"xml\"", vec![], vec!["log.format", "xml", "text"]),
+            ("[nats]\nreplicas = 2", vec![], vec!["nats.replicas", "2", "1, 3 or 5"]),
+            ("[nats]\nurls = [\"http://x\"]", vec![], vec!["nats.urls", "http://x", "nats://"]),
+            ("[api]\nallowed_origins = [\"https://a/b\"]", vec![], vec!["api.allowed_origins", "https://a/b"]),
+            ("[worker]\nname = \"a b\"", vec![], vec!["worker.name", "a b"]),
+            ("[camera]\nbackoff_min_s = 90", vec![], vec!["camera.backoff_max_s", "60", "90"]),
+        ] {
+            let error = load(file, &environment, &[]).unwrap_err().to_string();
+            for part in parts {
+                assert!(error.contains(part), "{error:?} should name {part:?}");
+            }
+            assert!(!error.contains('\n'), "{error:?} should be one line");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_can_be_loaded_and_hides_the_password() {
+        let config = load("", &[("RSM__NATS__USER", "u"), ("RSM__NATS__PASSWORD", "hunter2")], &[]).unwrap();
+        let shown = config.show();
+        assert!(!shown.contains("hunter2") && !format!("{config:?}").contains("hunter2"));
+        let again = load(&shown, &[], &[]).unwrap();
+        assert_eq!(again.show(), shown);
+        let known = keys(File::from_str(DEFAULT_TOML, FileFormat::Toml)).unwrap();
+        assert_eq!(keys(File::from_str(&shown, FileFormat::Toml)).unwrap(), known, "every key is shown");
+    }
+}

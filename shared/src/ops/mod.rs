@@ -1,0 +1,8 @@
+//! Running a role: logs, metrics, health, ordered end.
+
+pub mod health;
+pub mod listener;
+pub mod metrics;
+pub mod process;
+pub mod shutdown;
+pub mod telemetry;

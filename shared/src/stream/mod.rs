@@ -1,0 +1,10 @@
+//! The nouns of the system, pure: no I/O happens here.
+
+pub mod camera_link;
+pub mod demand;
+pub mod fence;
+pub mod names;
+pub mod secret;
+pub mod slug;
+pub mod spec;
+pub mod state;

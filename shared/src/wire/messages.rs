@@ -1,0 +1,244 @@
+//! Messages of the control plane, JSON. Readers ignore members they do not know; writers set `v`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::stream::demand::Demand;
+use crate::stream::fence::Epoch;
+use crate::stream::names::{SessionId, WorkerId, Zone};
+use crate::stream::slug::Slug;
+use crate::stream::spec::StreamSpec;
+use crate::stream::state::{Reason, StreamState, VideoInfo};
+
+/// Version of every message here.
+pub const VERSION: u8 = 1;
+
+/// Longest message read, in bytes: JetStream refuses longer tickets, and a heartbeat of 10,000 streams is 1 MB.
+pub const MAX_MESSAGE_LEN: usize = 4 << 20;
+
+/// Which queue a ticket waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Somebody waits for a picture.
+    Hi,
+    /// Nobody watches: always-on streams.
+    Lo,
+}
+
+impl Priority {
+    /// Both, the urgent one first.
+    pub const ALL: [Self; 2] = [Self::Hi, Self::Lo];
+
+    /// The token in subjects.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hi => "hi",
+            Self::Lo => "lo",
+        }
+    }
+}
+
+/// Whether a stream should run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Want {
+    Run,
+    Stop,
+}
+
+/// What should be true of a stream; written by the API only. Carries the camera's password.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Desired {
+    pub v: u8,
+    pub cam: Slug,
+    pub epoch: Epoch,
+    pub state: Want,
+    /// `None` when `state` is stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<StreamSpec>,
+}
+
+/// Why a ticket was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TicketReason {
+    /// Somebody wants the stream.
+    Start,
+    /// Its address or settings changed.
+    Change,
+    /// Its worker is gone, or lost it.
+    Failover,
+    /// An earlier ticket led to nothing.
+    Retry,
+}
+
+/// The start command: who pulls it may claim the stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ticket {
+    pub v: u8,
+    pub cam: Slug,
+    pub zone: Zone,
+    pub epoch: Epoch,
+    pub reason: TicketReason,
+    /// Where the next owner's playlist goes on at the earliest.
+    #[serde(default)]
+    pub media_sequence: u64,
+    #[serde(default)]
+    pub discontinuity_sequence: u64,
+}
+
+/// Value of a claim; written once per epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    pub v: u8,
+    pub session: SessionId,
+    pub worker: WorkerId,
+    /// When, by the worker's clock, in Unix milliseconds. For people; nothing decides by it.
+    pub at_ms: u64,
+}
+
+/// What a worker process says every second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    pub v: u8,
+    pub session: SessionId,
+    pub worker: WorkerId,
+    /// From 1 within a session.
+    pub seq: u64,
+    pub state: WorkerState,
+    pub zones: Vec<Zone>,
+    /// Streams it runs at most.
+    pub cap: u32,
+    /// Where its metrics, health and segments are served: `host:port`.
+    pub http: String,
+    /// All that it owns.
+    pub inv: Vec<Owned>,
+}
+
+/// Phase of a worker process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerState {
+    Up,
+    Draining,
+}
+
+/// One owned stream in a heartbeat; an array on the wire, because there are hundreds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "OwnedRow", into = "OwnedRow")]
+pub struct Owned {
+    pub cam: Slug,
+    pub epoch: Epoch,
+    pub revision: u64,
+    pub state: StreamState,
+    /// Milliseconds since the last picture came from the camera; `None` before the first.
+    pub media_age_ms: Option<u64>,
+    /// Of the newest segment; 0 before the first.
+    pub media_sequence: u64,
+    pub discontinuity_sequence: u64,
+}
+
+type OwnedRow = (Slug, Epoch, u64, StreamState, Option<u64>, u64, u64);
+
+impl From<OwnedRow> for Owned {
+    fn from((cam, epoch, revision, state, media_age_ms, media_sequence, discontinuity_sequence): OwnedRow) -> Self {
+        Self { cam, epoch, revision, state, media_age_ms, media_sequence, discontinuity_sequence }
+    }
+}
+
+impl From<Owned> for OwnedRow {
+    fn from(o: Owned) -> Self {
+        (o.cam, o.epoch, o.revision, o.state, o.media_age_ms, o.media_sequence, o.discontinuity_sequence)
+    }
+}
+
+/// The API's answer to a heartbeat.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeartbeatReply {
+    pub v: u8,
+    /// The API process; another one means that it restarted and knows no details: send them again.
+    pub api_session: String,
+    /// Another live process has this worker's name: end.
+    #[serde(default)]
+    pub conflict: bool,
+    /// What to let go: every owned epoch of that stream up to and including this one.
+    #[serde(default)]
+    pub drop: Vec<(Slug, Epoch)>,
+}
+
+/// A request to one worker process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Control {
+    /// Is this process there?
+    Probe,
+}
+
+/// The fast form of a stop: let go every owned epoch up to and including this one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stop {
+    pub v: u8,
+    pub epoch_le: Epoch,
+}
+
+/// A state change of an owned stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    pub v: u8,
+    pub session: SessionId,
+    pub cam: Slug,
+    pub epoch: Epoch,
+    pub revision: u64,
+    pub state: StreamState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Since when, Unix milliseconds.
+    pub since_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub video: Option<VideoInfo>,
+    /// Camera sessions after the first, in this epoch.
+    pub restarts: u32,
+    /// Why HLS is not written although it is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hls_error: Option<String>,
+}
+
+/// Viewers' demand, as one relay sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DemandMessage {
+    pub v: u8,
+    /// Which relay says so; demands of several are added up.
+    pub from: String,
+    /// How long it holds, milliseconds.
+    pub ttl_ms: u64,
+    #[serde(flatten)]
+    pub demand: Demand,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owned_stream_is_an_array_on_the_wire() {
+        let owned = Owned {
+            cam: Slug::parse("yard").unwrap(),
+            epoch: Epoch(7),
+            revision: 3,
+            state: StreamState::Running,
+            media_age_ms: Some(40),
+            media_sequence: 9,
+            discontinuity_sequence: 1,
+        };
+        let json = serde_json::to_string(&owned).unwrap();
+        assert_eq!(json, r#"["yard",7,3,"running",40,9,1]"#);
+        assert_eq!(serde_json::from_str::<Owned>(&json).unwrap(), owned);
+    }
+
+    #[test]
+    fn unknown_members_are_ignored_and_bad_slugs_are_not() {
+        let stop: Stop = serde_json::from_str(r#"{"v":1,"epoch_le":5,"later":true}"#).unwrap();
+        assert_eq!(stop.epoch_le, Epoch(5));
+        assert!(serde_json::from_str::<Desired>(r#"{"v":1,"cam":"../x","epoch":1,"state":"run"}"#).is_err());
+    }
+}

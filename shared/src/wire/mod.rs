@@ -1,0 +1,5 @@
+//! All that crosses NATS, versioned: subjects, messages, frame headers.
+
+pub mod frame_headers;
+pub mod messages;
+pub mod subjects;

@@ -1,0 +1,104 @@
+//! Every subject, stream, bucket and consumer name. docs/nats.md shows them with who publishes and who reads.
+
+use crate::stream::fence::Epoch;
+use crate::stream::names::{SessionId, WorkerId, Zone};
+use crate::stream::slug::Slug;
+use crate::wire::messages::Priority;
+
+/// Work queue of start tickets.
+pub const COMMANDS_STREAM: &str = "RSM_CMD";
+/// What [`COMMANDS_STREAM`] stores.
+pub const COMMANDS_SUBJECTS: &str = "rsm.v1.cmd.start.*.*.*";
+/// JetStream stream of the bucket that holds the last desired record per stream.
+pub const DESIRED_STREAM: &str = "KV_RSM_DESIRED";
+/// What [`DESIRED_STREAM`] stores.
+pub const DESIRED_SUBJECTS: &str = "$KV.RSM_DESIRED.>";
+/// JetStream stream of the bucket that holds write-once claims.
+pub const CLAIMS_STREAM: &str = "KV_RSM_CLAIMS";
+/// What [`CLAIMS_STREAM`] stores.
+pub const CLAIMS_SUBJECTS: &str = "$KV.RSM_CLAIMS.>";
+
+/// Heartbeats of every worker; core requests that the API answers.
+pub const ALL_HEARTBEATS: &str = "rsm.v1.hb.*";
+/// Events of every worker.
+pub const ALL_EVENTS: &str = "rsm.v1.evt.*.*";
+
+/// Where the start ticket of a stream goes.
+pub fn start(zone: &Zone, priority: Priority, slug: &Slug) -> String {
+    format!("rsm.v1.cmd.start.{zone}.{}.{slug}", priority.as_str())
+}
+
+/// The tickets of one zone and priority: the filter of one consumer.
+pub fn start_filter(zone: &Zone, priority: Priority) -> String {
+    format!("rsm.v1.cmd.start.{zone}.{}.*", priority.as_str())
+}
+
+/// The tickets of one stream, whatever its zone and priority: what a stop purges.
+pub fn start_of_stream(slug: &Slug) -> String {
+    format!("rsm.v1.cmd.start.*.*.{slug}")
+}
+
+/// The durable consumer of one zone and priority.
+pub fn start_consumer(zone: &Zone, priority: Priority) -> String {
+    format!("start_{zone}_{}", priority.as_str())
+}
+
+/// The fast form of a stop; the durable form is the desired record.
+pub fn stop(zone: &Zone, slug: &Slug) -> String {
+    format!("rsm.v1.cmd.stop.{zone}.{slug}")
+}
+
+/// Every fast stop of a zone.
+pub fn stop_filter(zone: &Zone) -> String {
+    format!("rsm.v1.cmd.stop.{zone}.*")
+}
+
+/// Heartbeat of a worker.
+pub fn heartbeat(worker: &WorkerId) -> String {
+    format!("rsm.v1.hb.{worker}")
+}
+
+/// Requests to one process of a worker. Nobody listens once that process is gone: a request says so at once.
+pub fn control(worker: &WorkerId, session: &SessionId) -> String {
+    format!("rsm.v1.ctl.{worker}.{session}")
+}
+
+/// State changes of a stream, told by its worker.
+pub fn event(worker: &WorkerId, slug: &Slug) -> String {
+    format!("rsm.v1.evt.{worker}.{slug}")
+}
+
+/// Viewers' demand for a stream.
+pub fn demand(zone: &Zone, slug: &Slug) -> String {
+    format!("rsm.v1.demand.{zone}.{slug}")
+}
+
+/// All demand in a zone.
+pub fn demand_filter(zone: &Zone) -> String {
+    format!("rsm.v1.demand.{zone}.*")
+}
+
+/// The stream that a demand or stop subject names: its last token.
+pub fn slug_of(subject: &str) -> Option<Slug> {
+    Slug::parse(subject.rsplit('.').next()?).ok()
+}
+
+/// JPEG frames of a stream.
+pub fn frame(zone: &Zone, slug: &Slug) -> String {
+    format!("rsm.v1.frame.{zone}.{slug}")
+}
+
+/// The desired record of a stream.
+pub fn desired(zone: &Zone, slug: &Slug) -> String {
+    format!("$KV.RSM_DESIRED.{zone}.{slug}")
+}
+
+/// The claim of one epoch of a stream.
+pub fn claim(zone: &Zone, slug: &Slug, epoch: Epoch) -> String {
+    format!("$KV.RSM_CLAIMS.{zone}.{slug}.{epoch}")
+}
+
+/// Every claim of a stream.
+pub fn claims_of_stream(zone: &Zone, slug: &Slug) -> String {
+    format!("$KV.RSM_CLAIMS.{zone}.{slug}.*")
+}

@@ -1,0 +1,111 @@
+// Knows how to run Debian's Chromium for these scripts: which flags, a profile that is gone afterwards, and what the
+// browser complained about. Also how to wait: for a condition, with a deadline, and with what was seen last.
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { chromium } from 'playwright-core';
+
+const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+/** Command line of a script here: every option is a string; `required` ones must be there. */
+export function options(names, required) {
+  const { values } = parseArgs({ options: Object.fromEntries(names.map((name) => [name, { type: 'string' }])) });
+  const missing = required.filter((name) => !values[name]);
+  if (missing.length) {
+    console.error(`missing ${missing.map((name) => `--${name}`).join(', ')}; known: ${names.map((name) => `--${name}`).join(' ')}`);
+    process.exit(64);
+  }
+  return values;
+}
+
+/** Opens a browser, runs `use(page, complaints)`, closes everything whatever happens. */
+export async function withPage({ base, viewport = { width: 1280, height: 800 }, colorScheme = 'light' }, use) {
+  const profile = await mkdtemp(join(tmpdir(), 'rsm-browser-'));
+  let context;
+  try {
+    context = await chromium.launchPersistentContext(profile, {
+      executablePath: EXECUTABLE,
+      headless: true,
+      viewport,
+      colorScheme,
+      chromiumSandbox: process.getuid() !== 0, // root cannot have one
+      args: [
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+        '--autoplay-policy=no-user-gesture-required',
+      ],
+    });
+    const page = context.pages()[0] ?? (await context.newPage());
+    return await use(page, listen(page, new URL(base).origin));
+  } finally {
+    await context?.close();
+    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+// Everything that should not happen on a page that works. One exception: while a camera starts, the playlist may be
+// answered 503, which the browser writes on the console whatever the page does about it.
+function listen(page, origin) {
+  const complaints = [];
+  page.on('pageerror', (error) => complaints.push(`page error: ${error.stack ?? error}`));
+  page.on('console', (message) => {
+    if (message.type() !== 'error' && message.type() !== 'warning') return;
+    const { url } = message.location();
+    if (url.includes('/video/play/') && / 503 /.test(message.text())) return;
+    complaints.push(`console ${message.type()}: ${message.text()} (${url})`);
+  });
+  page.on('request', (request) => {
+    const url = new URL(request.url());
+    if (['blob:', 'data:'].includes(url.protocol)) return;
+    if (url.origin !== origin) complaints.push(`request to another origin: ${url.origin}${url.pathname}`);
+  });
+  page.on('websocket', (socket) => {
+    const url = new URL(socket.url());
+    if (url.host !== new URL(origin).host) complaints.push(`WebSocket to another origin: ${url.host}`);
+  });
+  return complaints;
+}
+
+/** Tries `look()` until it gives something true; fails after `seconds` and says what `look` gave last. */
+export async function until(what, seconds, look) {
+  const deadline = Date.now() + seconds * 1000;
+  let last;
+  for (;;) {
+    try {
+      last = await look();
+      if (last?.ok ?? last) return last;
+    } catch (error) {
+      last = `${error.message}`.split('\n')[0];
+    }
+    if (Date.now() > deadline) throw new Error(`not within ${seconds} s: ${what}; last seen: ${JSON.stringify(last)}`);
+    await new Promise((resolve) => setTimeout(resolve, 200)); // pace of looking, not a wait for a result
+  }
+}
+
+/** A fingerprint of what a canvas or video shows now: 16x16 pixels as text; null before there is a picture. */
+export const fingerprint = (locator) => locator.evaluate((picture) => {
+  const [width, height] = [picture.videoWidth ?? picture.width, picture.videoHeight ?? picture.height];
+  if (width < 32 || height < 32) return null;
+  const small = document.createElement('canvas');
+  small.width = small.height = 16;
+  const context = small.getContext('2d', { willReadFrequently: true });
+  context.drawImage(picture, 0, 0, 16, 16);
+  const { data } = context.getImageData(0, 0, 16, 16);
+  return data.some((value, at) => at % 4 !== 3 && value > 16) ? data.join() : null; // all black is no picture
+});
+
+/** Waits until `locator` (canvas or video) has shown `count` different pictures. */
+export async function untilMoves(what, locator, seconds, count = 3) {
+  const seen = new Set();
+  await until(`${what} shows ${count} different pictures`, seconds, async () => {
+    const one = await fingerprint(locator);
+    if (one) seen.add(one);
+    return { ok: seen.size >= count, differentPictures: seen.size };
+  });
+}

@@ -1,0 +1,140 @@
+// The viewer page, used as a person would: add a camera through the form, see it move both ways, remove it again.
+//
+//   node page.mjs --base http://127.0.0.1:8080 --camera rtsp://127.0.0.1:8554/cam1 [--screenshot out.png]
+//
+// Exit code 0 when all of it worked; else 1, with what was seen last and a screenshot.
+
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { options, until, untilMoves, withPage } from './chromium.mjs';
+
+const { base, camera, screenshot } = options(['base', 'camera', 'screenshot', 'seconds'], ['base', 'camera']);
+const PICTURE_SECONDS = 45; // a camera with a long distance between key frames takes its time
+const ANSWER_SECONDS = 15;
+const name = `Browser test ${Math.random().toString(36).slice(2, 8)}`;
+
+const byTestId = (place, id) => place.locator(`[data-testid="${id}"]`);
+const step = (text) => console.error(`- ${text}`);
+
+async function listed() {
+  const response = await fetch(new URL('/video/', base));
+  if (!response.ok) throw new Error(`GET /video/ answered ${response.status}`);
+  return response.json();
+}
+
+async function useThePage(page, complaints) {
+  step('open the page');
+  await page.goto(base, { waitUntil: 'load' });
+  const form = byTestId(page, 'add-form');
+  await until('the page has heard from the server', ANSWER_SECONDS, async () => {
+    const link = await byTestId(page, 'link').getAttribute('data-link');
+    return { ok: link === 'up', link };
+  });
+  if (!(await form.isVisible())) await page.locator('#add > summary').click();
+
+  step('an empty form is answered with a sentence at the URL');
+  const submit = byTestId(form, 'add-submit');
+  await submit.click();
+  await until('the form shows the complaint', ANSWER_SECONDS, async () => {
+    const text = await byTestId(form, 'error').textContent();
+    const invalid = await byTestId(form, 'url-input').getAttribute('aria-invalid');
+    return { ok: text.trim() !== '' && invalid === 'true', text, invalid };
+  });
+  // The browser writes every 4xx on the console; this one was asked for.
+  const asked = complaints.findIndex((one) => / 4\d\d /.test(one) && /\/video\/?\)$/.test(one));
+  if (asked >= 0) complaints.splice(asked, 1);
+
+  step(`add ${name}`);
+  await byTestId(form, 'url-input').fill(camera);
+  await byTestId(form, 'name-input').fill(name);
+  await submit.click();
+  const slot = page.locator('[data-testid="tile"]').filter({ has: page.getByRole('heading', { name, exact: true }) });
+  await until('the new tile appears', ANSWER_SECONDS, async () => {
+    const error = await byTestId(form, 'error').textContent();
+    return { ok: (await slot.count()) === 1, tiles: await slot.count(), error };
+  });
+  const slug = await slot.locator('article').getAttribute('data-slug');
+  const tile = byTestId(page, `tile-${slug}`);
+  try {
+    await watchAndRemove(page, form, tile, slug);
+  } catch (error) {
+    error.message += `\n  tile: ${await describe(tile)}`;
+    throw error;
+  }
+  if (complaints.length) throw new Error(`the browser complained:\n  ${complaints.join('\n  ')}`);
+}
+
+async function watchAndRemove(page, form, tile, slug) {
+  await until('the form is clear again', ANSWER_SECONDS, async () => {
+    const left = await byTestId(form, 'url-input').inputValue();
+    return { ok: left === '', left };
+  });
+  const both = byTestId(tile, 'mode-both');
+  if (!(await both.isChecked())) await both.check({ force: true }); // the radio itself lies under its label
+
+  step('JPEG moves');
+  await untilMoves('the JPEG canvas', byTestId(tile, 'jpeg-canvas'), PICTURE_SECONDS);
+  step('HLS moves');
+  const video = byTestId(tile, 'hls-video');
+  await untilMoves('the HLS video', video, PICTURE_SECONDS);
+  const from = await video.evaluate((one) => one.currentTime);
+  await until('the HLS playhead advances by a second', ANSWER_SECONDS, async () => {
+    const now = await video.evaluate((one) => one.currentTime);
+    return { ok: now >= from + 1, from, now };
+  });
+  step('the state says so');
+  await until('the state is running', ANSWER_SECONDS, async () => {
+    const state = await byTestId(tile, 'state').getAttribute('data-state');
+    return { ok: state === 'running', state };
+  });
+  if (screenshot) await page.screenshot({ path: screenshot });
+
+  step('remove it, by keyboard');
+  await byTestId(tile, 'remove').focus();
+  await page.keyboard.press('Enter');
+  await byTestId(tile, 'confirm-remove').focus();
+  await page.keyboard.press('Enter');
+  await until('the tile is gone', ANSWER_SECONDS, async () => ({ ok: (await tile.count()) === 0 }));
+  await until('the server no longer lists it', ANSWER_SECONDS, async () => {
+    const slugs = (await listed()).map((one) => one.slug);
+    return { ok: !slugs.includes(slug), slugs };
+  });
+}
+
+async function describe(tile) {
+  try {
+    return (await tile.innerText({ timeout: 2000 })).replace(/\s*\n\s*/g, ' | ');
+  } catch {
+    return 'not on the page';
+  }
+}
+
+try {
+  await withPage({ base }, async (page, complaints) => {
+    try {
+      await useThePage(page, complaints);
+    } catch (error) {
+      const path = screenshot ?? join(tmpdir(), `rsm-page-failed-${process.pid}.png`);
+      await page.screenshot({ path }).catch(() => {});
+      if (complaints.length) console.error(`the browser's complaints so far:\n  ${complaints.join('\n  ')}`);
+      console.error(`screenshot: ${path}`);
+      throw error;
+    }
+  });
+  console.log('ok: the page adds, shows as JPEG and as HLS, and removes a camera');
+} catch (error) {
+  console.error(`FAILED: ${error.message}`);
+  await dropLeftover();
+  process.exitCode = 1;
+}
+
+// A failed run leaves no camera behind on the server under test.
+async function dropLeftover() {
+  try {
+    for (const one of (await listed()).filter((each) => each.name === name)) {
+      await fetch(new URL(`/video/${one.slug}/`, base), { method: 'DELETE' });
+    }
+  } catch {
+    // The server may be what failed.
+  }
+}

@@ -1,0 +1,140 @@
+//! From a camera's timestamps to a stream's own time. Pure.
+
+use std::time::Duration;
+
+/// A larger step forward is a break: the camera's clock was set, or it slept. The largest gap that cameras show
+/// without one is a key-frame-only stream at one picture per several seconds.
+pub const MAX_FORWARD: Duration = Duration::from_secs(10);
+/// A larger step back than pictures are reordered by is a break. Sixteen pictures (the most that
+/// ISO/IEC 14496-10 A.3.1 allows) at 16 per second.
+pub const MAX_BACKWARD: Duration = Duration::from_secs(1);
+/// Smallest step between pictures in decoding order that is kept: one tick of RTP's 90 kHz clock (RFC 6184
+/// section 8.2.1), rounded up.
+const TICK: i64 = 11_112;
+/// Nanoseconds.
+const SECOND: i128 = 1_000_000_000;
+
+/// A picture's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Since the first picture of the whole stream object; never grows by more than [`MAX_FORWARD`] within a
+    /// timeline, and never shrinks unless pictures are reordered.
+    pub pts: Duration,
+    /// Time broke before this picture.
+    pub discontinuity: bool,
+}
+
+/// The time of one camera session.
+#[derive(Debug, Default)]
+pub struct MediaTime {
+    /// What is added to the camera's time, nanoseconds.
+    offset: i64,
+    /// The largest placed time, nanoseconds.
+    newest: i64,
+    begun: bool,
+}
+
+impl MediaTime {
+    /// Places the camera's time `source_ns`; it may begin anywhere. `reorders` tells whether the video may have
+    /// pictures whose time lies before that of their predecessor.
+    pub fn place(&mut self, source_ns: i64, reorders: bool) -> Placed {
+        if !self.begun {
+            self.begun = true;
+            self.offset = 0i64.saturating_sub(source_ns);
+            return Placed { pts: Duration::ZERO, discontinuity: false };
+        }
+        let mut at = source_ns.saturating_add(self.offset);
+        let step = at.saturating_sub(self.newest);
+        let discontinuity = step > nanos(MAX_FORWARD) || step < -nanos(MAX_BACKWARD) || at < 0;
+        if discontinuity {
+            // Time goes on right behind what was; how long the break really was is not known.
+            at = self.newest.saturating_add(TICK);
+            self.offset = at.saturating_sub(source_ns);
+        } else if !reorders && step < TICK {
+            // Doubled or jittering stamps of a camera without B pictures: DTS must grow.
+            at = self.newest.saturating_add(TICK);
+        }
+        self.newest = self.newest.max(at);
+        Placed { pts: Duration::from_nanos(at.unsigned_abs()), discontinuity }
+    }
+}
+
+/// RTP ticks as nanoseconds.
+pub fn ticks_to_ns(ticks: i64, clock_rate: u32) -> i64 {
+    let ns = i128::from(ticks) * SECOND / i128::from(clock_rate.max(1));
+    i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX })
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MS: i64 = 1_000_000;
+
+    #[test]
+    fn steady_time_is_kept_exactly() {
+        let mut time = MediaTime::default();
+        for i in 0..100 {
+            let placed = time.place(5_000 * MS + i * 40 * MS, false);
+            assert_eq!(placed, Placed { pts: Duration::from_millis(40 * i as u64), discontinuity: false });
+        }
+    }
+
+    #[test]
+    fn a_jump_is_a_break_and_time_goes_on_behind_it() {
+        for jump in [11_000 * MS, -2_000 * MS, 3_600_000 * MS, i64::MAX / 2] {
+            let mut time = MediaTime::default();
+            time.place(0, false);
+            let before = time.place(5_000 * MS, false);
+            let after = time.place(5_000 * MS + jump, false);
+            assert!(after.discontinuity, "{jump}");
+            assert!(after.pts > before.pts && after.pts < before.pts + Duration::from_millis(1));
+            let next = time.place(5_000 * MS + jump + 40 * MS, false);
+            assert_eq!((next.pts - after.pts, next.discontinuity), (Duration::from_millis(40), false));
+        }
+    }
+
+    #[test]
+    fn b_pictures_go_back_without_a_break() {
+        let mut time = MediaTime::default();
+        let placed: Vec<_> = [0, 120, 40, 80, 240, 160, 200].map(|ms| time.place(ms * MS, true)).into();
+        assert!(placed.iter().all(|p| !p.discontinuity));
+        assert_eq!(placed[2].pts, Duration::from_millis(40));
+    }
+
+    #[test]
+    fn doubled_stamps_are_pulled_apart() {
+        let mut time = MediaTime::default();
+        let a = time.place(0, false).pts;
+        let b = time.place(0, false).pts;
+        let c = time.place(-MS, false).pts;
+        assert!(a < b && b < c);
+    }
+
+    #[test]
+    fn ticks_become_nanoseconds() {
+        assert_eq!(ticks_to_ns(90_000, 90_000), 1_000_000_000);
+        assert_eq!(ticks_to_ns(-45_000, 90_000), -500_000_000);
+        assert_eq!(ticks_to_ns(i64::MAX, 1), i64::MAX);
+        assert_eq!(ticks_to_ns(1, 0), 1_000_000_000);
+    }
+
+    proptest! {
+        #[test]
+        fn time_grows_whatever_a_camera_without_b_pictures_sends(stamps in prop::collection::vec(any::<i64>(), 1..50)) {
+            let mut time = MediaTime::default();
+            let mut last = None;
+            for stamp in stamps {
+                let placed = time.place(stamp, false);
+                prop_assert!(last.is_none_or(|last| placed.pts > last));
+                prop_assert!(last.is_none_or(|last| placed.pts - last <= MAX_FORWARD));
+                last = Some(placed.pts);
+            }
+        }
+    }
+}

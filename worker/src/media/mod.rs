@@ -1,0 +1,6 @@
+//! Encoded pictures with their time, and how they reach every output of a stream.
+
+pub mod access_unit;
+pub mod hub;
+pub mod media_time;
+pub mod queue;

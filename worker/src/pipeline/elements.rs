@@ -1,0 +1,94 @@
+//! What the machine has: every GStreamer element that pipelines here are made of.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use gstreamer as gst;
+
+use super::PipelineError;
+
+/// Element, and the Debian 12 package that brings it.
+const NEEDED: [(&str, &str); 11] = [
+    ("appsrc", "gstreamer1.0-plugins-base"),
+    ("appsink", "gstreamer1.0-plugins-base"),
+    ("videoconvertscale", "gstreamer1.0-plugins-base"),
+    ("capsfilter", "libgstreamer1.0-0"),
+    ("jpegenc", "gstreamer1.0-plugins-good"),
+    ("rtspsrc", "gstreamer1.0-plugins-good"),
+    ("rtph264depay", "gstreamer1.0-plugins-good"),
+    ("h264parse", "gstreamer1.0-plugins-bad"),
+    ("h264timestamper", "gstreamer1.0-plugins-bad"),
+    ("avdec_h264", "gstreamer1.0-libav"),
+    // Linked into this program: Debian 12 has no package of gst-plugins-rs.
+    ("isofmp4mux", "none, it is built in"),
+];
+
+/// Elements that this machine lacks.
+#[derive(Debug, thiserror::Error)]
+pub struct MissingElements(Lack);
+
+#[derive(Debug)]
+enum Lack {
+    GStreamer(String),
+    BuiltIn(String),
+    Elements(Vec<(&'static str, &'static str)>),
+}
+
+impl fmt::Display for MissingElements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Lack::GStreamer(detail) => write!(f, "GStreamer does not start: {detail}"),
+            Lack::BuiltIn(detail) => write!(f, "the built-in fMP4 muxer does not register: {detail}"),
+            Lack::Elements(missing) => {
+                let names: Vec<_> = missing.iter().map(|(element, package)| format!("{element} ({package})")).collect();
+                let packages: BTreeSet<_> = missing.iter().map(|(_, package)| *package).collect();
+                let packages: Vec<_> = packages.into_iter().filter(|package| !package.starts_with("none")).collect();
+                write!(f, "GStreamer elements are missing: {}", names.join(", "))?;
+                if packages.is_empty() { Ok(()) } else { write!(f, "; apt-get install {}", packages.join(" ")) }
+            }
+        }
+    }
+}
+
+/// Starts GStreamer and checks that every element is there. Called once, before anything of [`super`].
+///
+/// # Errors
+/// [`MissingElements`] names them all, and the command that installs them.
+pub fn init() -> Result<(), MissingElements> {
+    gst::init().map_err(|e| MissingElements(Lack::GStreamer(e.to_string())))?;
+    gstfmp4::plugin_register_static().map_err(|e| MissingElements(Lack::BuiltIn(e.to_string())))?;
+    let missing = lacking(|element| gst::ElementFactory::find(element).is_some());
+    if missing.is_empty() { Ok(()) } else { Err(MissingElements(Lack::Elements(missing))) }
+}
+
+fn lacking(has: impl Fn(&str) -> bool) -> Vec<(&'static str, &'static str)> {
+    NEEDED.into_iter().filter(|(element, _)| !has(element)).collect()
+}
+
+/// One element by its factory; properties are set by the caller, never parsed from text.
+pub(super) fn make(factory: &str) -> Result<gst::Element, PipelineError> {
+    gst::ElementFactory::make(factory).build().map_err(PipelineError::build)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_to_install() {
+        let missing = lacking(|element| !matches!(element, "avdec_h264" | "h264parse" | "h264timestamper"));
+        let text = MissingElements(Lack::Elements(missing)).to_string();
+        assert_eq!(
+            text,
+            "GStreamer elements are missing: h264parse (gstreamer1.0-plugins-bad), h264timestamper \
+             (gstreamer1.0-plugins-bad), avdec_h264 (gstreamer1.0-libav); \
+             apt-get install gstreamer1.0-libav gstreamer1.0-plugins-bad"
+        );
+    }
+
+    #[test]
+    fn this_machine_has_them_all_and_asking_twice_is_fine() {
+        init().unwrap();
+        init().unwrap();
+    }
+}
