@@ -85,7 +85,8 @@ export class HlsPlayer {
 
   start() {
     if (this.#watch !== null) return;
-    this.#watch = setInterval(() => this.#check(), WATCH_MS);
+    this.#watch = setInterval(this.#check, WATCH_MS);
+    this.#video.addEventListener('timeupdate', this.#check);
     this.#video.addEventListener('click', this.#play);
     this.#video.addEventListener('error', this.#nativeError);
     addEventListener(SERVER_BACK, this.#retryNow);
@@ -98,6 +99,7 @@ export class HlsPlayer {
     this.#retry = null;
     this.#watch = null;
     this.#run += 1;
+    this.#video.removeEventListener('timeupdate', this.#check);
     this.#video.removeEventListener('click', this.#play);
     this.#video.removeEventListener('error', this.#nativeError);
     removeEventListener(SERVER_BACK, this.#retryNow);
@@ -169,11 +171,11 @@ export class HlsPlayer {
     this.#onVeil(`${why} Trying again in ${inSeconds(wait)}.`);
   }
 
-  // Looks once a second whether the picture moves; events alone miss a playhead that stands still for good.
-  #check() {
+  // Looks at least once a second whether the picture moves: events alone miss a playhead that stands still for good.
+  #check = () => {
     const video = this.#video;
     const now = performance.now();
-    if (video.currentTime !== this.#playhead && !video.paused && video.readyState >= 2) {
+    if (video.currentTime !== this.#playhead && !video.paused && !video.seeking && video.readyState >= 2) {
       this.#playhead = video.currentTime;
       this.#movedAt = this.lastFrameAt = now;
       this.#backoff.reset();
@@ -189,11 +191,12 @@ export class HlsPlayer {
     if (live > video.currentTime + 1 && now - this.#nudgedAt > NUDGE_MS) {
       this.#nudgedAt = now;
       video.currentTime = live;
+      this.#playhead = video.currentTime; // a jump is no motion
       this.#play();
     }
     const grows = now - this.#grownAt < REBUILD_MS / 2;
     if (still > (grows ? REBUILD_MS : RENEW_MS)) this.#connect();
-  }
+  };
 
   #play = async () => {
     try {

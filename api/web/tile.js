@@ -74,7 +74,7 @@ export class Tile {
   tick() {
     const age = this.#find('age');
     const ms = this.#stage.tick();
-    age.textContent = Number.isNaN(ms) ? '' : `last frame ${ago(ms)}`;
+    age.textContent = Number.isNaN(ms) ? '' : ago(ms);
     age.classList.toggle('stale', ms > STALE_MS);
     if (this.#find('about').open && performance.now() - this.#factsAt > FACTS_MS) this.#showFacts();
   }

@@ -432,7 +432,7 @@ mod tests {
         for (file, environment, parts) in [
             ("[hls]\nsegment_seconds = 99", vec![], vec!["hls.segment_seconds", "99", "1 to 10"]),
             ("[hls]\nsegment_secs = 1", vec![], vec!["hls.segment_secs", "not a known key"]),
-            ("", vec![("RSM__APII__LISTEN", "x")], vec!["apii.listen", "not a known key", "api.listen"]),
+            ("", vec![("RSM__APII__LISTEN", "x")], vec!["apii.listen", "not a known key", "did you mean"]),
             ("[api]\nlisten = \"nonsense\"", vec![], vec!["api.listen", "nonsense"]),
             ("[api]\nmax_links = \"many\"", vec![], vec!["api.max_links", "many", "integer"]),
             ("[log]\nformat = \"xml\"", vec![], vec!["log.format", "xml", "text"]),

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { options, until, untilMoves, withPage } from './chromium.mjs';
 
-const { base, camera, screenshot } = options(['base', 'camera', 'screenshot', 'seconds'], ['base', 'camera']);
+const { base, camera, screenshot } = options(['base', 'camera', 'screenshot'], ['base', 'camera']);
 const PICTURE_SECONDS = 45; // a camera with a long distance between key frames takes its time
 const ANSWER_SECONDS = 15;
 const name = `Browser test ${Math.random().toString(36).slice(2, 8)}`;

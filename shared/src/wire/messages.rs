@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::stream::demand::Demand;
-use crate::stream::fence::Epoch;
+use crate::stream::fence::{Epoch, Fence};
 use crate::stream::names::{SessionId, WorkerId, Zone};
 use crate::stream::slug::Slug;
 use crate::stream::spec::StreamSpec;
@@ -136,6 +136,20 @@ pub struct Owned {
     /// Of the newest segment; 0 before the first.
     pub media_sequence: u64,
     pub discontinuity_sequence: u64,
+}
+
+impl Owned {
+    /// What its media carries.
+    pub fn fence(&self) -> Fence {
+        Fence { epoch: self.epoch, revision: self.revision }
+    }
+}
+
+impl Event {
+    /// The fence of the claim that it speaks of.
+    pub fn fence(&self) -> Fence {
+        Fence { epoch: self.epoch, revision: self.revision }
+    }
 }
 
 type OwnedRow = (Slug, Epoch, u64, StreamState, Option<u64>, u64, u64);

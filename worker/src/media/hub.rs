@@ -100,6 +100,21 @@ impl Subscription {
         }
     }
 
+    /// The next key picture, looking at `first` before anything else.
+    pub async fn next_key(&self, first: Option<Arc<AccessUnit>>) -> Arc<AccessUnit> {
+        let mut next = first;
+        loop {
+            if let Some(unit) = next.take()
+                && unit.is_key
+            {
+                return unit;
+            }
+            if let Popped::Unit(unit) = self.next().await {
+                next = Some(unit);
+            }
+        }
+    }
+
     /// Whether a picture is of the group that was there before the subscription, and not its newest one: needed for
     /// decoding, not for showing.
     pub fn is_backlog(&self, unit: &AccessUnit) -> bool {

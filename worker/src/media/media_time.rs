@@ -24,7 +24,7 @@ pub struct Placed {
     pub discontinuity: bool,
 }
 
-/// The time of one camera session.
+/// The time of a stream, across camera sessions.
 #[derive(Debug, Default)]
 pub struct MediaTime {
     /// What is added to the camera's time, nanoseconds.
@@ -32,20 +32,29 @@ pub struct MediaTime {
     /// The largest placed time, nanoseconds.
     newest: i64,
     begun: bool,
+    /// The next picture is of another camera session.
+    restarted: bool,
 }
 
 impl MediaTime {
+    /// Another camera session begins: whatever time its pictures have, it goes on behind what was.
+    pub fn restart(&mut self) {
+        self.restarted = true;
+    }
+
     /// Places the camera's time `source_ns`; it may begin anywhere. `reorders` tells whether the video may have
     /// pictures whose time lies before that of their predecessor.
     pub fn place(&mut self, source_ns: i64, reorders: bool) -> Placed {
         if !self.begun {
             self.begun = true;
+            self.restarted = false;
             self.offset = 0i64.saturating_sub(source_ns);
             return Placed { pts: Duration::ZERO, discontinuity: false };
         }
         let mut at = source_ns.saturating_add(self.offset);
         let step = at.saturating_sub(self.newest);
-        let discontinuity = step > nanos(MAX_FORWARD) || step < -nanos(MAX_BACKWARD) || at < 0;
+        let jumped = step > nanos(MAX_FORWARD) || step < -nanos(MAX_BACKWARD) || at < 0;
+        let discontinuity = std::mem::take(&mut self.restarted) || jumped;
         if discontinuity {
             // Time goes on right behind what was; how long the break really was is not known.
             at = self.newest.saturating_add(TICK);
@@ -114,6 +123,17 @@ mod tests {
         let b = time.place(0, false).pts;
         let c = time.place(-MS, false).pts;
         assert!(a < b && b < c);
+    }
+
+    #[test]
+    fn another_session_is_a_break_even_when_its_time_seems_to_go_on() {
+        let mut time = MediaTime::default();
+        time.restart();
+        assert!(!time.place(0, false).discontinuity);
+        time.restart();
+        let placed = time.place(40 * MS, false);
+        assert!(placed.discontinuity && placed.pts < Duration::from_millis(1));
+        assert!(!time.place(80 * MS, false).discontinuity);
     }
 
     #[test]

@@ -4,3 +4,4 @@ pub mod access_unit;
 pub mod hub;
 pub mod media_time;
 pub mod queue;
+pub mod rate;

@@ -1,0 +1,5 @@
+#[derive(Clone, Debug)]
+pub struct WorkerInfo {
+    pub worker: String,
+    pub http: String,
+}

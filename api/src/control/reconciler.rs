@@ -1,0 +1,539 @@
+//! The task that makes streams be what they should be. Woken by event and by timer, it takes no input: each pass
+//! looks at everything. It never waits for the disk or for NATS; see [`super::execute`].
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use rsm_shared::bus::BusError;
+use rsm_shared::bus::control::Probe;
+use rsm_shared::bus::heartbeat::{Answer, Ear, Heard};
+use rsm_shared::stream::names::{SessionId, Zone};
+use rsm_shared::stream::slug::Slug;
+use rsm_shared::wire::messages::{Event, Heartbeat, HeartbeatReply, Priority, TicketReason, VERSION, Want};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::execute::{Done, Executor, Placement};
+use super::plan::{self, Facts, Step, Told};
+use super::roster::{Noted, Owner, Roster};
+use super::tracked::{Delivered, Tracked};
+use super::{ControlMetrics, view};
+use crate::app::WorkerInfo;
+use crate::directory::{Directory, Entry, View};
+use crate::store::assignments::Assignment;
+use crate::store::links::CameraLink;
+use rsm_shared::config::Config;
+use rsm_shared::ops::health::Health;
+
+/// A pass at least this often; events wake it at once.
+const PASS: Duration = Duration::from_millis(250);
+/// Topology and stored records are looked at this often, and at each connect.
+const TOPOLOGY: Duration = Duration::from_secs(20);
+/// After a failed try. A cluster that just began needs a few seconds.
+const TOPOLOGY_RETRY: Duration = Duration::from_secs(1);
+/// How far the queues have come is asked this often while tickets wait.
+const DELIVERED: Duration = Duration::from_secs(1);
+/// Steps under way at one time; further ones wait for the next pass.
+const MAX_STEPS: usize = 32;
+/// A playlist of a new owner goes on this much later than was last heard of: what happened since is not known.
+const SEQUENCE_SLACK: u64 = 16;
+const MAX_CHALLENGERS: usize = 64;
+/// Placements younger than this may be newer than an answer that was asked for before them.
+const ANSWER_AGE: Duration = Duration::from_secs(5);
+
+/// Starts the reconciler's state from what is stored; [`Reconciler::run`] does the rest.
+pub struct Reconciler {
+    config: Config,
+    directory: Directory,
+    executor: Executor,
+    ear: Ear,
+    health: Health,
+    metrics: ControlMetrics,
+    workers: watch::Sender<Vec<WorkerInfo>>,
+    api_session: String,
+    begun: Instant,
+    /// Before this, silence of a worker may be our own deafness.
+    settles_at: Instant,
+    roster: Roster,
+    /// One for each stream that was ever placed and is not forgotten: links and a minute of removed ones.
+    placements: HashMap<Slug, Tracked>,
+    /// Words of owners about their streams; pruned to what is owned.
+    details: HashMap<Slug, Event>,
+    steps: JoinSet<Done>,
+    /// Streams with a step under way: the next one waits for it.
+    busy: HashSet<Slug>,
+    delivered: Delivered,
+    /// Processes whose name is another live one's: refused at their next heartbeat. At most [`MAX_CHALLENGERS`].
+    challengers: HashSet<SessionId>,
+    next_delivered: Instant,
+    next_topology: Instant,
+    topology_under_way: bool,
+    topology_fault: Option<String>,
+    topology_ready: bool,
+}
+
+/// What the reconciler is made of.
+pub struct Parts {
+    pub config: Config,
+    pub directory: Directory,
+    pub executor: Executor,
+    pub ear: Ear,
+    pub health: Health,
+    pub metrics: ControlMetrics,
+    pub workers: watch::Sender<Vec<WorkerInfo>>,
+    /// Unique to this process.
+    pub api_session: String,
+    pub assignments: Vec<Assignment>,
+}
+
+impl Reconciler {
+    /// With the stored placements; nothing is told yet.
+    pub fn new(parts: Parts) -> Self {
+        let now = Instant::now();
+        let placements =
+            parts.assignments.into_iter().map(|a| (a.slug.clone(), Tracked::new(a, Told::Never, now))).collect();
+        Self {
+            settles_at: now + settle(&parts.config),
+            config: parts.config,
+            directory: parts.directory,
+            executor: parts.executor,
+            ear: parts.ear,
+            health: parts.health,
+            metrics: parts.metrics,
+            workers: parts.workers,
+            api_session: parts.api_session,
+            begun: now,
+            roster: Roster::default(),
+            placements,
+            details: HashMap::new(),
+            steps: JoinSet::new(),
+            busy: HashSet::new(),
+            delivered: Delivered::new(),
+            challengers: HashSet::new(),
+            topology_ready: false,
+            next_delivered: now,
+            next_topology: now,
+            topology_under_way: false,
+            topology_fault: None,
+        }
+    }
+
+    /// Runs until `stop`. Streams go on without it.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let wake = self.directory.wake.clone();
+        let mut connects = self.executor.bus.connects();
+        let mut timer = tokio::time::interval(PASS);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                heard = self.ear.next() => match heard {
+                    Some(heard) => self.hear(heard).await,
+                    None => return,
+                },
+                Some(done) = self.steps.join_next() => match done {
+                    Ok(done) => { self.note(done); self.pass(); }
+                    Err(e) => error!("a control step failed: {e}"),
+                },
+                Ok(()) = connects.changed() => {
+                    connects.borrow_and_update();
+                    self.next_topology = Instant::now();
+                    self.settles_at = Instant::now() + settle(&self.config);
+                    self.pass();
+                }
+                () = wake.notified() => self.pass(),
+                _ = timer.tick() => self.pass(),
+            }
+        }
+    }
+
+    async fn hear(&mut self, heard: Result<Heard, BusError>) {
+        match heard {
+            Ok(Heard::Beat(beat, answer)) => self.hear_beat(beat, answer).await,
+            Ok(Heard::Event(event)) => {
+                let known = self.details.get(&event.cam);
+                let older = known.is_some_and(|k| (event.epoch, event.revision) < (k.epoch, k.revision));
+                if !older && self.placements.contains_key(&event.cam) {
+                    self.details.insert(event.cam.clone(), event);
+                    self.pass();
+                }
+            }
+            Err(e) => warn!("{e}"),
+        }
+    }
+
+    async fn hear_beat(&mut self, beat: Heartbeat, answer: Answer) {
+        let now = Instant::now();
+        let mut reply =
+            HeartbeatReply { v: VERSION, api_session: self.api_session.clone(), conflict: false, drop: Vec::new() };
+        match self.roster.note(&beat, now) {
+            Noted::Known => {}
+            Noted::New => {
+                info!(worker = %beat.worker, session = %beat.session, capacity = beat.cap, "worker joined");
+                self.show_workers();
+            }
+            Noted::Left => {
+                info!(worker = %beat.worker, session = %beat.session, "worker left");
+                self.show_workers();
+            }
+            Noted::SameName(other) => {
+                // It is told to end only once the other was seen to answer: see `note`.
+                reply.conflict = self.challengers.remove(&beat.session);
+                if !reply.conflict && self.steps.len() < MAX_STEPS {
+                    self.steps.spawn(self.executor.clone().probe(beat.worker.clone(), other, beat.session.clone()));
+                }
+            }
+            Noted::Refused => warn!(worker = %beat.worker, "too many workers, its heartbeat is not taken in"),
+        }
+        let counts = self.roster.get(&beat.session).is_some();
+        for owned in &beat.inv {
+            if let (true, Some(tracked)) = (counts, self.placements.get_mut(&owned.cam)) {
+                let details = self.details.get_mut(&owned.cam);
+                if tracked.take_in(&beat.session, owned, details, now) {
+                    self.metrics.claim_changes.with_label_values(&["claimed"]).inc();
+                }
+            }
+            let newest = self.placements.get(&owned.cam).map(|t| (t.assignment.epoch, t.assignment.want));
+            if let Some(up_to) = plan::to_drop(owned.epoch, newest) {
+                reply.drop.push((owned.cam.clone(), up_to));
+            }
+        }
+        if let Err(e) = answer.send(&reply).await {
+            warn!(worker = %beat.worker, "{e}");
+        }
+    }
+
+    /// One pass over everything: level-triggered, idempotent.
+    fn pass(&mut self) {
+        let now = Instant::now();
+        self.check_nats(now);
+        for dead in self.roster.bury(now, Duration::from_secs(self.config.control.worker_dead_s)) {
+            warn!(session = %dead, "worker is silent, taken for dead");
+            self.show_workers();
+        }
+        let owners = self.roster.owners();
+        self.metrics.claims.set(i64::try_from(owners.len()).unwrap_or(i64::MAX));
+        let mut registered = HashSet::new();
+        let mut waiting = BTreeSet::new();
+        for entry in self.directory.all() {
+            let link = entry.link();
+            let demand = entry.wishes.demand(link.jpeg_params(self.config.mjpeg));
+            let owner = owners.get(&link.slug);
+            let facts = self.facts(&link, demand.any(), &entry, owner, now);
+            let priority = if demand.any() { Priority::Hi } else { Priority::Lo };
+            if facts.placement.as_ref().is_some_and(|p| p.told == Told::Queued) {
+                waiting.insert(link.zone.clone());
+            }
+            self.show(&entry, &link, facts.wanted, owner);
+            let step = plan::step(&facts);
+            self.start(step, Some(&link), &link.slug, priority, now);
+            registered.insert(link.slug.clone());
+        }
+        let removed: Vec<Slug> = self.placements.keys().filter(|slug| !registered.contains(*slug)).cloned().collect();
+        for slug in removed {
+            let facts = self.facts_of_removed(&slug, owners.contains_key(&slug), now);
+            self.start(plan::step(&facts), None, &slug, Priority::Lo, now);
+        }
+        self.details.retain(|slug, _| owners.contains_key(slug) || self.placements.contains_key(slug));
+        self.ask_delivered(waiting, now);
+    }
+
+    fn facts(
+        &self,
+        link: &CameraLink,
+        demanded: bool,
+        entry: &Entry,
+        owner: Option<&Owner<'_>>,
+        now: Instant,
+    ) -> Facts {
+        let tracked = self.placements.get(&link.slug);
+        let running = tracked.is_some_and(|t| t.assignment.want == Want::Run);
+        let unwanted_for = entry.wishes.unwanted_for().unwrap_or_else(|| now - self.begun);
+        let idle_timeout = Duration::from_secs(self.config.camera.idle_timeout_s);
+        Facts {
+            registered: true,
+            wanted: plan::wanted(link.enabled, link.always_on, demanded, running, unwanted_for, idle_timeout),
+            spec_rev: link.spec_rev,
+            owned: tracked.is_some_and(|t| owner.is_some_and(|o| o.owned.epoch == t.assignment.epoch)),
+            held_anywhere: owner.is_some(),
+            placement: tracked.map(|t| t.placed(&self.roster, &self.delivered, now)),
+            settled: now >= self.settles_at,
+        }
+    }
+
+    fn facts_of_removed(&self, slug: &Slug, held_anywhere: bool, now: Instant) -> Facts {
+        Facts {
+            registered: false,
+            wanted: false,
+            spec_rev: 0,
+            owned: false,
+            held_anywhere,
+            placement: self.placements.get(slug).map(|t| t.placed(&self.roster, &self.delivered, now)),
+            settled: now >= self.settles_at,
+        }
+    }
+
+    /// Begins a step, unless one of the same stream or too many others are under way.
+    fn start(&mut self, step: Step, link: Option<&CameraLink>, slug: &Slug, priority: Priority, now: Instant) {
+        if step == Step::Nothing || self.steps.len() >= MAX_STEPS || self.busy.contains(slug) {
+            return;
+        }
+        let executor = self.executor.clone();
+        let tracked = self.placements.get(slug);
+        let assignment = tracked.map(|t| t.assignment.clone());
+        match (step, link, assignment) {
+            (Step::Place(reason), Some(link), _) => {
+                if matches!(reason, TicketReason::Failover | TicketReason::Retry) {
+                    info!(stream = %slug, ?reason, "placing again");
+                }
+                self.steps.spawn(executor.place(Placement {
+                    slug: slug.clone(),
+                    zone: link.zone.clone(),
+                    spec: link.spec(self.config.hls.params()),
+                    spec_rev: link.spec_rev,
+                    priority,
+                    reason,
+                    floor: tracked.map(|t| t.seen),
+                    media_sequence: tracked.map_or(0, |t| t.media_sequence + SEQUENCE_SLACK),
+                    discontinuity_sequence: tracked.map_or(0, |t| t.discontinuity_sequence + SEQUENCE_SLACK),
+                }));
+            }
+            (Step::Halt, _, Some(a)) => {
+                let floor = tracked.map(|t| t.seen);
+                self.steps.spawn(executor.halt(slug.clone(), a.zone, a.spec_rev, floor));
+            }
+            (Step::HaltAgain, _, Some(a)) => drop(self.steps.spawn(executor.halt_again(a))),
+            (Step::Rewrite, Some(link), Some(a)) => {
+                self.steps.spawn(executor.rewrite(a, link.spec(self.config.hls.params())));
+            }
+            (Step::Tidy, _, Some(a)) => drop(self.steps.spawn(executor.tidy(a))),
+            (Step::Forget, _, Some(a)) => drop(self.steps.spawn(executor.forget(a))),
+            _ => return,
+        }
+        self.busy.insert(slug.clone());
+        if let Some(tracked) = self.placements.get_mut(slug)
+            && step == Step::HaltAgain
+        {
+            tracked.since = now;
+        }
+    }
+
+    /// Takes in what became of a step.
+    fn note(&mut self, done: Done) {
+        let now = Instant::now();
+        match done {
+            Done::Placed { assignment, priority, reason, ticket } => {
+                let slug = assignment.slug.clone();
+                self.busy.remove(&slug);
+                let tries = match reason {
+                    TicketReason::Retry => self.placements.get(&slug).map_or(0, |t| t.tries + 1),
+                    TicketReason::Start | TicketReason::Change | TicketReason::Failover => 0,
+                };
+                if reason == TicketReason::Failover {
+                    self.metrics.claim_changes.with_label_values(&["failover"]).inc();
+                }
+                let tracked = self.tracked(assignment, now, tries);
+                match ticket {
+                    Ok(sequence) => {
+                        tracked.told = Told::Queued;
+                        tracked.ticket = Some((sequence, priority));
+                        self.metrics.commands.with_label_values(&["start", "ok"]).inc();
+                    }
+                    Err(e) => {
+                        tracked.told = Told::Failed;
+                        self.metrics.commands.with_label_values(&["start", "error"]).inc();
+                        warn!(stream = %slug, "start command not taken: {e}");
+                    }
+                }
+            }
+            Done::Halted { assignment, told } => {
+                let slug = assignment.slug.clone();
+                self.busy.remove(&slug);
+                self.metrics.claim_changes.with_label_values(&["released"]).inc();
+                self.tracked(assignment, now, 0);
+                self.note_told(&slug, told);
+            }
+            Done::Told { slug, result } => {
+                self.busy.remove(&slug);
+                self.note_told(&slug, result);
+            }
+            Done::Tidied { slug, result } => {
+                self.busy.remove(&slug);
+                match (self.placements.get_mut(&slug), result) {
+                    (Some(tracked), Ok(())) => tracked.tidy = true,
+                    (_, Err(e)) => warn!(stream = %slug, "{e}"),
+                    (None, Ok(())) => {}
+                }
+            }
+            Done::Forgotten { slug, result } => {
+                self.busy.remove(&slug);
+                match result {
+                    Ok(()) => drop(self.placements.remove(&slug)),
+                    Err(e) => warn!(stream = %slug, "{e}"),
+                }
+            }
+            Done::NotStored { slug, error } => {
+                self.busy.remove(&slug);
+                self.metrics.commands.with_label_values(&["store", "error"]).inc();
+                error!(stream = %slug, "no epoch could be committed, nothing was published: {error}");
+            }
+            Done::Topology(found) => self.note_topology(found, now),
+            Done::Delivered { zone, priority, result } => match result {
+                Ok(sequence) => drop(self.delivered.insert((zone, priority), sequence)),
+                Err(e) => warn!(%zone, "{e}"),
+            },
+            Done::Probed { worker, session, challenger, probe } => match probe {
+                Probe::Gone => {
+                    if self.roster.remove(&session) {
+                        info!(%worker, %session, "worker process is gone, a new one of its name takes over");
+                        self.show_workers();
+                    }
+                }
+                Probe::There => {
+                    error!(%worker, running = %session, refused = %challenger, "two live workers have one name; the second is refused");
+                    if self.challengers.len() < MAX_CHALLENGERS {
+                        self.challengers.insert(challenger);
+                    }
+                }
+                Probe::Unknown => {}
+            },
+        }
+    }
+
+    fn note_told(&mut self, slug: &Slug, result: Result<(), BusError>) {
+        let Some(tracked) = self.placements.get_mut(slug) else { return };
+        let outcome = if result.is_ok() { "ok" } else { "error" };
+        tracked.told = if result.is_ok() { Told::Taken } else { Told::Failed };
+        if tracked.assignment.want == Want::Stop {
+            self.metrics.commands.with_label_values(&["stop", outcome]).inc();
+        }
+        if let Err(e) = result {
+            warn!(stream = %slug, "command not taken: {e}");
+        }
+    }
+
+    fn tracked(&mut self, assignment: Assignment, now: Instant, tries: u32) -> &mut Tracked {
+        let slug = assignment.slug.clone();
+        let tracked = self.placements.entry(slug).or_insert_with(|| Tracked::new(assignment.clone(), Told::Never, now));
+        tracked.renew(assignment, now, tries);
+        tracked
+    }
+
+    /// Keeps NATS in shape, and says when it is away.
+    fn check_nats(&mut self, now: Instant) {
+        let connected = self.executor.bus.connected();
+        self.metrics.nats_connected.set(i64::from(connected));
+        if !connected {
+            self.health
+                .fault("nats", "not connected to NATS; running streams go on, nothing can be started or stopped");
+        } else if let Some(fault) = &self.topology_fault {
+            self.health.fault("nats", fault.clone());
+        } else if self.topology_ready {
+            self.health.well("nats");
+        }
+        if connected && !self.topology_under_way && now >= self.next_topology {
+            self.topology_under_way = true;
+            let mut zones: BTreeSet<Zone> = self.directory.all().iter().map(|e| e.link().zone.clone()).collect();
+            zones.insert(Zone::default_zone());
+            zones.extend(self.roster.live().flat_map(|s| s.zones.iter().cloned()));
+            self.steps.spawn(self.executor.clone().topology(zones.into_iter().collect()));
+        }
+    }
+
+    fn note_topology(&mut self, found: Result<rsm_shared::bus::topology::Found, BusError>, now: Instant) {
+        self.topology_under_way = false;
+        match found {
+            Ok(found) => {
+                self.topology_fault = None;
+                self.topology_ready = true;
+                self.next_topology = now + TOPOLOGY;
+                let told = self.placements.values().filter(|t| t.is_told_before(now, ANSWER_AGE)).count();
+                if found.fresh || found.desired_records < u64::try_from(told).unwrap_or(u64::MAX) {
+                    warn!("NATS has lost its store; writing everything again");
+                    for tracked in self.placements.values_mut() {
+                        tracked.told = Told::Never;
+                        tracked.ticket = None;
+                    }
+                    self.delivered.clear();
+                }
+            }
+            Err(e) => {
+                if self.topology_fault.is_none() {
+                    warn!("JetStream is not ready: {e}");
+                }
+                self.topology_fault = Some(format!("JetStream is not ready: {e}"));
+                self.next_topology = now + TOPOLOGY_RETRY;
+            }
+        }
+    }
+
+    fn ask_delivered(&mut self, waiting: BTreeSet<Zone>, now: Instant) {
+        if waiting.is_empty() || now < self.next_delivered {
+            return;
+        }
+        self.next_delivered = now + DELIVERED;
+        for zone in waiting {
+            for priority in Priority::ALL {
+                if self.steps.len() < MAX_STEPS {
+                    self.steps.spawn(self.executor.clone().delivered(zone.clone(), priority));
+                }
+            }
+        }
+    }
+
+    fn show_workers(&self) {
+        let mut workers: Vec<_> =
+            self.roster.live().map(|s| WorkerInfo { worker: s.worker.to_string(), http: s.http.clone() }).collect();
+        workers.sort_by(|a, b| a.worker.cmp(&b.worker));
+        self.workers.send_replace(workers);
+    }
+
+    /// Puts what clients see, if it changed.
+    fn show(&self, entry: &Entry, link: &CameraLink, wanted: bool, owner: Option<&Owner<'_>>) {
+        let tracked = self.placements.get(&link.slug);
+        let newest = owner.filter(|o| tracked.is_some_and(|t| o.owned.epoch == t.assignment.epoch));
+        let detail = newest.and_then(|o| self.details.get(&link.slug).filter(|d| d.fence() == o.owned.fence()));
+        let (workers, free) = self.roster.capacity(&link.zone);
+        let (state, reason) = view::state(&view::Seen {
+            enabled: link.enabled,
+            wanted,
+            owner: newest.map(|o| detail.map_or((o.owned.state, None), |d| (d.state, d.reason.as_ref()))),
+            workers,
+            free,
+            zone: link.zone.as_str(),
+        });
+        let before = entry.view();
+        let since = match detail.filter(|d| d.state == state) {
+            Some(d) => from_millis(d.since_ms).unwrap_or(before.since),
+            None if before.state == state => before.since,
+            None => jiff::Timestamp::now(),
+        };
+        let after = View {
+            state,
+            reason,
+            since,
+            worker: newest.map(|o| o.session.worker.to_string()),
+            fence: newest.map(|o| o.owned.fence()),
+            epoch: tracked.map(|t| t.assignment.epoch.0),
+            video: detail.and_then(|d| d.video.clone()),
+            restarts: detail.map_or(0, |d| d.restarts),
+            last_media: newest.and_then(Owner::last_media),
+            hls_error: detail.and_then(|d| d.hls_error.clone()),
+        };
+        if *before != after {
+            self.directory.show(entry, after);
+        }
+    }
+}
+
+/// Silence after our own beginning or reconnect means nothing until every worker had time to be heard.
+fn settle(config: &Config) -> Duration {
+    Duration::from_secs(config.control.worker_dead_s + 1)
+}
+
+fn from_millis(ms: u64) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()
+}

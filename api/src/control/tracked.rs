@@ -1,0 +1,122 @@
+//! One placement of a stream and how it goes.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rsm_shared::stream::fence::Epoch;
+use rsm_shared::stream::names::{SessionId, Zone};
+use rsm_shared::wire::messages::{Event, Owned, Priority};
+
+use super::plan::{Lost, Placed, Told};
+use super::roster::Roster;
+use crate::store::assignments::Assignment;
+
+/// The last ticket that each queue handed out.
+pub type Delivered = HashMap<(Zone, Priority), u64>;
+
+/// A placement and how it goes.
+pub struct Tracked {
+    pub assignment: Assignment,
+    pub since: Instant,
+    pub told: Told,
+    /// Its sequence number in the queue of that priority.
+    pub ticket: Option<(u64, Priority)>,
+    pub tries: u32,
+    pub tidy: bool,
+    owner: Option<SessionId>,
+    owner_last_seen: Option<Instant>,
+    /// Largest epoch seen anywhere.
+    pub seen: Epoch,
+    /// Largest that any owner reported.
+    pub media_sequence: u64,
+    pub discontinuity_sequence: u64,
+}
+
+impl Tracked {
+    /// Nothing is known of it yet.
+    pub fn new(assignment: Assignment, told: Told, now: Instant) -> Self {
+        Self {
+            seen: assignment.epoch,
+            assignment,
+            since: now,
+            told,
+            ticket: None,
+            tries: 0,
+            tidy: false,
+            owner: None,
+            owner_last_seen: None,
+            media_sequence: 0,
+            discontinuity_sequence: 0,
+        }
+    }
+
+    /// A newer placement of the same stream: what was seen of the older one stays.
+    pub fn renew(&mut self, assignment: Assignment, now: Instant, tries: u32) {
+        self.seen = self.seen.max(assignment.epoch);
+        self.assignment = assignment;
+        self.since = now;
+        self.ticket = None;
+        self.tries = tries;
+        self.tidy = false;
+        self.owner = None;
+        self.owner_last_seen = None;
+    }
+
+    /// Takes in what an inventory says; whether the newest placement has a new owner by that.
+    pub fn take_in(&mut self, session: &SessionId, owned: &Owned, detail: Option<&mut Event>, now: Instant) -> bool {
+        self.seen = self.seen.max(owned.epoch);
+        self.media_sequence = self.media_sequence.max(owned.media_sequence);
+        self.discontinuity_sequence = self.discontinuity_sequence.max(owned.discontinuity_sequence);
+        // A state without the event that explains it: the event was lost, or is still on its way.
+        if let Some(event) = detail
+            && event.fence() == owned.fence()
+            && event.state != owned.state
+        {
+            event.state = owned.state;
+            event.reason = None;
+        }
+        if owned.epoch != self.assignment.epoch {
+            return false;
+        }
+        self.owner_last_seen = Some(now);
+        self.tries = 0;
+        let new = self.owner.as_ref() != Some(session);
+        if new {
+            self.owner = Some(session.clone());
+        }
+        new
+    }
+
+    /// The placement as the planner sees it.
+    pub fn placed(&self, roster: &Roster, delivered: &Delivered, now: Instant) -> Placed {
+        let told = match (self.told, &self.ticket) {
+            (Told::Queued, Some((sequence, priority))) => {
+                let queue = (self.assignment.zone.clone(), *priority);
+                if delivered.get(&queue).is_some_and(|last| last >= sequence) { Told::Taken } else { Told::Queued }
+            }
+            (told, _) => told,
+        };
+        let lost = match (&self.owner, self.owner_last_seen) {
+            (Some(owner), Some(seen)) if roster.get(owner).is_some() => {
+                Lost::OwnerSilent(now.saturating_duration_since(seen))
+            }
+            (Some(_), _) => Lost::OwnerGone,
+            (None, _) => Lost::NeverOwned,
+        };
+        Placed {
+            epoch: self.assignment.epoch,
+            want: self.assignment.want,
+            spec_rev: self.assignment.spec_rev,
+            told,
+            age: now.saturating_duration_since(self.since),
+            tidy: self.tidy,
+            tries: self.tries,
+            lost,
+        }
+    }
+
+    /// Whether NATS must hold its desired record, as of an answer at most `age` old.
+    pub fn is_told_before(&self, now: Instant, age: Duration) -> bool {
+        matches!(self.told, Told::Queued | Told::Taken) && now.saturating_duration_since(self.since) > age
+    }
+}

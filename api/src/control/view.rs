@@ -1,0 +1,63 @@
+//! What clients see of a stream, derived from its link, its placement and what its worker says. Pure.
+
+use rsm_shared::stream::state::{Reason, ReasonCode, StreamState};
+
+/// What decides the state.
+pub struct Seen<'a> {
+    pub enabled: bool,
+    pub wanted: bool,
+    /// State and reason as the owner of the newest placement reports them.
+    pub owner: Option<(StreamState, Option<&'a Reason>)>,
+    /// Live workers of the stream's zone, and their free slots.
+    pub workers: usize,
+    pub free: u32,
+    pub zone: &'a str,
+}
+
+/// State and reason for clients.
+pub fn state(seen: &Seen<'_>) -> (StreamState, Option<Reason>) {
+    if !seen.enabled {
+        return (StreamState::Stopped, None);
+    }
+    if !seen.wanted {
+        return (StreamState::Idle, None);
+    }
+    if let Some((state, reason)) = &seen.owner {
+        return (*state, reason.cloned());
+    }
+    let text = if seen.workers == 0 {
+        format!("No worker is running for zone {}. Start one with `rsm worker`, or `rsm up` for everything.", seen.zone)
+    } else if seen.free == 0 {
+        format!("All {} workers of zone {} are full. Start another, or raise worker.capacity.", seen.workers, seen.zone)
+    } else {
+        return (StreamState::Starting, None);
+    };
+    (StreamState::Starting, Some(Reason { code: ReasonCode::NoWorker, text }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operator_comes_first_then_viewers_then_the_worker() {
+        let reason = Reason { code: ReasonCode::Refused, text: "refused".into() };
+        let seen = |enabled, wanted, owner, workers, free| Seen { enabled, wanted, owner, workers, free, zone: "z" };
+        let running = Some((StreamState::Running, None));
+        for (seen, want) in [
+            (seen(false, true, running, 1, 1), (StreamState::Stopped, None)),
+            (seen(true, false, running, 1, 1), (StreamState::Idle, None)),
+            (seen(true, true, running, 1, 1), (StreamState::Running, None)),
+            (
+                seen(true, true, Some((StreamState::Reconnecting, Some(&reason))), 1, 1),
+                (StreamState::Reconnecting, Some(ReasonCode::Refused)),
+            ),
+            (seen(true, true, None, 1, 1), (StreamState::Starting, None)),
+            (seen(true, true, None, 1, 0), (StreamState::Starting, Some(ReasonCode::NoWorker))),
+            (seen(true, true, None, 0, 0), (StreamState::Starting, Some(ReasonCode::NoWorker))),
+        ] {
+            let (state, reason) = state(&seen);
+            assert_eq!((state, reason.map(|r| r.code)), want);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Links as users registered them.
+
+use rsm_shared::stream::camera_link::{CameraUrl, Credentials};
+use rsm_shared::stream::names::Zone;
+use rsm_shared::stream::secret::Secret;
+use rsm_shared::stream::slug::Slug;
+use rsm_shared::stream::spec::{HlsParams, JpegParams, StreamSpec, Transport};
+use rusqlite::{Connection, Row, named_params};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{Store, StoreError};
+
+/// One registered camera.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CameraLink {
+    pub id: i64,
+    pub slug: Slug,
+    pub zone: Zone,
+    /// Grows when a running pipeline must be restarted for the change.
+    pub spec_rev: i64,
+    pub created: jiff::Timestamp,
+    pub settings: LinkSettings,
+    /// `false` after an operator's stop.
+    pub enabled: bool,
+}
+
+impl std::ops::Deref for CameraLink {
+    type Target = LinkSettings;
+    fn deref(&self) -> &LinkSettings {
+        &self.settings
+    }
+}
+
+/// What a user sets of a link.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkSettings {
+    pub name: String,
+    pub url: CameraUrl,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub transport: Transport,
+    pub always_on: bool,
+    pub mjpeg: JpegOverrides,
+    pub hls: HlsOverrides,
+}
+
+/// JPEG settings that differ from the configuration's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JpegOverrides {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_fps: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_width: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<u32>,
+}
+
+/// HLS settings that differ from the configuration's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HlsOverrides {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment_seconds: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_segments: Option<u32>,
+}
+
+impl LinkSettings {
+    /// The JPEG settings in force.
+    pub fn jpeg_params(&self, defaults: JpegParams) -> JpegParams {
+        JpegParams {
+            max_fps: self.mjpeg.max_fps.unwrap_or(defaults.max_fps),
+            max_width: self.mjpeg.max_width.unwrap_or(defaults.max_width),
+            quality: self.mjpeg.quality.unwrap_or(defaults.quality),
+        }
+    }
+
+    /// What a worker is told.
+    pub fn spec(&self, defaults: HlsParams) -> StreamSpec {
+        let credentials = match (&self.username, &self.password) {
+            (None, None) => None,
+            (username, password) => Some(Credentials {
+                username: username.clone().unwrap_or_default(),
+                password: password.clone().unwrap_or_else(|| Secret::new("")),
+            }),
+        };
+        StreamSpec {
+            url: self.url.clone(),
+            credentials,
+            transport: self.transport,
+            hls: HlsParams {
+                segment_seconds: self.hls.segment_seconds.unwrap_or(defaults.segment_seconds),
+                window_segments: self.hls.window_segments.unwrap_or(defaults.window_segments),
+            },
+        }
+    }
+
+    /// Whether a running pipeline must be restarted to get from `self` to `other`.
+    fn needs_restart(&self, other: &Self) -> bool {
+        (&self.url, &self.username, &self.password, self.transport, self.hls)
+            != (&other.url, &other.username, &other.password, other.transport, other.hls)
+    }
+}
+
+impl Store {
+    /// Registers a link, enabled. The slug's random part is drawn again should it be taken.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] at `max_links`; else as the database says.
+    pub async fn add_link(
+        &self,
+        slug_label: String,
+        settings: LinkSettings,
+        max_links: u64,
+    ) -> Result<CameraLink, StoreError> {
+        self.call(move |db| {
+            let tx = db.transaction()?;
+            let count: i64 = tx.query_row("SELECT count(*) FROM links", [], |row| row.get(0))?;
+            if u64::try_from(count).unwrap_or(u64::MAX) >= max_links {
+                return Err(StoreError::Full);
+            }
+            let slug = free_slug(&tx, &slug_label)?;
+            tx.execute(
+                "INSERT INTO links (slug, name, url, username, password, transport, always_on, mjpeg, hls, created)
+                 VALUES (:slug, :name, :url, :username, :password, :transport, :always_on, :mjpeg, :hls, :created)",
+                named_params! {
+                    ":slug": slug.as_str(),
+                    ":name": settings.name,
+                    ":url": settings.url.to_string(),
+                    ":username": settings.username,
+                    ":password": settings.password.as_ref().map(Secret::expose),
+                    ":transport": to_text(&settings.transport),
+                    ":always_on": settings.always_on,
+                    ":mjpeg": to_json(&settings.mjpeg),
+                    ":hls": to_json(&settings.hls),
+                    ":created": jiff::Timestamp::now().to_string(),
+                },
+            )?;
+            let link = read_link(&tx, tx.last_insert_rowid())?;
+            tx.commit()?;
+            Ok(link)
+        })
+        .await
+    }
+
+    /// Replaces what a user set; `None` when the link is gone.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn change_link(&self, id: i64, settings: LinkSettings) -> Result<Option<CameraLink>, StoreError> {
+        self.call(move |db| {
+            let tx = db.transaction()?;
+            let old = match read_link(&tx, id) {
+                Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(None),
+                other => other?,
+            };
+            tx.execute(
+                "UPDATE links SET name = :name, url = :url, username = :username, password = :password,
+                        transport = :transport, always_on = :always_on, mjpeg = :mjpeg, hls = :hls,
+                        spec_rev = spec_rev + :restart
+                 WHERE id = :id",
+                named_params! {
+                    ":id": id,
+                    ":name": settings.name,
+                    ":url": settings.url.to_string(),
+                    ":username": settings.username,
+                    ":password": settings.password.as_ref().map(Secret::expose),
+                    ":transport": to_text(&settings.transport),
+                    ":always_on": settings.always_on,
+                    ":mjpeg": to_json(&settings.mjpeg),
+                    ":hls": to_json(&settings.hls),
+                    ":restart": i64::from(old.settings.needs_restart(&settings)),
+                },
+            )?;
+            let link = read_link(&tx, id)?;
+            tx.commit()?;
+            Ok(Some(link))
+        })
+        .await
+    }
+
+    /// Starts or stops a link; `None` when it is gone.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn enable_link(&self, id: i64, enabled: bool) -> Result<Option<CameraLink>, StoreError> {
+        self.call(move |db| {
+            db.execute("UPDATE links SET enabled = ?2 WHERE id = ?1", (id, enabled))?;
+            match read_link(db, id) {
+                Ok(link) => Ok(Some(link)),
+                Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+                Err(e) => Err(e.into()),
+            }
+        })
+        .await
+    }
+
+    /// Removes a link; whether it was there.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn remove_link(&self, id: i64) -> Result<bool, StoreError> {
+        self.call(move |db| Ok(db.execute("DELETE FROM links WHERE id = ?1", [id])? > 0)).await
+    }
+
+    /// Every link, by id.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn links(&self) -> Result<Vec<CameraLink>, StoreError> {
+        self.call(|db| {
+            let mut query = db.prepare("SELECT * FROM links ORDER BY id")?;
+            let links = query.query_map([], from_row)?.collect::<Result<_, _>>()?;
+            Ok(links)
+        })
+        .await
+    }
+}
+
+/// Draws until a slug is neither a link's nor was ever placed: epochs of a removed stream live on under its slug.
+fn free_slug(db: &Connection, label: &str) -> Result<Slug, rusqlite::Error> {
+    loop {
+        let slug = Slug::generate(label);
+        let taken: bool = db.query_row(
+            "SELECT EXISTS (SELECT 1 FROM links WHERE slug = ?1) OR EXISTS (SELECT 1 FROM assignments WHERE slug = ?1)",
+            [slug.as_str()],
+            |row| row.get(0),
+        )?;
+        if !taken {
+            return Ok(slug);
+        }
+    }
+}
+
+fn read_link(db: &Connection, id: i64) -> Result<CameraLink, rusqlite::Error> {
+    db.query_row("SELECT * FROM links WHERE id = ?1", [id], from_row)
+}
+
+fn from_row(row: &Row<'_>) -> Result<CameraLink, rusqlite::Error> {
+    Ok(CameraLink {
+        id: row.get("id")?,
+        slug: parsed(row, "slug", |text| Slug::parse(text).ok())?,
+        zone: parsed(row, "zone", |text| Zone::parse(text).ok())?,
+        spec_rev: row.get("spec_rev")?,
+        created: parsed(row, "created", |text| text.parse().ok())?,
+        enabled: row.get("enabled")?,
+        settings: LinkSettings {
+            name: row.get("name")?,
+            url: parsed(row, "url", |text| CameraUrl::parse(text).ok().map(|parsed| parsed.url))?,
+            username: row.get("username")?,
+            password: row.get::<_, Option<String>>("password")?.map(Secret::new),
+            transport: parsed(row, "transport", from_text)?,
+            always_on: row.get("always_on")?,
+            mjpeg: parsed(row, "mjpeg", |text| serde_json::from_str(text).ok())?,
+            hls: parsed(row, "hls", |text| serde_json::from_str(text).ok())?,
+        },
+    })
+}
+
+/// A column whose text must mean something. The error names the column, not the text.
+fn parsed<T>(row: &Row<'_>, column: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T, rusqlite::Error> {
+    let text: String = row.get(column)?;
+    parse(&text).ok_or_else(|| {
+        rusqlite::Error::FromSqlConversionFailure(
+            0,
+            rusqlite::types::Type::Text,
+            format!("links.{column} is not valid").into(),
+        )
+    })
+}
+
+fn to_text<T: Serialize>(value: &T) -> String {
+    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn from_text<T: DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_value(text.into()).ok()
+}
+
+fn to_json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| "{}".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> LinkSettings {
+        let parsed = CameraUrl::parse("rtsp://10.0.0.1/h264").unwrap();
+        LinkSettings {
+            name: "Yard".into(),
+            url: parsed.url,
+            username: Some("admin".into()),
+            password: Some(Secret::new("s3cret")),
+            transport: Transport::Tcp,
+            always_on: true,
+            mjpeg: JpegOverrides { max_fps: Some(5), ..JpegOverrides::default() },
+            hls: HlsOverrides::default(),
+        }
+    }
+
+    async fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("rsm.sqlite3")).unwrap();
+        (dir, store)
+    }
+
+    #[tokio::test]
+    async fn a_link_survives_reopening() {
+        let (dir, store) = store().await;
+        let link = store.add_link("yard".into(), settings(), 10).await.unwrap();
+        assert_eq!(link.settings, settings());
+        drop(store);
+        let again = Store::open(&dir.path().join("rsm.sqlite3")).unwrap();
+        assert_eq!(again.links().await.unwrap(), [link]);
+    }
+
+    #[tokio::test]
+    async fn only_what_a_pipeline_depends_on_raises_the_revision() {
+        let (_dir, store) = store().await;
+        let link = store.add_link("yard".into(), settings(), 10).await.unwrap();
+        let renamed = LinkSettings { name: "Garden".into(), always_on: false, ..settings() };
+        let link = store.change_link(link.id, renamed).await.unwrap().unwrap();
+        assert_eq!(link.spec_rev, 1);
+        let changed = LinkSettings { password: Some(Secret::new("other")), ..settings() };
+        assert_eq!(store.change_link(link.id, changed).await.unwrap().unwrap().spec_rev, 2);
+        assert_eq!(store.change_link(999, settings()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn the_limit_is_kept() {
+        let (_dir, store) = store().await;
+        store.add_link("a".into(), settings(), 1).await.unwrap();
+        assert!(matches!(store.add_link("b".into(), settings(), 1).await, Err(StoreError::Full)));
+    }
+
+    #[tokio::test]
+    async fn stop_and_remove() {
+        let (_dir, store) = store().await;
+        let link = store.add_link("a".into(), settings(), 1).await.unwrap();
+        assert!(!store.enable_link(link.id, false).await.unwrap().unwrap().enabled);
+        assert!(store.remove_link(link.id).await.unwrap());
+        assert!(!store.remove_link(link.id).await.unwrap());
+        assert_eq!(store.enable_link(link.id, true).await.unwrap(), None);
+    }
+}

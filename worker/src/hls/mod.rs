@@ -1,0 +1,5 @@
+//! HLS without I/O where it can be: where to cut, what a playlist says, and the files that a player gets.
+
+pub mod disk;
+pub mod playlist;
+pub mod segmenter;

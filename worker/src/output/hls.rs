@@ -1,0 +1,431 @@
+//! HLS: while it is wanted, the encoded pictures of a stream as segments on disk and a playlist over them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rsm_shared::stream::demand::Demand;
+use rsm_shared::stream::fence::Fence;
+use rsm_shared::stream::spec::HlsParams;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::hls::disk::{DiskError, Lingering, SegmentDir};
+use crate::hls::playlist::{Listed, Variant, Window};
+use crate::hls::segmenter::{Cut, Segment, Segmenter};
+use crate::media::access_unit::{AccessUnit, VideoParameters};
+use crate::media::hub::{StreamHub, Subscription};
+use crate::media::queue::{MAX_BYTES, MAX_UNITS, Popped};
+use crate::metrics::StreamSeries;
+use crate::pipeline::PipelineError;
+use crate::pipeline::to_cmaf::{CmafFeeder, CmafOutput, CmafPipeline};
+
+/// Wait after a failure: doubled each time from the first to the second.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// A muxer that was told to end has this long to hand out the rest.
+const FINISH_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How far HLS has come, and what ails it. Read by the heartbeat.
+pub trait HlsReport: Send + Sync + 'static {
+    /// The numbers that the next segment gets.
+    fn progress(&self, media_sequence: u64, discontinuity_sequence: u64);
+    /// A sentence for people while HLS cannot be made; `None` when it can.
+    fn error(&self, text: Option<String>);
+    /// Pictures per second as measured.
+    fn fps(&self) -> Option<f64>;
+}
+
+/// What the output of one stream needs.
+pub struct HlsOutput {
+    pub slug: String,
+    pub fence: Fence,
+    pub params: HlsParams,
+    pub hub: Arc<StreamHub>,
+    pub dir: SegmentDir,
+    pub lingering: Lingering,
+    pub metrics: StreamSeries,
+    pub report: Arc<dyn HlsReport>,
+    pub first_media_sequence: u64,
+    pub first_discontinuity_sequence: u64,
+}
+
+/// Why HLS stops for a while.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("HLS cannot be muxed")]
+    Pipeline(#[from] PipelineError),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error("the camera sends key pictures too rarely for HLS; set its key frame interval to 1 to 4 seconds")]
+    NoKeyPicture,
+}
+
+/// Why a muxer is ended without a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Break {
+    /// The next unit is of other time or parameters, or units are missing.
+    Timeline,
+    /// Nobody wants HLS now, or the stream ends.
+    Unwanted,
+}
+
+impl HlsOutput {
+    /// Runs until `cancel`; leaves no playlist, and no file after the lingering.
+    pub async fn run(self, mut demand: watch::Receiver<Demand>, cancel: CancellationToken) {
+        let prefix = format!("{}/source", self.fence.dir_name());
+        let target = Duration::from_secs(u64::from(self.params.segment_seconds));
+        let window = Window::new(self.params.window_segments as usize, target);
+        let mut state = State {
+            output: self,
+            prefix,
+            target,
+            window,
+            buried: VecDeque::new(),
+            next_init: 0,
+            sequence: 0,
+            discontinuity: 0,
+            unbroken: false,
+            multivariant: String::new(),
+        };
+        state.sequence = state.output.first_media_sequence;
+        state.discontinuity = state.output.first_discontinuity_sequence;
+        state.report_progress();
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = state.serve(&mut demand) => {}
+        }
+        let State { output, .. } = state;
+        output.report.error(None);
+        output.dir.retire(&output.lingering).await;
+    }
+}
+
+/// A segment or an init file that no playlist lists.
+struct Buried {
+    until: Instant,
+    sequence: u64,
+    len: u64,
+    init: u64,
+}
+
+struct State {
+    output: HlsOutput,
+    /// What the media playlist's URIs begin with.
+    prefix: String,
+    target: Duration,
+    window: Window,
+    /// Kept for players that have an older playlist; at most as many as a window lists, times two.
+    buried: VecDeque<Buried>,
+    next_init: u64,
+    /// Of the next segment.
+    sequence: u64,
+    discontinuity: u64,
+    /// A segment has that number.
+    unbroken: bool,
+    /// As last written; empty when there is none.
+    multivariant: String,
+}
+
+impl State {
+    async fn serve(&mut self, demand: &mut watch::Receiver<Demand>) {
+        let mut retry = RETRY.0;
+        loop {
+            if !self.wait_for_demand(demand).await {
+                return std::future::pending().await;
+            }
+            let before = self.sequence;
+            match self.produce(demand).await {
+                Ok(()) => retry = RETRY.0,
+                Err(fault) => {
+                    self.withdraw_after(&fault).await;
+                    retry = if self.sequence > before { RETRY.0 } else { retry };
+                    self.pause(retry).await;
+                    retry = (retry * 2).min(RETRY.1);
+                }
+            }
+        }
+    }
+
+    /// Until HLS is wanted; removes meanwhile what has lingered long enough. `false` when nobody can want any more.
+    async fn wait_for_demand(&mut self, demand: &mut watch::Receiver<Demand>) -> bool {
+        loop {
+            if demand.borrow_and_update().hls {
+                return true;
+            }
+            let next = self.buried.front().map(|buried| buried.until);
+            let sweep = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = demand.changed() => if changed.is_err() { return false },
+                () = sweep => self.sweep().await,
+            }
+        }
+    }
+
+    /// One muxer after the other while HLS is wanted.
+    async fn produce(&mut self, demand: &mut watch::Receiver<Demand>) -> Result<(), Fault> {
+        let subscription = self.output.hub.subscribe();
+        let mut first = None;
+        loop {
+            let first_unit = tokio::select! {
+                unit = subscription.next_key(first.take()) => unit,
+                () = unwanted(demand) => break,
+            };
+            let (ended, next) = self.mux(first_unit, &subscription, demand).await?;
+            if ended == Break::Unwanted {
+                break;
+            }
+            first = next;
+        }
+        self.withdraw().await;
+        Ok(())
+    }
+
+    /// One muxer, from a key picture to a break. Gives back the unit behind the break.
+    async fn mux(
+        &mut self,
+        first: Arc<AccessUnit>,
+        subscription: &Subscription,
+        demand: &mut watch::Receiver<Demand>,
+    ) -> Result<(Break, Option<Arc<AccessUnit>>), Fault> {
+        let (mut pipeline, output) = CmafPipeline::start(&first.video).await?;
+        let mut run = MuxRun {
+            segmenter: Segmenter::new(self.target, true),
+            began: first.arrived_wall,
+            video: first.video.clone(),
+            init: None,
+            output,
+        };
+        let (feeder, failed) = pipeline.split();
+        let result = tokio::select! {
+            ended = self.feed_and_write(&mut run, feeder, first, subscription, demand) => ended,
+            error = failed => Err(error.into()),
+        };
+        // The muxer's thread may be waiting for room: without a receiver it does not.
+        drop(run);
+        pipeline.stop().await;
+        result
+    }
+
+    async fn feed_and_write(
+        &mut self,
+        run: &mut MuxRun,
+        feeder: &mut CmafFeeder,
+        first: Arc<AccessUnit>,
+        subscription: &Subscription,
+        demand: &mut watch::Receiver<Demand>,
+    ) -> Result<(Break, Option<Arc<AccessUnit>>), Fault> {
+        let ended = {
+            let feeding = async {
+                tokio::select! {
+                    fed = feed(feeder, first, subscription) => fed,
+                    () = unwanted(demand) => Ok((Break::Unwanted, None)),
+                }
+            };
+            tokio::select! {
+                fed = feeding => fed?,
+                written = self.write_all(run) => {
+                    written?;
+                    return Err(PipelineError::Ended.into());
+                }
+            }
+        };
+        if ended.0 == Break::Timeline {
+            feeder.end();
+            // What does not come in time is lost; a break is there anyway.
+            if let Ok(written) = tokio::time::timeout(FINISH_DEADLINE, self.write_all(run)).await {
+                written?;
+            }
+            if let Some(rest) = run.segmenter.finish() {
+                self.write_segment(run, rest).await?;
+            }
+        }
+        self.break_time();
+        Ok(ended)
+    }
+
+    /// Writes what the muxer makes until it ends.
+    async fn write_all(&mut self, run: &mut MuxRun) -> Result<(), Fault> {
+        while let Some(output) = run.output.recv().await {
+            for cut in run.segmenter.push(output) {
+                match cut {
+                    Cut::Init(parts) => {
+                        self.output.dir.write_init(self.next_init, parts).await?;
+                        run.init = Some(self.next_init);
+                        self.next_init += 1;
+                    }
+                    Cut::Segment(segment) => self.write_segment(run, segment).await?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_segment(&mut self, run: &MuxRun, segment: Segment) -> Result<(), Fault> {
+        let Some(init) = run.init else { return Ok(()) };
+        self.sweep().await;
+        let (sequence, len) = (self.sequence, segment.len());
+        let at = run.began + segment.start;
+        let duration = segment.duration;
+        self.output.dir.write_segment(sequence, segment.parts).await?;
+        self.sequence += 1;
+        self.unbroken = true;
+        let gone = self.window.push(Listed { sequence, duration, len, discontinuity: self.discontinuity, init, at });
+        self.bury(gone);
+        let multivariant = self.multivariant(&run.video);
+        let changed = (multivariant != self.multivariant).then(|| multivariant.clone());
+        self.output.dir.write_playlists(self.window.render(&self.prefix), changed).await?;
+        self.multivariant = multivariant;
+        self.output.metrics.hls_segment(len);
+        self.output.report.error(None);
+        self.report_progress();
+        Ok(())
+    }
+
+    /// Bandwidth is rounded up to two digits, so that the file changes seldom.
+    fn multivariant(&self, video: &VideoParameters) -> String {
+        let (peak, average) = self.window.bandwidth();
+        let fps = self.output.report.fps().or(video.declared_fps);
+        Variant {
+            codecs: &video.rfc6381,
+            width: video.width,
+            height: video.height,
+            frame_rate: fps,
+            peak: two_digits_up(peak),
+            average: two_digits_up(average),
+            uri: "source.m3u8",
+        }
+        .render()
+    }
+
+    /// Nothing is playable any more; the files stay for a window's time.
+    async fn withdraw(&mut self) {
+        self.output.dir.remove_playlists().await;
+        self.multivariant.clear();
+        let gone = self.window.clear();
+        self.bury(gone);
+        self.window = Window::new(self.output.params.window_segments as usize, self.target);
+    }
+
+    async fn withdraw_after(&mut self, fault: &Fault) {
+        self.output.report.error(Some(fault.to_string()));
+        self.output.metrics.output_failed("hls");
+        let detail = std::error::Error::source(fault).map(ToString::to_string);
+        tracing::warn!(stream = %self.output.slug, error = %fault, detail, "HLS stops for a while");
+        self.break_time();
+        self.withdraw().await;
+        if matches!(fault, Fault::Disk(_)) {
+            // Room is what is missing: give back what nobody lists.
+            self.buried.iter_mut().for_each(|buried| buried.until = Instant::now());
+            self.sweep().await;
+        }
+    }
+
+    async fn pause(&mut self, retry: Duration) {
+        tokio::time::sleep(retry).await;
+        self.sweep().await;
+    }
+
+    fn bury(&mut self, gone: Vec<Listed>) {
+        let until = Instant::now() + self.target * self.output.params.window_segments;
+        self.buried.extend(gone.into_iter().map(|s| Buried { until, sequence: s.sequence, len: s.len, init: s.init }));
+    }
+
+    /// Removes the segments whose time is over, and the init files that no later segment needs.
+    async fn sweep(&mut self) {
+        let now = Instant::now();
+        let mut gone = Vec::new();
+        let mut inits = Vec::new();
+        while let Some(buried) = self.buried.pop_front_if(|buried| buried.until <= now) {
+            gone.push((buried.sequence, buried.len));
+            let last_of_init = self.buried.front().map_or(self.window.first_init(), |next| Some(next.init));
+            if last_of_init != Some(buried.init) && buried.init + 1 < self.next_init {
+                inits.push(buried.init);
+            }
+        }
+        if !gone.is_empty() {
+            self.output.dir.remove_segments(gone).await;
+        }
+        if !inits.is_empty() {
+            self.output.dir.remove_inits(inits).await;
+        }
+    }
+
+    /// What comes next does not follow what was. Numbers go up by one per break that a playlist shows: one without a
+    /// segment before it shows nowhere.
+    fn break_time(&mut self) {
+        self.discontinuity += u64::from(std::mem::take(&mut self.unbroken));
+        self.report_progress();
+    }
+
+    fn report_progress(&self) {
+        self.output.report.progress(self.sequence, self.discontinuity);
+    }
+}
+
+/// What belongs to one muxer's life.
+struct MuxRun {
+    segmenter: Segmenter,
+    /// When its first picture reached the worker.
+    began: SystemTime,
+    video: Arc<VideoParameters>,
+    init: Option<u64>,
+    output: CmafOutput,
+}
+
+/// Feeds units until one does not belong to the same timeline.
+async fn feed(
+    feeder: &mut CmafFeeder,
+    first: Arc<AccessUnit>,
+    subscription: &Subscription,
+) -> Result<(Break, Option<Arc<AccessUnit>>), Fault> {
+    let timeline = first.timeline;
+    let (mut units, mut bytes) = (0, 0);
+    let mut unit = first;
+    loop {
+        if unit.is_key {
+            (units, bytes) = (0, 0);
+        }
+        (units, bytes) = (units + 1, bytes + unit.data.len());
+        if units > MAX_UNITS || bytes > MAX_BYTES {
+            // The muxer keeps a whole group; without this bound it would keep an endless one.
+            return Err(Fault::NoKeyPicture);
+        }
+        feeder.push(&unit).await?;
+        unit = match subscription.next().await {
+            Popped::Unit(next) if next.timeline == timeline => next,
+            Popped::Unit(next) => return Ok((Break::Timeline, Some(next))),
+            Popped::Lost(_) => return Ok((Break::Timeline, None)),
+        };
+    }
+}
+
+async fn unwanted(demand: &mut watch::Receiver<Demand>) {
+    // Nobody left to want it is the same as nobody wanting it.
+    let _ = demand.wait_for(|demand| !demand.hls).await;
+}
+
+fn two_digits_up(value: u64) -> u64 {
+    let mut unit = 1;
+    while value / unit >= 100 {
+        unit *= 10;
+    }
+    value.div_ceil(unit) * unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_bandwidth_up() {
+        for (value, want) in [(0, 0), (7, 7), (99, 99), (101, 110), (4_123_456, 4_200_000), (4_200_000, 4_200_000)] {
+            assert_eq!(two_digits_up(value), want);
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! JPEG frames: while they are wanted, the newest picture of a stream to NATS; never a queue.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rsm_shared::bus::frames::{DropReason, Published};
+use rsm_shared::stream::demand::Demand;
+use rsm_shared::stream::fence::Fence;
+use rsm_shared::stream::names::Zone;
+use rsm_shared::stream::slug::Slug;
+use rsm_shared::stream::spec::JpegParams;
+use rsm_shared::wire::frame_headers::FrameHeaders;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::frames::FrameSink;
+use crate::media::access_unit::AccessUnit;
+use crate::media::hub::{StreamHub, Subscription};
+use crate::media::queue::Popped;
+use crate::metrics::{FrameLoss, StreamSeries};
+use crate::pipeline::PipelineError;
+use crate::pipeline::to_jpeg::{JpegFeeder, JpegFrame, JpegPipeline, NewestJpeg};
+
+/// Wait after a failure: doubled each time from the first to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Units whose arrival is remembered until their picture comes out: the appsrc's and the decoder's, generously.
+const MAX_IN_FLIGHT: usize = 1024;
+/// Frames that NATS refuses for their size are encoded this much coarser, down to the least.
+const QUALITY_STEP: u32 = 15;
+const LEAST_QUALITY: u32 = 20;
+
+/// What the output of one stream needs.
+pub struct JpegOutput {
+    pub slug: Slug,
+    pub zone: Zone,
+    pub fence: Fence,
+    pub hub: Arc<StreamHub>,
+    pub frames: Arc<dyn FrameSink>,
+    pub metrics: StreamSeries,
+}
+
+/// Why a decoder is ended without a fault.
+enum Break {
+    /// The next unit is of another timeline.
+    Timeline(Arc<AccessUnit>),
+    /// Other parameters are wanted, or none.
+    Demand,
+}
+
+/// When the units in the pipeline arrived, by their time.
+#[derive(Default)]
+struct InFlight(Mutex<VecDeque<(Duration, SystemTime)>>);
+
+impl JpegOutput {
+    /// Runs until `cancel`; the pipeline is Null when it returns.
+    pub async fn run(self, mut demand: watch::Receiver<Demand>, cancel: CancellationToken) {
+        // One number per frame for the whole life of the claim, over all pipelines.
+        let mut seq = 0;
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = self.serve(&mut demand, &mut seq) => {}
+        }
+    }
+
+    async fn serve(&self, demand: &mut watch::Receiver<Demand>, seq: &mut u64) {
+        let mut retry = RETRY.0;
+        loop {
+            let Some(params) = demand.borrow_and_update().jpeg else {
+                if demand.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+                continue;
+            };
+            let before = *seq;
+            match self.produce(params, demand, seq).await {
+                Ok(()) => retry = RETRY.0,
+                Err(error) => {
+                    self.metrics.output_failed("jpeg");
+                    tracing::warn!(stream = %self.slug, %error, "JPEG output begins anew");
+                    retry = if *seq > before { RETRY.0 } else { retry };
+                    tokio::time::sleep(retry).await;
+                    retry = (retry * 2).min(RETRY.1);
+                }
+            }
+        }
+    }
+
+    /// One decoder after the other while these parameters are wanted.
+    async fn produce(
+        &self,
+        params: JpegParams,
+        demand: &mut watch::Receiver<Demand>,
+        seq: &mut u64,
+    ) -> Result<(), PipelineError> {
+        let subscription = self.hub.subscribe();
+        let mut next = None;
+        loop {
+            let first = tokio::select! {
+                unit = subscription.next_key(next.take()) => unit,
+                () = changed_from(demand, params) => return Ok(()),
+            };
+            let (mut pipeline, newest) = JpegPipeline::start(&first.video, params).await?;
+            let in_flight = InFlight::default();
+            let ended = {
+                let (feeder, failed) = pipeline.split();
+                tokio::select! {
+                    ended = feed(feeder, first, &subscription, &in_flight) => ended.map(Break::Timeline),
+                    error = failed => Err(error),
+                    () = changed_from(demand, params) => Ok(Break::Demand),
+                    () = self.publish_newest(newest, params, feeder, &in_flight, seq) => Err(PipelineError::Ended),
+                }
+            };
+            pipeline.stop().await;
+            match ended? {
+                Break::Timeline(unit) => next = Some(unit),
+                Break::Demand => return Ok(()),
+            }
+        }
+    }
+
+    /// Sends the newest frame that was not sent, again and again. A slow NATS makes the rate fall, nothing else.
+    async fn publish_newest(
+        &self,
+        mut newest: NewestJpeg,
+        params: JpegParams,
+        feeder: &JpegFeeder,
+        in_flight: &InFlight,
+        seq: &mut u64,
+    ) {
+        let (mut last, mut quality) = (0, params.quality);
+        while newest.changed().await.is_ok() {
+            let Some(frame) = newest.borrow_and_update().clone() else { continue };
+            self.metrics.encoded(frame.encode);
+            self.metrics.dropped(FrameLoss::Superseded, frame.number.saturating_sub(last + 1));
+            last = frame.number;
+            let len = frame.data.len();
+            *seq += 1;
+            match self.publish(frame, *seq, in_flight).await {
+                Published::Sent => self.metrics.published(len),
+                Published::Dropped(reason) => {
+                    self.metrics.dropped(FrameLoss::Bus(reason), 1);
+                    if reason == DropReason::TooLarge && quality > LEAST_QUALITY {
+                        quality = quality.saturating_sub(QUALITY_STEP).max(LEAST_QUALITY);
+                        feeder.set_quality(quality);
+                        tracing::info!(stream = %self.slug, quality, bytes = len, "frames are too large for NATS: coarser now");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn publish(&self, frame: JpegFrame, seq: u64, in_flight: &InFlight) -> Published {
+        if frame.data.len() > self.frames.max_frame_bytes() {
+            return Published::Dropped(DropReason::TooLarge);
+        }
+        let now = SystemTime::now();
+        let headers = FrameHeaders {
+            fence: self.fence,
+            seq,
+            captured_at_us: unix_us(in_flight.take(frame.pts).unwrap_or(now)),
+            published_at_us: unix_us(now),
+            width: frame.width,
+            height: frame.height,
+        };
+        self.frames.publish(&self.zone, &self.slug, headers, frame.data).await
+    }
+}
+
+impl InFlight {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Duration, SystemTime)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, unit: &AccessUnit) {
+        let mut units = self.lock();
+        if units.len() >= MAX_IN_FLIGHT {
+            units.pop_front();
+        }
+        units.push_back((unit.pts, unit.arrived_wall));
+    }
+
+    /// When the unit of that time arrived. Pictures come out in the order of their times, so all earlier ones are
+    /// done with.
+    fn take(&self, pts: Duration) -> Option<SystemTime> {
+        let mut units = self.lock();
+        let arrived = units.iter().find(|(at, _)| *at == pts).map(|(_, arrived)| *arrived);
+        units.retain(|(at, _)| *at > pts);
+        arrived
+    }
+}
+
+async fn feed(
+    feeder: &JpegFeeder,
+    first: Arc<AccessUnit>,
+    subscription: &Subscription,
+    in_flight: &InFlight,
+) -> Result<Arc<AccessUnit>, PipelineError> {
+    let timeline = first.timeline;
+    let mut unit = first;
+    loop {
+        in_flight.add(&unit);
+        feeder.push(&unit, !subscription.is_backlog(&unit)).await?;
+        unit = loop {
+            // Behind a loss comes a key picture, which a decoder takes as it comes.
+            if let Popped::Unit(next) = subscription.next().await {
+                break next;
+            }
+        };
+        if unit.timeline != timeline {
+            return Ok(unit);
+        }
+    }
+}
+
+async fn changed_from(demand: &mut watch::Receiver<Demand>, params: JpegParams) {
+    // Nobody left to want it is the same as nobody wanting it.
+    let _ = demand.wait_for(|demand| demand.jpeg != Some(params)).await;
+}
+
+fn unix_us(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::access_unit::tests::unit;
+
+    #[test]
+    fn a_picture_finds_when_it_was_captured_in_any_coding_order() {
+        let in_flight = InFlight::default();
+        let units: Vec<_> = [0, 120, 40, 80].map(|ms| unit(ms, ms == 0)).into();
+        units.iter().for_each(|unit| in_flight.add(unit));
+        for i in [0, 2, 3, 1] {
+            assert_eq!(in_flight.take(units[i].pts), Some(units[i].arrived_wall));
+        }
+        assert_eq!(in_flight.take(Duration::ZERO), None);
+        (0..5000).for_each(|ms| in_flight.add(&unit(ms, false)));
+        assert_eq!(in_flight.lock().len(), MAX_IN_FLIGHT);
+    }
+}

@@ -1,0 +1,5 @@
+//! What is made of a stream: JPEG frames on NATS, HLS segments on disk. Each stands and fails alone.
+
+pub mod frames;
+pub mod hls;
+pub mod jpeg;

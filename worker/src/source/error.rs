@@ -1,0 +1,216 @@
+//! Why a camera session cannot begin, or ended: in words that tell a person what to do, and what follows from it.
+
+use std::time::Duration;
+
+use rsm_shared::stream::state::{Reason, ReasonCode, StreamState};
+
+/// Most codec names that are listed to a person.
+const MAX_OFFERED: usize = 6;
+
+/// The end of a camera session. No variant holds a credential, an address or a library's text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    #[error("The camera's host name was not found. Correct the name in the link, or check the DNS of this machine.")]
+    NameNotFound,
+    #[error("The camera's address is not in the networks that this server may connect to (cameras.allowed_networks and denied_networks).")]
+    AddressDenied,
+    #[error("The camera cannot be reached: no route to it, or it does not answer. Check that it is switched on, and the address.")]
+    Unreachable,
+    #[error("The camera did not answer within {} s. Check that it is switched on, and the address and port.", .0.as_secs())]
+    NoAnswer(Duration),
+    #[error("The host refused the connection. Check the port (RTSP is usually 554), and that RTSP is switched on in the camera.")]
+    Refused,
+    #[error("The camera refused the user name or password ({0}). Correct them in the link; the next try is in {minutes} minutes.", minutes = .1.as_secs().div_ceil(60))]
+    Unauthorized(u16, Duration),
+    #[error("The camera asks for a user name and password (401). Add them to the link; the next try is in {minutes} minutes.", minutes = .0.as_secs().div_ceil(60))]
+    CredentialsNeeded(Duration),
+    #[error("The camera has no stream at this path ({0}). Correct the path in the link; the camera's manual names it.")]
+    NotFound(u16),
+    #[error("The camera serves no further viewer ({0}). Close other programs that watch it, or raise its limit.")]
+    Busy(u16),
+    #[error("What answers at this address is not an RTSP server. Check the port; RTSP is usually 554.")]
+    NotRtsp,
+    #[error("The camera offers no H.264 video here; it offers {}. Set it to H.264.", offered(.0))]
+    NoVideo(Vec<String>),
+    #[error("The camera's H.264 stream is not readable (its parameter sets are broken).")]
+    BadVideo,
+    #[error("The camera wants to be asked at another address ({0}). Put that address into the link.")]
+    Moved(u16),
+    #[error("The camera refuses this way of transport (461). Choose another transport in the link.")]
+    TransportRefused,
+    #[error("The secure connection failed: the camera's certificate is not trusted by this machine, or it speaks no TLS.")]
+    Tls,
+    #[error("The connection is open, but no picture came for {} s. Restart the camera if this goes on.", .0.as_secs())]
+    Stalled(Duration),
+    #[error("The camera closed the connection.")]
+    Ended,
+    #[error("The camera broke the RTSP protocol while it was asked for the stream.")]
+    ProtocolAtOpen,
+    #[error("The camera broke the RTSP or RTP protocol, or packets were damaged on the way.")]
+    Protocol,
+    #[error("The camera answered with an error ({0}).")]
+    Status(u16),
+    #[error("The receiving pipeline failed on this worker.")]
+    Pipeline,
+}
+
+impl SourceError {
+    /// What an RTSP status (RFC 2326 section 7.1.1) other than success means. `tried` tells whether credentials were
+    /// sent, `retry` when the next try with these credentials is.
+    pub fn from_status(status: u16, tried: bool, retry: Duration) -> Self {
+        match status {
+            401 if !tried => Self::CredentialsNeeded(retry),
+            401 | 403 => Self::Unauthorized(status, retry),
+            404 | 410 => Self::NotFound(status),
+            453 | 503 => Self::Busy(status),
+            461 => Self::TransportRefused,
+            300..=399 => Self::Moved(status),
+            _ => Self::Status(status),
+        }
+    }
+
+    /// The code for machines.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            Self::NameNotFound => ReasonCode::NameNotFound,
+            Self::AddressDenied | Self::Unreachable | Self::NoAnswer(_) => ReasonCode::Unreachable,
+            Self::Refused => ReasonCode::Refused,
+            Self::Unauthorized(..) | Self::CredentialsNeeded(_) => ReasonCode::AuthFailed,
+            Self::NotFound(_) => ReasonCode::NotFound,
+            Self::Busy(_) => ReasonCode::Busy,
+            Self::NotRtsp => ReasonCode::NotRtsp,
+            Self::NoVideo(_) | Self::BadVideo => ReasonCode::Unsupported,
+            Self::Stalled(_) => ReasonCode::Stalled,
+            Self::Ended => ReasonCode::Ended,
+            Self::Moved(_)
+            | Self::TransportRefused
+            | Self::Tls
+            | Self::ProtocolAtOpen
+            | Self::Protocol
+            | Self::Status(_) => ReasonCode::Protocol,
+            Self::Pipeline => ReasonCode::Pipeline,
+        }
+    }
+
+    /// The state of a stream whose session ended so.
+    pub fn state(&self) -> StreamState {
+        match self {
+            Self::Unauthorized(..) | Self::CredentialsNeeded(_) => StreamState::AuthFailed,
+            // Somebody must change something.
+            Self::AddressDenied
+            | Self::NotFound(_)
+            | Self::NotRtsp
+            | Self::NoVideo(_)
+            | Self::BadVideo
+            | Self::Moved(_)
+            | Self::Tls => StreamState::Failed,
+            _ => StreamState::Reconnecting,
+        }
+    }
+
+    /// Whether GStreamer may succeed where retina did not.
+    pub fn may_suit_rtspsrc(&self) -> bool {
+        matches!(self, Self::ProtocolAtOpen | Self::TransportRefused | Self::BadVideo)
+    }
+
+    /// Code and sentence.
+    pub fn reason(&self) -> Reason {
+        Reason { code: self.code(), text: self.to_string() }
+    }
+}
+
+fn offered(codecs: &[String]) -> String {
+    if codecs.is_empty() {
+        return "no video at all".into();
+    }
+    // Names come from the camera: only what a codec name is made of is repeated.
+    let clean = |name: &String| -> String {
+        name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')).take(24).collect()
+    };
+    codecs.iter().take(MAX_OFFERED).map(clean).collect::<Vec<_>>().join(", ")
+}
+
+/// What retina says, to what it means. It has no error kinds; its sentences are stable and start with these words
+/// (retina 0.4.21, `src/error.rs`). `opening` is true until PLAY was answered.
+pub fn from_retina(text: &str, status: Option<u16>, opening: bool, tried: bool, retry: Duration) -> SourceError {
+    match status {
+        Some(status @ 300..) => return SourceError::from_status(status, tried, retry),
+        // A success whose content retina cannot use.
+        Some(_) => return SourceError::ProtocolAtOpen,
+        None => {}
+    }
+    if text.starts_with("Unable to connect") {
+        // Linux errno of ECONNREFUSED.
+        let refused = text.contains("os error 111");
+        return if refused { SourceError::Refused } else { SourceError::Unreachable };
+    }
+    if text.starts_with("RTSP framing error: Invalid RTSP message") && opening {
+        return SourceError::NotRtsp;
+    }
+    let closed = ["Error reading from RTSP peer", "Error writing to RTSP peer", "Error receiving UDP"];
+    match (closed.iter().any(|start| text.starts_with(start)), opening) {
+        (true, _) => SourceError::Ended,
+        (false, true) => SourceError::ProtocolAtOpen,
+        (false, false) => SourceError::Protocol,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RETRY: Duration = Duration::from_secs(300);
+
+    #[test]
+    fn retina_errors_tell_what_to_do() {
+        let eof = "Error reading from RTSP peer: EOF while expecting response to DESCRIBE CSeq 1";
+        for (text, status, opening, want) in [
+            ("Unable to connect to RTSP server: Connection refused (os error 111)", None, true, SourceError::Refused),
+            ("Unable to connect to RTSP server: No route to host (os error 113)", None, true, SourceError::Unreachable),
+            ("RTSP framing error: Invalid RTSP message: bad", None, true, SourceError::NotRtsp),
+            ("RTSP framing error: Invalid RTSP message: bad", None, false, SourceError::Protocol),
+            ("RTSP framing error: Expected response to SETUP", None, true, SourceError::ProtocolAtOpen),
+            (eof, None, true, SourceError::Ended),
+            ("401 Unauthorized response to DESCRIBE", Some(401), true, SourceError::Unauthorized(401, RETRY)),
+            ("404", Some(404), true, SourceError::NotFound(404)),
+            ("453", Some(453), true, SourceError::Busy(453)),
+            ("503", Some(503), true, SourceError::Busy(503)),
+            ("461", Some(461), true, SourceError::TransportRefused),
+            ("302", Some(302), true, SourceError::Moved(302)),
+            ("500", Some(500), true, SourceError::Status(500)),
+            ("200 OK response to DESCRIBE: bad SDP", Some(200), true, SourceError::ProtocolAtOpen),
+            ("bad FU-A", None, false, SourceError::Protocol),
+        ] {
+            assert_eq!(from_retina(text, status, opening, true, RETRY), want, "{text}");
+        }
+        assert_eq!(from_retina("", Some(401), true, false, RETRY), SourceError::CredentialsNeeded(RETRY));
+    }
+
+    #[test]
+    fn states_and_codes() {
+        for (error, state, code) in [
+            (SourceError::NameNotFound, StreamState::Reconnecting, "name_not_found"),
+            (SourceError::Unauthorized(401, RETRY), StreamState::AuthFailed, "auth_failed"),
+            (SourceError::NotFound(404), StreamState::Failed, "not_found"),
+            (SourceError::NoVideo(vec![]), StreamState::Failed, "unsupported"),
+            (SourceError::NotRtsp, StreamState::Failed, "not_rtsp"),
+            (SourceError::Busy(453), StreamState::Reconnecting, "busy"),
+            (SourceError::Stalled(RETRY), StreamState::Reconnecting, "stalled"),
+        ] {
+            assert_eq!((error.state(), error.code().as_str()), (state, code));
+        }
+    }
+
+    #[test]
+    fn sentences() {
+        assert_eq!(
+            SourceError::Unauthorized(401, RETRY).to_string(),
+            "The camera refused the user name or password (401). Correct them in the link; the next try is in 5 minutes."
+        );
+        let offered = vec!["h265".to_owned(), "<script>".to_owned()];
+        assert_eq!(
+            SourceError::NoVideo(offered).to_string(),
+            "The camera offers no H.264 video here; it offers h265, script. Set it to H.264."
+        );
+    }
+}

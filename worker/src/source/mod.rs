@@ -1,0 +1,56 @@
+//! From a camera to access units. Two carriers behind one face.
+
+pub mod error;
+pub mod open;
+mod redact;
+mod resolve;
+mod retina;
+mod rtspsrc;
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+
+use crate::media::access_unit::VideoParameters;
+use error::SourceError;
+
+/// One picture as a camera sent it, in the camera's time.
+#[derive(Debug)]
+pub struct SourceUnit {
+    pub data: Bytes,
+    /// Nanoseconds, beginning anywhere; may jump.
+    pub time_ns: i64,
+    pub is_key: bool,
+    pub arrived: Instant,
+    pub arrived_wall: SystemTime,
+    pub video: Arc<VideoParameters>,
+}
+
+/// An open camera session.
+pub enum Source {
+    Retina(retina::RetinaSource),
+    Rtspsrc(rtspsrc::RtspsrcSource),
+}
+
+impl Source {
+    /// The next picture. Safe to drop and call again. Waits for ever when the camera falls silent: the caller watches
+    /// the time.
+    ///
+    /// # Errors
+    /// [`SourceError`] when the session is over; nothing comes after it.
+    pub async fn next(&mut self) -> Result<SourceUnit, SourceError> {
+        match self {
+            Self::Retina(source) => source.next().await,
+            Self::Rtspsrc(source) => source.next().await,
+        }
+    }
+
+    /// Ends the session: TEARDOWN is sent, socket and threads are gone, within a second or so.
+    pub async fn close(self) {
+        match self {
+            Self::Retina(source) => source.close().await,
+            Self::Rtspsrc(source) => source.close().await,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! When the next camera session is tried. Pure.
+
+use std::time::Duration;
+
+use rsm_shared::stream::state::StreamState;
+
+use super::engine::Timing;
+
+/// The waits of one stream.
+#[derive(Debug)]
+pub struct Backoff {
+    timing: Timing,
+    /// Sessions in a row that failed or were short.
+    failures: u32,
+}
+
+impl Backoff {
+    /// Nothing has failed yet.
+    pub fn new(timing: Timing) -> Self {
+        Self { timing, failures: 0 }
+    }
+
+    /// The wait before the next try, after a session that left the stream in `state` and had media for `healthy`.
+    /// `random` is from 0 to 1: cameras that went away together must not come back in one instant.
+    pub fn after(&mut self, state: StreamState, healthy: Duration, random: f64) -> Duration {
+        if healthy >= self.timing.healthy_after {
+            self.failures = 0;
+        }
+        let (min, max) = (self.timing.backoff_min, self.timing.backoff_max.max(self.timing.backoff_min));
+        // The upper end doubles from twice the least; the wait is in its upper half (equal jitter).
+        let upper = min.saturating_mul(2u32.saturating_pow(self.failures.saturating_add(1))).min(max);
+        self.failures = self.failures.saturating_add(1);
+        if state == StreamState::AuthFailed {
+            // Cameras lock accounts for half an hour after a handful of wrong passwords.
+            return self.timing.auth_retry.mul_f64(1.0 + random.clamp(0.0, 1.0) / 10.0);
+        }
+        (upper / 2 + (upper / 2).mul_f64(random.clamp(0.0, 1.0))).max(min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn seconds(healthy: &[u64], random: f64) -> Vec<f64> {
+        let mut backoff = Backoff::new(Timing::default());
+        let wait = |s| backoff.after(StreamState::Reconnecting, Duration::from_secs(s), random).as_secs_f64();
+        healthy.iter().copied().map(wait).collect()
+    }
+
+    #[test]
+    fn doubles_up_to_a_minute_and_resets_after_a_minute_of_health() {
+        assert_eq!(seconds(&[0; 8], 1.0), [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]);
+        assert_eq!(seconds(&[0; 8], 0.0), [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]);
+        assert_eq!(seconds(&[0, 0, 59, 60, 0], 0.0), [1.0, 2.0, 4.0, 1.0, 2.0]);
+    }
+
+    #[test]
+    fn wrong_credentials_wait_minutes() {
+        let mut backoff = Backoff::new(Timing::default());
+        for _ in 0..3 {
+            let wait = backoff.after(StreamState::AuthFailed, Duration::ZERO, 0.5);
+            assert!((300.0..=330.0).contains(&wait.as_secs_f64()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn always_within_its_bounds(healthy in prop::collection::vec(0u64..200, 1..100), random in 0.0f64..=1.0) {
+            for wait in seconds(&healthy, random) {
+                prop_assert!((1.0..=60.0).contains(&wait));
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What all streams of a process share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::hls::disk::{DiskUse, Lingering};
+use crate::metrics::StreamMetrics;
+use crate::output::frames::FrameSink;
+use crate::source::open::AddressPolicy;
+use crate::stream::pacer::StartPacer;
+
+/// Deadlines and waits; given by the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Without a picture for this long a session is over.
+    pub stall_timeout: Duration,
+    /// For each RTSP step.
+    pub connect_timeout: Duration,
+    pub backoff_min: Duration,
+    pub backoff_max: Duration,
+    /// After the camera refused the credentials.
+    pub auth_retry: Duration,
+    /// A session this long forgets earlier failures.
+    pub healthy_after: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            stall_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(60),
+            auth_retry: Duration::from_secs(300),
+            healthy_after: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Shared by all streams of the process. A struct of handles: it does nothing itself.
+pub struct Engine {
+    pub frames: Arc<dyn FrameSink>,
+    pub hls_root: PathBuf,
+    pub timing: Timing,
+    pub pacer: StartPacer,
+    pub metrics: Arc<StreamMetrics>,
+    pub addresses: AddressPolicy,
+    /// Segments of all streams.
+    pub disk: DiskUse,
+    /// Directories of streams that ended; closed at the end of the process, after the last stream stopped.
+    pub lingering: Lingering,
+}

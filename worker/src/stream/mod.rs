@@ -1,0 +1,9 @@
+//! One claimed stream: its camera sessions one after the other, and what is made of them.
+
+pub mod backoff;
+pub mod engine;
+pub mod meter;
+pub mod pacer;
+mod session;
+pub mod status;
+pub mod supervisor;

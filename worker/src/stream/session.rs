@@ -1,0 +1,110 @@
+//! One camera session: from the first RTSP request to the reason it ended for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rsm_shared::stream::spec::StreamSpec;
+use rsm_shared::stream::state::StreamState;
+
+use super::engine::Engine;
+use super::meter::Meter;
+use super::status::StatusCell;
+use crate::media::access_unit::{AccessUnit, VideoParameters};
+use crate::media::hub::StreamHub;
+use crate::media::media_time::MediaTime;
+use crate::metrics::StreamSeries;
+use crate::source::error::SourceError;
+use crate::source::open::{Carrier, OpenTiming, open};
+use crate::source::{Source, SourceUnit};
+
+/// What all sessions of one stream share.
+pub(super) struct Sessions {
+    pub engine: Arc<Engine>,
+    pub spec: StreamSpec,
+    pub hub: Arc<StreamHub>,
+    pub status: StatusCell,
+    pub metrics: StreamSeries,
+    pub time: MediaTime,
+    /// See [`AccessUnit::timeline`].
+    pub timeline: u64,
+}
+
+/// How a session ended.
+pub(super) struct Ended {
+    pub error: SourceError,
+    /// From the first picture to the end.
+    pub healthy: Duration,
+}
+
+impl Sessions {
+    /// Runs one session until it ends by itself, or until `cancelled` resolves, which gives `None`.
+    pub async fn run(&mut self, carrier: Carrier, cancelled: impl Future<Output = ()>) -> Option<Ended> {
+        tokio::pin!(cancelled);
+        let timing = OpenTiming { step: self.engine.timing.connect_timeout, auth_retry: self.engine.timing.auth_retry };
+        let opened = tokio::select! {
+            () = &mut cancelled => return None,
+            opened = open(&self.spec, carrier, &self.engine.addresses, timing) => opened,
+        };
+        let mut source = match opened {
+            Ok(source) => source,
+            Err(error) => return Some(Ended { error, healthy: Duration::ZERO }),
+        };
+        let ended = tokio::select! {
+            () = &mut cancelled => None,
+            ended = self.pump(&mut source) => Some(ended),
+        };
+        // What this session left is no longer current; nobody shall begin with it.
+        self.hub.forget();
+        source.close().await;
+        ended
+    }
+
+    /// From the source to the hub until the source ends or falls silent.
+    async fn pump(&mut self, source: &mut Source) -> Ended {
+        let stall = self.engine.timing.stall_timeout;
+        let mut first = None;
+        let mut meter = Meter::default();
+        let mut video: Option<Arc<VideoParameters>> = None;
+        self.time.restart();
+        self.timeline += 1;
+        let error = loop {
+            let unit = match tokio::time::timeout(stall, source.next()).await {
+                Ok(Ok(unit)) => unit,
+                Ok(Err(error)) => break error,
+                Err(_) => break SourceError::Stalled(stall),
+            };
+            self.status.media(unit.arrived);
+            self.metrics.ingested(unit.data.len());
+            if first.is_none() {
+                first = Some(Instant::now());
+                self.status.video(&unit.video);
+                self.status.enter(StreamState::Running, None);
+            }
+            if let Some(measured) = meter.count(unit.arrived, unit.data.len()) {
+                self.status.measured(measured);
+            }
+            if video.as_ref().is_some_and(|video| !Arc::ptr_eq(video, &unit.video)) {
+                self.status.video(&unit.video);
+                self.begin_timeline();
+            }
+            video = Some(unit.video.clone());
+            self.publish(unit);
+        };
+        Ended { error, healthy: first.map_or(Duration::ZERO, |first| first.elapsed()) }
+    }
+
+    fn publish(&mut self, unit: SourceUnit) {
+        let SourceUnit { data, time_ns, is_key, arrived, arrived_wall, video } = unit;
+        let placed = self.time.place(time_ns, video.reorders);
+        if placed.discontinuity {
+            self.begin_timeline();
+        }
+        let (pts, timeline) = (placed.pts, self.timeline);
+        self.hub.publish(AccessUnit { data, pts, is_key, arrived, arrived_wall, timeline, video });
+    }
+
+    fn begin_timeline(&mut self) {
+        self.timeline += 1;
+        self.hub.forget();
+    }
+}

@@ -1,0 +1,159 @@
+//! What is known of a stream now, for heartbeats and metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use rsm_shared::stream::state::{Reason, StreamState, VideoInfo};
+use tokio::sync::watch;
+
+use super::meter::Measured;
+use crate::media::access_unit::VideoParameters;
+use crate::output::hls::HlsReport;
+
+/// Instants are counted from here, to fit an atomic.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// No picture yet.
+const NEVER: u64 = u64::MAX;
+
+/// Sent on a real change only. What changes all the time is read from the shared counters: [`Self::last_media_age`],
+/// [`Self::media_sequence`], [`Self::discontinuity_sequence`].
+#[derive(Clone, Debug)]
+pub struct StreamStatus {
+    pub state: StreamState,
+    /// Why it is not running; `None` while it is, or was never tried.
+    pub reason: Option<Reason>,
+    /// When it came into this state.
+    pub since: SystemTime,
+    pub video: Option<VideoInfo>,
+    /// Camera sessions that ended.
+    pub restarts: u32,
+    /// Why HLS cannot be made now.
+    pub hls_error: Option<String>,
+    live: Arc<Live>,
+}
+
+#[derive(Debug)]
+struct Live {
+    /// Milliseconds since [`ORIGIN`].
+    last_media_ms: AtomicU64,
+    media_sequence: AtomicU64,
+    discontinuity_sequence: AtomicU64,
+}
+
+impl StreamStatus {
+    /// Since the last picture came from the camera; `None` before the first.
+    pub fn last_media_age(&self) -> Option<Duration> {
+        let at = self.live.last_media_ms.load(Ordering::Relaxed);
+        (at != NEVER).then(|| ORIGIN.elapsed().saturating_sub(Duration::from_millis(at)))
+    }
+
+    /// The number that the next HLS segment gets: where another owner goes on.
+    pub fn media_sequence(&self) -> u64 {
+        self.live.media_sequence.load(Ordering::Relaxed)
+    }
+
+    /// The Discontinuity Sequence Number of the next segment; another owner begins above it.
+    pub fn discontinuity_sequence(&self) -> u64 {
+        self.live.discontinuity_sequence.load(Ordering::Relaxed)
+    }
+}
+
+/// The writing side. Clones write the same status.
+#[derive(Clone, Debug)]
+pub(super) struct StatusCell {
+    sender: Arc<watch::Sender<StreamStatus>>,
+    live: Arc<Live>,
+}
+
+impl StatusCell {
+    pub fn new(first_media_sequence: u64, first_discontinuity_sequence: u64) -> Self {
+        LazyLock::force(&ORIGIN);
+        let live = Arc::new(Live {
+            last_media_ms: AtomicU64::new(NEVER),
+            media_sequence: AtomicU64::new(first_media_sequence),
+            discontinuity_sequence: AtomicU64::new(first_discontinuity_sequence),
+        });
+        let status = StreamStatus {
+            state: StreamState::Starting,
+            reason: None,
+            since: SystemTime::now(),
+            video: None,
+            restarts: 0,
+            hls_error: None,
+            live: live.clone(),
+        };
+        Self { sender: Arc::new(watch::Sender::new(status)), live }
+    }
+
+    pub fn subscribe(&self) -> watch::Receiver<StreamStatus> {
+        self.sender.subscribe()
+    }
+
+    /// A picture came.
+    pub fn media(&self, at: Instant) {
+        let ms = at.saturating_duration_since(*ORIGIN).as_millis();
+        self.live.last_media_ms.store(u64::try_from(ms).unwrap_or(NEVER - 1), Ordering::Relaxed);
+    }
+
+    pub fn enter(&self, state: StreamState, reason: Option<Reason>) {
+        self.sender.send_if_modified(|status| {
+            let changed = status.state != state || status.reason != reason;
+            if status.state != state {
+                status.since = SystemTime::now();
+            }
+            status.state = state;
+            status.reason = reason;
+            changed
+        });
+    }
+
+    pub fn restarted(&self) {
+        self.sender.send_modify(|status| status.restarts = status.restarts.saturating_add(1));
+    }
+
+    /// The picture's shape; what was measured stays until it is measured anew.
+    pub fn video(&self, video: &VideoParameters) {
+        self.sender.send_if_modified(|status| {
+            let old = status.video.as_ref();
+            let new = VideoInfo {
+                codec: "h264".into(),
+                rfc6381: video.rfc6381.clone(),
+                width: video.width,
+                height: video.height,
+                fps: old.and_then(|old| old.fps),
+                bitrate: old.and_then(|old| old.bitrate),
+            };
+            let changed = old != Some(&new);
+            status.video = Some(new);
+            changed
+        });
+    }
+
+    pub fn measured(&self, measured: Measured) {
+        self.sender.send_if_modified(|status| {
+            let Some(video) = &mut status.video else { return false };
+            (video.fps, video.bitrate) = (Some(measured.fps), Some(measured.bitrate));
+            true
+        });
+    }
+}
+
+impl HlsReport for StatusCell {
+    fn progress(&self, media_sequence: u64, discontinuity_sequence: u64) {
+        self.live.media_sequence.store(media_sequence, Ordering::Relaxed);
+        self.live.discontinuity_sequence.store(discontinuity_sequence, Ordering::Relaxed);
+    }
+
+    fn error(&self, text: Option<String>) {
+        self.sender.send_if_modified(|status| {
+            let changed = status.hls_error != text;
+            status.hls_error = text;
+            changed
+        });
+    }
+
+    fn fps(&self) -> Option<f64> {
+        self.sender.borrow().video.as_ref().and_then(|video| video.fps)
+    }
+}

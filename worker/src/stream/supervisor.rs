@@ -1,0 +1,171 @@
+//! The task of one claimed stream: camera sessions with waits between them, and the outputs beside them.
+
+use std::sync::Arc;
+
+use rsm_shared::stream::demand::Demand;
+use rsm_shared::stream::fence::Fence;
+use rsm_shared::stream::names::Zone;
+use rsm_shared::stream::slug::Slug;
+use rsm_shared::stream::spec::StreamSpec;
+use rsm_shared::stream::state::StreamState;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
+use super::engine::Engine;
+use super::session::Sessions;
+use super::status::StatusCell;
+pub use super::status::StreamStatus;
+use crate::hls::disk::SegmentDir;
+use crate::media::hub::StreamHub;
+use crate::media::media_time::MediaTime;
+use crate::metrics::StreamSeries;
+use crate::output::hls::HlsOutput;
+use crate::output::jpeg::JpegOutput;
+use crate::source::open::{Carrier, choose};
+
+/// One claimed stream.
+pub struct StreamContext {
+    pub slug: Slug,
+    pub zone: Zone,
+    pub fence: Fence,
+    pub spec: StreamSpec,
+    /// Above every number that an earlier owner used.
+    pub first_media_sequence: u64,
+    pub first_discontinuity_sequence: u64,
+    /// The live wish of viewers.
+    pub demand: watch::Receiver<Demand>,
+    pub engine: Arc<Engine>,
+}
+
+/// A stream that runs. Dropping the handle stops it without waiting.
+pub struct StreamHandle {
+    status: watch::Receiver<StreamStatus>,
+    cancel: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+/// Starts a stream on the current tokio runtime.
+pub fn spawn(ctx: StreamContext) -> StreamHandle {
+    let status = StatusCell::new(ctx.first_media_sequence, ctx.first_discontinuity_sequence);
+    let cancel = CancellationToken::new();
+    let receiver = status.subscribe();
+    let task = tokio::spawn(run(ctx, status, cancel.clone()));
+    StreamHandle { status: receiver, cancel, task: Some(task) }
+}
+
+impl StreamHandle {
+    /// What is known of it, changing as it changes.
+    pub fn status(&self) -> watch::Receiver<StreamStatus> {
+        self.status.clone()
+    }
+
+    /// Asks it to end. Asking again changes nothing.
+    pub fn stop(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Ends it and waits until it is gone: TEARDOWN sent, pipelines Null, playlists removed.
+    pub async fn stopped(mut self) {
+        self.stop();
+        if let Some(task) = self.task.take() {
+            // A panic in the task was already reported where it happened.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for StreamHandle {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+async fn run(ctx: StreamContext, status: StatusCell, cancel: CancellationToken) {
+    let metrics = ctx.engine.metrics.stream(&ctx.slug);
+    let hub = Arc::new(StreamHub::default());
+    let (jpeg, hls) = outputs(&ctx, &hub, &metrics, &status);
+    // Tasks of their own: a decoder that works hard must not hold the camera up.
+    let jpeg = tokio::spawn(jpeg.run(ctx.demand.clone(), cancel.clone()));
+    let hls = tokio::spawn(hls.run(ctx.demand.clone(), cancel.clone()));
+    let sessions = Sessions {
+        engine: ctx.engine,
+        spec: ctx.spec,
+        hub,
+        status,
+        metrics,
+        time: MediaTime::default(),
+        timeline: 0,
+    };
+    keep_open(&ctx.slug, sessions, &cancel).await;
+    // Panics of the outputs were reported where they happened.
+    let _ = jpeg.await;
+    let _ = hls.await;
+    tracing::info!(stream = %ctx.slug, "stopped");
+}
+
+/// Camera sessions one after the other until `cancel`.
+async fn keep_open(slug: &Slug, mut sessions: Sessions, cancel: &CancellationToken) {
+    let engine = sessions.engine.clone();
+    let mut backoff = Backoff::new(engine.timing);
+    let mut retina_refused = false;
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = engine.pacer.wait() => {}
+        }
+        let carrier = choose(sessions.spec.url.scheme(), sessions.spec.transport, retina_refused);
+        let Some(ended) = sessions.run(carrier, cancel.cancelled()).await else { return };
+        // Whichever carrier failed on the protocol, the other one has the next try.
+        retina_refused = match carrier {
+            Carrier::Retina => ended.error.may_suit_rtspsrc(),
+            Carrier::Rtspsrc => retina_refused && !ended.healthy.is_zero(),
+        };
+        let (state, reason) = (ended.error.state(), ended.error.reason());
+        let wait = backoff.after(state, ended.healthy, rand::random());
+        sessions.metrics.restarted(reason.code);
+        sessions.status.restarted();
+        log_end(slug, state, reason.code.as_str(), &reason.text, wait);
+        sessions.status.enter(state, Some(reason));
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+fn log_end(slug: &Slug, state: StreamState, code: &str, text: &str, wait: std::time::Duration) {
+    let next_try_s = wait.as_secs_f64().round();
+    tracing::warn!(stream = %slug, state = state.as_str(), reason = code, next_try_s, "{text}");
+}
+
+fn outputs(
+    ctx: &StreamContext,
+    hub: &Arc<StreamHub>,
+    metrics: &StreamSeries,
+    status: &StatusCell,
+) -> (JpegOutput, HlsOutput) {
+    let engine = &ctx.engine;
+    let jpeg = JpegOutput {
+        slug: ctx.slug.clone(),
+        zone: ctx.zone.clone(),
+        fence: ctx.fence,
+        hub: hub.clone(),
+        frames: engine.frames.clone(),
+        metrics: metrics.clone(),
+    };
+    let hls = HlsOutput {
+        slug: ctx.slug.to_string(),
+        fence: ctx.fence,
+        params: ctx.spec.hls,
+        hub: hub.clone(),
+        dir: SegmentDir::new(&engine.hls_root, &ctx.slug, ctx.fence, engine.disk.clone()),
+        lingering: engine.lingering.clone(),
+        metrics: metrics.clone(),
+        report: Arc::new(status.clone()),
+        first_media_sequence: ctx.first_media_sequence,
+        first_discontinuity_sequence: ctx.first_discontinuity_sequence,
+    };
+    (jpeg, hls)
+}
