@@ -2,6 +2,7 @@
 //! looks at everything. It never waits for the disk or for NATS; see [`super::execute`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rsm_shared::bus::BusError;
@@ -60,7 +61,7 @@ pub struct Reconciler {
     roster: Roster,
     /// One for each stream that was ever placed and is not forgotten: links and a minute of removed ones.
     placements: HashMap<Slug, Tracked>,
-    /// Words of owners about their streams; pruned to what is owned.
+    /// Words of owners about their streams: at most one for each placement.
     details: HashMap<Slug, Event>,
     steps: JoinSet<Done>,
     /// Streams with a step under way: the next one waits for it.
@@ -73,6 +74,15 @@ pub struct Reconciler {
     topology_under_way: bool,
     topology_fault: Option<String>,
     topology_ready: bool,
+}
+
+/// A step to be taken for one stream.
+struct Decision {
+    step: Step,
+    slug: Slug,
+    /// `None` for what is left of a removed one.
+    link: Option<Arc<CameraLink>>,
+    priority: Priority,
 }
 
 /// What the reconciler is made of.
@@ -214,31 +224,39 @@ impl Reconciler {
             warn!(session = %dead, "worker is silent, taken for dead");
             self.show_workers();
         }
+        let (decisions, waiting) = self.decide(now);
+        for decision in decisions {
+            self.start(decision);
+        }
+        self.ask_delivered(waiting, now);
+    }
+
+    /// What is to be done, and the zones whose queues have tickets waiting. Shows clients what is seen on the way.
+    fn decide(&self, now: Instant) -> (Vec<Decision>, BTreeSet<Zone>) {
         let owners = self.roster.owners();
         self.metrics.claims.set(i64::try_from(owners.len()).unwrap_or(i64::MAX));
-        let mut registered = HashSet::new();
+        let mut decisions = Vec::new();
         let mut waiting = BTreeSet::new();
+        let mut registered = HashSet::new();
         for entry in self.directory.all() {
             let link = entry.link();
-            let demand = entry.wishes.demand(link.jpeg_params(self.config.mjpeg));
+            let demanded = entry.wishes.demand(link.jpeg_params(self.config.mjpeg)).any();
             let owner = owners.get(&link.slug);
-            let facts = self.facts(&link, demand.any(), &entry, owner, now);
-            let priority = if demand.any() { Priority::Hi } else { Priority::Lo };
+            let facts = self.facts(&link, demanded, &entry, owner, now);
             if facts.placement.as_ref().is_some_and(|p| p.told == Told::Queued) {
                 waiting.insert(link.zone.clone());
             }
             self.show(&entry, &link, facts.wanted, owner);
-            let step = plan::step(&facts);
-            self.start(step, Some(&link), &link.slug, priority, now);
             registered.insert(link.slug.clone());
+            let priority = if demanded { Priority::Hi } else { Priority::Lo };
+            decisions.push(Decision { step: plan::step(&facts), slug: link.slug.clone(), link: Some(link), priority });
         }
-        let removed: Vec<Slug> = self.placements.keys().filter(|slug| !registered.contains(*slug)).cloned().collect();
-        for slug in removed {
-            let facts = self.facts_of_removed(&slug, owners.contains_key(&slug), now);
-            self.start(plan::step(&facts), None, &slug, Priority::Lo, now);
+        for slug in self.placements.keys().filter(|slug| !registered.contains(*slug)) {
+            let step = plan::step(&self.facts_of_removed(slug, owners.contains_key(slug), now));
+            decisions.push(Decision { step, slug: slug.clone(), link: None, priority: Priority::Lo });
         }
-        self.details.retain(|slug, _| owners.contains_key(slug) || self.placements.contains_key(slug));
-        self.ask_delivered(waiting, now);
+        decisions.retain(|d| d.step != Step::Nothing);
+        (decisions, waiting)
     }
 
     fn facts(
@@ -277,14 +295,15 @@ impl Reconciler {
     }
 
     /// Begins a step, unless one of the same stream or too many others are under way.
-    fn start(&mut self, step: Step, link: Option<&CameraLink>, slug: &Slug, priority: Priority, now: Instant) {
-        if step == Step::Nothing || self.steps.len() >= MAX_STEPS || self.busy.contains(slug) {
+    fn start(&mut self, decision: Decision) {
+        let Decision { step, slug, link, priority } = decision;
+        if self.steps.len() >= MAX_STEPS || self.busy.contains(&slug) {
             return;
         }
         let executor = self.executor.clone();
-        let tracked = self.placements.get(slug);
+        let tracked = self.placements.get(&slug);
         let assignment = tracked.map(|t| t.assignment.clone());
-        match (step, link, assignment) {
+        match (step, link.as_deref(), assignment) {
             (Step::Place(reason), Some(link), _) => {
                 if matches!(reason, TicketReason::Failover | TicketReason::Retry) {
                     info!(stream = %slug, ?reason, "placing again");
@@ -313,12 +332,7 @@ impl Reconciler {
             (Step::Forget, _, Some(a)) => drop(self.steps.spawn(executor.forget(a))),
             _ => return,
         }
-        self.busy.insert(slug.clone());
-        if let Some(tracked) = self.placements.get_mut(slug)
-            && step == Step::HaltAgain
-        {
-            tracked.since = now;
-        }
+        self.busy.insert(slug);
     }
 
     /// Takes in what became of a step.
@@ -371,7 +385,10 @@ impl Reconciler {
             Done::Forgotten { slug, result } => {
                 self.busy.remove(&slug);
                 match result {
-                    Ok(()) => drop(self.placements.remove(&slug)),
+                    Ok(()) => {
+                        self.placements.remove(&slug);
+                        self.details.remove(&slug);
+                    }
                     Err(e) => warn!(stream = %slug, "{e}"),
                 }
             }
@@ -407,6 +424,7 @@ impl Reconciler {
         let Some(tracked) = self.placements.get_mut(slug) else { return };
         let outcome = if result.is_ok() { "ok" } else { "error" };
         tracked.told = if result.is_ok() { Told::Taken } else { Told::Failed };
+        tracked.since = Instant::now();
         if tracked.assignment.want == Want::Stop {
             self.metrics.commands.with_label_values(&["stop", outcome]).inc();
         }

@@ -58,3 +58,22 @@ pub fn host_worker_name() -> WorkerId {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     WorkerId::from_lossy(host.trim())
 }
+
+/// Removes what is in `dir`, and makes it when it is not there.
+///
+/// # Errors
+/// One line that names the directory and what is wrong with it.
+pub fn clear_dir(dir: &Path) -> Result<(), String> {
+    match std::fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(format!("cannot clear the directory {}: {e}", dir.display()));
+        }
+        _ => {}
+    }
+    std::fs::create_dir_all(dir).map_err(|e| format!("cannot make the directory {}: {e}", dir.display()))
+}
+
+/// An id that no other process has or had: 128 random bits in hexadecimal.
+pub fn unique() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}

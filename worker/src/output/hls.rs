@@ -4,13 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::spec::HlsParams;
-use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
+use super::wish::Wish;
 use crate::hls::disk::{DiskError, Lingering, SegmentDir};
 use crate::hls::playlist::{Listed, Variant, Window};
 use crate::hls::segmenter::{Cut, Segment, Segmenter};
@@ -71,8 +69,8 @@ enum Break {
 }
 
 impl HlsOutput {
-    /// Runs until `cancel`; leaves no playlist, and no file after the lingering.
-    pub async fn run(self, mut demand: watch::Receiver<Demand>, cancel: CancellationToken) {
+    /// Runs until the stream ends; leaves no playlist, and no file after the lingering.
+    pub async fn run(self, mut wish: Wish) {
         let prefix = format!("{}/source", self.fence.dir_name());
         let target = Duration::from_secs(u64::from(self.params.segment_seconds));
         let window = Window::new(self.params.window_segments as usize, target);
@@ -91,10 +89,7 @@ impl HlsOutput {
         state.sequence = state.output.first_media_sequence;
         state.discontinuity = state.output.first_discontinuity_sequence;
         state.report_progress();
-        tokio::select! {
-            () = cancel.cancelled() => {}
-            () = state.serve(&mut demand) => {}
-        }
+        state.serve(&mut wish).await;
         let State { output, .. } = state;
         output.report.error(None);
         output.dir.retire(&output.lingering).await;
@@ -128,31 +123,26 @@ struct State {
 }
 
 impl State {
-    async fn serve(&mut self, demand: &mut watch::Receiver<Demand>) {
+    async fn serve(&mut self, wish: &mut Wish) {
         let mut retry = RETRY.0;
-        loop {
-            if !self.wait_for_demand(demand).await {
-                return std::future::pending().await;
-            }
+        while self.wait_until_wanted(wish).await {
             let before = self.sequence;
-            match self.produce(demand).await {
+            match self.produce(wish).await {
                 Ok(()) => retry = RETRY.0,
                 Err(fault) => {
                     self.withdraw_after(&fault).await;
                     retry = if self.sequence > before { RETRY.0 } else { retry };
-                    self.pause(retry).await;
+                    wish.pause(retry).await;
+                    self.sweep().await;
                     retry = (retry * 2).min(RETRY.1);
                 }
             }
         }
     }
 
-    /// Until HLS is wanted; removes meanwhile what has lingered long enough. `false` when nobody can want any more.
-    async fn wait_for_demand(&mut self, demand: &mut watch::Receiver<Demand>) -> bool {
+    /// Until HLS is wanted; removes meanwhile what has lingered long enough. `false` when the stream ends.
+    async fn wait_until_wanted(&mut self, wish: &mut Wish) -> bool {
         loop {
-            if demand.borrow_and_update().hls {
-                return true;
-            }
             let next = self.buried.front().map(|buried| buried.until);
             let sweep = async {
                 match next {
@@ -161,22 +151,23 @@ impl State {
                 }
             };
             tokio::select! {
-                changed = demand.changed() => if changed.is_err() { return false },
+                biased;
+                wanted = wish.until_hls() => return wanted,
                 () = sweep => self.sweep().await,
             }
         }
     }
 
     /// One muxer after the other while HLS is wanted.
-    async fn produce(&mut self, demand: &mut watch::Receiver<Demand>) -> Result<(), Fault> {
+    async fn produce(&mut self, wish: &mut Wish) -> Result<(), Fault> {
         let subscription = self.output.hub.subscribe();
         let mut first = None;
         loop {
             let first_unit = tokio::select! {
                 unit = subscription.next_key(first.take()) => unit,
-                () = unwanted(demand) => break,
+                () = wish.until_no_hls() => break,
             };
-            let (ended, next) = self.mux(first_unit, &subscription, demand).await?;
+            let (ended, next) = self.mux(first_unit, &subscription, wish).await?;
             if ended == Break::Unwanted {
                 break;
             }
@@ -191,7 +182,7 @@ impl State {
         &mut self,
         first: Arc<AccessUnit>,
         subscription: &Subscription,
-        demand: &mut watch::Receiver<Demand>,
+        wish: &mut Wish,
     ) -> Result<(Break, Option<Arc<AccessUnit>>), Fault> {
         let (mut pipeline, output) = CmafPipeline::start(&first.video).await?;
         let mut run = MuxRun {
@@ -203,7 +194,7 @@ impl State {
         };
         let (feeder, failed) = pipeline.split();
         let result = tokio::select! {
-            ended = self.feed_and_write(&mut run, feeder, first, subscription, demand) => ended,
+            ended = self.feed_and_write(&mut run, feeder, first, subscription, wish) => ended,
             error = failed => Err(error.into()),
         };
         // The muxer's thread may be waiting for room: without a receiver it does not.
@@ -218,13 +209,13 @@ impl State {
         feeder: &mut CmafFeeder,
         first: Arc<AccessUnit>,
         subscription: &Subscription,
-        demand: &mut watch::Receiver<Demand>,
+        wish: &mut Wish,
     ) -> Result<(Break, Option<Arc<AccessUnit>>), Fault> {
         let ended = {
             let feeding = async {
                 tokio::select! {
                     fed = feed(feeder, first, subscription) => fed,
-                    () = unwanted(demand) => Ok((Break::Unwanted, None)),
+                    () = wish.until_no_hls() => Ok((Break::Unwanted, None)),
                 }
             };
             tokio::select! {
@@ -326,11 +317,6 @@ impl State {
         }
     }
 
-    async fn pause(&mut self, retry: Duration) {
-        tokio::time::sleep(retry).await;
-        self.sweep().await;
-    }
-
     fn bury(&mut self, gone: Vec<Listed>) {
         let until = Instant::now() + self.target * self.output.params.window_segments;
         self.buried.extend(gone.into_iter().map(|s| Buried { until, sequence: s.sequence, len: s.len, init: s.init }));
@@ -403,11 +389,6 @@ async fn feed(
             Popped::Lost(_) => return Ok((Break::Timeline, None)),
         };
     }
-}
-
-async fn unwanted(demand: &mut watch::Receiver<Demand>) {
-    // Nobody left to want it is the same as nobody wanting it.
-    let _ = demand.wait_for(|demand| !demand.hls).await;
 }
 
 fn two_digits_up(value: u64) -> u64 {

@@ -5,16 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rsm_shared::bus::frames::{DropReason, Published};
-use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::JpegParams;
 use rsm_shared::wire::frame_headers::FrameHeaders;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::frames::FrameSink;
+use super::wish::Wish;
 use crate::media::access_unit::AccessUnit;
 use crate::media::hub::{StreamHub, Subscription};
 use crate::media::queue::Popped;
@@ -53,33 +51,21 @@ enum Break {
 struct InFlight(Mutex<VecDeque<(Duration, SystemTime)>>);
 
 impl JpegOutput {
-    /// Runs until `cancel`; the pipeline is Null when it returns.
-    pub async fn run(self, mut demand: watch::Receiver<Demand>, cancel: CancellationToken) {
+    /// Runs until the stream ends; the pipeline is Null when it returns.
+    pub async fn run(self, mut wish: Wish) {
         // One number per frame for the whole life of the claim, over all pipelines.
         let mut seq = 0;
-        tokio::select! {
-            () = cancel.cancelled() => {}
-            () = self.serve(&mut demand, &mut seq) => {}
-        }
-    }
-
-    async fn serve(&self, demand: &mut watch::Receiver<Demand>, seq: &mut u64) {
         let mut retry = RETRY.0;
-        loop {
-            let Some(params) = demand.borrow_and_update().jpeg else {
-                if demand.changed().await.is_err() {
-                    return std::future::pending().await;
-                }
-                continue;
-            };
-            let before = *seq;
-            match self.produce(params, demand, seq).await {
+        while wish.until_jpeg().await {
+            let Some(params) = wish.jpeg() else { continue };
+            let before = seq;
+            match self.produce(params, &mut wish, &mut seq).await {
                 Ok(()) => retry = RETRY.0,
                 Err(error) => {
                     self.metrics.output_failed("jpeg");
                     tracing::warn!(stream = %self.slug, %error, "JPEG output begins anew");
-                    retry = if *seq > before { RETRY.0 } else { retry };
-                    tokio::time::sleep(retry).await;
+                    retry = if seq > before { RETRY.0 } else { retry };
+                    wish.pause(retry).await;
                     retry = (retry * 2).min(RETRY.1);
                 }
             }
@@ -90,7 +76,7 @@ impl JpegOutput {
     async fn produce(
         &self,
         params: JpegParams,
-        demand: &mut watch::Receiver<Demand>,
+        wish: &mut Wish,
         seq: &mut u64,
     ) -> Result<(), PipelineError> {
         let subscription = self.hub.subscribe();
@@ -98,7 +84,7 @@ impl JpegOutput {
         loop {
             let first = tokio::select! {
                 unit = subscription.next_key(next.take()) => unit,
-                () = changed_from(demand, params) => return Ok(()),
+                () = wish.until_jpeg_is_not(params) => return Ok(()),
             };
             let (mut pipeline, newest) = JpegPipeline::start(&first.video, params).await?;
             let in_flight = InFlight::default();
@@ -107,7 +93,7 @@ impl JpegOutput {
                 tokio::select! {
                     ended = feed(feeder, first, &subscription, &in_flight) => ended.map(Break::Timeline),
                     error = failed => Err(error),
-                    () = changed_from(demand, params) => Ok(Break::Demand),
+                    () = wish.until_jpeg_is_not(params) => Ok(Break::Demand),
                     () = self.publish_newest(newest, params, feeder, &in_flight, seq) => Err(PipelineError::Ended),
                 }
             };
@@ -211,11 +197,6 @@ async fn feed(
             return Ok(unit);
         }
     }
-}
-
-async fn changed_from(demand: &mut watch::Receiver<Demand>, params: JpegParams) {
-    // Nobody left to want it is the same as nobody wanting it.
-    let _ = demand.wait_for(|demand| demand.jpeg != Some(params)).await;
 }
 
 fn unix_us(time: SystemTime) -> u64 {

@@ -3,3 +3,4 @@
 pub mod frames;
 pub mod hls;
 pub mod jpeg;
+pub mod wish;

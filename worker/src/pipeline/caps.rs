@@ -77,7 +77,7 @@ mod tests {
             prop_assert!(width % 2 == 0 && height % 2 == 0 && width >= 2 && height >= 2);
             prop_assert!(width <= max.min(w) && height <= h);
             let expected = f64::from(height) * f64::from(w) / f64::from(h);
-            prop_assert!((f64::from(width) - expected).abs() <= 2.0 + f64::from(w) / f64::from(h));
+            prop_assert!((f64::from(width) - expected).abs() <= 2.0 + 2.0 * f64::from(w) / f64::from(h));
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::media::media_time::MediaTime;
 use crate::metrics::StreamSeries;
 use crate::output::hls::HlsOutput;
 use crate::output::jpeg::JpegOutput;
+use crate::output::wish::Wish;
 use crate::source::open::{Carrier, choose};
 
 /// One claimed stream.
@@ -87,8 +88,9 @@ async fn run(ctx: StreamContext, status: StatusCell, cancel: CancellationToken) 
     let hub = Arc::new(StreamHub::default());
     let (jpeg, hls) = outputs(&ctx, &hub, &metrics, &status);
     // Tasks of their own: a decoder that works hard must not hold the camera up.
-    let jpeg = tokio::spawn(jpeg.run(ctx.demand.clone(), cancel.clone()));
-    let hls = tokio::spawn(hls.run(ctx.demand.clone(), cancel.clone()));
+    let wish = Wish { demand: ctx.demand, cancel: cancel.clone() };
+    let jpeg = tokio::spawn(jpeg.run(wish.clone()));
+    let hls = tokio::spawn(hls.run(wish));
     let sessions = Sessions {
         engine: ctx.engine,
         spec: ctx.spec,

@@ -1,0 +1,207 @@
+//! One subscription per watched stream, whatever the number of viewers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use prometheus::IntCounterVec;
+use rsm_shared::bus::connect::Bus;
+use rsm_shared::bus::frames::Frames;
+use rsm_shared::stream::slug::Slug;
+use rsm_shared::wire::frame_headers::FrameHeaders;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::latest::{Latest, Verdict};
+use crate::directory::Entry;
+
+/// How long a subscription outlives its last viewer: a page that is reloaded finds it warm.
+const LINGER: Duration = Duration::from_secs(5);
+/// Pause after a subscription failed.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// One JPEG. Shared by all viewers, not copied.
+pub struct Frame {
+    pub jpeg: Bytes,
+    pub headers: FrameHeaders,
+    /// When it reached this process.
+    pub received: Instant,
+    /// Counts the frames of this subscription, from 1: the gap between two shows what was skipped.
+    pub number: u64,
+}
+
+/// Why the viewers of a stream are sent away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Stopped,
+    Removed,
+}
+
+/// Newest frame of one stream, and whether it ended.
+struct Feed {
+    frames: watch::Sender<Option<Arc<Frame>>>,
+    end: watch::Sender<Option<End>>,
+}
+
+/// What one viewer holds on to. While any is there, the stream stays subscribed.
+pub struct Watching {
+    /// The newest frame.
+    pub frames: watch::Receiver<Option<Arc<Frame>>>,
+    /// Set once, when the stream is stopped or removed.
+    pub end: watch::Receiver<Option<End>>,
+}
+
+/// All watched streams. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub(Arc<Shared>);
+
+struct Shared {
+    bus: Bus,
+    table: Mutex<Table>,
+    /// Streams remembered at most.
+    max_links: usize,
+    /// By reason: `fence` for a stale owner's frames, `headers` for frames without usable headers.
+    stale: IntCounterVec,
+}
+
+#[derive(Default)]
+struct Table {
+    /// Subscribed now.
+    feeds: HashMap<Slug, Arc<Feed>>,
+    /// What was seen of streams that were ever watched, so that a stale owner stays stale while nobody looks. At
+    /// most `max_links`.
+    seen: HashMap<Slug, Arc<Mutex<Latest>>>,
+}
+
+impl Hub {
+    /// Over a connection made for frames; of at most `max_links` streams.
+    pub fn new(bus: Bus, max_links: u64, stale: IntCounterVec) -> Self {
+        let max_links = usize::try_from(max_links).unwrap_or(usize::MAX).max(1);
+        Self(Arc::new(Shared { bus, table: Mutex::default(), max_links, stale }))
+    }
+
+    /// Joins the viewers of a stream; subscribes for the first. Call inside the runtime that relays.
+    pub fn watch(&self, entry: &Entry) -> Watching {
+        let mut table = self.0.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(feed) = table.feeds.get(&entry.slug) {
+            return feed.watching();
+        }
+        let feed = Arc::new(Feed { frames: watch::channel(None).0, end: watch::channel(None).0 });
+        let watching = feed.watching();
+        table.feeds.insert(entry.slug.clone(), feed.clone());
+        if table.seen.len() >= self.0.max_links && !table.seen.contains_key(&entry.slug) {
+            let Table { feeds, seen } = &mut *table;
+            seen.retain(|slug, _| feeds.contains_key(slug));
+        }
+        let seen = table.seen.entry(entry.slug.clone()).or_default().clone();
+        drop(table);
+        let (shared, link, slug) = (self.0.clone(), entry.link(), entry.slug.clone());
+        tokio::spawn(async move {
+            let mut end = feed.end.subscribe();
+            tokio::select! {
+                () = feed.follow(&shared, &link.zone, &slug, &seen) => {}
+                // Never an error: `feed` holds the sender.
+                _ = end.wait_for(Option::is_some) => {}
+            }
+        });
+        watching
+    }
+
+    /// Sends the viewers of a stream away.
+    pub fn end(&self, slug: &Slug, why: End) {
+        let mut table = self.0.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let feed = table.feeds.remove(slug);
+        if why == End::Removed {
+            table.seen.remove(slug);
+        }
+        drop(table);
+        if let Some(feed) = feed {
+            feed.end.send_replace(Some(why));
+        }
+    }
+
+    /// Streams that are subscribed now.
+    pub fn subscribed(&self) -> usize {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner).feeds.len()
+    }
+}
+
+impl Feed {
+    fn watching(&self) -> Watching {
+        Watching { frames: self.frames.subscribe(), end: self.end.subscribe() }
+    }
+
+    /// Puts the newest frame into the slot until nobody watched for [`LINGER`].
+    async fn follow(
+        self: &Arc<Self>,
+        shared: &Shared,
+        zone: &rsm_shared::stream::names::Zone,
+        slug: &Slug,
+        seen: &Mutex<Latest>,
+    ) {
+        let mut number = 0;
+        loop {
+            let mut frames = match Frames::open(&shared.bus, zone, slug).await {
+                Ok(frames) => frames,
+                Err(e) => {
+                    debug!(stream = %slug, "{e}");
+                    if self.unwatched(RETRY).await && self.close(shared, slug) {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            tokio::select! {
+                () = self.take(&mut frames, shared, seen, &mut number) => tokio::time::sleep(RETRY).await,
+                () = self.abandoned(shared, slug) => return,
+            }
+        }
+    }
+
+    async fn take(&self, frames: &mut Frames, shared: &Shared, seen: &Mutex<Latest>, number: &mut u64) {
+        while let Some((headers, jpeg)) = frames.next().await {
+            let Some(headers) = headers else {
+                shared.stale.with_label_values(&["headers"]).inc();
+                continue;
+            };
+            let verdict = seen.lock().unwrap_or_else(PoisonError::into_inner).admit(&headers);
+            match verdict {
+                Verdict::Stale => shared.stale.with_label_values(&["fence"]).inc(),
+                Verdict::New => {
+                    *number += 1;
+                    let frame = Frame { jpeg, headers, received: Instant::now(), number: *number };
+                    self.frames.send_replace(Some(Arc::new(frame)));
+                }
+            }
+        }
+    }
+
+    /// Returns once nobody has watched for [`LINGER`] and the feed is out of the table.
+    async fn abandoned(self: &Arc<Self>, shared: &Shared, slug: &Slug) {
+        loop {
+            self.frames.closed().await;
+            if self.unwatched(LINGER).await && self.close(shared, slug) {
+                return;
+            }
+        }
+    }
+
+    async fn unwatched(&self, pause: Duration) -> bool {
+        tokio::time::sleep(pause).await;
+        self.frames.receiver_count() == 0
+    }
+
+    /// Takes the feed out of the table; not when a viewer came. Viewers join under the same lock.
+    fn close(self: &Arc<Self>, shared: &Shared, slug: &Slug) -> bool {
+        let mut table = shared.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.frames.receiver_count() > 0 {
+            return false;
+        }
+        if table.feeds.get(slug).is_some_and(|feed| Arc::ptr_eq(feed, self)) {
+            table.feeds.remove(slug);
+        }
+        true
+    }
+}

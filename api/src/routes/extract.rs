@@ -1,0 +1,115 @@
+//! What handlers ask of a request: the program's handles, and the stream that the path names.
+
+use std::fmt::Debug;
+use std::sync::{Arc, LazyLock};
+
+use salvo::extract::{Extractible, Metadata};
+use salvo::oapi::{
+    BasicType, Components, EndpointArgRegister, EndpointOutRegister, Object, Operation, Parameter, ParameterIn,
+    ToResponses as _,
+};
+use salvo::{Depot, Request, Response, Writer, async_trait};
+
+use crate::app::App;
+use crate::directory::Entry;
+use crate::problem::{Problem, UnknownStream};
+
+static NO_METADATA: LazyLock<Metadata> = LazyLock::new(|| Metadata::new(""));
+
+/// What a handler returns when it wrote its answer itself.
+pub type Answer = Result<Written, Problem>;
+
+/// The answer is in the response; its documentation stands at the endpoint.
+#[derive(Debug)]
+pub struct Written;
+
+#[async_trait]
+impl Writer for Written {
+    async fn write(self, _: &mut Request, _: &mut Depot, _: &mut Response) {}
+}
+
+impl EndpointOutRegister for Written {
+    fn register(_: &mut Components, _: &mut Operation) {}
+}
+
+/// The program's handles.
+pub struct Handles(pub Arc<App>);
+
+impl<'ex> Extractible<'ex> for Handles {
+    fn metadata() -> &'static Metadata {
+        &NO_METADATA
+    }
+
+    async fn extract(_: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, impl Writer + Send + Debug + 'static> {
+        handles(depot).map(Self)
+    }
+}
+
+impl EndpointArgRegister for Handles {
+    fn register(_: &mut Components, _: &mut Operation, _: &str) {}
+}
+
+fn handles(depot: &Depot) -> Result<Arc<App>, Problem> {
+    depot.get_typed::<Arc<App>>().cloned().map_err(|_| Problem::internal())
+}
+
+/// The registered stream whose slug stands in the path.
+pub struct BySlug(pub Arc<Entry>);
+
+impl<'ex> Extractible<'ex> for BySlug {
+    fn metadata() -> &'static Metadata {
+        &NO_METADATA
+    }
+
+    async fn extract(
+        request: &'ex mut Request,
+        depot: &'ex mut Depot,
+    ) -> Result<Self, impl Writer + Send + Debug + 'static> {
+        let app = handles(depot)?;
+        let slug = request.params().get("slug").map(String::as_str).unwrap_or_default();
+        app.directory.by_slug(slug).map(Self).ok_or_else(Problem::unknown_stream)
+    }
+}
+
+impl EndpointArgRegister for BySlug {
+    fn register(components: &mut Components, operation: &mut Operation, _: &str) {
+        let schema = Object::with_type(BasicType::String).pattern("^[a-z0-9][a-z0-9-]{0,62}$");
+        path_parameter(operation, "slug", "The camera's name in addresses, as POST /video/ answered it", schema);
+        operation.responses.append(&mut UnknownStream::to_responses(components));
+    }
+}
+
+/// The registered stream whose id stands in the path.
+pub struct ById(pub Arc<Entry>);
+
+impl<'ex> Extractible<'ex> for ById {
+    fn metadata() -> &'static Metadata {
+        &NO_METADATA
+    }
+
+    async fn extract(
+        request: &'ex mut Request,
+        depot: &'ex mut Depot,
+    ) -> Result<Self, impl Writer + Send + Debug + 'static> {
+        let app = handles(depot)?;
+        let id = request.params().get("id").and_then(|text| text.parse().ok());
+        id.and_then(|id| app.directory.by_id(id)).map(Self).ok_or_else(Problem::unknown_stream)
+    }
+}
+
+impl EndpointArgRegister for ById {
+    fn register(components: &mut Components, operation: &mut Operation, _: &str) {
+        let schema = Object::with_type(BasicType::Integer).minimum(1.0);
+        path_parameter(operation, "id", "The camera's id", schema);
+        operation.responses.append(&mut UnknownStream::to_responses(components));
+    }
+}
+
+fn path_parameter(operation: &mut Operation, name: &str, description: &str, schema: Object) {
+    let parameter = Parameter::new(name)
+        .parameter_in(ParameterIn::Path)
+        .required(true)
+        .description(description)
+        .schema(schema);
+    operation.parameters.insert(parameter);
+}

@@ -1,0 +1,55 @@
+//! What is wanted of an output, until its stream ends.
+
+use rsm_shared::stream::demand::Demand;
+use rsm_shared::stream::spec::JpegParams;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// The live wish of viewers, and the end of the stream, which ends every wish.
+#[derive(Clone)]
+pub struct Wish {
+    pub demand: watch::Receiver<Demand>,
+    pub cancel: CancellationToken,
+}
+
+impl Wish {
+    /// The JPEG frames that are wanted now.
+    pub fn jpeg(&self) -> Option<JpegParams> {
+        self.demand.borrow().jpeg
+    }
+
+    /// Until HLS is wanted; `false` when it never will be again.
+    pub async fn until_hls(&mut self) -> bool {
+        self.until(|demand| demand.hls).await
+    }
+
+    /// Until HLS is not wanted.
+    pub async fn until_no_hls(&mut self) {
+        self.until(|demand| !demand.hls).await;
+    }
+
+    /// Until JPEG frames are wanted; `false` when they never will be again.
+    pub async fn until_jpeg(&mut self) -> bool {
+        self.until(|demand| demand.jpeg.is_some()).await
+    }
+
+    /// Until other JPEG frames are wanted, or none.
+    pub async fn until_jpeg_is_not(&mut self, params: JpegParams) {
+        self.until(|demand| demand.jpeg != Some(params)).await;
+    }
+
+    /// Waits, or returns at the end of the stream.
+    pub async fn pause(&self, wait: std::time::Duration) {
+        // Either way the pause is over.
+        let _ = tokio::time::timeout(wait, self.cancel.cancelled()).await;
+    }
+
+    async fn until(&mut self, wanted: impl FnMut(&Demand) -> bool) -> bool {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => false,
+            // Nobody left to wish is the end, too.
+            found = self.demand.wait_for(wanted) => found.is_ok(),
+        }
+    }
+}
