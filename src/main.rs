@@ -1,1 +1,84 @@
-fn main() {}
+//! `rsm`: one binary, its roles composed here.
+
+mod children;
+mod cli;
+mod demo;
+mod nats_server;
+mod up;
+
+use std::process::ExitCode;
+
+use rsm_shared::config::Config;
+use rsm_shared::ops::{shutdown, telemetry};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::cli::{Command, ConfigCommand};
+
+/// Shown in logs, `/metrics` and `--version`.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Something that the role needs is missing, in use or damaged (EX_UNAVAILABLE of sysexits.h): starting again as it
+/// is would not help.
+pub const EXIT_UNAVAILABLE: u8 = 69;
+
+fn main() -> ExitCode {
+    let (command, config) = match cli::read() {
+        Ok(read) => read,
+        Err(exit) => return exit,
+    };
+    let role = match command {
+        Command::Config(ConfigCommand::Show) => {
+            print!("{}", config.show());
+            return ExitCode::SUCCESS;
+        }
+        Command::Config(ConfigCommand::Check) => {
+            println!("the configuration is valid");
+            return ExitCode::SUCCESS;
+        }
+        Command::Up(up) => {
+            telemetry::start(&config.log);
+            return up::run(&up, config);
+        }
+        Command::Api => Role::Api,
+        Command::Worker => Role::Worker,
+    };
+    telemetry::start(&config.log);
+    serve(role, config)
+}
+
+#[derive(Clone, Copy)]
+enum Role {
+    Api,
+    Worker,
+}
+
+/// Runs a role until a signal, then lets it end in order.
+fn serve(role: Role, config: Config) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&format!("cannot make the runtime: {e}"), EXIT_UNAVAILABLE),
+    };
+    let ended = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        shutdown::on_signal(stop.clone(), config.shutdown()).map_err(|e| format!("cannot watch signals: {e}"))?;
+        match role {
+            Role::Api => rsm_api::serve::run(config, VERSION, stop).await.map_err(|e| e.to_string()),
+            Role::Worker => rsm_worker::app::run(config, VERSION, stop).await.map_err(|e| e.to_string()),
+        }
+    });
+    // What is still running on other threads is given up: everything that must end in order has.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => {
+            info!("ended");
+            ExitCode::SUCCESS
+        }
+        Err(text) => fail(&text, EXIT_UNAVAILABLE),
+    }
+}
+
+/// The last word of a process that cannot go on: one line, once.
+pub fn fail(text: &str, code: u8) -> ExitCode {
+    eprintln!("rsm: {text}");
+    ExitCode::from(code)
+}

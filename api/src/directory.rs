@@ -12,7 +12,7 @@ use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::JpegParams;
 use rsm_shared::stream::state::{Reason, StreamState, VideoInfo};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 use crate::store::links::CameraLink;
 
@@ -23,7 +23,7 @@ const CHANGES: usize = 1024;
 pub struct Entry {
     pub slug: Slug,
     link: Mutex<Arc<CameraLink>>,
-    view: Mutex<Arc<View>>,
+    view: watch::Sender<Arc<View>>,
     pub wishes: Wishes,
 }
 
@@ -139,10 +139,8 @@ impl Directory {
     /// Puts what is known of a stream; tells a change of state or reason to those who listen.
     pub fn show(&self, entry: &Entry, view: View) {
         let view = Arc::new(view);
-        let mut slot = entry.view.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = (slot.state, slot.reason.as_ref()) != (view.state, view.reason.as_ref());
-        *slot = view.clone();
-        drop(slot);
+        let before = entry.view.send_replace(view.clone());
+        let told = (before.state, before.reason.as_ref()) != (view.state, view.reason.as_ref());
         if told {
             // No listener is no error.
             let _ = self.changes.send(StateChange { slug: entry.slug.clone(), view });
@@ -161,7 +159,7 @@ impl Entry {
         Self {
             slug: link.slug.clone(),
             wishes: Wishes::default(),
-            view: Mutex::new(Arc::new(View {
+            view: watch::Sender::new(Arc::new(View {
                 state,
                 reason: None,
                 since: jiff::Timestamp::now(),
@@ -184,7 +182,12 @@ impl Entry {
 
     /// What is known as of now.
     pub fn view(&self) -> Arc<View> {
-        self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.view.borrow().clone()
+    }
+
+    /// What is known, for those who wait for a change of this one stream.
+    pub fn views(&self) -> watch::Receiver<Arc<View>> {
+        self.view.subscribe()
     }
 }
 

@@ -4,3 +4,4 @@ pub mod app;
 pub mod control;
 pub mod directory;
 pub mod store;
+pub mod serve;

@@ -84,6 +84,7 @@ pub struct HlsConfig {
     pub segment_seconds: u32,
     pub window_segments: u32,
     pub wish_ttl_s: u64,
+    pub disk_budget_mb: u64,
 }
 
 impl HlsConfig {
@@ -184,6 +185,7 @@ impl Config {
             ("hls.segment_seconds", c.hls.segment_seconds.into(), 1, 10),
             ("hls.window_segments", c.hls.window_segments.into(), 3, 60),
             ("hls.wish_ttl_s", c.hls.wish_ttl_s, 10, 300),
+            ("hls.disk_budget_mb", c.hls.disk_budget_mb, 64, 1_000_000),
             ("control.worker_dead_s", c.control.worker_dead_s, 2, 60),
             ("control.hold_s", c.control.hold_s, 10, 600),
             ("control.shutdown_s", c.control.shutdown_s, 1, 60),
@@ -274,7 +276,7 @@ impl Config {
              [worker]\nname = {:?}\nzones = [{}]\ncapacity = {}\nlisten = \"{}\"\nclear_hls = {}\n\n\
              [camera]\nstall_timeout_s = {}\nconnect_timeout_s = {}\nbackoff_min_s = {}\nbackoff_max_s = {}\nauth_retry_s = {}\nidle_timeout_s = {}\n\n\
              [mjpeg]\nmax_fps = {}\nmax_width = {}\nquality = {}\n\n\
-             [hls]\nsegment_seconds = {}\nwindow_segments = {}\nwish_ttl_s = {}\n\n\
+             [hls]\nsegment_seconds = {}\nwindow_segments = {}\nwish_ttl_s = {}\ndisk_budget_mb = {}\n\n\
              [control]\nworker_dead_s = {}\nhold_s = {}\nshutdown_s = {}\n\n\
              [log]\nformat = \"{}\"\nfilter = {:?}\n",
             c.data_dir,
@@ -303,6 +305,7 @@ impl Config {
             c.hls.segment_seconds,
             c.hls.window_segments,
             c.hls.wish_ttl_s,
+            c.hls.disk_budget_mb,
             c.control.worker_dead_s,
             c.control.hold_s,
             c.control.shutdown_s,

@@ -75,7 +75,7 @@ async fn main() {
             let mut st = h.status();
             let quiet = n > 4;
             let t0 = Instant::now();
-            tokio::spawn(async move { while st.changed().await.is_ok() { let s = st.borrow_and_update().clone(); if !quiet { println!("[{:.2}] {} {:?} {:?} v={:?} r={} hls={:?} ms={} ds={}", t0.elapsed().as_secs_f64(), i, s.state, s.reason.map(|r| (r.code.as_str(), r.text)), s.video.map(|v| (v.rfc6381, v.width, v.height, v.fps, v.bitrate)), s.restarts, s.hls_error, s.media_sequence(), s.discontinuity_sequence()); } } });
+            tokio::spawn(async move { while st.changed().await.is_ok() { let s = st.borrow_and_update().clone(); if !quiet { let (m, d) = (s.media_sequence(), s.discontinuity_sequence()); println!("[{:.2}] {} {:?} {:?} v={:?} r={} hls={:?} ms={} ds={}", t0.elapsed().as_secs_f64(), i, s.state, s.reason.map(|r| (r.code.as_str(), r.text)), s.video.map(|v| (v.rfc6381, v.width, v.height, v.fps, v.bitrate)), s.restarts, s.hls_error, m, d); } } });
             hs.push(h);
         }
         if late > 0 { tokio::time::sleep(Duration::from_secs(late)).await; *sink.first.lock().unwrap() = None; let t = Instant::now(); tx.send(want).unwrap();

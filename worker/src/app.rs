@@ -83,8 +83,8 @@ pub async fn run(config: Config, version: &'static str, stop: CancellationToken)
         timing,
         pacer: StartPacer::default(),
         metrics: Arc::new(StreamMetrics::new(&registry)?),
-        addresses: AddressPolicy::default(),
-        disk: DiskUse::default(),
+        addresses: AddressPolicy::any(),
+        disk: DiskUse::new(config.hls.disk_budget_mb << 20),
         lingering: Lingering::default(),
     });
 

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use prometheus::IntCounterVec;
+use prometheus::IntCounter;
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::frames::Frames;
+use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::frame_headers::FrameHeaders;
 use tokio::sync::watch;
@@ -62,8 +63,16 @@ struct Shared {
     table: Mutex<Table>,
     /// Streams remembered at most.
     max_links: usize,
-    /// By reason: `fence` for a stale owner's frames, `headers` for frames without usable headers.
-    stale: IntCounterVec,
+    counts: HubCounts,
+}
+
+/// What the hub counts; the metrics themselves stand in the API's table.
+#[derive(Clone)]
+pub struct HubCounts {
+    /// Frames of a stale owner, or older than one already shown.
+    pub stale: IntCounter,
+    /// Frames without usable headers.
+    pub malformed: IntCounter,
 }
 
 #[derive(Default)]
@@ -77,9 +86,9 @@ struct Table {
 
 impl Hub {
     /// Over a connection made for frames; of at most `max_links` streams.
-    pub fn new(bus: Bus, max_links: u64, stale: IntCounterVec) -> Self {
+    pub fn new(bus: Bus, max_links: u64, counts: HubCounts) -> Self {
         let max_links = usize::try_from(max_links).unwrap_or(usize::MAX).max(1);
-        Self(Arc::new(Shared { bus, table: Mutex::default(), max_links, stale }))
+        Self(Arc::new(Shared { bus, table: Mutex::default(), max_links, counts }))
     }
 
     /// Joins the viewers of a stream; subscribes for the first. Call inside the runtime that relays.
@@ -137,7 +146,7 @@ impl Feed {
     async fn follow(
         self: &Arc<Self>,
         shared: &Shared,
-        zone: &rsm_shared::stream::names::Zone,
+        zone: &Zone,
         slug: &Slug,
         seen: &Mutex<Latest>,
     ) {
@@ -163,12 +172,12 @@ impl Feed {
     async fn take(&self, frames: &mut Frames, shared: &Shared, seen: &Mutex<Latest>, number: &mut u64) {
         while let Some((headers, jpeg)) = frames.next().await {
             let Some(headers) = headers else {
-                shared.stale.with_label_values(&["headers"]).inc();
+                shared.counts.malformed.inc();
                 continue;
             };
             let verdict = seen.lock().unwrap_or_else(PoisonError::into_inner).admit(&headers);
             match verdict {
-                Verdict::Stale => shared.stale.with_label_values(&["fence"]).inc(),
+                Verdict::Stale => shared.counts.stale.inc(),
                 Verdict::New => {
                     *number += 1;
                     let frame = Frame { jpeg, headers, received: Instant::now(), number: *number };

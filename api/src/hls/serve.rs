@@ -1,0 +1,147 @@
+//! Answers players from the files on the disk; holds a playlist request until its file is there.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rsm_shared::stream::fence::Fence;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::locate::{self, MediaFile, Playlist};
+use super::viewers::Players;
+use crate::directory::{Directory, Entry};
+use crate::problem::Problem;
+use crate::relay::wishes::WishDesk;
+
+/// How long a playlist request is held for the first segments.
+const HOLD: Duration = Duration::from_secs(10);
+/// How often the disk is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(50);
+/// Requests held at a time, of all streams; more are told to come again.
+const MAX_HELD: usize = 1024;
+/// A disk that takes longer for one file is as good as absent.
+const READ_DEADLINE: Duration = Duration::from_secs(5);
+/// Longest playlist read, bytes: 60 segments take 10,000.
+const MAX_PLAYLIST: u64 = 256 << 10;
+/// When to try again, seconds.
+const RETRY_AFTER: u64 = 2;
+
+/// Serves every stream's HLS. Cheap to clone.
+#[derive(Clone)]
+pub struct Hls {
+    root: PathBuf,
+    wish_ttl: Duration,
+    directory: Directory,
+    desk: WishDesk,
+    held: Arc<Semaphore>,
+    pub players: Players,
+}
+
+/// A media file that is open for reading.
+pub struct OpenFile {
+    pub file: std::fs::File,
+    /// Bytes.
+    pub len: u64,
+}
+
+impl Hls {
+    /// Of the files under `root`; a wish holds for `wish_ttl` after a playlist was fetched.
+    pub fn new(root: PathBuf, wish_ttl: Duration, directory: Directory, desk: WishDesk) -> Self {
+        let held = Arc::new(Semaphore::new(MAX_HELD));
+        Self { root, wish_ttl, directory, desk, held, players: Players::default() }
+    }
+
+    /// Somebody is about to play: HLS is wanted. Whether it was already.
+    pub fn want(&self, entry: &Entry) -> bool {
+        self.desk.want_hls(entry, self.wish_ttl)
+    }
+
+    /// A playlist of the stream's current owner; waits for it up to 10 s.
+    ///
+    /// # Errors
+    /// 409 when the stream is stopped, 404 when it is removed meanwhile, 503 when there is nothing to play yet.
+    pub async fn playlist(&self, entry: &Entry, which: Playlist) -> Result<String, Problem> {
+        self.check(entry)?;
+        self.want(entry);
+        if let Some(text) = self.read_playlist(entry, which).await? {
+            return Ok(text);
+        }
+        let Ok(_held) = self.held.try_acquire() else {
+            return Err(Problem::later(RETRY_AFTER, "too many players wait for streams to start"));
+        };
+        let deadline = Instant::now() + HOLD;
+        while Instant::now() < deadline {
+            tokio::time::sleep(LOOK).await;
+            self.check(entry)?;
+            if let Some(text) = self.read_playlist(entry, which).await? {
+                self.want(entry);
+                return Ok(text);
+            }
+        }
+        Err(Problem::later(RETRY_AFTER, not_yet(entry)))
+    }
+
+    /// A media file of any owner of the stream: players fetch the last ones of an owner that was replaced.
+    ///
+    /// # Errors
+    /// 409 when the stream is stopped, 404 when the file is not there.
+    pub async fn media(&self, entry: &Entry, fence: Fence, file: &MediaFile) -> Result<OpenFile, Problem> {
+        self.check(entry)?;
+        let path = locate::media(&self.root, &entry.slug, fence, file);
+        let open = async {
+            let file = File::open(path).await?;
+            let len = file.metadata().await?.len();
+            Ok(OpenFile { len, file: file.into_std().await })
+        };
+        match within(open).await? {
+            Some(file) => Ok(file),
+            None => Err(Problem::gone()),
+        }
+    }
+
+    /// The stream is still registered and may be watched.
+    fn check(&self, entry: &Entry) -> Result<(), Problem> {
+        let link = entry.link();
+        if self.directory.by_id(link.id).is_none() {
+            return Err(Problem::unknown_stream());
+        }
+        if link.enabled { Ok(()) } else { Err(Problem::stopped()) }
+    }
+
+    async fn read_playlist(&self, entry: &Entry, which: Playlist) -> Result<Option<String>, Problem> {
+        let Some(fence) = entry.view().fence else { return Ok(None) };
+        let path = locate::playlist(&self.root, &entry.slug, fence, which);
+        within(async {
+            let mut text = String::new();
+            File::open(path).await?.take(MAX_PLAYLIST).read_to_string(&mut text).await?;
+            Ok(text)
+        })
+        .await
+    }
+}
+
+/// What was read within the deadline; `None` when there is no such file.
+async fn within<T>(work: impl Future<Output = std::io::Result<T>>) -> Result<Option<T>, Problem> {
+    match tokio::time::timeout(READ_DEADLINE, work).await {
+        Ok(Ok(value)) => Ok(Some(value)),
+        Ok(Err(e)) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Ok(Err(e)) => {
+            tracing::error!("cannot read an HLS file: {e}");
+            Err(Problem::internal())
+        }
+        Err(_) => Err(Problem::later(RETRY_AFTER, "the disk for HLS segments does not answer in time")),
+    }
+}
+
+fn not_yet(entry: &Entry) -> String {
+    let view = entry.view();
+    let why = view.hls_error.as_deref().or(view.reason.as_ref().map(|reason| reason.text.as_str()));
+    match why {
+        Some(why) => format!("there is no video yet: {why}"),
+        None => "there is no video yet; the camera is being started".into(),
+    }
+}

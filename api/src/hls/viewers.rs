@@ -1,0 +1,115 @@
+//! Who plays HLS: a player is there while it fetches its media playlist again and again.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A player that has not fetched the playlist for this long is gone: longer than one segment of the longest kind.
+const EXPIRY: Duration = Duration::from_secs(15);
+/// Players counted of one stream at most.
+const MAX_PER_STREAM: usize = 4096;
+/// Players counted at most, in all.
+const MAX_ALL: usize = 100_000;
+
+/// Tells one player from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Player {
+    /// By the id in the address that our multivariant playlist gave it.
+    Id(u64),
+    /// By its address: it has the media playlist from elsewhere.
+    Address(IpAddr),
+}
+
+/// Players by stream. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Players(Arc<Mutex<Table>>);
+
+#[derive(Default)]
+struct Table {
+    streams: HashMap<i64, HashMap<Player, Instant>>,
+    /// When players that went were last looked for in all streams.
+    swept: Option<Instant>,
+}
+
+impl Players {
+    /// A player of the stream fetched the playlist at `now`.
+    pub fn saw(&self, stream: i64, player: Player, now: Instant) {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.sweep(now);
+        let known = table.streams.get(&stream).is_some_and(|players| players.contains_key(&player));
+        if !known && table.streams.values().map(HashMap::len).sum::<usize>() >= MAX_ALL {
+            return;
+        }
+        let players = table.streams.entry(stream).or_default();
+        if known || players.len() < MAX_PER_STREAM {
+            players.insert(player, now);
+        }
+    }
+
+    /// Players of one stream.
+    pub fn of(&self, stream: i64) -> usize {
+        self.of_at(stream, Instant::now())
+    }
+
+    fn of_at(&self, stream: i64, now: Instant) -> usize {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.streams.get(&stream).map_or(0, |players| players.values().filter(|seen| is_there(**seen, now)).count())
+    }
+
+    /// Players of all streams.
+    pub fn all(&self) -> usize {
+        let now = Instant::now();
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.streams.values().flat_map(HashMap::values).filter(|seen| is_there(**seen, now)).count()
+    }
+}
+
+impl Table {
+    /// Forgets players that went; once per expiry at most, as it looks at all.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_some_and(|swept| now.duration_since(swept) < EXPIRY) {
+            return;
+        }
+        self.swept = Some(now);
+        for players in self.streams.values_mut() {
+            players.retain(|_, seen| is_there(*seen, now));
+        }
+        self.streams.retain(|_, players| !players.is_empty());
+    }
+}
+
+fn is_there(seen: Instant, now: Instant) -> bool {
+    now.duration_since(seen) < EXPIRY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_player_counts_once_and_goes_by_itself() {
+        let players = Players::default();
+        let begin = Instant::now();
+        for player in [Player::Id(1), Player::Id(2), Player::Id(1), Player::Address([127, 0, 0, 1].into())] {
+            players.saw(7, player, begin);
+        }
+        assert_eq!((players.of(7), players.of(8), players.all()), (3, 0, 3));
+        let later = begin + EXPIRY;
+        assert_eq!(players.of_at(7, later), 0);
+        players.saw(8, Player::Id(1), later);
+        assert_eq!(players.0.lock().unwrap().streams.len(), 1, "what went is not kept");
+    }
+
+    #[test]
+    fn no_stream_counts_more_than_its_bound() {
+        let players = Players::default();
+        let now = Instant::now();
+        for id in 0..u64::try_from(MAX_PER_STREAM).unwrap() + 10 {
+            players.saw(1, Player::Id(id), now);
+        }
+        assert_eq!(players.of(1), MAX_PER_STREAM);
+        players.saw(1, Player::Id(0), now);
+        assert_eq!(players.of(1), MAX_PER_STREAM);
+    }
+}

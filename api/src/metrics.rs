@@ -1,0 +1,193 @@
+//! Everything the API measures, in one table. The help texts are what an operator reads in Prometheus. No label holds
+//! an address or a credential; every label set is closed or bounded by `api.max_links`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{
+    Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+use rsm_shared::stream::state::StreamState;
+use salvo::http::StatusCode;
+
+use crate::control::ControlMetrics;
+use crate::directory::Directory;
+use crate::hls::viewers::Players;
+use crate::relay::hub::HubCounts;
+use crate::relay::limits::Seats;
+use crate::relay::viewer::ViewerCounts;
+
+/// From a request on loopback to one that waits 10 s for media; seconds.
+const REQUEST_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// From one machine to a bad network; seconds.
+const RELAY_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+
+/// The API's metrics.
+pub struct ApiMetrics {
+    /// By route and status.
+    http_requests: IntCounterVec,
+    /// By route.
+    http_seconds: HistogramVec,
+    /// By status.
+    hls_requests: IntCounterVec,
+    pub hub: HubCounts,
+    pub viewer: ViewerCounts,
+    pub control: ControlMetrics,
+}
+
+impl ApiMetrics {
+    /// Registers all of them. `nats_connected` is registered already.
+    ///
+    /// # Errors
+    /// When a name is taken: a mistake in the program.
+    pub fn new(registry: &Registry, nats_connected: IntGauge) -> Result<Self, Error> {
+        let metrics = Self {
+            http_requests: IntCounterVec::new(
+                Opts::new("rsm_http_requests_total", "HTTP requests answered, by route and status"),
+                &["route", "status"],
+            )?,
+            http_seconds: HistogramVec::new(
+                HistogramOpts::new(
+                    "rsm_http_request_seconds",
+                    "Time to answer an HTTP request; requests for media wait up to 10 s for the first of it",
+                )
+                .buckets(REQUEST_BUCKETS.to_vec()),
+                &["route"],
+            )?,
+            hls_requests: IntCounterVec::new(
+                Opts::new("rsm_hls_requests_total", "HLS playlists and segments answered, by status"),
+                &["status"],
+            )?,
+            hub: HubCounts {
+                stale: IntCounter::new(
+                    "rsm_stale_frames_total",
+                    "Frames dropped because a newer owner's, or a newer one, was there already",
+                )?,
+                malformed: IntCounter::new(
+                    "rsm_malformed_frames_total",
+                    "Frames dropped because their headers were missing or not readable",
+                )?,
+            },
+            viewer: ViewerCounts {
+                skipped: IntCounter::new(
+                    "rsm_viewer_frames_skipped_total",
+                    "Frames that viewers were too slow for and that were replaced by newer ones",
+                )?,
+                relay_seconds: Histogram::with_opts(
+                    HistogramOpts::new(
+                        "rsm_frame_relay_seconds",
+                        "Time from a frame's publishing to its being sent to one viewer",
+                    )
+                    .buckets(RELAY_BUCKETS.to_vec()),
+                )?,
+            },
+            control: ControlMetrics {
+                commands: IntCounterVec::new(
+                    Opts::new("rsm_commands_total", "Commands to workers, by kind and outcome"),
+                    &["kind", "outcome"],
+                )?,
+                claims: IntGauge::new("rsm_claims", "Streams that live workers own")?,
+                claim_changes: IntCounterVec::new(
+                    Opts::new("rsm_claim_changes_total", "Changes of a stream's owner, by reason"),
+                    &["reason"],
+                )?,
+                nats_connected,
+            },
+        };
+        let all: [Box<dyn Collector>; 10] = [
+            Box::new(metrics.http_requests.clone()),
+            Box::new(metrics.http_seconds.clone()),
+            Box::new(metrics.hls_requests.clone()),
+            Box::new(metrics.hub.stale.clone()),
+            Box::new(metrics.hub.malformed.clone()),
+            Box::new(metrics.viewer.skipped.clone()),
+            Box::new(metrics.viewer.relay_seconds.clone()),
+            Box::new(metrics.control.commands.clone()),
+            Box::new(metrics.control.claims.clone()),
+            Box::new(metrics.control.claim_changes.clone()),
+        ];
+        all.into_iter().try_for_each(|collector| registry.register(collector))?;
+        Ok(metrics)
+    }
+
+    /// One request was answered. `route` is a pattern of the table of routes, never a path as it came.
+    pub fn request(&self, route: &str, status: StatusCode, took: Duration) {
+        self.http_requests.with_label_values(&[route, status.as_str()]).inc();
+        self.http_seconds.with_label_values(&[route]).observe(took.as_secs_f64());
+    }
+
+    /// One playlist or segment was answered.
+    pub fn hls_request(&self, status: StatusCode) {
+        self.hls_requests.with_label_values(&[status.as_str()]).inc();
+    }
+}
+
+/// What is looked up when Prometheus asks, instead of being counted along the way.
+pub struct Observed {
+    directory: Directory,
+    seats: Seats,
+    players: Players,
+    streams: IntGaugeVec,
+    stream_state: Desc,
+    viewers: IntGaugeVec,
+}
+
+impl Observed {
+    /// Reads these when asked.
+    ///
+    /// # Errors
+    /// When a name or label is not valid: a mistake in the program.
+    pub fn new(directory: Directory, seats: Seats, players: Players) -> Result<Self, Error> {
+        Ok(Self {
+            directory,
+            seats,
+            players,
+            streams: IntGaugeVec::new(Opts::new("rsm_streams", "Registered streams by state"), &["state"])?,
+            stream_state: stream_state()?.desc().into_iter().next().cloned().ok_or(Error::AlreadyReg)?,
+            viewers: IntGaugeVec::new(
+                Opts::new("rsm_viewers", "Viewers now: mjpeg over WebSocket, hls players seen of late"),
+                &["kind"],
+            )?,
+        })
+    }
+}
+
+/// Made anew for every answer, so that removed streams leave nothing behind.
+fn stream_state() -> Result<IntGaugeVec, Error> {
+    IntGaugeVec::new(
+        Opts::new("rsm_stream_state", "1 for the state that a stream is in; other states have no sample"),
+        &["stream", "state"],
+    )
+}
+
+impl Collector for Observed {
+    fn desc(&self) -> Vec<&Desc> {
+        let mut all = self.streams.desc();
+        all.push(&self.stream_state);
+        all.extend(self.viewers.desc());
+        all
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut counts: HashMap<StreamState, i64> = StreamState::ALL.into_iter().map(|state| (state, 0)).collect();
+        let states = stream_state();
+        for entry in self.directory.all() {
+            let state = entry.view().state;
+            *counts.entry(state).or_default() += 1;
+            if let Ok(states) = &states {
+                states.with_label_values(&[entry.slug.as_str(), state.as_str()]).set(1);
+            }
+        }
+        for (state, count) in counts {
+            self.streams.with_label_values(&[state.as_str()]).set(count);
+        }
+        self.viewers.with_label_values(&["mjpeg"]).set(i64::try_from(self.seats.taken()).unwrap_or(i64::MAX));
+        self.viewers.with_label_values(&["hls"]).set(i64::try_from(self.players.all()).unwrap_or(i64::MAX));
+        let mut families = self.streams.collect();
+        families.extend(states.map(|states| states.collect()).unwrap_or_default());
+        families.extend(self.viewers.collect());
+        families
+    }
+}

@@ -1,0 +1,179 @@
+//! Changes of links: one at a time, the store first and the directory after it, to the end even when the client has
+//! gone meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tracing::{error, info, warn};
+
+use crate::app::App;
+use crate::directory::Entry;
+use crate::problem::Problem;
+use crate::relay::hub::End;
+use crate::store::StoreError;
+use crate::store::links::{CameraLink, LinkSettings};
+
+/// How long a change waits for those before it: as long as one call to the store may take, and a little.
+const TURN: Duration = Duration::from_secs(6);
+/// Between two tries to read the links again.
+const REREAD: Duration = Duration::from_secs(2);
+
+/// The order of changes.
+#[derive(Default)]
+pub struct Changes {
+    turn: Mutex<()>,
+    /// Whether a task is reading the links again.
+    rereading: AtomicBool,
+}
+
+/// Registers a camera.
+///
+/// # Errors
+/// 409 at the limit; as the store says.
+pub async fn add(app: &Arc<App>, slug_label: String, settings: LinkSettings) -> Result<CameraLink, Problem> {
+    in_turn(app, move |app| async move {
+        let link = app.store.add_link(slug_label, settings, app.config.api.max_links).await?;
+        app.directory.put(link.clone());
+        Ok(link)
+    })
+    .await
+}
+
+/// Changes what the user set: `settle` makes the new settings of those that hold when its turn comes.
+///
+/// # Errors
+/// As `settle` says; 404 when the link is gone; as the store says.
+pub async fn change<F>(app: &Arc<App>, entry: &Arc<Entry>, settle: F) -> Result<(), Problem>
+where
+    F: FnOnce(&CameraLink) -> Result<LinkSettings, Problem> + Send + 'static,
+{
+    let entry = entry.clone();
+    in_turn(app, move |app| async move {
+        let link = entry.link();
+        let settings = settle(&link).map_err(Fault::Refused)?;
+        if settings == link.settings {
+            return Ok(());
+        }
+        let link = app.store.change_link(link.id, settings).await?.ok_or(Fault::Unknown)?;
+        app.directory.put(link);
+        Ok(())
+    })
+    .await
+}
+
+/// Starts or stops a stream.
+///
+/// # Errors
+/// 404 when the link is gone; as the store says.
+pub async fn enable(app: &Arc<App>, entry: &Arc<Entry>, enabled: bool) -> Result<(), Problem> {
+    let entry = entry.clone();
+    in_turn(app, move |app| async move {
+        let link = app.store.enable_link(entry.link().id, enabled).await?.ok_or(Fault::Unknown)?;
+        app.directory.put(link);
+        if !enabled {
+            entry.wishes.clear();
+            app.hub.end(&entry.slug, End::Stopped);
+            app.desk.changed().notify_one();
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Removes a camera.
+///
+/// # Errors
+/// 404 when it is gone already; as the store says.
+pub async fn remove(app: &Arc<App>, entry: &Arc<Entry>) -> Result<(), Problem> {
+    let entry = entry.clone();
+    in_turn(app, move |app| async move {
+        let id = entry.link().id;
+        let was_there = app.store.remove_link(id).await?;
+        app.directory.remove(id);
+        app.hub.end(&entry.slug, End::Removed);
+        app.desk.changed().notify_one();
+        if was_there { Ok(()) } else { Err(Fault::Unknown) }
+    })
+    .await
+}
+
+enum Fault {
+    Refused(Problem),
+    Unknown,
+    Store(StoreError),
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+async fn in_turn<T, Fut>(app: &Arc<App>, work: impl FnOnce(Arc<App>) -> Fut + Send + 'static) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    Fut: Future<Output = Result<T, Fault>> + Send,
+{
+    let app = app.clone();
+    // A task of its own: a client that hangs up must not leave the directory behind the store.
+    let task = tokio::spawn(async move {
+        let busy = || Problem::from(StoreError::Busy);
+        let _turn = tokio::time::timeout(TURN, app.changes.turn.lock()).await.map_err(|_| busy())?;
+        match work(app.clone()).await {
+            Ok(value) => Ok(value),
+            Err(Fault::Refused(problem)) => Err(problem),
+            Err(Fault::Unknown) => Err(Problem::unknown_stream()),
+            Err(Fault::Store(StoreError::Busy)) => {
+                reread(&app);
+                Err(busy())
+            }
+            Err(Fault::Store(e)) => Err(e.into()),
+        }
+    });
+    task.await.map_err(|e| {
+        error!("a change of a link ended unexpectedly: {e}");
+        Problem::internal()
+    })?
+}
+
+/// A call that was given up may still be carried out: brings the directory in line with the store, once it answers.
+fn reread(app: &Arc<App>) {
+    if app.changes.rereading.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    warn!("the database did not answer in time; reading the links again until it does");
+    let app = app.clone();
+    tokio::spawn(async move {
+        let mut again = true;
+        while again && !app.stop.is_cancelled() {
+            tokio::time::sleep(REREAD).await;
+            let _turn = app.changes.turn.lock().await;
+            if let Ok(links) = app.store.links().await {
+                align(&app, links);
+                info!("the database answers again");
+                again = false;
+            }
+        }
+        app.changes.rereading.store(false, Ordering::Release);
+    });
+}
+
+fn align(app: &App, links: Vec<CameraLink>) {
+    for entry in app.directory.all() {
+        let id = entry.link().id;
+        if links.binary_search_by_key(&id, |link| link.id).is_err() {
+            app.directory.remove(id);
+            app.hub.end(&entry.slug, End::Removed);
+        }
+    }
+    for link in links {
+        if app.directory.by_id(link.id).is_none_or(|entry| *entry.link() != link) {
+            if !link.enabled {
+                app.hub.end(&link.slug, End::Stopped);
+            }
+            app.directory.put(link);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What clients ask for: one file per thing, one table that lists them all.
+
+pub mod body;
+pub mod border;
+pub mod change;
+pub mod docs;
+pub mod extract;
+pub mod fields;
+pub mod links;
+pub mod live;
+pub mod origin;
+pub mod page;
+pub mod play;
+pub mod playback;
+pub mod probes;
+pub mod query;
+pub mod settings;
+pub mod shown;
+pub mod snapshot;
+pub mod table;

@@ -1,0 +1,154 @@
+//! Child processes that do not outlive their parent, restarted when they die.
+
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+/// First pause before a restart; doubled each time, up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(300);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// A child that lived this long is restarted after the first pause again.
+const HEALTHY: Duration = Duration::from_secs(30);
+/// Where a passed listener is found by the child (`sd_listen_fds(3)`).
+const PASSED_FD: RawFd = 3;
+
+/// How a child was ended, or ended by itself for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As it was told to.
+    Told,
+    /// It says with this code that starting it again would not help.
+    Hopeless(u8),
+}
+
+/// Exit codes that a restart cannot mend: wrong configuration, and something missing or damaged.
+const HOPELESS: [i32; 2] = [rsm_shared::ops::shutdown::EXIT_USAGE, crate::EXIT_UNAVAILABLE as i32];
+
+/// Makes `command` end with this process, however this process ends: the kernel sends SIGTERM when the thread that
+/// started it is gone, so only the main thread may start children. A process group of its own keeps the terminal's
+/// Ctrl-C away: the parent tells its children to end, in order.
+pub fn bind_to_parent(command: &mut Command) {
+    let parent = nix::unistd::getpid();
+    command.process_group(0);
+    // SAFETY: between fork and exec only async-signal-safe calls are made, and nothing is allocated.
+    unsafe {
+        command.pre_exec(move || {
+            nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
+            // The parent may have died before the line above.
+            if nix::unistd::getppid() != parent {
+                return Err(std::io::ErrorKind::NotConnected.into());
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Passes a listener on, as descriptor 3 with `LISTEN_FDS`. It stays open here, so that a restarted child finds the
+/// connections that came in the meantime.
+pub fn pass_listener(command: &mut Command, listener: &std::net::TcpListener) {
+    let fd = listener.as_raw_fd();
+    command.env("LISTEN_FDS", "1").env("LISTEN_PID", "0");
+    // SAFETY: dup2 and fcntl are async-signal-safe; the descriptor outlives the child's start.
+    unsafe {
+        command.pre_exec(move || {
+            let passed = if fd == PASSED_FD {
+                nix::libc::fcntl(fd, nix::libc::F_SETFD, 0)
+            } else {
+                nix::libc::dup2(fd, PASSED_FD)
+            };
+            if passed < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+        });
+    }
+}
+
+/// A child that is to be kept running.
+pub struct Kept<M, S> {
+    pub name: String,
+    /// Builds the command for each start.
+    pub make: M,
+    /// Sees each child that was started.
+    pub started: S,
+    /// One that runs already.
+    pub first: Option<Child>,
+    /// From SIGTERM to SIGKILL.
+    pub grace: Duration,
+}
+
+/// Keeps a child running until `stop`, then ends it.
+pub async fn keep<M, S>(kept: Kept<M, S>, stop: CancellationToken) -> End
+where
+    M: Fn() -> Command,
+    S: Fn(&mut Child),
+{
+    let Kept { name, make, started, mut first, grace } = kept;
+    let name = name.as_str();
+    let mut pause = PAUSE_MIN;
+    loop {
+        let begun = Instant::now();
+        let child = match first.take() {
+            Some(child) => Ok(child),
+            None => start(name, make()),
+        };
+        match child {
+            Ok(mut child) => {
+                started(&mut child);
+                let status = tokio::select! {
+                    status = child.wait() => status,
+                    () = stop.cancelled() => {
+                        end(name, &mut child, grace).await;
+                        return End::Told;
+                    }
+                };
+                if let Some(code) = hopeless(status.as_ref().ok()) {
+                    return End::Hopeless(code);
+                }
+                match status {
+                    Ok(status) => warn!(child = name, %status, "ended by itself, starting it again"),
+                    Err(e) => error!(child = name, "cannot wait for it: {e}"),
+                }
+            }
+            Err(e) => error!(child = name, "cannot be started: {e}"),
+        }
+        if begun.elapsed() >= HEALTHY {
+            pause = PAUSE_MIN;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return End::Told,
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+fn hopeless(status: Option<&ExitStatus>) -> Option<u8> {
+    let code = status?.code()?;
+    HOPELESS.contains(&code).then(|| u8::try_from(code).unwrap_or(1))
+}
+
+/// Starts a child bound to this process.
+///
+/// # Errors
+/// As the system says.
+pub fn start(name: &str, mut command: Command) -> std::io::Result<Child> {
+    bind_to_parent(&mut command);
+    let child = command.kill_on_drop(true).spawn()?;
+    info!(child = name, pid = child.id(), "started");
+    Ok(child)
+}
+
+/// Ends a child: SIGTERM, and SIGKILL after `grace`.
+pub async fn end(name: &str, child: &mut Child, grace: Duration) {
+    if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) {
+        let _ = nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGTERM);
+    }
+    if tokio::time::timeout(grace, child.wait()).await.is_err() {
+        warn!(child = name, grace_s = grace.as_secs_f64(), "did not end in time, killed");
+        let _ = child.kill().await;
+    }
+}

@@ -1,0 +1,166 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use rsm_shared::config::Config;
+use rsm_shared::ops::shutdown::EXIT_USAGE;
+
+/// RTSP cameras in front of browsers.
+#[derive(Parser)]
+#[command(name = "rsm", version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    role: RoleArgs,
+}
+
+#[derive(Subcommand)]
+enum RoleArgs {
+    /// Everything on one machine: NATS, API and workers as child processes that are restarted when they die
+    Up {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        listen: Listen,
+        #[command(flatten)]
+        up: Up,
+    },
+    /// The control API with the database; serves viewers too
+    Api {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        listen: Listen,
+    },
+    /// Runs camera pipelines; any number, on any machine
+    Worker {
+        #[command(flatten)]
+        common: Common,
+        /// Name of this worker, unique among those that live
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Checks the configuration, or prints the effective one with secrets masked
+    Config {
+        #[command(flatten)]
+        common: Common,
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// Configuration file (TOML); `rsm config show` lists every key
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Where the database, the NATS store and the HLS segments live
+    #[arg(long, value_name = "DIR", global = true)]
+    data_dir: Option<String>,
+    /// NATS servers, separated by commas
+    #[arg(long, value_name = "URL", global = true)]
+    nats: Option<String>,
+    /// text or json
+    #[arg(long, value_name = "FORMAT", global = true)]
+    log_format: Option<String>,
+    /// Log levels, such as info or info,rsm_worker=debug
+    #[arg(long, env = "RSM_LOG", value_name = "LEVELS", global = true)]
+    log: Option<String>,
+}
+
+#[derive(Args)]
+struct Listen {
+    /// Address of the page, the API and the viewers; port 0 lets the system choose
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+}
+
+/// What only `rsm up` takes.
+#[derive(Args)]
+pub struct Up {
+    /// Worker processes
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub workers: u32,
+    /// Also start this many test cameras and register them
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=64))]
+    pub demo: u32,
+    /// Filled from the common flags: what children are given too.
+    #[arg(skip)]
+    pub passed_on: Vec<String>,
+    /// Whether the NATS servers were named on the command line.
+    #[arg(skip)]
+    pub own_nats: bool,
+}
+
+#[derive(Subcommand)]
+pub enum ConfigCommand {
+    /// Says what is wrong, or that nothing is
+    Check,
+    /// Prints the effective configuration
+    Show,
+}
+
+/// What to do.
+pub enum Command {
+    Up(Up),
+    Api,
+    Worker,
+    Config(ConfigCommand),
+}
+
+/// Reads command line, environment and file. `Err` is how the process ends: help was shown, or one line said what is
+/// wrong.
+pub fn read() -> Result<(Command, Config), ExitCode> {
+    let cli = Cli::try_parse().map_err(|e| {
+        if e.use_stderr() {
+            // The first paragraph says it all; the usage that follows is in --help.
+            let text = e.render().to_string();
+            let line: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+            usage(line.join(" ").trim_start_matches("error: "))
+        } else {
+            let _ = e.print();
+            ExitCode::SUCCESS
+        }
+    })?;
+    let mut flags = Vec::new();
+    let (command, common) = match cli.role {
+        RoleArgs::Up { common, listen, mut up } => {
+            flags.extend(listen.listen.map(|value| ("api.listen", value)));
+            up.own_nats = common.nats.is_none();
+            up.passed_on = common.pass_on();
+            (Command::Up(up), common)
+        }
+        RoleArgs::Api { common, listen } => {
+            flags.extend(listen.listen.map(|value| ("api.listen", value)));
+            (Command::Api, common)
+        }
+        RoleArgs::Worker { common, name } => {
+            flags.extend(name.map(|value| ("worker.name", value)));
+            (Command::Worker, common)
+        }
+        RoleArgs::Config { common, command } => (Command::Config(command), common),
+    };
+    flags.extend(common.data_dir.map(|value| ("data_dir", value)));
+    flags.extend(common.nats.map(|value| ("nats.urls", value)));
+    flags.extend(common.log_format.map(|value| ("log.format", value)));
+    flags.extend(common.log.map(|value| ("log.filter", value)));
+    let config = Config::load(common.config.as_deref(), &flags).map_err(|e| usage(&e.to_string()))?;
+    Ok((command, config))
+}
+
+impl Common {
+    /// The flags as children of `rsm up` get them; the data directory is added by it.
+    fn pass_on(&self) -> Vec<String> {
+        let file = self.config.as_ref().map(|path| path.display().to_string());
+        [("--config", &file), ("--nats", &self.nats), ("--log-format", &self.log_format), ("--log", &self.log)]
+            .into_iter()
+            .filter_map(|(flag, value)| value.as_ref().map(|value| [flag.to_owned(), value.clone()]))
+            .flatten()
+            .collect()
+    }
+}
+
+fn usage(text: &str) -> ExitCode {
+    crate::fail(text, u8::try_from(EXIT_USAGE).unwrap_or(1))
+}
