@@ -35,7 +35,8 @@ impl Demo {
     /// # Errors
     /// When rsm-camera is not there, does not start, or the API refuses its cameras.
     pub async fn run(&self, http: &reqwest::Client) -> Result<(), String> {
-        let program = program().ok_or("rsm-camera was not found beside rsm; build it with: cargo build --release --bins")?;
+        let program =
+            program().ok_or("rsm-camera was not found beside rsm; build it with: cargo build --release --bins")?;
         let mut port = 0;
         loop {
             let mut child = children::start("rsm-camera", self.command(&program, port))
@@ -76,7 +77,9 @@ impl Demo {
                     let slug = link["slug"].as_str().unwrap_or_default();
                     http.patch(format!("{}video/{slug}/", self.api)).json(&json!({ "url": url })).send().await?
                 }
-                None => http.post(format!("{}video/", self.api)).json(&json!({ "url": url, "name": name })).send().await?,
+                None => {
+                    http.post(format!("{}video/", self.api)).json(&json!({ "url": url, "name": name })).send().await?
+                }
             };
             answer.error_for_status()
         };

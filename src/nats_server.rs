@@ -45,7 +45,8 @@ impl NatsServer {
             .and_then(|()| clear(&dir.join("run")))
             .and_then(|()| {
                 let mut options = std::fs::OpenOptions::new();
-                let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(dir.join("nats.conf"))?;
+                let mut file =
+                    options.write(true).create(true).truncate(true).mode(0o600).open(dir.join("nats.conf"))?;
                 std::io::Write::write_all(&mut file, CONFIG.as_bytes())
             });
         made.map_err(|e| format!("cannot prepare {}: {e}", dir.display()))?;
@@ -90,7 +91,8 @@ impl NatsServer {
                 tokio::time::sleep(LOOK).await;
             }
         });
-        let url = waited.await.map_err(|_| format!("nats-server did not start within {} s", READY_DEADLINE.as_secs()))?;
+        let url =
+            waited.await.map_err(|_| format!("nats-server did not start within {} s", READY_DEADLINE.as_secs()))?;
         self.port = url.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(self.port);
         Ok(url)
     }

@@ -1,1 +1,12 @@
-fn main() {}
+//! Black-box tests of the built binaries: real nats-server, real RTSP cameras, real SQLite, real Chromium. Every test
+//! has a data directory and ports of its own, so all of them run side by side.
+
+mod harness;
+
+mod bad_input;
+mod browser;
+mod camera_faults;
+mod commands;
+mod life;
+mod main_job;
+mod start_up;

@@ -76,7 +76,8 @@ impl App {
     /// # Errors
     /// When a metric is registered twice: a mistake in the program.
     pub fn new(parts: Parts) -> Result<Arc<Self>, prometheus::Error> {
-        let Parts { config, store, directory, control, frames, health, registry, nats_connected, workers, stop } = parts;
+        let Parts { config, store, directory, control, frames, health, registry, nats_connected, workers, stop } =
+            parts;
         let metrics = Arc::new(ApiMetrics::new(&registry, nats_connected)?);
         let seats = Seats::new(config.api.max_viewers);
         let desk = WishDesk::new(directory.clone());

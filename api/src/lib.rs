@@ -3,5 +3,10 @@
 pub mod app;
 pub mod control;
 pub mod directory;
-pub mod store;
+pub mod hls;
+pub mod metrics;
+pub mod problem;
+pub mod relay;
+pub mod routes;
 pub mod serve;
+pub mod store;

@@ -8,7 +8,7 @@ use salvo::http::{HeaderValue, StatusCode};
 use salvo::oapi::{
     Components, Content, EndpointOutRegister, Operation, Response as Documented, Responses, ToResponses, ToSchema,
 };
-use salvo::{Depot, Request, Response, Scribe, Writer, async_trait};
+use salvo::{Response, Scribe};
 use serde::Serialize;
 
 use crate::store::StoreError;
@@ -30,7 +30,7 @@ pub struct Problem {
 /// second.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(name = "Problem"))]
-pub struct ProblemBody<'a> {
+pub struct ProblemBody {
     /// Always `about:blank`: the status says what kind of problem it is (RFC 9457 section 4.2.1).
     #[serde(rename = "type")]
     pub kind: &'static str,
@@ -39,12 +39,12 @@ pub struct ProblemBody<'a> {
     /// The HTTP status.
     pub status: u16,
     /// A sentence for a person.
-    pub detail: &'a str,
+    pub detail: Cow<'static, str>,
     /// The same sentence.
-    pub error: &'a str,
+    pub error: Cow<'static, str>,
     /// Which member of the body, or which parameter, is wrong; `mjpeg.max_fps` for one inside another.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<&'a str>,
+    pub field: Option<String>,
 }
 
 impl Problem {
@@ -57,7 +57,9 @@ impl Problem {
     pub fn bare(status: StatusCode) -> Self {
         let sentence = match status {
             StatusCode::NOT_FOUND => "there is nothing at this address",
-            StatusCode::METHOD_NOT_ALLOWED => "this address does not take that method; the Allow header says which it takes",
+            StatusCode::METHOD_NOT_ALLOWED => {
+                "this address does not take that method; the Allow header says which it takes"
+            }
             StatusCode::PAYLOAD_TOO_LARGE => "the body is too large",
             _ if status.is_client_error() => "the request cannot be understood",
             _ => "the server failed; its log says more",
@@ -138,9 +140,9 @@ impl Scribe for Problem {
             kind: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
-            detail: &self.sentence,
-            error: &self.sentence,
-            field: self.field.as_deref(),
+            detail: self.sentence.clone(),
+            error: self.sentence,
+            field: self.field,
         };
         // A struct of texts and a number: serialising it cannot fail.
         let text = serde_json::to_vec(&body).unwrap_or_default();
@@ -150,13 +152,6 @@ impl Scribe for Problem {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.body(text);
-    }
-}
-
-#[async_trait]
-impl Writer for Problem {
-    async fn write(self, _: &mut Request, _: &mut Depot, response: &mut Response) {
-        self.render(response);
     }
 }
 

@@ -122,7 +122,10 @@ struct Gauges {
 impl Gauges {
     fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let claims = IntGauge::new("rsm_claims", "Streams that this worker owns")?;
-        let capacity = IntGauge::new("rsm_worker_capacity", "Streams that this worker runs at most; raise worker.capacity when rsm_claims stays near it")?;
+        let capacity = IntGauge::new(
+            "rsm_worker_capacity",
+            "Streams that this worker runs at most; raise worker.capacity when rsm_claims stays near it",
+        )?;
         registry.register(Box::new(claims.clone()))?;
         registry.register(Box::new(capacity.clone()))?;
         Ok(Self { claims, capacity })

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
 use rsm_shared::bus::frames::DropReason;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::state::ReasonCode;
@@ -179,14 +177,8 @@ impl StreamSeries {
 impl Drop for Series {
     fn drop(&mut self) {
         let all = &self.all;
-        let by_stream = [
-            &all.ingest_bytes,
-            &all.ingest_units,
-            &all.frames,
-            &all.frame_bytes,
-            &all.segments,
-            &all.segment_bytes,
-        ];
+        let by_stream =
+            [&all.ingest_bytes, &all.ingest_units, &all.frames, &all.frame_bytes, &all.segments, &all.segment_bytes];
         for family in by_stream {
             // It is there: it was made with the series.
             let _ = family.remove_label_values(&[&self.stream]);

@@ -38,9 +38,7 @@ pub enum MediaFile {
 impl MediaFile {
     /// Reads a file name; `None` for anything but the two shapes.
     pub fn parse(name: &str) -> Option<Self> {
-        let number = |text: &str| {
-            (1..=MAX_DIGITS).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
-        };
+        let number = |text: &str| (1..=MAX_DIGITS).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
         if name.strip_suffix(".m4s").is_some_and(number) {
             return Some(Self::Segment(name.to_owned()));
         }
@@ -89,9 +87,30 @@ mod tests {
             assert!(MediaFile::parse(good).is_some(), "{good}");
         }
         for bad in [
-            "", ".m4s", "init-.mp4", "../1.m4s", "..%2f1.m4s", "1.m4s/..", "a.m4s", "1.mp4", "init-1.m4s", "1.m4s.tmp",
-            "-1.m4s", "+1.m4s", "1 .m4s", "1\0.m4s", "١.m4s", "..", ".", "/etc/passwd", "index.m3u8", "source.m3u8",
-            "init-../1.mp4", "111111111111111111111.m4s", "C:1.m4s", "1.M4S",
+            "",
+            ".m4s",
+            "init-.mp4",
+            "../1.m4s",
+            "..%2f1.m4s",
+            "1.m4s/..",
+            "a.m4s",
+            "1.mp4",
+            "init-1.m4s",
+            "1.m4s.tmp",
+            "-1.m4s",
+            "+1.m4s",
+            "1 .m4s",
+            "1\0.m4s",
+            "١.m4s",
+            "..",
+            ".",
+            "/etc/passwd",
+            "index.m3u8",
+            "source.m3u8",
+            "init-../1.mp4",
+            "111111111111111111111.m4s",
+            "C:1.m4s",
+            "1.M4S",
         ] {
             assert_eq!(MediaFile::parse(bad), None, "{bad:?}");
         }

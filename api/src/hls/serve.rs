@@ -43,7 +43,7 @@ pub struct Hls {
 
 /// A media file that is open for reading.
 pub struct OpenFile {
-    pub file: std::fs::File,
+    pub file: File,
     /// Bytes.
     pub len: u64,
 }
@@ -95,7 +95,7 @@ impl Hls {
         let open = async {
             let file = File::open(path).await?;
             let len = file.metadata().await?.len();
-            Ok(OpenFile { len, file: file.into_std().await })
+            Ok(OpenFile { file, len })
         };
         match within(open).await? {
             Some(file) => Ok(file),

@@ -54,6 +54,16 @@ pub struct Watching {
     pub end: watch::Receiver<Option<End>>,
 }
 
+/// Waits for the end of a stream.
+pub async fn ended(end: &mut watch::Receiver<Option<End>>) -> End {
+    let why = end.wait_for(Option::is_some).await.ok().and_then(|why| *why);
+    match why {
+        Some(why) => why,
+        // The feed is gone without an end; that is up to whoever waits beside this.
+        None => std::future::pending().await,
+    }
+}
+
 /// All watched streams. Cheap to clone.
 #[derive(Clone)]
 pub struct Hub(Arc<Shared>);
@@ -143,13 +153,7 @@ impl Feed {
     }
 
     /// Puts the newest frame into the slot until nobody watched for [`LINGER`].
-    async fn follow(
-        self: &Arc<Self>,
-        shared: &Shared,
-        zone: &Zone,
-        slug: &Slug,
-        seen: &Mutex<Latest>,
-    ) {
+    async fn follow(self: &Arc<Self>, shared: &Shared, zone: &Zone, slug: &Slug, seen: &Mutex<Latest>) {
         let mut number = 0;
         loop {
             let mut frames = match Frames::open(&shared.bus, zone, slug).await {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::hub::{End, Frame, Watching};
+use super::hub::{End, Frame, Watching, ended};
 use super::limits::Seat;
 use super::wishes::ViewerWish;
 use crate::directory::{Entry, View};
@@ -84,15 +84,15 @@ impl Viewer {
         let leave = self.relay(&mut sink, &mut incoming).await;
         // The wish and the seat end here, not after the goodbye.
         drop(self);
-        if let Leave::Close(code, reason) = leave {
-            let goodbye = async {
-                if sink.send(Message::close_with(code, reason)).await.is_ok() {
-                    // Until the viewer's own close: an early end of the connection could overtake ours.
-                    while let Some(Ok(_)) = incoming.next().await {}
-                }
-            };
-            let _ = tokio::time::timeout(GOODBYE, goodbye).await;
-        }
+        say_goodbye(&mut sink, &mut incoming, leave).await;
+    }
+
+    /// For a viewer whose stream was stopped or removed between its request and its socket.
+    pub async fn turn_away(self, socket: WebSocket) {
+        let why = if self.entry.link().enabled { End::Removed } else { End::Stopped };
+        drop(self);
+        let (mut sink, mut incoming) = socket.split();
+        say_goodbye(&mut sink, &mut incoming, farewell(why)).await;
     }
 
     async fn relay(
@@ -120,7 +120,7 @@ impl Viewer {
             }
             tokio::select! {
                 () = self.stop.cancelled() => return Leave::Close(GOING_AWAY, "the server is stopping"),
-                Ok(why) = self.watching.end.wait_for(Option::is_some) => return farewell(*why),
+                why = ended(&mut self.watching.end) => return farewell(why),
                 Ok(()) = self.watching.frames.changed() => {
                     let Some(frame) = self.watching.frames.borrow_and_update().clone() else { continue };
                     if let Err(leave) = self.send(sink, Message::binary(frame.jpeg.clone())).await {
@@ -153,7 +153,7 @@ impl Viewer {
                 Ok(Err(_)) | Err(_) => Err(Leave::Gone),
             },
             () = self.stop.cancelled() => Err(Leave::Close(GOING_AWAY, "the server is stopping")),
-            Ok(why) = self.watching.end.wait_for(Option::is_some) => Err(farewell(*why)),
+            why = ended(&mut self.watching.end) => Err(farewell(why)),
         }
     }
 
@@ -170,10 +170,21 @@ impl Viewer {
     }
 }
 
-fn farewell(why: Option<End>) -> Leave {
+async fn say_goodbye(sink: &mut SplitSink<WebSocket, Message>, incoming: &mut SplitStream<WebSocket>, leave: Leave) {
+    let Leave::Close(code, reason) = leave else { return };
+    let goodbye = async {
+        if sink.send(Message::close_with(code, reason)).await.is_ok() {
+            // Until the viewer's own close: an early end of the connection could overtake ours.
+            while let Some(Ok(_)) = incoming.next().await {}
+        }
+    };
+    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+}
+
+fn farewell(why: End) -> Leave {
     match why {
-        Some(End::Removed) => Leave::Close(NORMAL, "stream removed"),
-        Some(End::Stopped) | None => Leave::Close(NORMAL, "stream stopped"),
+        End::Removed => Leave::Close(NORMAL, "stream removed"),
+        End::Stopped => Leave::Close(NORMAL, "stream stopped"),
     }
 }
 

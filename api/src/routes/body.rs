@@ -25,8 +25,7 @@ pub async fn json_object(request: &mut Request, max: u64) -> Result<Map<String, 
     if announced.is_some_and(|len| len > max.saturating_add(DRAIN)) {
         return Err(too_large(max));
     }
-    let content_type =
-        request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default().to_owned());
+    let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default().to_owned());
     let body = tokio::time::timeout(DEADLINE, collect(request, max)).await.map_err(|_| {
         Problem::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {} s", DEADLINE.as_secs()))
     })??;
@@ -78,11 +77,9 @@ pub fn parse(body: &[u8]) -> Result<Map<String, Value>, Problem> {
         Ok(Value::Object(members)) => Ok(members),
         Ok(_) => Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the body must be a JSON object")),
         // Of the parser's message only the place is told: the text may hold a password.
-        Err(e) => Err(Problem::bad_request(format!(
-            "the body is not valid JSON, at line {} column {}",
-            e.line(),
-            e.column()
-        ))),
+        Err(e) => {
+            Err(Problem::bad_request(format!("the body is not valid JSON, at line {} column {}", e.line(), e.column())))
+        }
     }
 }
 

@@ -106,10 +106,7 @@ impl EndpointArgRegister for ById {
 }
 
 fn path_parameter(operation: &mut Operation, name: &str, description: &str, schema: Object) {
-    let parameter = Parameter::new(name)
-        .parameter_in(ParameterIn::Path)
-        .required(true)
-        .description(description)
-        .schema(schema);
+    let parameter =
+        Parameter::new(name).location(ParameterIn::Path).required(true).description(description).schema(schema);
     operation.parameters.insert(parameter);
 }

@@ -63,7 +63,8 @@ impl Window {
 
     /// Bits per second: the most of one segment, and the mean of all.
     pub fn bandwidth(&self) -> (u64, u64) {
-        let rate = |bytes: u64, seconds: f64| if seconds > 0.0 { (bytes as f64 * 8.0 / seconds).ceil() as u64 } else { 0 };
+        let rate =
+            |bytes: u64, seconds: f64| if seconds > 0.0 { (bytes as f64 * 8.0 / seconds).ceil() as u64 } else { 0 };
         let peak = self.listed.iter().map(|s| rate(s.len, s.duration.as_secs_f64())).max().unwrap_or_default();
         let bytes = self.listed.iter().map(|s| s.len).sum();
         let seconds = self.listed.iter().map(|s| s.duration.as_secs_f64()).sum();

@@ -103,7 +103,8 @@ pub(crate) mod tests {
     use super::*;
 
     /// `avcC` of an x264 stream: 640x360, high profile, level 3.0, B-frames (`max_num_reorder_frames` 2).
-    const HIGH_B: &str = "0164001effe1001a6764001eacd940a02ff970110000030001000003003c0f162d9601000668ebe3cb22c0fdf8f800";
+    const HIGH_B: &str =
+        "0164001effe1001a6764001eacd940a02ff970110000030001000003003c0f162d9601000668ebe3cb22c0fdf8f800";
     /// `avcC` of a baseline stream: 320x240, level 1.2.
     const BASELINE: &str = "0142c00cffe100186742c00cd90141fb0110000003001000000301e0f142a48001000568cb83cb20";
 

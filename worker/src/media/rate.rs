@@ -42,14 +42,22 @@ mod tests {
 
     fn count(max_fps: u32, source_fps: f64, seconds: f64) -> usize {
         let mut rate = RateLimit::new(max_fps);
-        (0..(source_fps * seconds) as u32).filter(|i| rate.admit(Duration::from_secs_f64(f64::from(*i) / source_fps))).count()
+        (0..(source_fps * seconds) as u32)
+            .filter(|i| rate.admit(Duration::from_secs_f64(f64::from(*i) / source_fps)))
+            .count()
     }
 
     #[test]
     fn rates() {
-        for (max, source, want) in
-            [(10, 30.0, 100), (10, 25.0, 100), (30, 30.0, 300), (60, 25.0, 250), (1, 30.0, 10), (12, 12.5, 120), (5, 7.0, 50)]
-        {
+        for (max, source, want) in [
+            (10, 30.0, 100),
+            (10, 25.0, 100),
+            (30, 30.0, 300),
+            (60, 25.0, 250),
+            (1, 30.0, 10),
+            (12, 12.5, 120),
+            (5, 7.0, 50),
+        ] {
             let got = count(max, source, 10.0);
             assert!(got.abs_diff(want) <= 3, "{max} of {source}: {got}, expected {want}");
         }

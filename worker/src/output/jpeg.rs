@@ -73,12 +73,7 @@ impl JpegOutput {
     }
 
     /// One decoder after the other while these parameters are wanted.
-    async fn produce(
-        &self,
-        params: JpegParams,
-        wish: &mut Wish,
-        seq: &mut u64,
-    ) -> Result<(), PipelineError> {
+    async fn produce(&self, params: JpegParams, wish: &mut Wish, seq: &mut u64) -> Result<(), PipelineError> {
         let subscription = self.hub.subscribe();
         let mut next = None;
         loop {

@@ -249,7 +249,12 @@ mod tests {
         for (kind, text, offered, want) in [
             (gst::ResourceError::NotAuthorized, "Unauthorized", vec![], RtspFault::Unauthorized),
             (gst::ResourceError::NotFound, "Not found", vec![], RtspFault::NotFound),
-            (gst::ResourceError::Read, "Got error response: 453 (Not Enough Bandwidth).", vec![], RtspFault::Status(453)),
+            (
+                gst::ResourceError::Read,
+                "Got error response: 453 (Not Enough Bandwidth).",
+                vec![],
+                RtspFault::Status(453),
+            ),
             (gst::ResourceError::OpenReadWrite, "Failed to connect. (Generic error)", vec![], RtspFault::Connect),
             (gst::ResourceError::OpenReadWrite, "Unacceptable TLS certificate", vec![], RtspFault::Tls),
             (gst::ResourceError::Settings, "x", vec!["h265".to_owned()], RtspFault::NoVideo(vec!["h265".to_owned()])),

@@ -71,7 +71,10 @@ impl Running {
         let Some(pipeline) = self.pipeline.take() else { return };
         let stopped = tokio::task::spawn_blocking(move || pipeline.set_state(gst::State::Null));
         if tokio::time::timeout(TEARDOWN_DEADLINE, stopped).await.is_err() {
-            tracing::error!(seconds = TEARDOWN_DEADLINE.as_secs(), "a pipeline does not stop; its thread is left behind");
+            tracing::error!(
+                seconds = TEARDOWN_DEADLINE.as_secs(),
+                "a pipeline does not stop; its thread is left behind"
+            );
         }
     }
 }

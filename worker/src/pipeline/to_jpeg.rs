@@ -83,11 +83,8 @@ impl JpegPipeline {
     pub async fn start(video: &VideoParameters, params: JpegParams) -> Result<(Self, NewestJpeg), PipelineError> {
         let (sender, receiver) = watch::channel(None);
         let feed = Feed::new(video, false);
-        let state = GateState {
-            show_from: Duration::ZERO,
-            rate: RateLimit::new(params.max_fps),
-            decoded_at: Instant::now(),
-        };
+        let state =
+            GateState { show_from: Duration::ZERO, rate: RateLimit::new(params.max_fps), decoded_at: Instant::now() };
         let gate = Arc::new(Gate { state: Mutex::new(state), max_width: params.max_width });
         let encoder = elements::make("jpegenc")?;
         encoder.set_property("quality", quality(params.quality));

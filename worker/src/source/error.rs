@@ -12,13 +12,19 @@ const MAX_OFFERED: usize = 6;
 pub enum SourceError {
     #[error("The camera's host name was not found. Correct the name in the link, or check the DNS of this machine.")]
     NameNotFound,
-    #[error("The camera's address is not in the networks that this server may connect to (cameras.allowed_networks and denied_networks).")]
+    #[error(
+        "The camera's address is not in the networks that this server may connect to (cameras.allowed_networks and denied_networks)."
+    )]
     AddressDenied,
-    #[error("The camera cannot be reached: no route to it, or it does not answer. Check that it is switched on, and the address.")]
+    #[error(
+        "The camera cannot be reached: no route to it, or it does not answer. Check that it is switched on, and the address."
+    )]
     Unreachable,
     #[error("The camera did not answer within {} s. Check that it is switched on, and the address and port.", .0.as_secs())]
     NoAnswer(Duration),
-    #[error("The host refused the connection. Check the port (RTSP is usually 554), and that RTSP is switched on in the camera.")]
+    #[error(
+        "The host refused the connection. Check the port (RTSP is usually 554), and that RTSP is switched on in the camera."
+    )]
     Refused,
     #[error("The camera refused the user name or password ({0}). Correct them in the link; the next try is in {minutes} minutes.", minutes = .1.as_secs().div_ceil(60))]
     Unauthorized(u16, Duration),
@@ -38,7 +44,9 @@ pub enum SourceError {
     Moved(u16),
     #[error("The camera refuses this way of transport (461). Choose another transport in the link.")]
     TransportRefused,
-    #[error("The secure connection failed: the camera's certificate is not trusted by this machine, or it speaks no TLS.")]
+    #[error(
+        "The secure connection failed: the camera's certificate is not trusted by this machine, or it speaks no TLS."
+    )]
     Tls,
     #[error("The connection is open, but no picture came for {} s. Restart the camera if this goes on.", .0.as_secs())]
     Stalled(Duration),

@@ -34,7 +34,11 @@ impl fmt::Debug for AddressPolicy {
 
 /// The first address of the camera that may be connected to, and the link with it in place of the name: what was
 /// checked is what is connected to, whatever the name says a moment later.
-pub async fn resolve(url: &CameraUrl, policy: &AddressPolicy, deadline: Duration) -> Result<(IpAddr, Url), SourceError> {
+pub async fn resolve(
+    url: &CameraUrl,
+    policy: &AddressPolicy,
+    deadline: Duration,
+) -> Result<(IpAddr, Url), SourceError> {
     let host = url.host().trim_start_matches('[').trim_end_matches(']');
     let lookup = tokio::time::timeout(deadline, tokio::net::lookup_host((host, url.port())));
     let found: Vec<SocketAddr> = match lookup.await {
@@ -64,10 +68,9 @@ mod tests {
     async fn pins_the_address_that_was_checked() {
         let second = Duration::from_secs(5);
         let local = AddressPolicy::new(|ip| ip.is_loopback());
-        for (link, want) in [
-            ("rtsp://127.0.0.1:8554/a?b=c", "rtsp://127.0.0.1:8554/a?b=c"),
-            ("rtsp://[::1]:1/x", "rtsp://[::1]:1/x"),
-        ] {
+        for (link, want) in
+            [("rtsp://127.0.0.1:8554/a?b=c", "rtsp://127.0.0.1:8554/a?b=c"), ("rtsp://[::1]:1/x", "rtsp://[::1]:1/x")]
+        {
             let url = CameraUrl::parse(link).unwrap().url;
             assert_eq!(resolve(&url, &local, second).await.unwrap().1.as_str(), want);
         }

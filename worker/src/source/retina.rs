@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use retina::client::{
-    Credentials, Demuxed, Described, PlayOptions, Session, SessionGroup, SessionOptions, SetupOptions, TcpTransportOptions,
-    Transport,
+    Credentials, Demuxed, Described, PlayOptions, Session, SessionGroup, SessionOptions, SetupOptions,
+    TcpTransportOptions, Transport,
 };
 use retina::codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame};
 use rsm_shared::stream::spec::StreamSpec;
@@ -56,10 +56,10 @@ impl RetinaSource {
     ) -> Result<Self, SourceError> {
         let failed = |step, error: &retina::Error| failure(spec, timing.auth_retry, step, error, true);
         let late = |_| SourceError::NoAnswer(timing.step);
-        let creds = spec.credentials.as_ref().map(|c| Credentials {
-            username: c.username.clone(),
-            password: c.password.expose().to_owned(),
-        });
+        let creds = spec
+            .credentials
+            .as_ref()
+            .map(|c| Credentials { username: c.username.clone(), password: c.password.expose().to_owned() });
         let options = SessionOptions::default()
             .creds(creds)
             .user_agent(concat!("rsm/", env!("CARGO_PKG_VERSION")).to_owned())
@@ -157,7 +157,13 @@ fn first_h264(session: &Session<Described>) -> Result<usize, SourceError> {
     })
 }
 
-fn failure(spec: &StreamSpec, retry: Duration, step: &'static str, error: &retina::Error, opening: bool) -> SourceError {
+fn failure(
+    spec: &StreamSpec,
+    retry: Duration,
+    step: &'static str,
+    error: &retina::Error,
+    opening: bool,
+) -> SourceError {
     let text = error.to_string();
     log_detail(spec, step, &text);
     from_retina(&text, error.status_code(), opening, spec.credentials.is_some(), retry)

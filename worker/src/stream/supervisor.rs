@@ -91,15 +91,8 @@ async fn run(ctx: StreamContext, status: StatusCell, cancel: CancellationToken) 
     let wish = Wish { demand: ctx.demand, cancel: cancel.clone() };
     let jpeg = tokio::spawn(jpeg.run(wish.clone()));
     let hls = tokio::spawn(hls.run(wish));
-    let sessions = Sessions {
-        engine: ctx.engine,
-        spec: ctx.spec,
-        hub,
-        status,
-        metrics,
-        time: MediaTime::default(),
-        timeline: 0,
-    };
+    let sessions =
+        Sessions { engine: ctx.engine, spec: ctx.spec, hub, status, metrics, time: MediaTime::default(), timeline: 0 };
     keep_open(&ctx.slug, sessions, &cancel).await;
     // Panics of the outputs were reported where they happened.
     let _ = jpeg.await;

@@ -1,0 +1,51 @@
+# The one entrance. `make help` lists the targets.
+SHELL := /bin/bash
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+BROWSER := tests/browser
+RUN_ARGS ?= --demo 2
+
+.DEFAULT_GOAL := help
+.PHONY: help deps deps-test build run test lint fmt doc deny bench clean
+
+help: ## Lists the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+deps: ## Installs what building and running needs, if it is missing
+	@deploy/deps.sh run
+
+deps-test: $(BROWSER)/node_modules/.package-lock.json ## Installs what the tests need too
+	@deploy/deps.sh test
+
+$(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package-lock.json
+	@deploy/deps.sh test
+	cd $(BROWSER) && npm ci --no-audit --no-fund --ignore-scripts
+
+build: deps ## Builds the release binaries
+	cargo build --release --locked --bins
+
+run: build ## Builds and runs everything on this machine, with two test cameras
+	@exec target/release/rsm up $(RUN_ARGS)
+
+test: deps-test ## Builds and passes every test
+	cargo build --locked --workspace --bins
+	cargo test --locked --workspace
+
+lint: ## Format, clippy and documentation without warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+fmt: ## Formats the code
+	cargo fmt --all
+
+deny: ## Licences and advisories of the dependencies; needs cargo-deny and a network
+	cargo deny check
+
+bench: build ## Measures start-up times, costs and steadiness of the release build; prints a table
+	cargo build --release --locked -p rsm-bench
+	target/release/rsm-bench
+
+clean: ## Removes what was built
+	cargo clean
+	rm -rf $(BROWSER)/node_modules

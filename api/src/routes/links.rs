@@ -1,0 +1,221 @@
+//! Cameras as operators register, list, change, start, stop and remove them.
+
+use rsm_shared::stream::state::StreamState;
+use salvo::http::header::{HeaderName, LOCATION};
+use salvo::http::{HeaderValue, StatusCode};
+use salvo::oapi::{ToSchema, endpoint};
+use salvo::prelude::Json;
+use salvo::{Request, Response, Writer as _};
+use serde::Serialize;
+
+use super::extract::{Answer, BySlug, Handles, Written};
+use super::settings::NewLink;
+use super::shown::{Filter, ShownHls, ShownJpeg, ShownLink, StateName, TransportName, show};
+use super::{body, change, query, settings};
+use crate::problem::{BodyProblems, Problem, QueryProblems, Refusable, StoreProblems};
+
+const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
+/// Longest text to search for, characters.
+const MAX_SEARCH: usize = 200;
+/// Largest page and offset; no configuration allows more cameras.
+const MAX_LINKS: u64 = 100_000;
+
+/// What a new camera is made from, and what can be changed of one. In a change every member may be left out and stays
+/// as it was; `null` takes it back to its default.
+#[derive(Debug, ToSchema)]
+#[salvo(schema(name = "CameraInput"))]
+#[expect(dead_code, reason = "documents the body; the body itself is read member by member")]
+pub struct LinkInput {
+    /// `rtsp` or `rtsps` address, at most 2048 bytes. User and password may stand in it, or in their own members.
+    #[salvo(schema(max_length = 2048, example = json!("rtsp://192.168.1.20:554/stream1")))]
+    url: String,
+    /// Made from the address when left out.
+    #[salvo(schema(min_length = 1, max_length = 200, required = false))]
+    name: Option<String>,
+    /// At most 256 bytes.
+    #[salvo(schema(required = false))]
+    username: Option<String>,
+    /// At most 256 bytes. In a change, `***` or leaving it out keeps the stored one.
+    #[salvo(schema(write_only, format = Password, required = false))]
+    password: Option<String>,
+    /// Whether it runs when nobody watches.
+    #[salvo(schema(required = false))]
+    always_on: Option<bool>,
+    #[salvo(schema(required = false))]
+    transport: Option<TransportName>,
+    #[salvo(schema(required = false))]
+    mjpeg: Option<ShownJpeg>,
+    #[salvo(schema(required = false))]
+    hls: Option<ShownHls>,
+}
+
+/// The answer to a new camera.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Saved {
+    /// `Stream saved`
+    message: &'static str,
+    id: i64,
+    slug: String,
+}
+
+/// The answer to a start or stop.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Ordered {
+    message: &'static str,
+    slug: String,
+    state: StateName,
+}
+
+/// All cameras
+///
+/// By id; with no parameter all of them.
+#[endpoint(
+    operation_id = "list_cameras",
+    tags("cameras"),
+    parameters(
+        ("limit" = Option<u32>, Query, minimum = 0, maximum = 100_000, description = "At most this many"),
+        ("offset" = Option<u32>, Query, minimum = 0, maximum = 100_000, description = "Leaves out this many first"),
+        ("state" = Option<StateName>, Query, description = "Only cameras in this state"),
+        ("q" = Option<String>, Query, max_length = 200,
+            description = "Only cameras with this text in name, slug or address, whatever its case"),
+    ),
+    responses(
+        (status_code = 200, description = "The cameras", body = Vec<ShownLink>,
+            headers(("X-Total-Count" = u32, description = "Cameras that fit, on all pages"))),
+        QueryProblems
+    )
+)]
+pub async fn list(request: &mut Request, app: Handles, response: &mut Response) -> Answer {
+    let limit = query::number(request, "limit", 0..=MAX_LINKS)?.unwrap_or(MAX_LINKS);
+    let offset = query::number(request, "offset", 0..=MAX_LINKS)?.unwrap_or(0);
+    let filter = read_filter(request)?;
+    let fitting: Vec<_> =
+        app.0.directory.all().into_iter().filter(|entry| filter.admits(&entry.link(), &entry.view())).collect();
+    let page = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let shown: Vec<ShownLink> =
+        fitting.iter().skip(page(offset)).take(page(limit)).map(|entry| show(entry, &app.0.hls.players)).collect();
+    response.headers_mut().insert(X_TOTAL_COUNT, HeaderValue::from(fitting.len()));
+    response.render(Json(shown));
+    Ok(Written)
+}
+
+fn read_filter(request: &Request) -> Result<Filter, Problem> {
+    let state = query::text(request, "state")
+        .map(|name| {
+            StreamState::from_name(name).ok_or_else(|| {
+                let names = StreamState::ALL.map(StreamState::as_str).join(", ");
+                Problem::invalid("state", format!("state must be one of {names}"))
+            })
+        })
+        .transpose()?;
+    let text = query::text(request, "q").filter(|text| !text.is_empty());
+    if text.is_some_and(|text| text.chars().count() > MAX_SEARCH) {
+        return Err(Problem::invalid("q", format!("q must have at most {MAX_SEARCH} characters")));
+    }
+    Ok(Filter { state, text: text.map(str::to_lowercase) })
+}
+
+/// Register a camera
+#[endpoint(
+    operation_id = "add_camera",
+    tags("cameras"),
+    request_body(content = LinkInput, description = "The camera"),
+    responses(
+        (status_code = 201, description = "Registered", body = Saved,
+            headers(("Location" = String, description = "Where it is played: /video/<slug>/"))),
+        BodyProblems,
+        (status_code = 409, description = "The limit of registered cameras is reached",
+            body = crate::problem::ProblemBody, content_type = "application/problem+json"),
+        Refusable,
+        StoreProblems
+    )
+)]
+pub async fn create(request: &mut Request, app: Handles, response: &mut Response) -> Answer {
+    let members = body::json_object(request, app.0.config.api.max_body_bytes).await?;
+    let NewLink { settings, slug_label } = settings::create(members)?;
+    let link = change::add(&app.0, slug_label, settings).await?;
+    let location = format!("/video/{}/", link.slug);
+    // A slug holds nothing that a header could not.
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response.status_code(StatusCode::CREATED);
+    response.render(Json(Saved { message: "Stream saved", id: link.id, slug: link.slug.to_string() }));
+    Ok(Written)
+}
+
+/// Change a camera
+///
+/// Only what is in the body changes. What a list showed can be sent back as it was.
+#[endpoint(
+    operation_id = "change_camera",
+    tags("cameras"),
+    request_body(content = LinkInput, description = "What changes"),
+    responses(
+        (status_code = 200, description = "The camera as it is now", body = ShownLink),
+        BodyProblems,
+        Refusable,
+        StoreProblems
+    )
+)]
+pub async fn update(request: &mut Request, app: Handles, stream: BySlug, response: &mut Response) -> Answer {
+    let members = body::json_object(request, app.0.config.api.max_body_bytes).await?;
+    change::change(&app.0, &stream.0, move |link| settings::change(members, &link.settings)).await?;
+    response.render(Json(show(&stream.0, &app.0.hls.players)));
+    Ok(Written)
+}
+
+/// Remove a camera
+///
+/// Its stream ends, its viewers are sent away.
+#[endpoint(
+    operation_id = "remove_camera",
+    tags("cameras"),
+    responses((status_code = 204, description = "Removed"), Refusable, StoreProblems)
+)]
+pub async fn remove(app: Handles, stream: BySlug, response: &mut Response) -> Answer {
+    change::remove(&app.0, &stream.0).await?;
+    response.status_code(StatusCode::NO_CONTENT);
+    Ok(Written)
+}
+
+/// Start a camera
+///
+/// After a stop. It runs as soon as somebody watches, or at once when it is always on.
+#[endpoint(
+    operation_id = "start_camera",
+    tags("cameras"),
+    responses((status_code = 202, description = "May run", body = Ordered), Refusable, StoreProblems)
+)]
+pub async fn start(request: &mut Request, app: Handles, stream: BySlug, response: &mut Response) -> Answer {
+    order(request, &app, &stream, true, response).await
+}
+
+/// Stop a camera
+///
+/// It stays registered; viewers are sent away and refused until it is started again.
+#[endpoint(
+    operation_id = "stop_camera",
+    tags("cameras"),
+    responses((status_code = 202, description = "Will not run", body = Ordered), Refusable, StoreProblems)
+)]
+pub async fn stop(request: &mut Request, app: Handles, stream: BySlug, response: &mut Response) -> Answer {
+    order(request, &app, &stream, false, response).await
+}
+
+async fn order(
+    request: &mut Request,
+    app: &Handles,
+    stream: &BySlug,
+    enabled: bool,
+    response: &mut Response,
+) -> Answer {
+    let members = body::json_object(request, app.0.config.api.max_body_bytes).await?;
+    super::fields::Fields::new(members).end()?;
+    change::enable(&app.0, &stream.0, enabled).await?;
+    let message = if enabled { "Stream may run" } else { "Stream is being stopped" };
+    let state = StateName(super::shown::state(&stream.0.link(), &stream.0.view()));
+    response.status_code(StatusCode::ACCEPTED);
+    response.render(Json(Ordered { message, slug: stream.0.slug.to_string(), state }));
+    Ok(Written)
+}

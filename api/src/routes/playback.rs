@@ -1,0 +1,142 @@
+//! Asking for a stream, and how it is.
+
+use rsm_shared::stream::state::StreamState;
+use salvo::http::HeaderValue;
+use salvo::http::header::CACHE_CONTROL;
+use salvo::oapi::schema::AllOf;
+use salvo::oapi::{BasicType, Components, Object, RefOr, Schema, ToSchema, endpoint};
+use salvo::prelude::Json;
+use salvo::{Response, Writer as _};
+use serde::Serialize;
+
+use super::extract::{Answer, BySlug, Handles, Written};
+use super::shown::{StateName, Viewers, state, viewers};
+use crate::app::App;
+use crate::directory::Entry;
+use crate::problem::{Problem, WatchProblems};
+
+/// How a stream is.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(name = "Status"))]
+pub struct Status {
+    state: StateName,
+    /// Why it is in that state, for a person.
+    reason: Option<String>,
+    /// The same for a machine; one of a closed set.
+    reason_code: Option<&'static str>,
+    /// Since when it is in that state, RFC 3339.
+    #[salvo(schema(value_type = String, format = DateTime))]
+    since: String,
+    /// The worker that runs it.
+    worker: Option<String>,
+    /// Number of its newest placement on a worker; grows with each.
+    epoch: Option<u64>,
+    video: Option<Video>,
+    /// Sound is not carried.
+    #[salvo(schema(value_type = Option<String>))]
+    audio: (),
+    viewers: Viewers,
+    /// Milliseconds since the camera's last picture.
+    last_frame_age_ms: Option<u64>,
+    /// Camera sessions after the first, since the stream was placed.
+    restarts: u32,
+    /// Why HLS is not written although it is wanted.
+    hls_error: Option<String>,
+}
+
+/// The camera's picture.
+#[derive(Debug, Serialize, ToSchema)]
+struct Video {
+    codec: String,
+    /// Pixels.
+    width: u32,
+    /// Pixels.
+    height: u32,
+    /// Pictures per second; `null` until measured.
+    fps: Option<f64>,
+    /// Bits per second; `null` until measured.
+    bitrate: Option<u64>,
+}
+
+/// The answer to asking for a stream.
+#[derive(Debug, Serialize)]
+struct Started {
+    /// `Stream started` or `Stream already started`
+    message: &'static str,
+    /// The HLS multivariant playlist.
+    playlist_url: String,
+    #[serde(flatten)]
+    status: Status,
+}
+
+impl ToSchema for Started {
+    fn to_schema(components: &mut Components) -> RefOr<Schema> {
+        let text = || Object::with_type(BasicType::String);
+        let own = Object::new()
+            .property("message", text().enum_values(["Stream started", "Stream already started"]))
+            .required("message")
+            .property("playlist_url", text().description("The HLS multivariant playlist"))
+            .required("playlist_url");
+        AllOf::new().item(Status::to_schema(components)).item(own).into()
+    }
+}
+
+/// Ask for a stream
+///
+/// The camera starts if it does not run, and HLS is made for it. The wish ends by itself when nobody fetches the
+/// playlist.
+#[endpoint(
+    operation_id = "watch_camera",
+    tags("watching"),
+    responses((status_code = 200, description = "Where it plays, and how it is", body = Started), WatchProblems)
+)]
+pub async fn watch(app: Handles, stream: BySlug, response: &mut Response) -> Answer {
+    let entry = &stream.0;
+    let link = entry.link();
+    if !link.enabled {
+        return Err(Problem::stopped());
+    }
+    let wanted = app.0.hls.want(entry);
+    let runs = entry.view().state == StreamState::Running;
+    let message = if wanted && runs { "Stream already started" } else { "Stream started" };
+    let playlist_url = format!("/video/play/{}/", link.id);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.render(Json(Started { message, playlist_url, status: status_of(&app.0, entry) }));
+    Ok(Written)
+}
+
+/// How a stream is
+#[endpoint(
+    operation_id = "camera_status",
+    tags("watching"),
+    responses((status_code = 200, description = "How it is", body = Status))
+)]
+pub async fn status(app: Handles, stream: BySlug, response: &mut Response) -> Answer {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.render(Json(status_of(&app.0, &stream.0)));
+    Ok(Written)
+}
+
+fn status_of(app: &App, entry: &Entry) -> Status {
+    let (link, view) = (entry.link(), entry.view());
+    Status {
+        state: StateName(state(&link, &view)),
+        reason: view.reason.as_ref().map(|reason| reason.text.clone()),
+        reason_code: view.reason.as_ref().map(|reason| reason.code.as_str()),
+        since: view.since.to_string(),
+        worker: view.worker.clone(),
+        epoch: view.epoch,
+        video: view.video.as_ref().map(|video| Video {
+            codec: video.codec.clone(),
+            width: video.width,
+            height: video.height,
+            fps: video.fps,
+            bitrate: video.bitrate,
+        }),
+        audio: (),
+        viewers: viewers(entry, &link, &app.hls.players),
+        last_frame_age_ms: view.last_media.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
+        restarts: view.restarts,
+        hls_error: view.hls_error.clone(),
+    }
+}

@@ -1,0 +1,181 @@
+use proptest::prelude::*;
+use salvo::http::StatusCode;
+use serde_json::json;
+
+use super::*;
+
+fn members(value: Value) -> Map<String, Value> {
+    let Value::Object(members) = value else { panic!("an object") };
+    members
+}
+
+fn before() -> LinkSettings {
+    LinkSettings {
+        name: "Yard".into(),
+        url: CameraUrl::parse("rtsp://10.0.0.1:8554/h264").unwrap().url,
+        username: Some("admin".into()),
+        password: Some(Secret::new("s3cret")),
+        transport: Transport::Tcp,
+        always_on: true,
+        mjpeg: JpegOverrides { max_fps: Some(5), ..JpegOverrides::default() },
+        hls: HlsOverrides::default(),
+    }
+}
+
+fn changed(body: Value) -> LinkSettings {
+    change(members(body), &before()).unwrap()
+}
+
+#[test]
+fn the_least_and_the_most_that_makes_a_camera() {
+    let new = create(members(json!({"url": "rtsp://10.0.0.1/h264"}))).unwrap();
+    assert_eq!((new.settings.name.as_str(), new.slug_label.as_str()), ("10.0.0.1/h264", "10.0.0.1/h264"));
+    assert_eq!(new.settings.username, None);
+    let new = create(members(json!({
+        "url": "rtsp://10.0.0.1/h264", "name": " Yard ", "username": "admin", "password": "p", "always_on": true,
+        "transport": "udp", "mjpeg": {"max_fps": 60, "max_width": 64, "quality": null}, "hls": {"segment_seconds": 10},
+    })))
+    .unwrap();
+    assert_eq!(new.slug_label, "Yard");
+    assert_eq!(new.settings.mjpeg, JpegOverrides { max_fps: Some(60), max_width: Some(64), quality: None });
+    assert_eq!(new.settings.hls.segment_seconds, Some(10));
+    assert_eq!(new.settings.password.unwrap().expose(), "p");
+}
+
+#[test]
+fn no_address_is_a_problem_of_its_own() {
+    for body in [json!({}), json!({"url": null}), json!({"url": ""}), json!({"url": "  "}), json!({"nonsense": 1})] {
+        let problem = create(members(body)).unwrap_err();
+        assert_eq!((problem.status(), problem.sentence()), (StatusCode::BAD_REQUEST, "URL is not provided"));
+    }
+}
+
+#[test]
+fn every_wrong_member_is_named() {
+    let long = "x".repeat(257);
+    for (body, field) in [
+        (json!({"url": 5}), "url"),
+        (json!({"url": "http://h/"}), "url"),
+        (json!({"url": "rtsp://u:***@h/"}), "url"),
+        (json!({"name": ""}), "name"),
+        (json!({"name": "   "}), "name"),
+        (json!({"name": "x".repeat(201)}), "name"),
+        (json!({"name": "a\nb"}), "name"),
+        (json!({"name": ["a"]}), "name"),
+        (json!({"username": long}), "username"),
+        (json!({"username": 1}), "username"),
+        (json!({"password": long}), "password"),
+        (json!({"password": "a\u{0}"}), "password"),
+        (json!({"password": "***"}), "password"),
+        (json!({"always_on": "yes"}), "always_on"),
+        (json!({"transport": "http"}), "transport"),
+        (json!({"mjpeg": 5}), "mjpeg"),
+        (json!({"mjpeg": {"max_fps": 61}}), "mjpeg.max_fps"),
+        (json!({"mjpeg": {"max_width": 63}}), "mjpeg.max_width"),
+        (json!({"mjpeg": {"quality": 0}}), "mjpeg.quality"),
+        (json!({"mjpeg": {"fps": 1}}), "mjpeg.fps"),
+        (json!({"hls": {"segment_seconds": 11}}), "hls.segment_seconds"),
+        (json!({"hls": {"window_segments": 2}}), "hls.window_segments"),
+        (json!({"slug": "mine"}), "slug"),
+        (json!({"nonsense": null}), "nonsense"),
+    ] {
+        let mut body = members(body);
+        body.entry("url").or_insert(json!("rtsp://h/"));
+        let problem = create(body.clone()).unwrap_err();
+        assert_eq!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY, "{body:?}");
+        assert_eq!(problem.field(), Some(field), "{body:?}");
+    }
+}
+
+#[test]
+fn credentials_come_from_the_address_or_the_members_but_not_both_ways() {
+    for (body, want) in [
+        (json!({"url": "rtsp://u:p@h/"}), Ok((Some("u"), Some("p")))),
+        (json!({"url": "rtsp://u@h/", "password": "p"}), Ok((Some("u"), Some("p")))),
+        (json!({"url": "rtsp://h/", "username": "u", "password": "p"}), Ok((Some("u"), Some("p")))),
+        (json!({"url": "rtsp://u:p@h/", "username": "u", "password": "p"}), Ok((Some("u"), Some("p")))),
+        (json!({"url": "rtsp://u:p@h/", "username": null, "password": ""}), Ok((Some("u"), Some("p")))),
+        (json!({"url": "rtsp://u:p@h/", "username": "other"}), Err("username")),
+        (json!({"url": "rtsp://u:p@h/", "password": "other"}), Err("password")),
+    ] {
+        let got = create(members(body.clone())).map(|new| {
+            let password = new.settings.password.map(|p| p.expose().to_owned());
+            (new.settings.username, password)
+        });
+        match want {
+            Ok((user, password)) => {
+                assert_eq!(got, Ok((user.map(str::to_owned), password.map(str::to_owned))), "{body}");
+            }
+            Err(field) => assert_eq!(got.unwrap_err().field(), Some(field), "{body}"),
+        }
+    }
+}
+
+#[test]
+fn a_slug_never_comes_from_user_info() {
+    let new = create(members(json!({"url": "rtsp://admin:hunter2@h/live"}))).unwrap();
+    assert_eq!((new.slug_label.as_str(), new.settings.name.as_str()), ("h/live", "h/live"));
+}
+
+#[test]
+fn a_change_keeps_what_it_does_not_name() {
+    assert_eq!(changed(json!({})), before());
+    let renamed = changed(json!({"name": "Garden"}));
+    assert_eq!(renamed, LinkSettings { name: "Garden".into(), ..before() });
+    for (body, password) in [
+        (json!({"password": "***"}), Some("s3cret")),
+        (json!({"password": "new"}), Some("new")),
+        (json!({"password": null}), None),
+        (json!({"password": ""}), None),
+        (json!({"url": "rtsp://10.0.0.2/"}), Some("s3cret")),
+        (json!({"url": "rtsp://admin:***@10.0.0.2/"}), Some("s3cret")),
+        (json!({"url": "rtsp://admin@10.0.0.2/"}), Some("s3cret")),
+        (json!({"url": "rtsp://admin:new@10.0.0.2/"}), Some("new")),
+    ] {
+        let after = changed(body.clone());
+        assert_eq!(after.password.as_ref().map(Secret::expose), password, "{body}");
+        assert_eq!(after.username.as_deref(), Some("admin"), "{body}");
+    }
+    assert_eq!(changed(json!({"username": null})).username, None);
+    assert_eq!(changed(json!({"username": ""})).username, None);
+    assert_eq!(changed(json!({"name": null})).name, "10.0.0.1:8554/h264".replace(":8554", ""));
+}
+
+#[test]
+fn a_change_reaches_into_mjpeg_and_hls() {
+    let after = changed(json!({"mjpeg": {"quality": 50}, "hls": {"window_segments": 9}}));
+    assert_eq!(after.mjpeg, JpegOverrides { max_fps: Some(5), max_width: None, quality: Some(50) });
+    assert_eq!(after.hls.window_segments, Some(9));
+    assert_eq!(changed(json!({"mjpeg": {"max_fps": null}})).mjpeg, JpegOverrides::default());
+    assert_eq!(changed(json!({"mjpeg": null})).mjpeg, JpegOverrides::default());
+}
+
+#[test]
+fn a_change_can_be_refused() {
+    for (body, field) in [
+        (json!({"url": null}), "url"),
+        (json!({"url": ""}), "url"),
+        (json!({"url": "rtsp://other@10.0.0.2/", "username": "admin"}), "username"),
+        (json!({"url": "rtsp://admin:x@10.0.0.2/", "password": null}), "password"),
+        (json!({"nonsense": 1}), "nonsense"),
+    ] {
+        let problem = change(members(body.clone()), &before()).unwrap_err();
+        assert_eq!((problem.status(), problem.field()), (StatusCode::UNPROCESSABLE_ENTITY, Some(field)), "{body}");
+    }
+}
+
+#[test]
+fn the_user_can_be_renamed_in_what_was_read() {
+    let after = changed(json!({"url": "rtsp://admin:***@10.0.0.1:8554/h264", "username": "root"}));
+    assert_eq!(after.username.as_deref(), Some("root"));
+    assert_eq!(after.password.unwrap().expose(), "s3cret");
+}
+
+proptest! {
+    #[test]
+    fn any_change_of_any_type_is_taken_or_refused(name in "[a-z_]{1,12}", value in "\\PC{0,20}", number: i64) {
+        for value in [json!(value), json!(number), json!([number]), json!({"max_fps": number})] {
+            let _ = change(members(json!({name.as_str(): value})), &before());
+        }
+    }
+}

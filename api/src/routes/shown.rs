@@ -1,0 +1,237 @@
+//! A link as clients see it, and which links a list shows. No credential: the address is masked, of the password only
+//! its being there is told.
+
+use rsm_shared::stream::spec::Transport;
+use rsm_shared::stream::state::StreamState;
+use salvo::oapi::{BasicType, Components, Object, RefOr, Schema, ToSchema};
+use serde::Serialize;
+
+use crate::directory::{Entry, View};
+use crate::hls::viewers::Players;
+use crate::store::links::{CameraLink, HlsOverrides, JpegOverrides};
+
+/// One camera.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(name = "Camera"))]
+pub struct ShownLink {
+    pub id: i64,
+    /// Its name in addresses; never changes.
+    pub slug: String,
+    pub name: String,
+    /// The address; a password in it is shown as `***`.
+    pub url: String,
+    /// When it was registered, RFC 3339.
+    #[salvo(schema(value_type = String, format = DateTime))]
+    pub created: String,
+    pub state: StateName,
+    /// Why it is in that state, for a person.
+    pub reason: Option<String>,
+    /// Since when it is in that state, RFC 3339.
+    #[salvo(schema(value_type = String, format = DateTime))]
+    pub since: String,
+    pub username: Option<String>,
+    /// Whether a password is stored; it is never shown.
+    pub has_password: bool,
+    /// Whether it runs when nobody watches.
+    pub always_on: bool,
+    pub transport: TransportName,
+    pub mjpeg: ShownJpeg,
+    pub hls: ShownHls,
+    /// Workers of this zone run it.
+    pub zone: String,
+    pub viewers: Viewers,
+}
+
+/// Bounds of the JPEG output; `null` where the server's own hold.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(name = "JpegSettings"))]
+pub struct ShownJpeg {
+    /// Frames per second.
+    #[salvo(schema(minimum = 1, maximum = 60))]
+    pub max_fps: Option<u32>,
+    /// Pixels.
+    #[salvo(schema(minimum = 64, maximum = 3840))]
+    pub max_width: Option<u32>,
+    /// 100 is the finest.
+    #[salvo(schema(minimum = 1, maximum = 100))]
+    pub quality: Option<u32>,
+}
+
+/// Shape of the HLS output; `null` where the server's own holds.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(name = "HlsSettings"))]
+pub struct ShownHls {
+    /// A segment is cut at the first key frame after this many seconds.
+    #[salvo(schema(minimum = 1, maximum = 10))]
+    pub segment_seconds: Option<u32>,
+    /// Segments in the playlist.
+    #[salvo(schema(minimum = 3, maximum = 60))]
+    pub window_segments: Option<u32>,
+}
+
+/// Who watches now.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Viewers {
+    /// Over WebSocket, through this process.
+    pub mjpeg: u32,
+    /// Players that fetched the playlist within the last 15 s.
+    pub hls: usize,
+}
+
+/// State of a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct StateName(pub StreamState);
+
+impl Serialize for StateName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+impl ToSchema for StateName {
+    fn to_schema(_: &mut Components) -> RefOr<Schema> {
+        let names = StreamState::ALL.map(StreamState::as_str);
+        Object::with_type(BasicType::String).enum_values(names).description("What the stream is doing").into()
+    }
+}
+
+/// How RTP travels.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(transparent)]
+pub struct TransportName(pub Transport);
+
+impl ToSchema for TransportName {
+    fn to_schema(_: &mut Components) -> RefOr<Schema> {
+        Object::with_type(BasicType::String)
+            .enum_values(["auto", "tcp", "udp"])
+            .description("How RTP travels: over the RTSP connection first, over it only, as datagrams only")
+            .into()
+    }
+}
+
+/// What is shown of a stream now.
+pub fn show(entry: &Entry, players: &Players) -> ShownLink {
+    let (link, view) = (entry.link(), entry.view());
+    let JpegOverrides { max_fps, max_width, quality } = link.mjpeg;
+    let HlsOverrides { segment_seconds, window_segments } = link.hls;
+    ShownLink {
+        id: link.id,
+        slug: link.slug.to_string(),
+        name: link.name.clone(),
+        url: link.url.masked(link.username.as_deref(), link.password.is_some()),
+        created: link.created.to_string(),
+        state: StateName(state(&link, &view)),
+        reason: view.reason.as_ref().map(|reason| reason.text.clone()),
+        since: view.since.to_string(),
+        username: link.username.clone(),
+        has_password: link.password.is_some(),
+        always_on: link.always_on,
+        transport: TransportName(link.transport),
+        mjpeg: ShownJpeg { max_fps, max_width, quality },
+        hls: ShownHls { segment_seconds, window_segments },
+        zone: link.zone.to_string(),
+        viewers: viewers(entry, &link, players),
+    }
+}
+
+/// Who watches a stream now.
+pub fn viewers(entry: &Entry, link: &CameraLink, players: &Players) -> Viewers {
+    Viewers { mjpeg: entry.wishes.jpeg_viewers(), hls: players.of(link.id) }
+}
+
+/// The state as clients see it: a stop shows at once, before the stream has ended behind it.
+pub fn state(link: &CameraLink, view: &View) -> StreamState {
+    if link.enabled { view.state } else { StreamState::Stopped }
+}
+
+/// Which streams a list shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub state: Option<StreamState>,
+    /// In lower case.
+    pub text: Option<String>,
+}
+
+impl Filter {
+    /// Whether it lets a stream through. The text is looked for in name, slug and address; the address without user
+    /// info, so that a search cannot find out a user's name.
+    pub fn admits(&self, link: &CameraLink, view: &View) -> bool {
+        let state_fits = self.state.is_none_or(|wanted| state(link, view) == wanted);
+        let text_fits = self.text.as_ref().is_none_or(|text| {
+            link.name.to_lowercase().contains(text)
+                || link.slug.as_str().contains(text.as_str())
+                || link.url.as_url().as_str().to_lowercase().contains(text)
+        });
+        state_fits && text_fits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::Directory;
+    use crate::store::links::LinkSettings;
+    use rsm_shared::stream::camera_link::CameraUrl;
+    use rsm_shared::stream::names::Zone;
+    use rsm_shared::stream::secret::Secret;
+    use rsm_shared::stream::slug::Slug;
+
+    fn link() -> CameraLink {
+        CameraLink {
+            id: 1,
+            slug: Slug::parse("yard-x1").unwrap(),
+            zone: Zone::default_zone(),
+            spec_rev: 1,
+            created: "2026-01-02T03:04:05Z".parse().unwrap(),
+            enabled: true,
+            settings: LinkSettings {
+                name: "Küche Nord".into(),
+                url: CameraUrl::parse("rtsp://10.0.0.1/Live").unwrap().url,
+                username: Some("operator".into()),
+                password: Some(Secret::new("hunter2")),
+                transport: Transport::Auto,
+                always_on: false,
+                mjpeg: JpegOverrides::default(),
+                hls: HlsOverrides::default(),
+            },
+        }
+    }
+
+    #[test]
+    fn filters_by_state_and_text() {
+        let directory = Directory::new(vec![link()]);
+        let entry = directory.by_id(1).unwrap();
+        for (state, text, want) in [
+            (None, None, true),
+            (None, Some("küche"), true),
+            (None, Some("x1"), true),
+            (None, Some("10.0.0.1/live"), true),
+            (None, Some("operator"), false),
+            (None, Some("hunter2"), false),
+            (Some(StreamState::Idle), None, true),
+            (Some(StreamState::Running), None, false),
+            (Some(StreamState::Running), Some("küche"), false),
+        ] {
+            let filter = Filter { state, text: text.map(str::to_owned) };
+            assert_eq!(filter.admits(&entry.link(), &entry.view()), want, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let directory = Directory::new(vec![link()]);
+        let shown = serde_json::to_value(show(&directory.by_id(1).unwrap(), &Players::default())).unwrap();
+        assert_eq!(shown["url"], "rtsp://operator:***@10.0.0.1/Live");
+        assert_eq!(shown["has_password"], true);
+        assert_eq!(shown["created"], "2026-01-02T03:04:05Z");
+        assert!(!shown.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_stop_shows_at_once() {
+        let directory = Directory::new(vec![link()]);
+        let entry = directory.put(CameraLink { enabled: false, ..link() });
+        assert_eq!(entry.view().state, StreamState::Idle);
+        assert_eq!(state(&entry.link(), &entry.view()), StreamState::Stopped);
+    }
+}

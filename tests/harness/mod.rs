@@ -1,0 +1,35 @@
+//! What tests are made of: processes that end with the test, and waiting for conditions instead of time.
+
+pub mod camera;
+pub mod nats;
+pub mod process;
+pub mod system;
+pub mod viewer;
+
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+/// How long a condition may take to come true. Far beyond what is expected: it bounds a test that fails.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Waits until `look` gives something that `fits`; says on failure what it saw last.
+pub async fn eventually<T: Debug>(what: &str, mut look: impl AsyncFnMut() -> T, fits: impl Fn(&T) -> bool) -> T {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let seen = look().await;
+        if fits(&seen) {
+            return seen;
+        }
+        assert!(Instant::now() < end, "waited {} s for: {what}; saw last: {seen:?}", DEADLINE.as_secs());
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Puts a deadline on `work`.
+pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, work).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {} s for: {what}", DEADLINE.as_secs()),
+    }
+}

@@ -1,0 +1,110 @@
+//! Child processes of tests. They end with the test, also when it panics or is killed.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+/// Lines that are kept of a child's log, to be shown when a test fails.
+const KEPT_LINES: usize = 2000;
+
+/// The binary under test.
+pub fn rsm() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_rsm"))
+}
+
+/// The test camera, which `make test` builds beside it.
+pub fn rsm_camera() -> PathBuf {
+    let path = rsm().with_file_name("rsm-camera");
+    assert!(
+        path.is_file(),
+        "{} is missing: run `make test`, or `cargo build --workspace --bins` first",
+        path.display()
+    );
+    path
+}
+
+/// Starts a child that is killed when this test's thread ends, however it ends.
+pub fn spawn(command: &mut Command) -> Child {
+    // SAFETY: only an async-signal-safe call is made between fork and exec.
+    unsafe {
+        command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?));
+    }
+    command.kill_on_drop(true).spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"))
+}
+
+/// Sends a signal to a process that the test started.
+pub fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap());
+    nix::sys::signal::kill(pid, signal).unwrap_or_else(|e| panic!("cannot send {signal} to {pid}: {e}"));
+}
+
+/// What a child wrote, collected in the background.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    /// Collects the lines of `output` until it ends.
+    pub fn of(output: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        let log = Self::default();
+        let lines = log.0.clone();
+        tokio::spawn(async move {
+            let mut reader = BufReader::new(output).lines();
+            while let Ok(Some(line)) = reader.next_line().await {
+                let mut lines = lines.lock().unwrap();
+                if lines.len() < KEPT_LINES {
+                    lines.push(line);
+                }
+            }
+        });
+        log
+    }
+
+    /// Everything so far.
+    pub fn text(&self) -> String {
+        self.0.lock().unwrap().join("\n")
+    }
+}
+
+/// A process of the system under test, found in /proc.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub pid: u32,
+    pub command_line: String,
+}
+
+/// The processes below `parent`, children and grandchildren.
+pub fn descendants(parent: u32) -> Vec<Found> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(ppid) = parent_of(pid) else { continue };
+        let command_line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        all.push((ppid, Found { pid, command_line: String::from_utf8_lossy(&command_line).replace('\0', " ") }));
+    }
+    let mut family = vec![parent];
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < family.len() {
+        for (_, child) in all.iter().filter(|(ppid, _)| *ppid == family[at]) {
+            family.push(child.pid);
+            found.push(child.clone());
+        }
+        at += 1;
+    }
+    found
+}
+
+/// Whether a process is there and not a zombie.
+pub fn alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
