@@ -78,6 +78,7 @@ struct Listen {
 
 /// What only `rsm up` takes.
 #[derive(Args)]
+#[group(id = "up-flags")]
 pub struct Up {
     /// Worker processes
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]

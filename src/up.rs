@@ -74,10 +74,11 @@ async fn supervise(up: &Up, mut config: Config) -> Result<(), Failure> {
     let ended = match begun {
         Ok(()) => {
             let client = Client::new(address)?;
+            let children = family.front.clone();
             tokio::select! {
                 () = stop.cancelled() => Ok(()),
                 failed = family.failed() => Err(failed),
-                failed = welcome(up, &client, &family) => Err(failed),
+                failed = welcome(up, &client, children) => Err(failed),
             }
         }
         Err(failure) => Err(failure),
@@ -87,13 +88,13 @@ async fn supervise(up: &Up, mut config: Config) -> Result<(), Failure> {
 }
 
 /// Says where the page is once it is there, and registers the test cameras. Ends only when that fails.
-async fn welcome(up: &Up, client: &Client, family: &Family) -> Failure {
+async fn welcome(up: &Up, client: &Client, children: CancellationToken) -> Failure {
     if let Err(text) = client.ready().await {
         return text.into();
     }
     println!("RTSP Stream Manager is ready: {}", client.base);
     if up.demo > 0 {
-        let demo = Demo { cameras: up.demo, children: family.front.clone(), api: client.base.clone() };
+        let demo = Demo { cameras: up.demo, children, api: client.base.clone() };
         if let Err(text) = demo.run(&client.http).await {
             return text.into();
         }

@@ -18,3 +18,6 @@ pub mod settings;
 pub mod shown;
 pub mod snapshot;
 pub mod table;
+
+#[cfg(test)]
+mod tests;

@@ -138,9 +138,9 @@ mod tests {
 
     #[test]
     fn whatever_the_page_refers_to_is_there() {
-        let index = std::str::from_utf8(INDEX.bytes).unwrap();
+        let html = std::str::from_utf8(INDEX.bytes).unwrap();
         let mut found = 0;
-        for part in index.split("/assets/").skip(1) {
+        for part in html.split("/assets/").skip(1) {
             let name: String = part.chars().take_while(|c| c.is_ascii_alphanumeric() || ".-_".contains(*c)).collect();
             assert!(ASSETS.iter().any(|asset| asset.name == name), "{name}");
             found += 1;

@@ -367,9 +367,9 @@ impl Keeper {
 }
 
 /// Where the playlist of a new owner begins. A segment lasts a second at least, and so does each pause that makes a
-/// discontinuity, so the epoch's seconds are past whatever an earlier owner reached; the ticket's numbers cover an
-/// epoch that was not taken from the clock.
+/// discontinuity, so the epoch's seconds are past whatever media sequence number an earlier owner reached; the
+/// ticket's number covers an epoch that was not taken from the clock. Discontinuity sequence numbers are counted by
+/// the API and stay small: players use them as indices (hls.js 1.7 hangs on one of ten digits).
 fn first_sequences(fence: Fence, ticket: &Ticket) -> (u64, u64) {
-    let seconds = fence.epoch.0 / 1000;
-    (seconds.max(ticket.media_sequence), seconds.max(ticket.discontinuity_sequence))
+    ((fence.epoch.0 / 1000).max(ticket.media_sequence), ticket.discontinuity_sequence)
 }

@@ -25,6 +25,9 @@ use crate::media::access_unit::{AccessUnit, VideoParameters};
 const MAX_WAITING: usize = 16;
 /// Shorter than any group of pictures but those of cameras that send key pictures only.
 const FRAGMENT_DURATION: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+/// RTP's clock for video (RFC 6184 section 8.2.1), so that no duration is rounded. Unset, the muxer takes 10 kHz and
+/// every segment ends a fraction of a picture short.
+const TIMESCALE: u32 = 90_000;
 /// Times begin here, so that no DTS before the first PTS is negative. More than any reordering.
 const FIRST_PTS: Duration = Duration::from_secs(1);
 
@@ -138,9 +141,11 @@ fn build(feed: &Feed, reorders: bool, sender: mpsc::Sender<MuxOutput>) -> Result
     if reorders {
         chain.push(elements::make("h264timestamper")?);
     }
-    chain.extend([mux, sink.upcast()]);
+    chain.extend([mux.clone(), sink.upcast()]);
     pipeline.add_many(&chain).map_err(PipelineError::build)?;
     gst::Element::link_many(&chain).map_err(PipelineError::build)?;
+    // Linking made the muxer's only sink pad.
+    mux.sink_pads().iter().for_each(|pad| pad.set_property("trak-timescale", TIMESCALE));
     Ok(pipeline)
 }
 
@@ -148,12 +153,14 @@ fn callbacks(sender: mpsc::Sender<MuxOutput>) -> gst_app::AppSinkCallbacks {
     // Dropped at the end of stream, which ends the receiver.
     let sender = std::sync::Arc::new(std::sync::Mutex::new(Some(sender)));
     let at_end = sender.clone();
+    // The muxer's own clock begins a thousand hours late; times are told from its first fragment on.
+    let mut began = None;
     let current = move || sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     gst_app::AppSinkCallbacks::builder()
         .new_sample(move |sink| {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
             let Some(sender) = current() else { return Err(gst::FlowError::Eos) };
-            for output in outputs(&sample)? {
+            for output in outputs(&sample, &mut began)? {
                 // This is the muxer's own thread; waiting here is how it is slowed down.
                 sender.blocking_send(output).map_err(|_| gst::FlowError::Eos)?;
             }
@@ -164,7 +171,7 @@ fn callbacks(sender: mpsc::Sender<MuxOutput>) -> gst_app::AppSinkCallbacks {
 }
 
 /// A sample is a list: the init header first, when there is one, then a fragment's header and its pictures.
-fn outputs(sample: &gst::Sample) -> Result<Vec<MuxOutput>, gst::FlowError> {
+fn outputs(sample: &gst::Sample, began: &mut Option<gst::ClockTime>) -> Result<Vec<MuxOutput>, gst::FlowError> {
     let mut outputs: Vec<MuxOutput> = Vec::with_capacity(2);
     let single = sample.buffer_owned();
     let list = sample.buffer_list_owned();
@@ -177,7 +184,7 @@ fn outputs(sample: &gst::Sample) -> Result<Vec<MuxOutput>, gst::FlowError> {
             (true, flags) if flags.contains(gst::BufferFlags::DELTA_UNIT) => Some(MuxKind::Chunk),
             (true, _) => Some(MuxKind::Fragment),
         };
-        let start = buffer.pts().map_or(Duration::ZERO, Duration::from).saturating_sub(FIRST_PTS);
+        let start = buffer.pts().map_or(Duration::ZERO, |pts| pts.saturating_sub(*began.get_or_insert(pts)).into());
         let duration = buffer.duration().map_or(Duration::ZERO, Duration::from);
         let bytes = Bytes::from_owner(buffer.into_mapped_buffer_readable().map_err(|_| gst::FlowError::Error)?);
         match (kind, outputs.last_mut()) {
