@@ -89,7 +89,8 @@ pub fn descendants(parent: u32) -> Vec<Found> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < family.len() {
-        for (_, child) in all.iter().filter(|(ppid, _)| *ppid == family[at]) {
+        let of = family[at];
+        for (_, child) in all.iter().filter(|(ppid, _)| *ppid == of) {
             family.push(child.pid);
             found.push(child.clone());
         }

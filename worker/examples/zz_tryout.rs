@@ -90,7 +90,7 @@ async fn main() {
         let (tx, rx) = tokio::sync::watch::channel(if late > 0 { Demand::default() } else { want });
         let mut hs = vec![];
         for i in 1..=n {
-            let url = if has("--url") { base.clone() } else { format!("{base}{i}") };
+            let url = if has("--url") && !base.ends_with("/cam") { base.clone() } else { format!("{base}{i}") };
             let p = CameraUrl::parse(&url).unwrap();
             let transport = match get("--transport", "auto").as_str() {
                 "udp" => Transport::Udp,

@@ -5,6 +5,8 @@ pub mod elements;
 mod feed;
 pub mod from_rtsp;
 mod run;
+#[cfg(test)]
+pub(crate) mod test_clip;
 pub mod to_cmaf;
 pub mod to_jpeg;
 

@@ -196,3 +196,47 @@ fn outputs(sample: &gst::Sample, began: &mut Option<gst::ClockTime>) -> Result<V
     }
     Ok(outputs)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::test_clip::Clip;
+
+    async fn mux(b_pictures: u32) -> (Vec<AccessUnit>, Vec<MuxOutput>) {
+        let units = Clip { width: 320, height: 240, fps: 25, pictures: 100, group: 25, b_pictures }.encode();
+        let (mut pipeline, mut receiver) = CmafPipeline::start(&units[0].video).await.unwrap();
+        {
+            let (feeder, _failed) = pipeline.split();
+            for unit in &units {
+                feeder.push(unit).await.unwrap();
+            }
+            feeder.end();
+        }
+        let mut outputs = Vec::new();
+        let all = async {
+            while let Some(output) = receiver.recv().await {
+                outputs.push(output);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), all).await.unwrap();
+        pipeline.stop().await;
+        (units, outputs)
+    }
+
+    #[tokio::test]
+    async fn every_group_becomes_one_fragment_of_exact_duration() {
+        for b_pictures in [0, 2] {
+            let (units, outputs) = mux(b_pictures).await;
+            assert_eq!(units[0].video.reorders, b_pictures > 0);
+            let kinds: Vec<_> = outputs.iter().map(|output| output.kind).collect();
+            assert_eq!(kinds, [MuxKind::Init, MuxKind::Fragment, MuxKind::Fragment, MuxKind::Fragment, MuxKind::Fragment]);
+            for (i, output) in outputs[1..].iter().enumerate() {
+                let (start, duration) = (output.start.as_millis(), output.duration.as_millis());
+                // The last picture's duration is a guess of the muxer.
+                assert!(start.abs_diff(i as u128 * 1000) <= 1 && (duration.abs_diff(1000) <= 1 || i == 3), "{start} {duration}");
+            }
+            let media: usize = outputs[1..].iter().flat_map(|output| &output.parts[1..]).map(Bytes::len).sum();
+            assert_eq!(media, units.iter().map(|unit| unit.data.len()).sum::<usize>());
+        }
+    }
+}

@@ -221,3 +221,51 @@ fn callbacks(gate: Arc<Gate>, sender: watch::Sender<Option<JpegFrame>>) -> gst_a
         })
         .build()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::test_clip::Clip;
+
+    const PARAMS: JpegParams = JpegParams { max_fps: 5, max_width: 320, quality: 80 };
+
+    async fn shown(b_pictures: u32, backlog: usize) -> Vec<JpegFrame> {
+        let units = Clip { width: 640, height: 360, fps: 25, pictures: 50, group: 50, b_pictures }.encode();
+        let (mut pipeline, mut newest) = JpegPipeline::start(&units[0].video, PARAMS).await.unwrap();
+        let mut frames = Vec::new();
+        {
+            let (feeder, _failed) = pipeline.split();
+            for (i, unit) in units.iter().enumerate() {
+                feeder.push(unit, i >= backlog).await.unwrap();
+                if i >= backlog {
+                    // Slower than the chain, so that no frame is superseded.
+                    let _ = tokio::time::timeout(Duration::from_millis(20), newest.changed()).await;
+                    frames.extend(newest.borrow_and_update().clone());
+                }
+            }
+        }
+        pipeline.stop().await;
+        frames.dedup_by_key(|frame| frame.number);
+        frames
+    }
+
+    #[tokio::test]
+    async fn frames_keep_the_rate_the_size_and_their_time() {
+        for b_pictures in [0, 2] {
+            let frames = shown(b_pictures, 0).await;
+            assert!((8..=11).contains(&frames.len()), "{}", frames.len());
+            for frame in &frames {
+                assert_eq!((frame.width, frame.height, &frame.data[..2]), (320, 180, &[0xff, 0xd8][..]));
+                assert_eq!(frame.pts.as_millis() % 40, 0);
+            }
+            assert!(frames.windows(2).all(|pair| pair[1].pts > pair[0].pts));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_backlog_is_decoded_and_not_shown() {
+        let frames = shown(0, 40).await;
+        assert!(frames.first().is_some_and(|frame| frame.pts >= Duration::from_millis(1600)), "{frames:?}");
+        assert!(frames.len() <= 3);
+    }
+}
