@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::harness::eventually;
 use crate::harness::system::System;
 use crate::harness::viewer::JpegViewer;
 
@@ -49,18 +50,18 @@ async fn every_malformed_request_gets_its_answer() {
         (Method::POST, video, json, r#"{"url": "rtsp://h/x", "hls": {"segment_seconds": 99}}"#, 422, "segment_seconds"),
         (Method::POST, video, json, r#"{"url": "rtsp://h/x", "colour": "red"}"#, 422, "colour"),
         (Method::POST, video, json, r#"{"url": "rtsp://h/x", "password": "***"}"#, 422, "password"),
-        (Method::PUT, video, json, "{}", 405, "get, post"),
+        (Method::PUT, video, json, "{}", 405, "allow"),
         (Method::PATCH, one, json, r#"{"url": "gopher://x"}"#, 422, "rtsp"),
         (Method::PATCH, one, json, "nonsense", 400, "json"),
-        (Method::PATCH, "/video/no-such-camera/", json, "{}", 404, "no-such-camera"),
-        (Method::DELETE, "/video/no-such-camera/", json, "", 404, "no-such-camera"),
-        (Method::GET, "/video/no-such-camera/", json, "", 404, "no-such-camera"),
-        (Method::GET, "/video/no-such-camera/status", json, "", 404, "no-such-camera"),
-        (Method::GET, "/video/no-such-camera/snapshot.jpg", json, "", 404, "no-such-camera"),
+        (Method::PATCH, "/video/no-such-camera/", json, "{}", 404, "no camera"),
+        (Method::DELETE, "/video/no-such-camera/", json, "", 404, "no camera"),
+        (Method::GET, "/video/no-such-camera/", json, "", 404, "no camera"),
+        (Method::GET, "/video/no-such-camera/status", json, "", 404, "no camera"),
+        (Method::GET, "/video/no-such-camera/snapshot.jpg", json, "", 404, "no camera"),
         (Method::GET, "/video/?limit=many", json, "", 422, "limit"),
         (Method::GET, "/video/?state=asleep", json, "", 422, "state"),
         (Method::GET, &format!("/video/{slug}/snapshot.jpg?width=1"), json, "", 422, "width"),
-        (Method::GET, "/video/play/999/", json, "", 404, "999"),
+        (Method::GET, "/video/play/999/", json, "", 404, ""),
         (Method::GET, "/video/play/abc/", json, "", 404, ""),
         (Method::GET, &format!("/video/play/{id}/1-1/source/nothing.m4s"), json, "", 404, ""),
         (Method::GET, &format!("/video/play/{id}/..%2f..%2frsm.sqlite3"), json, "", 404, ""),
@@ -70,6 +71,9 @@ async fn every_malformed_request_gets_its_answer() {
     ] {
         check(&system, method, path, content_type, body, want, word).await;
     }
+    let put = system.http.put(system.url(video)).send().await.unwrap();
+    let allowed = put.headers()["allow"].to_str().unwrap().to_owned();
+    assert!(allowed.contains("GET") && allowed.contains("POST") && !allowed.contains("PUT"), "{allowed}");
     let mut after = system.json("/video/").await;
     for link in after.as_array_mut().unwrap() {
         // What changes by itself.
@@ -138,7 +142,8 @@ async fn the_document_of_the_api_is_complete_and_the_health_is_told() {
     for name in ["rsm_streams", "rsm_nats_connected 1", "rsm_build_info", "rsm_http_requests_total", "rsm_viewers"] {
         assert!(metrics.contains(name), "{name} is missing in\n{metrics}");
     }
-    let targets = system.json("/metrics/targets").await;
+    let listed = async || system.json("/metrics/targets").await;
+    let targets = eventually("the worker to be listed", listed, |t| t[0]["targets"][0].is_string()).await;
     let worker = targets[0]["targets"][0].as_str().unwrap().to_owned();
     let metrics = system.http.get(format!("http://{worker}/metrics")).send().await.unwrap().text().await.unwrap();
     for name in ["rsm_claims", "rsm_worker_capacity", "rsm_nats_connected 1", "rsm_hls_disk_bytes"] {

@@ -111,6 +111,7 @@ pub async fn run(config: Config, version: &'static str, stop: CancellationToken)
     let _ = tokio::time::timeout(DRAIN, sweeper).await;
     control.flush().await;
     let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    store.close().await;
     Ok(served?)
 }
 

@@ -28,5 +28,7 @@ CREATE TABLE assignments (
     epoch      INTEGER NOT NULL,
     -- 'run' or 'stop'.
     state      TEXT    NOT NULL,
-    spec_rev   INTEGER NOT NULL
+    spec_rev   INTEGER NOT NULL,
+    -- Discontinuity sequence number that its HLS playlist begins with.
+    discontinuity INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;

@@ -35,6 +35,7 @@ pub struct Config {
 /// The HTTP side. Units and bounds of every key stand in `config/default.toml`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ApiConfig {
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     #[serde(deserialize_with = "list")]
     pub allowed_origins: Vec<String>,
@@ -63,6 +64,7 @@ pub struct WorkerConfig {
     #[serde(deserialize_with = "list")]
     pub zones: Vec<String>,
     pub capacity: u32,
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     pub clear_hls: bool,
 }
@@ -374,6 +376,11 @@ fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Er
             text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
         }
     })
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| serde::de::Error::custom(format!("{text:?} is not ADDRESS:PORT such as 127.0.0.1:8080")))
 }
 
 fn non_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

@@ -4,13 +4,12 @@
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::topology::Found;
 use rsm_shared::bus::{BusError, claims, control, registers, tickets, topology};
-use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::StreamSpec;
 use rsm_shared::wire::messages::{Desired, Priority, Stop, Ticket, TicketReason, VERSION, Want};
 
-use crate::store::assignments::Assignment;
+use crate::store::assignments::{Assignment, Seen};
 use crate::store::{Store, StoreError};
 
 /// What the reconciler hands to a task.
@@ -29,11 +28,10 @@ pub struct Placement {
     pub spec_rev: i64,
     pub priority: Priority,
     pub reason: TicketReason,
-    /// An epoch seen elsewhere that ours must exceed.
-    pub floor: Option<Epoch>,
+    /// What was seen of earlier owners.
+    pub seen: Seen,
     /// Where the next owner's playlist goes on at the earliest.
     pub media_sequence: u64,
-    pub discontinuity_sequence: u64,
 }
 
 /// What became of a step.
@@ -87,7 +85,7 @@ pub enum Done {
 impl Executor {
     /// New epoch, desired record, ticket: in this order, so that whoever pulls the ticket finds the record.
     pub async fn place(self, p: Placement) -> Done {
-        let assigned = self.store.assign(p.slug.clone(), p.zone.clone(), Want::Run, p.spec_rev, p.floor).await;
+        let assigned = self.store.assign(p.slug.clone(), p.zone.clone(), Want::Run, p.spec_rev, p.seen).await;
         let assignment = match assigned {
             Ok(assignment) => assignment,
             Err(error) => return Done::NotStored { slug: p.slug, error },
@@ -99,7 +97,7 @@ impl Executor {
             epoch: assignment.epoch,
             reason: p.reason,
             media_sequence: p.media_sequence,
-            discontinuity_sequence: p.discontinuity_sequence,
+            discontinuity_sequence: assignment.discontinuity,
         };
         let published = async {
             registers::put(&self.bus, &ticket.zone, &run_record(&assignment, p.spec)).await?;
@@ -110,8 +108,8 @@ impl Executor {
     }
 
     /// New epoch that says stop, desired record, fast stop, ticket taken back.
-    pub async fn halt(self, slug: Slug, zone: Zone, spec_rev: i64, floor: Option<Epoch>) -> Done {
-        match self.store.assign(slug.clone(), zone, Want::Stop, spec_rev, floor).await {
+    pub async fn halt(self, slug: Slug, zone: Zone, spec_rev: i64, seen: Seen) -> Done {
+        match self.store.assign(slug.clone(), zone, Want::Stop, spec_rev, seen).await {
             Ok(assignment) => {
                 let told = self.tell_stop(&assignment).await;
                 Done::Halted { assignment, told }

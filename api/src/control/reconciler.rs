@@ -303,6 +303,7 @@ impl Reconciler {
         let executor = self.executor.clone();
         let tracked = self.placements.get(&slug);
         let assignment = tracked.map(|t| t.assignment.clone());
+        let seen = tracked.map(Tracked::seen).unwrap_or_default();
         match (step, link.as_deref(), assignment) {
             (Step::Place(reason), Some(link), _) => {
                 if matches!(reason, TicketReason::Failover | TicketReason::Retry) {
@@ -315,14 +316,12 @@ impl Reconciler {
                     spec_rev: link.spec_rev,
                     priority,
                     reason,
-                    floor: tracked.map(|t| t.seen),
+                    seen,
                     media_sequence: tracked.map_or(0, |t| t.media_sequence + SEQUENCE_SLACK),
-                    discontinuity_sequence: tracked.map_or(0, |t| t.discontinuity_sequence + SEQUENCE_SLACK),
                 }));
             }
             (Step::Halt, _, Some(a)) => {
-                let floor = tracked.map(|t| t.seen);
-                self.steps.spawn(executor.halt(slug.clone(), a.zone, a.spec_rev, floor));
+                self.steps.spawn(executor.halt(slug.clone(), a.zone, a.spec_rev, seen));
             }
             (Step::HaltAgain, _, Some(a)) => drop(self.steps.spawn(executor.halt_again(a))),
             (Step::Rewrite, Some(link), Some(a)) => {
@@ -470,7 +469,9 @@ impl Reconciler {
                 self.next_topology = now + TOPOLOGY;
                 let told = self.placements.values().filter(|t| t.is_told_before(now, ANSWER_AGE)).count();
                 if found.fresh || found.desired_records < u64::try_from(told).unwrap_or(u64::MAX) {
-                    warn!("NATS has lost its store; writing everything again");
+                    if told > 0 {
+                        warn!("NATS has lost its store; writing everything again");
+                    }
                     for tracked in self.placements.values_mut() {
                         tracked.told = Told::Never;
                         tracked.ticket = None;

@@ -9,7 +9,10 @@ use rsm_shared::wire::messages::{Event, Owned, Priority};
 
 use super::plan::{Lost, Placed, Told};
 use super::roster::Roster;
-use crate::store::assignments::Assignment;
+use crate::store::assignments::{Assignment, Seen};
+
+/// Camera sessions that may have begun since the last heartbeat: one each second, at worst, until a worker is dead.
+const DISCONTINUITY_SLACK: u64 = 5;
 
 /// The last ticket that each queue handed out.
 pub type Delivered = HashMap<(Zone, Priority), u64>;
@@ -26,10 +29,11 @@ pub struct Tracked {
     owner: Option<SessionId>,
     owner_last_seen: Option<Instant>,
     /// Largest epoch seen anywhere.
-    pub seen: Epoch,
+    seen: Epoch,
     /// Largest that any owner reported.
     pub media_sequence: u64,
-    pub discontinuity_sequence: u64,
+    /// Largest that an owner reported; `None` when none was heard.
+    discontinuity_sequence: Option<u64>,
 }
 
 impl Tracked {
@@ -46,7 +50,7 @@ impl Tracked {
             owner: None,
             owner_last_seen: None,
             media_sequence: 0,
-            discontinuity_sequence: 0,
+            discontinuity_sequence: None,
         }
     }
 
@@ -66,7 +70,7 @@ impl Tracked {
     pub fn take_in(&mut self, session: &SessionId, owned: &Owned, detail: Option<&mut Event>, now: Instant) -> bool {
         self.seen = self.seen.max(owned.epoch);
         self.media_sequence = self.media_sequence.max(owned.media_sequence);
-        self.discontinuity_sequence = self.discontinuity_sequence.max(owned.discontinuity_sequence);
+        self.discontinuity_sequence = self.discontinuity_sequence.max(Some(owned.discontinuity_sequence));
         // A state without the event that explains it: the event was lost, or is still on its way.
         if let Some(event) = detail
             && event.fence() == owned.fence()
@@ -85,6 +89,14 @@ impl Tracked {
             self.owner = Some(session.clone());
         }
         new
+    }
+
+    /// What the next placement must go beyond. What happened since the last heartbeat is not known: some room is left.
+    pub fn seen(&self) -> Seen {
+        Seen {
+            epoch: Some(self.seen),
+            discontinuity: self.discontinuity_sequence.map_or(0, |last| last + DISCONTINUITY_SLACK),
+        }
     }
 
     /// The placement as the planner sees it.

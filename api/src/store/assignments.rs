@@ -17,11 +17,21 @@ pub struct Assignment {
     pub want: Want,
     /// The link's `spec_rev` that it was made for.
     pub spec_rev: i64,
+    /// Discontinuity sequence number that its playlist begins with: one more than its predecessor's at least.
+    pub discontinuity: u64,
+}
+
+/// What was seen outside the database; a new placement goes beyond it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub epoch: Option<Epoch>,
+    /// The smallest discontinuity sequence number that a new owner may begin with.
+    pub discontinuity: u64,
 }
 
 impl Store {
-    /// Commits a new placement: an epoch larger than any before, and larger than `floor` (an epoch seen elsewhere).
-    /// On return it is on the disk.
+    /// Commits a new placement: an epoch larger than any before, and larger than what `seen` says. On return it is on
+    /// the disk.
     ///
     /// # Errors
     /// As the database says; nothing may be published then.
@@ -31,27 +41,41 @@ impl Store {
         zone: Zone,
         want: Want,
         spec_rev: i64,
-        floor: Option<Epoch>,
+        seen: Seen,
     ) -> Result<Assignment, StoreError> {
         self.call(move |db| {
             let tx = db.transaction()?;
-            let old: Option<i64> = tx
-                .query_row("SELECT epoch FROM assignments WHERE slug = ?1", [slug.as_str()], |row| row.get(0))
+            let old: Option<(i64, i64)> = tx
+                .query_row("SELECT epoch, discontinuity FROM assignments WHERE slug = ?1", [slug.as_str()], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
                 .optional()?;
-            let old = old.and_then(|epoch| u64::try_from(epoch).ok()).map(Epoch).max(floor);
+            let (old_epoch, old_discontinuity) = old.unzip();
+            let old_epoch = old_epoch.and_then(|epoch| u64::try_from(epoch).ok()).map(Epoch).max(seen.epoch);
             let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-            let epoch = Epoch::next(old, now);
-            let state = match want {
-                Want::Run => "run",
-                Want::Stop => "stop",
+            let epoch = Epoch::next(old_epoch, now);
+            let seen_discontinuity = i64::try_from(seen.discontinuity).unwrap_or(0);
+            let (state, discontinuity) = match want {
+                Want::Run => ("run", old_discontinuity.map_or(0, |old| old + 1).max(seen_discontinuity)),
+                Want::Stop => ("stop", old_discontinuity.unwrap_or(0).max(seen_discontinuity)),
             };
             tx.execute(
-                "INSERT INTO assignments (slug, zone, epoch, state, spec_rev) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (slug) DO UPDATE SET zone = ?2, epoch = ?3, state = ?4, spec_rev = ?5",
-                (slug.as_str(), zone.as_str(), i64::try_from(epoch.0).unwrap_or(i64::MAX), state, spec_rev),
+                "INSERT INTO assignments (slug, zone, epoch, state, spec_rev, discontinuity)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (slug) DO UPDATE
+                 SET zone = ?2, epoch = ?3, state = ?4, spec_rev = ?5, discontinuity = ?6",
+                (
+                    slug.as_str(),
+                    zone.as_str(),
+                    i64::try_from(epoch.0).unwrap_or(i64::MAX),
+                    state,
+                    spec_rev,
+                    discontinuity,
+                ),
             )?;
             tx.commit()?;
-            Ok(Assignment { slug, zone, epoch, want, spec_rev })
+            let discontinuity = u64::try_from(discontinuity).unwrap_or(0);
+            Ok(Assignment { slug, zone, epoch, want, spec_rev, discontinuity })
         })
         .await
     }
@@ -77,26 +101,26 @@ impl Store {
     /// As the database says.
     pub async fn assignments(&self) -> Result<Vec<Assignment>, StoreError> {
         self.call(|db| {
-            let mut query = db.prepare("SELECT slug, zone, epoch, state, spec_rev FROM assignments")?;
+            let mut query = db.prepare("SELECT slug, zone, epoch, state, spec_rev, discontinuity FROM assignments")?;
             let rows = query.query_map([], |row| {
-                Ok((
-                    row.get::<_, String>(0)?,
-                    row.get::<_, String>(1)?,
-                    row.get::<_, i64>(2)?,
-                    row.get::<_, String>(3)?,
-                    row.get(4)?,
-                ))
+                let (slug, zone, state): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(3)?);
+                let (epoch, discontinuity): (i64, i64) = (row.get(2)?, row.get(5)?);
+                Ok(Some(Assignment {
+                    slug: match Slug::parse(&slug) {
+                        Ok(slug) => slug,
+                        Err(_) => return Ok(None),
+                    },
+                    zone: match Zone::parse(&zone) {
+                        Ok(zone) => zone,
+                        Err(_) => return Ok(None),
+                    },
+                    epoch: Epoch(u64::try_from(epoch).unwrap_or(0)),
+                    want: if state == "run" { Want::Run } else { Want::Stop },
+                    spec_rev: row.get(4)?,
+                    discontinuity: u64::try_from(discontinuity).unwrap_or(0),
+                }))
             })?;
-            let mut assignments = Vec::new();
-            for row in rows {
-                let (slug, zone, epoch, state, spec_rev) = row?;
-                let (Ok(slug), Ok(zone), Ok(epoch)) = (Slug::parse(&slug), Zone::parse(&zone), u64::try_from(epoch))
-                else {
-                    continue;
-                };
-                let want = if state == "run" { Want::Run } else { Want::Stop };
-                assignments.push(Assignment { slug, zone, epoch: Epoch(epoch), want, spec_rev });
-            }
+            let assignments = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
             Ok(assignments)
         })
         .await
@@ -112,16 +136,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("rsm.sqlite3")).unwrap();
         let slug = Slug::parse("yard").unwrap();
-        let assign = |floor| store.assign(slug.clone(), Zone::default_zone(), Want::Run, 1, floor);
+        let assign = |epoch, discontinuity| {
+            store.assign(slug.clone(), Zone::default_zone(), Want::Run, 1, Seen { epoch, discontinuity })
+        };
         let before = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
-        let first = assign(None).await.unwrap().epoch;
+        let first = assign(None, 0).await.unwrap().epoch;
         assert!(first.0 >= before);
-        let second = assign(None).await.unwrap().epoch;
+        let second = assign(None, 0).await.unwrap().epoch;
         assert!(second > first);
         let seen = Epoch(second.0 + 1_000_000_000);
-        let third = assign(Some(seen)).await.unwrap();
-        assert_eq!(third.epoch, Epoch(seen.0 + 1));
-        assert!(assign(None).await.unwrap().epoch > third.epoch);
+        let third = assign(Some(seen), 7).await.unwrap();
+        assert_eq!((third.epoch, third.discontinuity), (Epoch(seen.0 + 1), 7));
+        let fourth = assign(None, 0).await.unwrap();
+        assert!(fourth.epoch > third.epoch && fourth.discontinuity == 8);
         assert_eq!(store.assignments().await.unwrap().len(), 1);
     }
 }

@@ -44,7 +44,11 @@ pub enum StoreError {
     Sql(#[from] rusqlite::Error),
 }
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+enum Job {
+    Work(Box<dyn FnOnce(&mut Connection) + Send>),
+    /// Close the database, then say so.
+    Close(oneshot::Sender<()>),
+}
 
 /// A handle to the thread that owns the database. Cheap to clone; the thread ends with the last handle.
 #[derive(Clone)]
@@ -63,12 +67,32 @@ impl Store {
         std::thread::Builder::new()
             .name("store".into())
             .spawn(move || {
+                let mut told = None;
                 while let Some(job) = queue.blocking_recv() {
-                    job(&mut connection);
+                    match job {
+                        Job::Work(work) => work(&mut connection),
+                        Job::Close(closed) => {
+                            told = Some(closed);
+                            break;
+                        }
+                    }
+                }
+                // Closing moves the write-ahead log into the one file that people copy.
+                drop(connection);
+                if let Some(closed) = told {
+                    let _ = closed.send(());
                 }
             })
             .map_err(|e| OpenError::Unusable(path.display().to_string(), e.to_string()))?;
         Ok(Self { jobs })
+    }
+
+    /// Ends the work that waits, and closes the database. Calls after this are refused as [`StoreError::Busy`].
+    pub async fn close(&self) {
+        let (closed, done) = oneshot::channel();
+        if self.jobs.send_timeout(Job::Close(closed), DEADLINE).await.is_ok() {
+            let _ = tokio::time::timeout(DEADLINE, done).await;
+        }
     }
 
     async fn call<T: Send + 'static>(
@@ -76,10 +100,10 @@ impl Store {
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (done, result) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let job = Job::Work(Box::new(move |connection| {
             // The caller may have given up; what was written stays written.
             let _ = done.send(work(connection));
-        });
+        }));
         self.jobs.try_send(job).map_err(|_| StoreError::Busy)?;
         match tokio::time::timeout(DEADLINE, result).await {
             Ok(Ok(result)) => result,

@@ -59,6 +59,11 @@ impl StreamHub {
         inner.group_bytes = 0;
     }
 
+    /// Outputs that listen now.
+    pub fn subscribers(&self) -> usize {
+        lock(&self.inner).subscribers.iter().filter(|subscriber| subscriber.strong_count() > 0).count()
+    }
+
     /// From the current group on.
     pub fn subscribe(&self) -> Subscription {
         let mut inner = lock(&self.inner);
@@ -173,7 +178,7 @@ mod tests {
         hub.publish(unit(1, false));
         let late = hub.subscribe();
         assert!(tokio::time::timeout(Duration::from_millis(20), late.next()).await.is_err());
-        assert_eq!(lock(&hub.inner).subscribers.len(), 1);
+        assert_eq!(hub.subscribers(), 1);
     }
 
     #[test]

@@ -475,7 +475,10 @@ mod tests {
             }
         }
 
-        fn publish(&self, units: &[AccessUnit], timeline: u64) {
+        async fn publish(&self, units: &[AccessUnit], timeline: u64) {
+            while self.hub.subscribers() == 0 {
+                tokio::task::yield_now().await;
+            }
             for unit in units {
                 self.hub.publish(AccessUnit { timeline, ..unit.clone() });
             }
@@ -498,10 +501,10 @@ mod tests {
     async fn a_break_of_time_is_a_discontinuity_and_numbers_go_on() {
         let (root, units) = (tempfile::tempdir().unwrap(), clip());
         let bench = begin(root.path(), u64::MAX);
-        bench.publish(&units, 1);
+        bench.publish(&units, 1).await;
         bench.until(|text| text.contains("9-1/source/104.m4s")).await;
         assert!(bench.dir.join("index.m3u8").exists());
-        bench.publish(&units[25..80], 2);
+        bench.publish(&units[25..80], 2).await;
         let text = bench.until(|text| text.contains("/106.m4s")).await;
         assert!(text.contains("#EXT-X-MEDIA-SEQUENCE:104\n#EXT-X-DISCONTINUITY-SEQUENCE:7\n"), "{text}");
         assert!(text.contains("#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"9-1/source/init-1.mp4\"\n"), "{text}");
@@ -513,13 +516,13 @@ mod tests {
     async fn demand_that_ends_takes_the_playlists_and_numbers_never_go_back() {
         let (root, units) = (tempfile::tempdir().unwrap(), clip());
         let bench = begin(root.path(), u64::MAX);
-        bench.publish(&units, 1);
+        bench.publish(&units, 1).await;
         bench.until(|text| text.contains("/104.m4s")).await;
         bench.demand.send_replace(Demand::default());
         bench.until(str::is_empty).await;
         assert!(bench.dir.join("source/104.m4s").exists());
         bench.demand.send_replace(Demand { jpeg: None, hls: true });
-        bench.publish(&units, 1);
+        bench.publish(&units, 1).await;
         let text = bench.until(|text| text.contains("EXTINF")).await;
         assert!(text.contains("#EXT-X-DISCONTINUITY-SEQUENCE:8\n") && !text.contains("/104.m4s"), "{text}");
         bench.end().await;
@@ -530,7 +533,7 @@ mod tests {
         let (root, units) = (tempfile::tempdir().unwrap(), clip());
         let bench = begin(root.path(), 10);
         let deadline = Instant::now() + Duration::from_secs(20);
-        bench.publish(&units, 1);
+        bench.publish(&units, 1).await;
         while bench.report.0.lock().unwrap().2.is_none() {
             assert!(Instant::now() < deadline);
             tokio::time::sleep(Duration::from_millis(10)).await;
