@@ -83,6 +83,22 @@ async fn frames_on_nats_carry_what_the_contract_says() {
 }
 
 #[tokio::test]
+async fn a_consumer_on_nats_gets_frames_by_asking_for_them() {
+    let (camera, nats) = (Camera::start().await, Nats::start().await);
+    let system = System::start_with(None, &["--nats", &nats.url], &[]).await;
+    let (slug, _) = system.add(json!({ "url": camera.url() })).await;
+    let client = nats.client().await;
+    let mut frames = client.subscribe(format!("rsm.v1.frame.default.{slug}")).await.unwrap();
+    let wish =
+        json!({ "v": 1, "from": "me", "ttl_ms": 6000, "jpeg": { "max_fps": 5, "max_width": 160, "quality": 70 } });
+    client.publish(format!("rsm.v1.demand.default.{slug}"), wish.to_string().into()).await.unwrap();
+    let frame = within("a frame", futures_util::StreamExt::next(&mut frames)).await.unwrap();
+    assert_eq!(image::load_from_memory(&frame.payload).unwrap().width(), 160);
+    // Nobody repeats the wish: it ends by itself.
+    eventually("no RTSP session", async || camera.sessions().await.0, |playing| *playing == 0).await;
+}
+
+#[tokio::test]
 async fn a_wiped_nats_is_written_again_and_no_pipeline_restarts() {
     let (camera, nats) = (Camera::start().await, Nats::start().await);
     let system = System::start_with(None, &["--nats", &nats.url], &[]).await;

@@ -95,7 +95,7 @@ async fn a_damaged_or_newer_database_is_refused_and_left_as_it_was() {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), diary);
     }
     std::fs::remove_file(&path).unwrap();
-    drop(System::start_with(Some(dir.path()), &[], &[]).await.stop().await);
+    assert!(System::start_with(Some(dir.path()), &[], &[]).await.stop().await.success());
     // user_version is the big-endian number at offset 60 of the file header (sqlite.org/fileformat2.html, 1.3).
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[60..64].copy_from_slice(&999_u32.to_be_bytes());

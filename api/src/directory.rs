@@ -200,6 +200,8 @@ pub struct Wishes {
     jpeg_until: AtomicU64,
     /// HLS is wanted until then; milliseconds after `begun`.
     hls_until: AtomicU64,
+    /// Something is wanted by others (relays, consumers on NATS) until then; milliseconds after `begun`.
+    elsewhere_until: AtomicU64,
     /// When anything was wanted last; milliseconds after `begun`, 0 for never.
     last_wanted: AtomicU64,
 }
@@ -211,6 +213,7 @@ impl Default for Wishes {
             jpeg_viewers: AtomicU32::new(0),
             jpeg_until: AtomicU64::new(0),
             hls_until: AtomicU64::new(0),
+            elsewhere_until: AtomicU64::new(0),
             last_wanted: AtomicU64::new(0),
         }
     }
@@ -241,10 +244,25 @@ impl Wishes {
         self.touch();
     }
 
+    /// Others said on NATS that they want something for `hold` from now; whether they did not before.
+    pub fn wanted_elsewhere(&self, hold: Duration) -> bool {
+        let now = self.now();
+        let before =
+            self.elsewhere_until.fetch_max(now + u64::try_from(hold.as_millis()).unwrap_or(0), Ordering::Relaxed);
+        self.touch();
+        before <= now
+    }
+
+    /// Whether others want something now.
+    pub fn elsewhere(&self) -> bool {
+        self.elsewhere_until.load(Ordering::Relaxed) > self.now()
+    }
+
     /// Forgets every wish with a deadline: the stream was stopped. Viewers end by themselves.
     pub fn clear(&self) {
         self.jpeg_until.store(0, Ordering::Relaxed);
         self.hls_until.store(0, Ordering::Relaxed);
+        self.elsewhere_until.store(0, Ordering::Relaxed);
     }
 
     fn touch(&self) {

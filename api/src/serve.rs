@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rsm_shared::bus::connect::{BadServers, Bus, Purpose};
+use rsm_shared::bus::demand::Demands;
 use rsm_shared::bus::heartbeat::Ear;
 use rsm_shared::config::{Config, NatsConfig};
 use rsm_shared::ops::health::Health;
@@ -17,6 +18,7 @@ use crate::control::execute::Executor;
 use crate::control::reconciler::{self, Reconciler};
 use crate::directory::Directory;
 use crate::hls::janitor;
+use crate::relay::limits;
 use crate::store::{OpenError, Store, StoreError};
 
 /// How long requests may take to end.
@@ -48,6 +50,7 @@ pub enum ApiError {
 pub async fn run(config: Config, version: &'static str, stop: CancellationToken) -> Result<(), ApiError> {
     process::writable_dir(&config.data_dir).map_err(ApiError::Environment)?;
     let tcp = process::listen(config.api.listen).map_err(ApiError::Environment)?;
+    limits::bound_unsent(&tcp)?;
     let address = tcp.local_addr()?;
     let store = Store::open(&config.data_dir.join("rsm.sqlite3"))?;
     let directory = Directory::new(store.links().await?);
@@ -81,6 +84,7 @@ pub async fn run(config: Config, version: &'static str, stop: CancellationToken)
     let reconciler = reconciler::Parts {
         executor: Executor { store: store.clone(), bus: control.clone(), replicas: config.nats.replicas },
         ear: Ear::open(&control).await?,
+        demands: Demands::open_all(&control).await?,
         metrics: app.metrics.control.clone(),
         workers: workers_tx,
         api_session: format!("api-{}", process::unique()),

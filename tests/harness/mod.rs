@@ -1,5 +1,8 @@
 //! What tests are made of: processes that end with the test, and waiting for conditions instead of time.
 
+// The bench uses it too, and not all of it.
+#![allow(dead_code)]
+
 pub mod camera;
 pub mod nats;
 pub mod process;

@@ -1,6 +1,6 @@
 //! Child processes of tests. They end with the test, also when it panics or is killed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use nix::sys::signal::Signal;
@@ -11,9 +11,12 @@ use tokio::process::{Child, Command};
 /// Lines that are kept of a child's log, to be shown when a test fails.
 const KEPT_LINES: usize = 2000;
 
-/// The binary under test.
-pub fn rsm() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_rsm"))
+/// The binary under test: what cargo built for the tests, or for the bench the one beside it.
+pub fn rsm() -> PathBuf {
+    match option_env!("CARGO_BIN_EXE_rsm") {
+        Some(path) => path.into(),
+        None => std::env::current_exe().unwrap().with_file_name("rsm"),
+    }
 }
 
 /// The test camera, which `make test` builds beside it.

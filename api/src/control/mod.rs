@@ -4,6 +4,8 @@
 //! leaves everything that waits to short tasks ([`execute`]), so that a heartbeat is always answered at once.
 
 pub mod execute;
+mod nats_watch;
+mod outcomes;
 pub mod plan;
 pub mod reconciler;
 pub mod roster;

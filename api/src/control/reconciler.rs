@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rsm_shared::bus::BusError;
-use rsm_shared::bus::control::Probe;
+use rsm_shared::bus::demand::Demands;
 use rsm_shared::bus::heartbeat::{Answer, Ear, Heard};
 use rsm_shared::stream::names::{SessionId, Zone};
 use rsm_shared::stream::slug::Slug;
-use rsm_shared::wire::messages::{Event, Heartbeat, HeartbeatReply, Priority, TicketReason, VERSION, Want};
+use rsm_shared::wire::messages::{
+    DemandMessage, Event, Heartbeat, HeartbeatReply, Priority, TicketReason, VERSION, Want,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::execute::{Done, Executor, Placement};
+use super::nats_watch::NatsWatch;
 use super::plan::{self, Facts, Step, Told};
 use super::roster::{Noted, Owner, Roster};
 use super::tracked::{Delivered, Tracked};
@@ -31,49 +34,40 @@ use rsm_shared::ops::health::Health;
 
 /// A pass at least this often; events wake it at once.
 const PASS: Duration = Duration::from_millis(250);
-/// Topology and stored records are looked at this often, and at each connect.
-const TOPOLOGY: Duration = Duration::from_secs(20);
-/// After a failed try. A cluster that just began needs a few seconds.
-const TOPOLOGY_RETRY: Duration = Duration::from_secs(1);
-/// How far the queues have come is asked this often while tickets wait.
-const DELIVERED: Duration = Duration::from_secs(1);
 /// Steps under way at one time; further ones wait for the next pass.
-const MAX_STEPS: usize = 32;
+pub(super) const MAX_STEPS: usize = 32;
 /// A playlist of a new owner goes on this much later than was last heard of: what happened since is not known.
 const SEQUENCE_SLACK: u64 = 16;
-const MAX_CHALLENGERS: usize = 64;
-/// Placements younger than this may be newer than an answer that was asked for before them.
-const ANSWER_AGE: Duration = Duration::from_secs(5);
+/// Longest time that somebody else's demand may hold, whatever it says.
+const MAX_DEMAND: Duration = Duration::from_secs(60);
+pub(super) const MAX_CHALLENGERS: usize = 64;
 
 /// Starts the reconciler's state from what is stored; [`Reconciler::run`] does the rest.
 pub struct Reconciler {
-    config: Config,
-    directory: Directory,
-    executor: Executor,
-    ear: Ear,
-    health: Health,
-    metrics: ControlMetrics,
-    workers: watch::Sender<Vec<WorkerInfo>>,
-    api_session: String,
-    begun: Instant,
+    pub(super) config: Config,
+    pub(super) directory: Directory,
+    pub(super) executor: Executor,
+    pub(super) ear: Ear,
+    pub(super) demands: Demands,
+    pub(super) health: Health,
+    pub(super) metrics: ControlMetrics,
+    pub(super) workers: watch::Sender<Vec<WorkerInfo>>,
+    pub(super) api_session: String,
+    pub(super) begun: Instant,
     /// Before this, silence of a worker may be our own deafness.
-    settles_at: Instant,
-    roster: Roster,
+    pub(super) settles_at: Instant,
+    pub(super) roster: Roster,
     /// One for each stream that was ever placed and is not forgotten: links and a minute of removed ones.
-    placements: HashMap<Slug, Tracked>,
+    pub(super) placements: HashMap<Slug, Tracked>,
     /// Words of owners about their streams: at most one for each placement.
-    details: HashMap<Slug, Event>,
-    steps: JoinSet<Done>,
+    pub(super) details: HashMap<Slug, Event>,
+    pub(super) steps: JoinSet<Done>,
     /// Streams with a step under way: the next one waits for it.
-    busy: HashSet<Slug>,
-    delivered: Delivered,
+    pub(super) busy: HashSet<Slug>,
+    pub(super) delivered: Delivered,
     /// Processes whose name is another live one's: refused at their next heartbeat. At most [`MAX_CHALLENGERS`].
-    challengers: HashSet<SessionId>,
-    next_delivered: Instant,
-    next_topology: Instant,
-    topology_under_way: bool,
-    topology_fault: Option<String>,
-    topology_ready: bool,
+    pub(super) challengers: HashSet<SessionId>,
+    pub(super) nats: NatsWatch,
 }
 
 /// A step to be taken for one stream.
@@ -91,6 +85,7 @@ pub struct Parts {
     pub directory: Directory,
     pub executor: Executor,
     pub ear: Ear,
+    pub demands: Demands,
     pub health: Health,
     pub metrics: ControlMetrics,
     pub workers: watch::Sender<Vec<WorkerInfo>>,
@@ -111,6 +106,7 @@ impl Reconciler {
             directory: parts.directory,
             executor: parts.executor,
             ear: parts.ear,
+            demands: parts.demands,
             health: parts.health,
             metrics: parts.metrics,
             workers: parts.workers,
@@ -123,11 +119,7 @@ impl Reconciler {
             busy: HashSet::new(),
             delivered: Delivered::new(),
             challengers: HashSet::new(),
-            topology_ready: false,
-            next_delivered: now,
-            next_topology: now,
-            topology_under_way: false,
-            topology_fault: None,
+            nats: NatsWatch::new(now),
         }
     }
 
@@ -144,13 +136,18 @@ impl Reconciler {
                     Some(heard) => self.hear(heard).await,
                     None => return,
                 },
+                demand = self.demands.next() => match demand {
+                    Some(Ok((slug, message))) => self.hear_demand(&slug, &message),
+                    Some(Err(e)) => warn!("{e}"),
+                    None => return,
+                },
                 Some(done) = self.steps.join_next() => match done {
                     Ok(done) => { self.note(done); self.pass(); }
                     Err(e) => error!("a control step failed: {e}"),
                 },
                 Ok(()) = connects.changed() => {
                     connects.borrow_and_update();
-                    self.next_topology = Instant::now();
+                    self.nats.next_topology = Instant::now();
                     self.settles_at = Instant::now() + settle(&self.config);
                     self.pass();
                 }
@@ -162,7 +159,7 @@ impl Reconciler {
 
     async fn hear(&mut self, heard: Result<Heard, BusError>) {
         match heard {
-            Ok(Heard::Beat(beat, answer)) => self.hear_beat(beat, answer).await,
+            Ok(Heard::Beat(beat, answer)) => self.hear_beat(*beat, answer).await,
             Ok(Heard::Event(event)) => {
                 let known = self.details.get(&event.cam);
                 let older = known.is_some_and(|k| (event.epoch, event.revision) < (k.epoch, k.revision));
@@ -172,6 +169,15 @@ impl Reconciler {
                 }
             }
             Err(e) => warn!("{e}"),
+        }
+    }
+
+    /// Somebody else's viewers: the stream has to run for them too. What they want of it the worker hears itself.
+    fn hear_demand(&mut self, slug: &Slug, message: &DemandMessage) {
+        let Some(entry) = self.directory.by_slug(slug.as_str()) else { return };
+        let hold = Duration::from_millis(message.ttl_ms).min(MAX_DEMAND);
+        if message.demand.any() && entry.wishes.wanted_elsewhere(hold) {
+            self.pass();
         }
     }
 
@@ -240,7 +246,7 @@ impl Reconciler {
         let mut registered = HashSet::new();
         for entry in self.directory.all() {
             let link = entry.link();
-            let demanded = entry.wishes.demand(link.jpeg_params(self.config.mjpeg)).any();
+            let demanded = entry.wishes.demand(link.jpeg_params(self.config.mjpeg)).any() || entry.wishes.elsewhere();
             let owner = owners.get(&link.slug);
             let facts = self.facts(&link, demanded, &entry, owner, now);
             if facts.placement.as_ref().is_some_and(|p| p.told == Told::Queued) {
@@ -334,176 +340,7 @@ impl Reconciler {
         self.busy.insert(slug);
     }
 
-    /// Takes in what became of a step.
-    fn note(&mut self, done: Done) {
-        let now = Instant::now();
-        match done {
-            Done::Placed { assignment, priority, reason, ticket } => {
-                let slug = assignment.slug.clone();
-                self.busy.remove(&slug);
-                let tries = match reason {
-                    TicketReason::Retry => self.placements.get(&slug).map_or(0, |t| t.tries + 1),
-                    TicketReason::Start | TicketReason::Change | TicketReason::Failover => 0,
-                };
-                if reason == TicketReason::Failover {
-                    self.metrics.claim_changes.with_label_values(&["failover"]).inc();
-                }
-                let tracked = self.tracked(assignment, now, tries);
-                match ticket {
-                    Ok(sequence) => {
-                        tracked.told = Told::Queued;
-                        tracked.ticket = Some((sequence, priority));
-                        self.metrics.commands.with_label_values(&["start", "ok"]).inc();
-                    }
-                    Err(e) => {
-                        tracked.told = Told::Failed;
-                        self.metrics.commands.with_label_values(&["start", "error"]).inc();
-                        warn!(stream = %slug, "start command not taken: {e}");
-                    }
-                }
-            }
-            Done::Halted { assignment, told } => {
-                let slug = assignment.slug.clone();
-                self.busy.remove(&slug);
-                self.metrics.claim_changes.with_label_values(&["released"]).inc();
-                self.tracked(assignment, now, 0);
-                self.note_told(&slug, told);
-            }
-            Done::Told { slug, result } => {
-                self.busy.remove(&slug);
-                self.note_told(&slug, result);
-            }
-            Done::Tidied { slug, result } => {
-                self.busy.remove(&slug);
-                match (self.placements.get_mut(&slug), result) {
-                    (Some(tracked), Ok(())) => tracked.tidy = true,
-                    (_, Err(e)) => warn!(stream = %slug, "{e}"),
-                    (None, Ok(())) => {}
-                }
-            }
-            Done::Forgotten { slug, result } => {
-                self.busy.remove(&slug);
-                match result {
-                    Ok(()) => {
-                        self.placements.remove(&slug);
-                        self.details.remove(&slug);
-                    }
-                    Err(e) => warn!(stream = %slug, "{e}"),
-                }
-            }
-            Done::NotStored { slug, error } => {
-                self.busy.remove(&slug);
-                self.metrics.commands.with_label_values(&["store", "error"]).inc();
-                error!(stream = %slug, "no epoch could be committed, nothing was published: {error}");
-            }
-            Done::Topology(found) => self.note_topology(found, now),
-            Done::Delivered { zone, priority, result } => match result {
-                Ok(sequence) => drop(self.delivered.insert((zone, priority), sequence)),
-                Err(e) => warn!(%zone, "{e}"),
-            },
-            Done::Probed { worker, session, challenger, probe } => match probe {
-                Probe::Gone => {
-                    if self.roster.remove(&session) {
-                        info!(%worker, %session, "worker process is gone, a new one of its name takes over");
-                        self.show_workers();
-                    }
-                }
-                Probe::There => {
-                    error!(%worker, running = %session, refused = %challenger, "two live workers have one name; the second is refused");
-                    if self.challengers.len() < MAX_CHALLENGERS {
-                        self.challengers.insert(challenger);
-                    }
-                }
-                Probe::Unknown => {}
-            },
-        }
-    }
-
-    fn note_told(&mut self, slug: &Slug, result: Result<(), BusError>) {
-        let Some(tracked) = self.placements.get_mut(slug) else { return };
-        let outcome = if result.is_ok() { "ok" } else { "error" };
-        tracked.told = if result.is_ok() { Told::Taken } else { Told::Failed };
-        tracked.since = Instant::now();
-        if tracked.assignment.want == Want::Stop {
-            self.metrics.commands.with_label_values(&["stop", outcome]).inc();
-        }
-        if let Err(e) = result {
-            warn!(stream = %slug, "command not taken: {e}");
-        }
-    }
-
-    fn tracked(&mut self, assignment: Assignment, now: Instant, tries: u32) -> &mut Tracked {
-        let slug = assignment.slug.clone();
-        let tracked = self.placements.entry(slug).or_insert_with(|| Tracked::new(assignment.clone(), Told::Never, now));
-        tracked.renew(assignment, now, tries);
-        tracked
-    }
-
-    /// Keeps NATS in shape, and says when it is away.
-    fn check_nats(&mut self, now: Instant) {
-        let connected = self.executor.bus.connected();
-        self.metrics.nats_connected.set(i64::from(connected));
-        if !connected {
-            self.health
-                .fault("nats", "not connected to NATS; running streams go on, nothing can be started or stopped");
-        } else if let Some(fault) = &self.topology_fault {
-            self.health.fault("nats", fault.clone());
-        } else if self.topology_ready {
-            self.health.well("nats");
-        }
-        if connected && !self.topology_under_way && now >= self.next_topology {
-            self.topology_under_way = true;
-            let mut zones: BTreeSet<Zone> = self.directory.all().iter().map(|e| e.link().zone.clone()).collect();
-            zones.insert(Zone::default_zone());
-            zones.extend(self.roster.live().flat_map(|s| s.zones.iter().cloned()));
-            self.steps.spawn(self.executor.clone().topology(zones.into_iter().collect()));
-        }
-    }
-
-    fn note_topology(&mut self, found: Result<rsm_shared::bus::topology::Found, BusError>, now: Instant) {
-        self.topology_under_way = false;
-        match found {
-            Ok(found) => {
-                self.topology_fault = None;
-                self.topology_ready = true;
-                self.next_topology = now + TOPOLOGY;
-                let told = self.placements.values().filter(|t| t.is_told_before(now, ANSWER_AGE)).count();
-                if found.fresh || found.desired_records < u64::try_from(told).unwrap_or(u64::MAX) {
-                    if told > 0 {
-                        warn!("NATS has lost its store; writing everything again");
-                    }
-                    for tracked in self.placements.values_mut() {
-                        tracked.told = Told::Never;
-                        tracked.ticket = None;
-                    }
-                    self.delivered.clear();
-                }
-            }
-            Err(e) => {
-                if self.topology_fault.is_none() {
-                    warn!("JetStream is not ready: {e}");
-                }
-                self.topology_fault = Some(format!("JetStream is not ready: {e}"));
-                self.next_topology = now + TOPOLOGY_RETRY;
-            }
-        }
-    }
-
-    fn ask_delivered(&mut self, waiting: BTreeSet<Zone>, now: Instant) {
-        if waiting.is_empty() || now < self.next_delivered {
-            return;
-        }
-        self.next_delivered = now + DELIVERED;
-        for zone in waiting {
-            for priority in Priority::ALL {
-                if self.steps.len() < MAX_STEPS {
-                    self.steps.spawn(self.executor.clone().delivered(zone.clone(), priority));
-                }
-            }
-        }
-    }
-
-    fn show_workers(&self) {
+    pub(super) fn show_workers(&self) {
         let mut workers: Vec<_> =
             self.roster.live().map(|s| WorkerInfo { worker: s.worker.to_string(), http: s.http.clone() }).collect();
         workers.sort_by(|a, b| a.worker.cmp(&b.worker));

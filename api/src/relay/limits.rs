@@ -1,8 +1,23 @@
-//! How many viewers one process serves.
+//! How many viewers one process serves, and how much may wait for a slow one.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 
+use socket2::SockRef;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes that the kernel takes for a viewer beyond what the network takes; Linux would keep up to 4 MB, which is
+/// seconds of old frames in front of the newest.
+const MAX_UNSENT: u32 = 128 << 10;
+
+/// Keeps what waits in the kernel for a slow viewer small. Connections inherit it from the listener. What is on its way
+/// is not bounded by it, so a distant viewer is as fast as before.
+///
+/// # Errors
+/// When the system does not know the option (Linux does since 3.12).
+pub fn bound_unsent(listener: &TcpListener) -> std::io::Result<()> {
+    SockRef::from(listener).set_tcp_notsent_lowat(MAX_UNSENT)
+}
 
 /// Seats for viewers; `api.max_viewers` of them. Cheap to clone.
 #[derive(Clone)]

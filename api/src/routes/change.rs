@@ -160,7 +160,8 @@ fn reread(app: &Arc<App>) {
     });
 }
 
-fn align(app: &App, links: Vec<CameraLink>) {
+/// `links` are by id, as the store gives them.
+pub(super) fn align(app: &App, links: Vec<CameraLink>) {
     for entry in app.directory.all() {
         let id = entry.link().id;
         if links.binary_search_by_key(&id, |link| link.id).is_err() {

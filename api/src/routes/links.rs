@@ -3,7 +3,7 @@
 use rsm_shared::stream::state::StreamState;
 use salvo::http::header::{HeaderName, LOCATION};
 use salvo::http::{HeaderValue, StatusCode};
-use salvo::oapi::{ToSchema, endpoint};
+use salvo::oapi::{Components, Ref, RefOr, Schema, ToSchema, endpoint};
 use salvo::prelude::Json;
 use salvo::{Request, Response, Writer as _};
 use serde::Serialize;
@@ -47,6 +47,21 @@ pub struct LinkInput {
     mjpeg: Option<ShownJpeg>,
     #[salvo(schema(required = false))]
     hls: Option<ShownHls>,
+}
+
+/// What changes of a camera: the members of [`LinkInput`], none of them required.
+pub struct LinkChange;
+
+impl ToSchema for LinkChange {
+    fn to_schema(components: &mut Components) -> RefOr<Schema> {
+        LinkInput::to_schema(components);
+        let input = components.schemas.get("CameraInput").cloned();
+        if let Some(RefOr::Type(Schema::Object(mut members))) = input {
+            members.required.clear();
+            components.schemas.insert("CameraChange", Schema::Object(members));
+        }
+        Ref::from_schema_name("CameraChange").into()
+    }
 }
 
 /// The answer to a new camera.
@@ -150,7 +165,7 @@ pub async fn create(request: &mut Request, app: Handles, response: &mut Response
 #[endpoint(
     operation_id = "change_camera",
     tags("cameras"),
-    request_body(content = LinkInput, description = "What changes"),
+    request_body(content = LinkChange, description = "What changes"),
     responses(
         (status_code = 200, description = "The camera as it is now", body = ShownLink),
         BodyProblems,

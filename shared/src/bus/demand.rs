@@ -26,7 +26,7 @@ pub async fn publish(bus: &Bus, zone: &Zone, slug: &Slug, message: &DemandMessag
     within("publish demand", bus.client.publish(subjects::demand(zone, slug), encode(message))).await
 }
 
-/// The worker's ear for demand in its zones.
+/// An ear for demand: a worker's for its zones, the API's for all.
 pub struct Demands(SelectAll<Subscriber>);
 
 impl Demands {
@@ -39,6 +39,16 @@ impl Demands {
         for zone in zones {
             all.push(within("listen to demand", bus.client.subscribe(subjects::demand_filter(zone))).await?);
         }
+        Ok(Self(all))
+    }
+
+    /// Subscribes to every zone; holds across reconnects.
+    ///
+    /// # Errors
+    /// [`BusError`] when the subscription could not be queued in time.
+    pub async fn open_all(bus: &Bus) -> Result<Self, BusError> {
+        let mut all = SelectAll::new();
+        all.push(within("listen to demand", bus.client.subscribe(subjects::ALL_DEMAND)).await?);
         Ok(Self(all))
     }
 

@@ -49,7 +49,7 @@ pub async fn tell(bus: &Bus, worker: &WorkerId, event: &Event) -> Result<(), Bus
 
 /// What workers say, as the API hears it.
 pub enum Heard {
-    Beat(Heartbeat, Answer),
+    Beat(Box<Heartbeat>, Answer),
     Event(Event),
 }
 
@@ -96,7 +96,7 @@ impl Ear {
             beat = self.beats.next() => {
                 let message = beat?;
                 Some(decode("read a heartbeat", &message.payload)
-                    .map(|beat| Heard::Beat(beat, Answer { client: self.client.clone(), message })))
+                    .map(|beat| Heard::Beat(Box::new(beat), Answer { client: self.client.clone(), message })))
             }
             event = self.events.next() => Some(decode("read an event", &event?.payload).map(Heard::Event)),
         }

@@ -78,6 +78,9 @@ pub fn demand_filter(zone: &Zone) -> String {
     format!("rsm.v1.demand.{zone}.*")
 }
 
+/// All demand in every zone.
+pub const ALL_DEMAND: &str = "rsm.v1.demand.*.*";
+
 /// The stream that a demand or stop subject names: its last token.
 pub fn slug_of(subject: &str) -> Option<Slug> {
     Slug::parse(subject.rsplit('.').next()?).ok()

@@ -70,7 +70,7 @@ impl GroupQueue {
     }
 
     /// Units waiting.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.units.len()
     }
 
@@ -145,7 +145,7 @@ mod tests {
             let mut expected: Option<u64> = None;
             for (i, is_key) in keys.into_iter().enumerate() {
                 queue.push(Arc::new(unit(i as u64, is_key)));
-                prop_assert!(queue.len() <= 6);
+                prop_assert!(queue.waiting() <= 6);
                 for _ in 0..reads[i] {
                     match queue.pop() {
                         // A picture follows its predecessor, or is a key picture.

@@ -442,7 +442,8 @@ mod tests {
     fn begin(root: &Path, budget: u64) -> Bench {
         let (slug, fence) = (Slug::parse("door").unwrap(), Fence { epoch: Epoch(9), revision: 1 });
         let metrics = Arc::new(StreamMetrics::new(&prometheus::Registry::new()).unwrap());
-        let (hub, report, lingering) = (Arc::new(StreamHub::default()), Arc::new(Report::default()), Lingering::default());
+        let (hub, report, lingering) =
+            (Arc::new(StreamHub::default()), Arc::new(Report::default()), Lingering::default());
         let output = HlsOutput {
             slug: slug.to_string(),
             fence,
@@ -520,9 +521,12 @@ mod tests {
         bench.until(|text| text.contains("/104.m4s")).await;
         bench.demand.send_replace(Demand::default());
         bench.until(str::is_empty).await;
+        while bench.hub.subscribers() > 0 {
+            tokio::task::yield_now().await;
+        }
         assert!(bench.dir.join("source/104.m4s").exists());
         bench.demand.send_replace(Demand { jpeg: None, hls: true });
-        bench.publish(&units, 1).await;
+        bench.publish(&units, 2).await;
         let text = bench.until(|text| text.contains("EXTINF")).await;
         assert!(text.contains("#EXT-X-DISCONTINUITY-SEQUENCE:8\n") && !text.contains("/104.m4s"), "{text}");
         bench.end().await;

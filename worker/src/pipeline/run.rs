@@ -55,7 +55,7 @@ impl Running {
             match message.view() {
                 gst::MessageView::Error(error) => {
                     return BusNews::Error {
-                        element: message.src().map_or_else(String::new, |src| factory_name(src)),
+                        element: message.src().map_or_else(String::new, factory_name),
                         error: error.error(),
                         debug: error.debug().map_or_else(String::new, |text| text.to_string()),
                     };

@@ -229,11 +229,17 @@ mod tests {
             let (units, outputs) = mux(b_pictures).await;
             assert_eq!(units[0].video.reorders, b_pictures > 0);
             let kinds: Vec<_> = outputs.iter().map(|output| output.kind).collect();
-            assert_eq!(kinds, [MuxKind::Init, MuxKind::Fragment, MuxKind::Fragment, MuxKind::Fragment, MuxKind::Fragment]);
+            assert_eq!(
+                kinds,
+                [MuxKind::Init, MuxKind::Fragment, MuxKind::Fragment, MuxKind::Fragment, MuxKind::Fragment]
+            );
             for (i, output) in outputs[1..].iter().enumerate() {
                 let (start, duration) = (output.start.as_millis(), output.duration.as_millis());
                 // The last picture's duration is a guess of the muxer.
-                assert!(start.abs_diff(i as u128 * 1000) <= 1 && (duration.abs_diff(1000) <= 1 || i == 3), "{start} {duration}");
+                assert!(
+                    start.abs_diff(i as u128 * 1000) <= 1 && (duration.abs_diff(1000) <= 1 || i == 3),
+                    "{start} {duration}"
+                );
             }
             let media: usize = outputs[1..].iter().flat_map(|output| &output.parts[1..]).map(Bytes::len).sum();
             assert_eq!(media, units.iter().map(|unit| unit.data.len()).sum::<usize>());

@@ -70,12 +70,16 @@ async fn every_operation_says_what_it_takes_and_answers() {
             }
             if matches!(method.as_str(), "post" | "patch") && !path.ends_with("start") && !path.ends_with("stop") {
                 let body = &operation["requestBody"]["content"]["application/json"]["schema"];
-                assert_eq!(body["$ref"], "#/components/schemas/CameraInput", "{here}");
+                let want = if method == "post" { "CameraInput" } else { "CameraChange" };
+                assert_eq!(body["$ref"], format!("#/components/schemas/{want}"), "{here}");
             }
         }
     }
-    let input = &document["components"]["schemas"]["CameraInput"];
+    let (input, change) =
+        (&document["components"]["schemas"]["CameraInput"], &document["components"]["schemas"]["CameraChange"]);
     assert_eq!(input["required"], json!(["url"]));
+    assert_eq!(change["required"], Value::Null);
+    assert_eq!(input["properties"], change["properties"]);
     let names: BTreeSet<_> = input["properties"].as_object().unwrap().keys().map(String::as_str).collect();
     let want = ["url", "name", "username", "password", "always_on", "transport", "mjpeg", "hls"];
     assert_eq!(names, BTreeSet::from(want));

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Parts, WorkerInfo};
 use crate::directory::{Directory, Entry, View};
+use crate::relay::limits::bound_unsent;
 use crate::store::Store;
 
 /// Longest wait of any test for anything.
@@ -71,6 +72,7 @@ impl Api {
         .unwrap();
         app.start();
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        bound_unsent(&tcp).unwrap();
         let address = tcp.local_addr().unwrap();
         let server = Server::new(listener::acceptor(tcp).unwrap());
         tokio::spawn(server.try_serve(app.service()));
