@@ -75,7 +75,6 @@ impl Reconciler {
                         tracked.told = Told::Never;
                         tracked.ticket = None;
                     }
-                    self.delivered.clear();
                 }
             }
             Err(e) => {

@@ -79,7 +79,11 @@ impl Reconciler {
             }
             Done::Topology(found) => self.note_topology(found, now),
             Done::Delivered { zone, priority, result } => match result {
-                Ok(sequence) => drop(self.delivered.insert((zone, priority), sequence)),
+                Ok(last) => {
+                    for tracked in self.placements.values_mut() {
+                        tracked.note_delivered(&zone, priority, last, now);
+                    }
+                }
                 Err(e) => warn!(%zone, "{e}"),
             },
             Done::Probed { worker, session, challenger, probe } => match probe {

@@ -23,7 +23,7 @@ use super::execute::{Done, Executor, Placement};
 use super::nats_watch::NatsWatch;
 use super::plan::{self, Facts, Step, Told};
 use super::roster::{Noted, Owner, Roster};
-use super::tracked::{Delivered, Tracked};
+use super::tracked::Tracked;
 use super::{ControlMetrics, view};
 use crate::app::WorkerInfo;
 use crate::directory::{Directory, Entry, View};
@@ -64,7 +64,6 @@ pub struct Reconciler {
     pub(super) steps: JoinSet<Done>,
     /// Streams with a step under way: the next one waits for it.
     pub(super) busy: HashSet<Slug>,
-    pub(super) delivered: Delivered,
     /// Processes whose name is another live one's: refused at their next heartbeat. At most [`MAX_CHALLENGERS`].
     pub(super) challengers: HashSet<SessionId>,
     pub(super) nats: NatsWatch,
@@ -117,7 +116,6 @@ impl Reconciler {
             details: HashMap::new(),
             steps: JoinSet::new(),
             busy: HashSet::new(),
-            delivered: Delivered::new(),
             challengers: HashSet::new(),
             nats: NatsWatch::new(now),
         }
@@ -283,7 +281,7 @@ impl Reconciler {
             spec_rev: link.spec_rev,
             owned: tracked.is_some_and(|t| owner.is_some_and(|o| o.owned.epoch == t.assignment.epoch)),
             held_anywhere: owner.is_some(),
-            placement: tracked.map(|t| t.placed(&self.roster, &self.delivered, now)),
+            placement: tracked.map(|t| t.placed(&self.roster, now)),
             settled: now >= self.settles_at,
         }
     }
@@ -295,7 +293,7 @@ impl Reconciler {
             spec_rev: 0,
             owned: false,
             held_anywhere,
-            placement: self.placements.get(slug).map(|t| t.placed(&self.roster, &self.delivered, now)),
+            placement: self.placements.get(slug).map(|t| t.placed(&self.roster, now)),
             settled: now >= self.settles_at,
         }
     }

@@ -1,6 +1,5 @@
 //! One placement of a stream and how it goes.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rsm_shared::stream::fence::Epoch;
@@ -13,9 +12,6 @@ use crate::store::assignments::{Assignment, Seen};
 
 /// Camera sessions that may have begun since the last heartbeat: one each second, at worst, until a worker is dead.
 const DISCONTINUITY_SLACK: u64 = 5;
-
-/// The last ticket that each queue handed out.
-pub type Delivered = HashMap<(Zone, Priority), u64>;
 
 /// A placement and how it goes.
 pub struct Tracked {
@@ -91,6 +87,16 @@ impl Tracked {
         new
     }
 
+    /// A queue has handed out all tickets up to `last`. The time in which a taken ticket must lead to an owner begins
+    /// when it was taken: under load it may have waited long.
+    pub fn note_delivered(&mut self, zone: &Zone, priority: Priority, last: u64, now: Instant) {
+        let taken = self.ticket.is_some_and(|(sequence, queue)| queue == priority && sequence <= last);
+        if taken && self.told == Told::Queued && self.assignment.zone == *zone {
+            self.told = Told::Taken;
+            self.since = now;
+        }
+    }
+
     /// What the next placement must go beyond. What happened since the last heartbeat is not known: some room is left.
     pub fn seen(&self) -> Seen {
         Seen {
@@ -100,14 +106,7 @@ impl Tracked {
     }
 
     /// The placement as the planner sees it.
-    pub fn placed(&self, roster: &Roster, delivered: &Delivered, now: Instant) -> Placed {
-        let told = match (self.told, &self.ticket) {
-            (Told::Queued, Some((sequence, priority))) => {
-                let queue = (self.assignment.zone.clone(), *priority);
-                if delivered.get(&queue).is_some_and(|last| last >= sequence) { Told::Taken } else { Told::Queued }
-            }
-            (told, _) => told,
-        };
+    pub fn placed(&self, roster: &Roster, now: Instant) -> Placed {
         let lost = match (&self.owner, self.owner_last_seen) {
             (Some(owner), Some(seen)) if roster.get(owner).is_some() => {
                 Lost::OwnerSilent(now.saturating_duration_since(seen))
@@ -119,7 +118,7 @@ impl Tracked {
             epoch: self.assignment.epoch,
             want: self.assignment.want,
             spec_rev: self.assignment.spec_rev,
-            told,
+            told: self.told,
             age: now.saturating_duration_since(self.since),
             tidy: self.tidy,
             tries: self.tries,
@@ -130,5 +129,37 @@ impl Tracked {
     /// Whether NATS must hold its desired record, as of an answer at most `age` old.
     pub fn is_told_before(&self, now: Instant, age: Duration) -> bool {
         matches!(self.told, Told::Queued | Told::Taken) && now.saturating_duration_since(self.since) > age
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rsm_shared::stream::slug::Slug;
+    use rsm_shared::wire::messages::Want;
+
+    #[test]
+    fn a_ticket_that_waited_long_has_its_full_time_once_it_is_taken() {
+        let (start, zone) = (Instant::now(), Zone::default_zone());
+        let assignment = Assignment {
+            slug: Slug::parse("yard").unwrap(),
+            zone: zone.clone(),
+            epoch: Epoch(1),
+            want: Want::Run,
+            spec_rev: 1,
+            discontinuity: 0,
+        };
+        let mut tracked = Tracked::new(assignment, Told::Queued, start);
+        tracked.ticket = Some((7, Priority::Hi));
+        let later = start + Duration::from_secs(100);
+        for (zone, priority, last) in
+            [(&zone, Priority::Hi, 6), (&zone, Priority::Lo, 7), (&Zone::parse("other").unwrap(), Priority::Hi, 7)]
+        {
+            tracked.note_delivered(zone, priority, last, later);
+            assert_eq!(tracked.told, Told::Queued);
+        }
+        tracked.note_delivered(&zone, Priority::Hi, 7, later);
+        let placed = tracked.placed(&Roster::default(), later);
+        assert_eq!((placed.told, placed.age), (Told::Taken, Duration::ZERO));
     }
 }

@@ -93,9 +93,11 @@ impl Bus {
         self.client.connection_state() == State::Connected
     }
 
-    /// Counts connects: changes each time the connection was made anew.
+    /// Counts connects: changes each time the connection is made anew from now on.
     pub fn connects(&self) -> watch::Receiver<u64> {
-        self.connects.clone()
+        let mut connects = self.connects.clone();
+        connects.mark_unchanged();
+        connects
     }
 
     /// Largest payload the server takes, bytes; 1 MiB, the server's default, before the first connect.

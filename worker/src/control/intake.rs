@@ -58,8 +58,11 @@ pub async fn run(mut intake: Intake, zone: Zone, priority: Priority, stop: Cance
             () = stop.cancelled() => return,
             slot = slot(&mut intake, spare) => slot,
         };
+        // A pull that waits at a server that is gone would wait for nothing: pull anew at each connect.
+        let mut connects = intake.bus.connects();
         let pulled = tokio::select! {
             () = stop.cancelled() => return,
+            _ = connects.changed() => continue,
             pulled = tickets::pull(&intake.bus, &zone, priority) => pulled,
         };
         match pulled {

@@ -1,4 +1,4 @@
-//! Paces camera starts of a process: unpaced, 31 of 200 sessions that began together hung (DESIGN measurements);
+//! Paces camera starts of a process: unpaced, 31 of 200 sessions that began together hung;
 //! 50 ms apart all ran.
 
 use std::sync::Arc;
