@@ -3,4 +3,5 @@
 pub mod frames;
 pub mod hls;
 pub mod jpeg;
+mod shelf;
 pub mod wish;

@@ -1,5 +1,5 @@
-//! Paces camera starts of a process: unpaced, 31 of 200 sessions that began together hung;
-//! 50 ms apart all ran.
+//! Paces camera starts of a process: unpaced, 31 of 200 sessions that began together hung; 50 ms
+//! apart all ran.
 
 use std::sync::Arc;
 use std::time::Duration;
