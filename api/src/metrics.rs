@@ -7,7 +7,8 @@ use std::time::Duration;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Error, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 use rsm_shared::stream::state::StreamState;
 use salvo::http::StatusCode;
@@ -131,6 +132,7 @@ pub struct Observed {
     players: Players,
     streams: IntGaugeVec,
     stream_state: Desc,
+    frame_age: Desc,
     viewers: IntGaugeVec,
 }
 
@@ -145,7 +147,8 @@ impl Observed {
             seats,
             players,
             streams: IntGaugeVec::new(Opts::new("rsm_streams", "Registered streams by state"), &["state"])?,
-            stream_state: stream_state()?.desc().into_iter().next().cloned().ok_or(Error::AlreadyReg)?,
+            stream_state: only(stream_state()?.desc())?,
+            frame_age: only(frame_age()?.desc())?,
             viewers: IntGaugeVec::new(
                 Opts::new("rsm_viewers", "Viewers now: mjpeg over WebSocket, hls players seen of late"),
                 &["kind"],
@@ -162,19 +165,39 @@ fn stream_state() -> Result<IntGaugeVec, Error> {
     )
 }
 
+/// As [`stream_state`].
+fn frame_age() -> Result<GaugeVec, Error> {
+    GaugeVec::new(
+        Opts::new(
+            "rsm_stream_last_frame_age_seconds",
+            "Since the last picture came from the camera, to a second; no sample while nobody owns the stream",
+        ),
+        &["stream"],
+    )
+}
+
+fn only(descriptions: Vec<&Desc>) -> Result<Desc, Error> {
+    descriptions.into_iter().next().cloned().ok_or(Error::AlreadyReg)
+}
+
 impl Collector for Observed {
     fn desc(&self) -> Vec<&Desc> {
         let mut all = self.streams.desc();
         all.push(&self.stream_state);
+        all.push(&self.frame_age);
         all.extend(self.viewers.desc());
         all
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
         let mut counts: HashMap<StreamState, i64> = StreamState::ALL.into_iter().map(|state| (state, 0)).collect();
-        let states = stream_state();
+        let (states, ages) = (stream_state(), frame_age());
         for entry in self.directory.all() {
-            let state = entry.view().state;
+            let view = entry.view();
+            let state = view.state;
+            if let (Ok(ages), Some(at)) = (&ages, view.last_media) {
+                ages.with_label_values(&[entry.slug.as_str()]).set(at.elapsed().as_secs_f64());
+            }
             *counts.entry(state).or_default() += 1;
             if let Ok(states) = &states {
                 states.with_label_values(&[entry.slug.as_str(), state.as_str()]).set(1);
@@ -187,6 +210,7 @@ impl Collector for Observed {
         self.viewers.with_label_values(&["hls"]).set(i64::try_from(self.players.all()).unwrap_or(i64::MAX));
         let mut families = self.streams.collect();
         families.extend(states.map(|states| states.collect()).unwrap_or_default());
+        families.extend(ages.map(|ages| ages.collect()).unwrap_or_default());
         families.extend(self.viewers.collect());
         families
     }

@@ -40,7 +40,7 @@ EXIT CODES
 
 /// RTSP test cameras: moving pictures with a clock, served over RTP/UDP and RTP/TCP, with faults on command.
 #[derive(Debug, Parser)]
-#[command(name = "rsm-camera", version, after_help = AFTER_HELP)]
+#[command(name = "rsm-camera", version, after_help = AFTER_HELP, args_override_self = true)]
 pub struct Options {
     /// Address and port to serve on; port 0 takes a free one, which the ready line tells
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8554")]

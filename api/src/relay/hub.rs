@@ -33,6 +33,15 @@ pub struct Frame {
     pub number: u64,
 }
 
+impl Frame {
+    /// When the picture was captured, by this process's clock: the worker says how long ago it was when the frame
+    /// left, so the clocks of two hosts need not agree.
+    pub fn captured(&self) -> Instant {
+        let age = self.headers.published_at_us.saturating_sub(self.headers.captured_at_us);
+        self.received.checked_sub(Duration::from_micros(age)).unwrap_or(self.received)
+    }
+}
+
 /// Why the viewers of a stream are sent away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

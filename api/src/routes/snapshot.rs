@@ -100,9 +100,9 @@ pub async fn snapshot(request: &mut Request, app: Handles, stream: BySlug, respo
     Ok(Written)
 }
 
-/// The newest frame that came after `oldest`, or why there is none by `deadline`.
+/// The newest frame that was captured after `oldest`, or why there is none by `deadline`.
 async fn young_enough(mut watching: Watching, oldest: Instant, deadline: Instant) -> Result<Arc<Frame>, Option<End>> {
-    let fits = |frame: &Option<Arc<Frame>>| frame.as_ref().is_some_and(|frame| frame.received >= oldest);
+    let fits = |frame: &Option<Arc<Frame>>| frame.as_ref().is_some_and(|frame| frame.captured() >= oldest);
     tokio::select! {
         frame = timeout_at(deadline, watching.frames.wait_for(fits)) => match frame {
             Ok(Ok(frame)) => frame.clone().ok_or(None),

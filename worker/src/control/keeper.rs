@@ -307,6 +307,7 @@ impl Keeper {
             held.demand.send_if_modified(|now| std::mem::replace(now, sum) != sum);
         }
         self.demands.prune(now);
+        self.p.engine.metrics.set_disk_bytes(self.p.engine.disk.used());
     }
 
     /// Ends a stream that is owned under `up_to` or an older epoch.
