@@ -187,8 +187,9 @@ async fn soak(system: &System, camera: &Camera, seconds: u64) {
     let (slug, id) = fresh(system, camera, 0).await;
     let mut viewer = JpegViewer::open(system, &slug).await;
     let fetch = async || MediaPlaylist::fetch(system, id).await;
-    // The window is full, every pipeline runs.
-    eventually("a full window", fetch, |p| p.as_ref().is_some_and(|p| p.segments.len() >= 6)).await;
+    // From here on files come and go at the same rate: the window and as much again that lingers are full.
+    let begin = eventually("a playlist", fetch, Option::is_some).await.map_or(0, |p| p.media_sequence);
+    eventually("two windows", fetch, |p| p.as_ref().is_some_and(|p| p.media_sequence >= begin + 8)).await;
     let first = Usage::of(system);
     let (mut frames, mut longest, mut last) = (0_u64, Duration::ZERO, Instant::now());
     let (mut gaps, mut expected, mut next_look) = (0_u64, None::<u64>, Instant::now());

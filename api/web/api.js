@@ -14,20 +14,14 @@ const ANSWER_MS = 8000;
 const HLS_ANSWER_MS = 15000; // asking for HLS may have to wait for a worker
 const MOST_CAMERAS = 1000; // a page with more tiles than this helps nobody
 
-let onUnauthorized = () => {};
-/** Called on every 401, so that the page can ask for a token. */
-export function whenUnauthorized(callback) {
-  onUnauthorized = callback;
-}
-
-async function call(method, path, { body, headers = {}, timeoutMs = ANSWER_MS } = {}) {
+async function call(method, path, { body, timeoutMs = ANSWER_MS } = {}) {
   const json = body === undefined ? {} : { 'Content-Type': 'application/json' };
   let response;
   let text;
   try {
     response = await fetch(path, {
       method,
-      headers: { Accept: 'application/json', ...json, ...headers },
+      headers: { Accept: 'application/json', ...json },
       body: body === undefined ? undefined : JSON.stringify(body),
       cache: 'no-store',
       signal: AbortSignal.timeout(timeoutMs),
@@ -39,7 +33,6 @@ async function call(method, path, { body, headers = {}, timeoutMs = ANSWER_MS } 
   }
   const data = parse(text);
   if (response.ok) return { data, headers: response.headers };
-  if (response.status === 401) onUnauthorized();
   throw problem(response, data);
 }
 
@@ -87,11 +80,6 @@ export async function askForHls(slug) {
   const playlist = new URL(String(data?.playlist_url ?? ''), location.origin);
   if (!data?.playlist_url || playlist.origin !== location.origin) throw new ApiError(0, 'The server named no playlist.');
   return playlist.pathname + playlist.search;
-}
-
-/** Trades a token for the session cookie. */
-export async function signIn(token) {
-  await call('POST', '/session', { body: { token }, headers: { Authorization: `Bearer ${token}` } });
 }
 
 /** One sentence on why a stream shows nothing now, for a player whose connection told it nothing. */

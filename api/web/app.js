@@ -8,13 +8,12 @@ import { choose } from './choices.js';
 import { Wall } from './wall.js';
 
 const REFRESH_MS = 2000;
-const REFRESH_WHILE_AWAY_MS = 5000; // the server is away, or asks for a token
+const REFRESH_WHILE_AWAY_MS = 5000; // the server is away
 
 const at = (id) => document.getElementById(id);
 const addDetails = at('add');
 const addForm = at('add-form');
 const editDialog = at('edit');
-const signInDialog = at('sign-in');
 
 announceIn(at('announce'));
 at('empty-curl').textContent = `curl -X POST ${location.origin}/video/ \\
@@ -54,7 +53,6 @@ async function ask() {
     wall.show(cameras, asked);
     showCounts(cameras, total);
     showLink('up', 'Connected');
-    if (signInDialog.open) signInDialog.close();
   } catch (error) {
     wait = REFRESH_WHILE_AWAY_MS;
     showLink('down', error.status ? error.message : `${error.message} Trying again…`);
@@ -118,26 +116,5 @@ function openEditor(camera) {
   at('edit-form').elements.password.placeholder = 'unchanged';
   editDialog.showModal();
 }
-
-// --- signing in, where the server wants it ---
-
-api.whenUnauthorized(() => {
-  if (!signInDialog.open && !document.querySelector('dialog[open]')) signInDialog.showModal();
-});
-at('sign-in-form').addEventListener('submit', async (event) => {
-  event.preventDefault();
-  const form = event.currentTarget;
-  const problem = form.querySelector('.problem');
-  try {
-    await api.signIn(form.elements.token.value.trim());
-    form.reset();
-    problem.hidden = true;
-    await refresh();
-  } catch (error) {
-    problem.textContent = error.message;
-    problem.hidden = false;
-    form.elements.token.focus();
-  }
-});
 
 refresh();
