@@ -38,7 +38,9 @@ impl OriginPolicy {
         let same = host
             .and_then(|host| host.parse::<Authority>().ok())
             .is_some_and(|host| endpoint(&host, port) == endpoint(&authority, port));
-        if same {
+        // On loopback only this machine's own names are ours: a name that somebody else made to resolve to 127.0.0.1
+        // would be the same as itself. What stands behind a proxy is named in `api.allowed_origins`.
+        if same && (!self.loopback || is_loopback(authority.host())) {
             Origin::Same
         } else if self.allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
             || (self.loopback && is_loopback(authority.host()))
@@ -97,6 +99,8 @@ mod tests {
             (open, Some("https://nvr.lan"), Some("nvr.lan:443"), Origin::Same),
             (open, Some("http://nvr.lan"), Some("nvr.lan:80"), Origin::Same),
             (open, Some("http://nvr.lan:8080"), Some("nvr.lan"), Origin::Foreign),
+            (loopback, Some("http://rebound.evil:8080"), Some("rebound.evil:8080"), Origin::Foreign),
+            (loopback, Some("https://cameras.example"), Some("cameras.example"), Origin::Allowed),
             (open, Some("http://nvr.lan"), None, Origin::Foreign),
             (open, Some("https://cameras.example"), Some("nvr.lan"), Origin::Allowed),
             (open, Some("http://cameras.example"), Some("nvr.lan"), Origin::Foreign),
