@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::process::ExitStatus;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -35,6 +36,7 @@ const HOPELESS: [i32; 2] = [rsm_shared::ops::shutdown::EXIT_USAGE, crate::EXIT_U
 /// Ctrl-C away: the parent tells its children to end, in order.
 pub fn bind_to_parent(command: &mut Command) {
     let parent = nix::unistd::getpid();
+    let shared = SHARED_FD.get().copied();
     command.process_group(0);
     // SAFETY: between fork and exec only async-signal-safe calls are made, and nothing is allocated.
     unsafe {
@@ -43,6 +45,10 @@ pub fn bind_to_parent(command: &mut Command) {
             // The parent may have died before the line above.
             if nix::unistd::getppid() != parent {
                 return Err(std::io::ErrorKind::NotConnected.into());
+            }
+            // Clears close-on-exec.
+            if shared.is_some_and(|fd| nix::libc::fcntl(fd, nix::libc::F_SETFD, 0) < 0) {
+                return Err(std::io::Error::last_os_error());
             }
             Ok(())
         });
@@ -80,6 +86,15 @@ pub struct Kept<M, S> {
     pub grace: Duration,
 }
 
+/// A descriptor that every child keeps open: the lock of the data directory, which so holds until the last of them
+/// is gone, however the parent ended.
+static SHARED_FD: OnceLock<RawFd> = OnceLock::new();
+
+/// Has every child that is started from now on keep `fd` open.
+pub fn share(fd: RawFd) {
+    let _ = SHARED_FD.set(fd);
+}
+
 /// Keeps a child running until `stop`, then ends it.
 pub async fn keep<M, S>(kept: Kept<M, S>, stop: CancellationToken) -> End
 where
@@ -88,7 +103,7 @@ where
 {
     let Kept { name, make, started, mut first, grace } = kept;
     let name = name.as_str();
-    let mut pause = PAUSE_MIN;
+    let (mut pause, mut proven) = (PAUSE_MIN, false);
     loop {
         let begun = Instant::now();
         let child = match first.take() {
@@ -105,7 +120,9 @@ where
                         return End::Told;
                     }
                 };
-                if let Some(code) = hopeless(status.as_ref().ok()) {
+                // What ran well for a while is not hopeless: the disk was full, or slow.
+                proven |= begun.elapsed() >= HEALTHY;
+                if let (false, Some(code)) = (proven, hopeless(status.as_ref().ok())) {
                     return End::Hopeless(code);
                 }
                 match status {

@@ -41,10 +41,24 @@ impl Demo {
         loop {
             let mut child = children::start("rsm-camera", self.command(&program, port))
                 .map_err(|e| format!("cannot start rsm-camera: {e}"))?;
-            let urls = ready(&mut child).await?;
+            let urls = match ready(&mut child).await {
+                Ok(urls) => urls,
+                // The first start says what is wrong; later ones are tried again.
+                Err(text) if port == 0 => return Err(text),
+                Err(text) => {
+                    warn!("{text}");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let first = port == 0;
             port = urls.first().and_then(|url| url.rsplit(':').next()?.split('/').next()?.parse().ok()).unwrap_or(0);
             for (n, url) in urls.iter().enumerate() {
-                self.register(http, n + 1, url).await?;
+                match self.register(http, n + 1, url).await {
+                    Err(text) if first => return Err(text),
+                    Err(text) => warn!("{text}"),
+                    Ok(()) => {}
+                }
             }
             tokio::select! {
                 () = self.children.cancelled() => {

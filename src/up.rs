@@ -2,6 +2,7 @@
 //! test cameras. It holds the listener of the API, so that a restart of the API refuses no connection.
 
 use std::net::TcpListener;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
@@ -64,13 +65,17 @@ async fn supervise(up: &Up, mut config: Config) -> Result<(), Failure> {
     shutdown::on_signal(stop.clone(), config.shutdown() + OWN_GRACE)
         .map_err(|e| format!("cannot watch signals: {e}"))?;
     process::writable_dir(&config.data_dir)?;
-    let _lock = lock(&config.data_dir)?;
+    let lock = lock(&config.data_dir, config.shutdown() + OWN_GRACE).await?;
+    children::share(lock.as_raw_fd());
     let listener = process::listen(config.api.listen)?;
     let address = listener.local_addr().map_err(|e| format!("cannot read the listener's address: {e}"))?;
     process::clear_dir(&config.hls_root())?;
 
     let mut family = Family::new(&config);
-    let begun = family.begin(up, &mut config, listener).await;
+    let begun = tokio::select! {
+        begun = family.begin(up, &mut config, listener) => begun,
+        () = stop.cancelled() => Ok(()),
+    };
     let ended = match begun {
         Ok(()) => {
             let client = Client::new(address)?;
@@ -296,17 +301,27 @@ fn worker_name(base: &str, n: u32) -> WorkerId {
     WorkerId::from_lossy(&(base.chars().take(room).collect::<String>() + &number))
 }
 
-/// Keeps a second `rsm up` out of a data directory. Released by the system when this process ends, however it ends.
-fn lock(data_dir: &Path) -> Result<Flock<std::fs::File>, String> {
+/// Keeps a second `rsm up` out of a data directory. Released by the system when this process and its children have
+/// ended, however they end; children of one that was killed are waited for.
+async fn lock(data_dir: &Path, patience: Duration) -> Result<Flock<std::fs::File>, String> {
     let path = data_dir.join("rsm.lock");
-    let file = std::fs::OpenOptions::new()
+    let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .open(&path)
         .map_err(|e| format!("cannot open {}: {e}", path.display()))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock)
-        .map_err(|_| format!("the data directory {} is in use by another rsm up", data_dir.display()))
+    let begun = std::time::Instant::now();
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err(_) if begun.elapsed() > patience => {
+                return Err(format!("the data directory {} is in use by another rsm up", data_dir.display()));
+            }
+            Err((unlocked, _)) => file = unlocked,
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 #[cfg(test)]

@@ -146,3 +146,45 @@ async fn a_second_signal_ends_at_once() {
     assert_eq!(status.code(), Some(1));
     signal(worker.pid, Signal::SIGKILL);
 }
+
+#[tokio::test]
+async fn a_long_absence_of_nats_moves_and_restarts_nothing() {
+    let (camera, system) = (Camera::start().await, System::start().await);
+    let (slug, _) = system.add(json!({ "url": camera.url(), "always_on": true })).await;
+    let epoch = system.until_state(&slug, "running").await["epoch"].clone();
+    let nats = system.process("nats-server").unwrap();
+    // Stopped, not killed: connections stay open and nothing answers, for longer than a silent worker may live.
+    signal(nats.pid, Signal::SIGSTOP);
+    let away = async || system.get("/health/ready").await.status();
+    eventually("the API to notice", away, |status| *status == 503).await;
+    let begun = std::time::Instant::now();
+    eventually("twice the time until a worker is taken for dead", async || begun.elapsed().as_secs(), |s| *s >= 8)
+        .await;
+    signal(nats.pid, Signal::SIGCONT);
+    eventually("the API to be ready again", away, |status| *status == 200).await;
+    let (other, _) = system.add(json!({ "url": camera.url() })).await;
+    JpegViewer::open(&system, &other).await.frame_number().await;
+    assert_eq!(system.status(&slug).await["epoch"], epoch);
+    assert_eq!(camera.sessions().await.1, 2, "one session each, none again");
+}
+
+#[tokio::test]
+async fn rsm_up_can_be_started_again_right_after_it_was_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = System::start_with(Some(dir.path()), &[], &[]).await;
+    let (slug, _) = first.add(json!({ "url": "rtsp://127.0.0.1:9/x" })).await;
+    signal(first.child.id().unwrap(), Signal::SIGKILL);
+    let second = System::start_with(Some(dir.path()), &[], &[]).await;
+    assert_eq!(second.json("/video/").await[0]["slug"], slug.as_str());
+}
+
+#[tokio::test]
+async fn the_last_free_slot_takes_an_always_on_stream_and_a_viewer_does_not_wait_behind_one() {
+    let (camera, system) =
+        (Camera::start().await, System::start_with(None, &[], &[("RSM__WORKER__CAPACITY", "2")]).await);
+    let (first, _) = system.add(json!({ "url": camera.url(), "always_on": true })).await;
+    system.until_state(&first, "running").await;
+    // The other slot is kept for viewers: this one waits, until somebody watches it.
+    let (second, _) = system.add(json!({ "url": camera.url(), "always_on": true })).await;
+    JpegViewer::open(&system, &second).await.frame_number().await;
+}

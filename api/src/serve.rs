@@ -9,6 +9,7 @@ use rsm_shared::config::{Config, NatsConfig};
 use rsm_shared::ops::health::Health;
 use rsm_shared::ops::{listener, metrics, process};
 use salvo::Server;
+use salvo::fuse::FuseConfig;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -21,6 +22,8 @@ use crate::hls::janitor;
 use crate::relay::limits;
 use crate::store::{OpenError, Store, StoreError};
 
+/// A client that takes or sends nothing for this long in the middle of a message is gone.
+const STALL: Duration = Duration::from_secs(30);
 /// How long requests may take to end.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -47,11 +50,13 @@ pub enum ApiError {
 ///
 /// # Errors
 /// [`ApiError`] when it cannot begin, or must not go on.
-pub async fn run(config: Config, version: &'static str, stop: CancellationToken) -> Result<(), ApiError> {
+pub async fn run(mut config: Config, version: &'static str, stop: CancellationToken) -> Result<(), ApiError> {
     process::writable_dir(&config.data_dir).map_err(ApiError::Environment)?;
     let tcp = process::listen(config.api.listen).map_err(ApiError::Environment)?;
     limits::bound_unsent(&tcp)?;
     let address = tcp.local_addr()?;
+    // A passed listener may be another than the configuration names; who may use the API depends on where it listens.
+    config.api.listen = address;
     let store = Store::open(&config.data_dir.join("rsm.sqlite3"))?;
     let directory = Directory::new(store.links().await?);
     let health = Health::default();
@@ -61,11 +66,17 @@ pub async fn run(config: Config, version: &'static str, stop: CancellationToken)
 
     let (control, control_ready) = oneshot::channel();
     let (parts_tx, parts_rx) = oneshot::channel();
-    let control_stop = stop.clone();
+    // Ends after everything that still has something to say on its connection.
+    let control_stop = CancellationToken::new();
+    let guard = ControlGuard { told: control_stop.clone(), process: stop.clone() };
     let nats = config.nats.clone();
-    let thread = std::thread::Builder::new()
-        .name("control".into())
-        .spawn(move || control_thread(&nats, control, parts_rx, control_stop))?;
+    let thread = std::thread::Builder::new().name("control".into()).spawn({
+        let control_stop = control_stop.clone();
+        move || {
+            let _guard = guard;
+            control_thread(&nats, control, parts_rx, control_stop);
+        }
+    })?;
     let control = control_ready.await.map_err(|_| ApiError::Environment("the control thread ended".into()))??;
     let frames = Bus::connect(&config.nats, Purpose::Frames, "rsm-api-frames").await?;
 
@@ -102,7 +113,7 @@ pub async fn run(config: Config, version: &'static str, stop: CancellationToken)
         warn!(%address, "listening beyond loopback without access control: whoever reaches this address sees all cameras");
     }
     info!(%address, "API begins");
-    let server = Server::new(listener::acceptor(tcp)?);
+    let server = Server::new(listener::acceptor(tcp)?).fuse_config(fuse());
     let handle = server.handle();
     let stopping = stop.clone();
     tokio::spawn(async move {
@@ -114,9 +125,32 @@ pub async fn run(config: Config, version: &'static str, stop: CancellationToken)
     let _ = tokio::time::timeout(DRAIN, demand).await;
     let _ = tokio::time::timeout(DRAIN, sweeper).await;
     control.flush().await;
+    let died = thread.is_finished();
+    control_stop.cancel();
     let _ = tokio::task::spawn_blocking(move || thread.join()).await;
     store.close().await;
-    Ok(served?)
+    served?;
+    if died { Err(ApiError::Environment("the control thread ended by itself".into())) } else { Ok(()) }
+}
+
+/// What a connection may keep waiting. WebSockets have deadlines of their own, and are let off by salvo.
+fn fuse() -> FuseConfig {
+    FuseConfig::default().with_write_stall_timeout(STALL).with_request_body_timeout(STALL)
+}
+
+/// Ends the process when the control thread ends without being told to, also by a panic: an API that starts and stops
+/// nothing must not look alive.
+struct ControlGuard {
+    told: CancellationToken,
+    process: CancellationToken,
+}
+
+impl Drop for ControlGuard {
+    fn drop(&mut self) {
+        if !self.told.is_cancelled() {
+            self.process.cancel();
+        }
+    }
 }
 
 /// Makes the control connection on this thread, hands it over, then reconciles until `stop`.

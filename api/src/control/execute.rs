@@ -66,12 +66,16 @@ pub enum Done {
         slug: Slug,
         error: StoreError,
     },
-    Topology(Result<Found, BusError>),
+    /// Whether a stream was missing: NATS is new or was wiped, and what it held must be written again.
+    Topology {
+        fresh: bool,
+        found: Result<Found, BusError>,
+    },
     /// How far the consumers of a zone have come.
-    Delivered {
+    Queue {
         zone: Zone,
         priority: Priority,
-        result: Result<u64, BusError>,
+        result: Result<tickets::Queue, BusError>,
     },
     /// Whether `session` is there, whose name `challenger` has too.
     Probed {
@@ -156,13 +160,15 @@ impl Executor {
 
     /// Makes what is missing on NATS.
     pub async fn topology(self, zones: Vec<Zone>) -> Done {
-        Done::Topology(topology::ensure(&self.bus, &zones, self.replicas).await)
+        let mut fresh = false;
+        let found = topology::ensure(&self.bus, &zones, self.replicas, &mut fresh).await;
+        Done::Topology { fresh, found }
     }
 
     /// Asks how far a queue has come.
-    pub async fn delivered(self, zone: Zone, priority: Priority) -> Done {
-        let result = tickets::delivered(&self.bus, &zone, priority).await;
-        Done::Delivered { zone, priority, result }
+    pub async fn queue(self, zone: Zone, priority: Priority) -> Done {
+        let result = tickets::queue(&self.bus, &zone, priority).await;
+        Done::Queue { zone, priority, result }
     }
 
     /// Asks a worker process whether it is there.

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::plan::Told;
 use super::reconciler::{MAX_STEPS, Reconciler};
+use super::tracked::ANSWER_AGE;
 
 /// Topology and stored records are looked at this often, and at each connect.
 const TOPOLOGY: Duration = Duration::from_secs(20);
@@ -18,8 +19,6 @@ const TOPOLOGY: Duration = Duration::from_secs(20);
 const TOPOLOGY_RETRY: Duration = Duration::from_secs(1);
 /// How far the queues have come is asked this often while tickets wait.
 const DELIVERED: Duration = Duration::from_secs(1);
-/// Placements younger than this may be newer than an answer that was asked for before them.
-const ANSWER_AGE: Duration = Duration::from_secs(5);
 
 /// How NATS stands.
 pub(super) struct NatsWatch {
@@ -29,11 +28,13 @@ pub(super) struct NatsWatch {
     /// The topology was seen to be whole once.
     ready: bool,
     next_delivered: Instant,
+    /// A stream was missing, and what it held is not yet written again.
+    fresh: bool,
 }
 
 impl NatsWatch {
     pub fn new(now: Instant) -> Self {
-        Self { next_topology: now, under_way: false, fault: None, ready: false, next_delivered: now }
+        Self { next_topology: now, under_way: false, fault: None, ready: false, next_delivered: now, fresh: false }
     }
 }
 
@@ -59,15 +60,19 @@ impl Reconciler {
         }
     }
 
-    pub(super) fn note_topology(&mut self, found: Result<Found, BusError>, now: Instant) {
+    pub(super) fn note_topology(&mut self, fresh: bool, found: Result<Found, BusError>, now: Instant) {
         self.nats.under_way = false;
+        // Kept until everything is in shape: a round that failed half-way must not forget it.
+        self.nats.fresh |= fresh;
         match found {
             Ok(found) => {
                 self.nats.fault = None;
                 self.nats.ready = true;
                 self.nats.next_topology = now + TOPOLOGY;
                 let told = self.placements.values().filter(|t| t.is_told_before(now, ANSWER_AGE)).count();
-                if found.fresh || found.desired_records < u64::try_from(told).unwrap_or(u64::MAX) {
+                if std::mem::take(&mut self.nats.fresh)
+                    || found.desired_records < u64::try_from(told).unwrap_or(u64::MAX)
+                {
                     if told > 0 {
                         warn!("NATS has lost its store; writing everything again");
                     }
@@ -95,7 +100,7 @@ impl Reconciler {
         for zone in waiting {
             for priority in Priority::ALL {
                 if self.steps.len() < MAX_STEPS {
-                    self.steps.spawn(self.executor.clone().delivered(zone.clone(), priority));
+                    self.steps.spawn(self.executor.clone().queue(zone.clone(), priority));
                 }
             }
         }

@@ -1,18 +1,21 @@
 //! What became of the steps that the reconciler began.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rsm_shared::bus::BusError;
 use rsm_shared::bus::control::Probe;
 use rsm_shared::stream::slug::Slug;
-use rsm_shared::wire::messages::{TicketReason, Want};
+use rsm_shared::wire::messages::{Priority, TicketReason, Want};
 use tracing::{error, info, warn};
 
 use super::execute::Done;
-use super::plan::Told;
+use super::plan::{self, Told};
 use super::reconciler::{MAX_CHALLENGERS, Reconciler};
 use super::tracked::Tracked;
 use crate::store::assignments::Assignment;
+
+/// Failures of steps are told this often at most.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
 
 impl Reconciler {
     /// Takes in what became of a step.
@@ -32,14 +35,14 @@ impl Reconciler {
                 let tracked = self.tracked(assignment, now, tries);
                 match ticket {
                     Ok(sequence) => {
-                        tracked.told = Told::Queued;
+                        tracked.told = Told::Queued { urgent: priority == Priority::Hi };
                         tracked.ticket = Some((sequence, priority));
                         self.metrics.commands.with_label_values(&["start", "ok"]).inc();
                     }
                     Err(e) => {
                         tracked.told = Told::Failed;
                         self.metrics.commands.with_label_values(&["start", "error"]).inc();
-                        warn!(stream = %slug, "start command not taken: {e}");
+                        self.complain(&slug, &format!("start command not taken: {e}"), now);
                     }
                 }
             }
@@ -58,7 +61,7 @@ impl Reconciler {
                 self.busy.remove(&slug);
                 match (self.placements.get_mut(&slug), result) {
                     (Some(tracked), Ok(())) => tracked.tidy = true,
-                    (_, Err(e)) => warn!(stream = %slug, "{e}"),
+                    (_, Err(e)) => self.complain(&slug, &e.to_string(), now),
                     (None, Ok(())) => {}
                 }
             }
@@ -69,19 +72,19 @@ impl Reconciler {
                         self.placements.remove(&slug);
                         self.details.remove(&slug);
                     }
-                    Err(e) => warn!(stream = %slug, "{e}"),
+                    Err(e) => self.complain(&slug, &e, now),
                 }
             }
             Done::NotStored { slug, error } => {
                 self.busy.remove(&slug);
                 self.metrics.commands.with_label_values(&["store", "error"]).inc();
-                error!(stream = %slug, "no epoch could be committed, nothing was published: {error}");
+                self.complain(&slug, &format!("no epoch could be committed, nothing was published: {error}"), now);
             }
-            Done::Topology(found) => self.note_topology(found, now),
-            Done::Delivered { zone, priority, result } => match result {
-                Ok(last) => {
+            Done::Topology { fresh, found } => self.note_topology(fresh, found, now),
+            Done::Queue { zone, priority, result } => match result {
+                Ok(queue) => {
                     for tracked in self.placements.values_mut() {
-                        tracked.note_delivered(&zone, priority, last, now);
+                        tracked.note_queue(&zone, priority, queue, now);
                     }
                 }
                 Err(e) => warn!(%zone, "{e}"),
@@ -113,7 +116,19 @@ impl Reconciler {
             self.metrics.commands.with_label_values(&["stop", outcome]).inc();
         }
         if let Err(e) = result {
-            warn!(stream = %slug, "command not taken: {e}");
+            self.complain(slug, &format!("command not taken: {e}"), Instant::now());
+        }
+    }
+
+    /// A step of a stream failed: it is not tried again for a moment. One line every few seconds is enough, whatever
+    /// the number of streams that fail for the same reason.
+    fn complain(&mut self, slug: &Slug, text: &str, now: Instant) {
+        self.not_before.insert(slug.clone(), now + plan::TELL_AGAIN);
+        self.complaints += 1;
+        if self.complained_at.is_none_or(|at| now.saturating_duration_since(at) >= COMPLAIN_EVERY) {
+            warn!(stream = %slug, since_last_line = self.complaints, "{text}");
+            self.complained_at = Some(now);
+            self.complaints = 0;
         }
     }
 

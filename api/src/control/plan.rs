@@ -10,7 +10,7 @@ const RETRY_FIRST: Duration = Duration::from_secs(6);
 /// And not later than this.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 /// A command that NATS did not take is tried again after this long.
-const TELL_AGAIN: Duration = Duration::from_secs(1);
+pub const TELL_AGAIN: Duration = Duration::from_secs(1);
 /// A live worker that owned a stream and stopped reporting it has lost it after this long: longer than the way from
 /// a claim to the next heartbeat.
 const ADOPT_GRACE: Duration = Duration::from_secs(4);
@@ -32,8 +32,10 @@ pub struct Facts {
     pub placement: Option<Placed>,
     /// A live worker owns the newest placement.
     pub owned: bool,
-    /// A live worker owns this stream under any epoch.
-    pub held_anywhere: bool,
+    /// The largest epoch under which a live worker owns this stream.
+    pub held: Option<Epoch>,
+    /// Somebody waits for a picture.
+    pub urgent: bool,
     /// Silence of a worker can be told from our own deafness.
     pub settled: bool,
 }
@@ -63,8 +65,8 @@ pub enum Told {
     Never,
     /// NATS did not take it.
     Failed,
-    /// A ticket waits in the queue, as far as is known.
-    Queued,
+    /// A ticket waits in the queue, as far as is known; it may be the queue for those that nobody waits for.
+    Queued { urgent: bool },
     /// A worker took the ticket, or a stop was sent.
     Taken,
 }
@@ -113,8 +115,8 @@ fn towards_running(facts: &Facts) -> Step {
     if facts.owned {
         return match placed.told {
             Told::Never | Told::Failed => Step::Rewrite,
-            Told::Queued | Told::Taken if !placed.tidy => Step::Tidy,
-            Told::Queued | Told::Taken => Step::Nothing,
+            Told::Queued { .. } | Told::Taken if !placed.tidy => Step::Tidy,
+            Told::Queued { .. } | Told::Taken => Step::Nothing,
         };
     }
     match placed.lost {
@@ -126,8 +128,10 @@ fn towards_running(facts: &Facts) -> Step {
         Lost::NeverOwned => match placed.told {
             Told::Never => Step::Place(TicketReason::Retry),
             Told::Failed if placed.age >= TELL_AGAIN => Step::Place(TicketReason::Retry),
-            Told::Taken if placed.age >= retry_after(placed.tries) => Step::Place(TicketReason::Retry),
-            Told::Failed | Told::Queued | Told::Taken => Step::Nothing,
+            // Somebody came to wait for it: it must not stay behind those that nobody waits for.
+            Told::Queued { urgent: false } if facts.urgent => Step::Place(TicketReason::Start),
+            Told::Taken if facts.settled && placed.age >= retry_after(placed.tries) => Step::Place(TicketReason::Retry),
+            Told::Failed | Told::Queued { .. } | Told::Taken => Step::Nothing,
         },
     }
 }
@@ -137,14 +141,18 @@ fn towards_stopped(facts: &Facts) -> Step {
     if placed.want == Want::Run {
         return Step::Halt;
     }
+    // Our database was an old copy when it said stop: the stop has to be newer than what runs.
+    if facts.held.is_some_and(|held| held > placed.epoch) {
+        return Step::Halt;
+    }
     match placed.told {
         // A stop that an earlier process sent, or that a wiped NATS forgot: no record means the same as a stop, and
         // heartbeats are answered with what to drop.
-        Told::Never | Told::Queued | Told::Taken => {}
+        Told::Never | Told::Queued { .. } | Told::Taken => {}
         Told::Failed if placed.age >= TELL_AGAIN => return Step::HaltAgain,
         Told::Failed => return Step::Nothing,
     }
-    if facts.held_anywhere {
+    if facts.held.is_some() {
         return Step::Nothing;
     }
     if !placed.tidy && placed.age >= TIDY_AFTER {
@@ -207,7 +215,16 @@ mod tests {
     }
 
     fn facts(wanted: bool, placement: Option<Placed>) -> Facts {
-        Facts { registered: true, wanted, spec_rev: 1, placement, owned: false, held_anywhere: false, settled: true }
+        Facts {
+            registered: true,
+            wanted,
+            spec_rev: 1,
+            placement,
+            owned: false,
+            held: None,
+            urgent: false,
+            settled: true,
+        }
     }
 
     #[test]
@@ -230,7 +247,7 @@ mod tests {
 
     #[test]
     fn leaves_a_running_stream_alone_and_rewrites_its_record_after_a_wipe() {
-        let running = Facts { owned: true, held_anywhere: true, ..facts(true, Some(placed())) };
+        let running = Facts { owned: true, held: Some(Epoch(5)), ..facts(true, Some(placed())) };
         assert_eq!(step(&running), Step::Nothing);
         let wiped = Placed { told: Told::Never, ..placed() };
         assert_eq!(step(&Facts { placement: Some(wiped), ..running }), Step::Rewrite);
@@ -239,7 +256,7 @@ mod tests {
     #[test]
     fn a_ticket_is_replaced_only_once_it_was_taken_and_came_to_nothing() {
         for (told, age, tries, want) in [
-            (Told::Queued, 3600, 0, Step::Nothing),
+            (Told::Queued { urgent: true }, 3600, 0, Step::Nothing),
             (Told::Taken, 5, 0, Step::Nothing),
             (Told::Taken, 6, 0, Step::Place(TicketReason::Retry)),
             (Told::Taken, 6, 1, Step::Nothing),
@@ -252,6 +269,15 @@ mod tests {
             let stands = Placed { told, age: S(age), tries, ..placed() };
             assert_eq!(step(&facts(true, Some(stands))), want, "{told:?} {age} s, {tries} tries");
         }
+    }
+
+    #[test]
+    fn a_viewer_does_not_wait_behind_streams_that_nobody_watches() {
+        let queued = |urgent| Some(Placed { told: Told::Queued { urgent }, ..placed() });
+        let waits = |placement| Facts { urgent: true, ..facts(true, placement) };
+        assert_eq!(step(&waits(queued(false))), Step::Place(TicketReason::Start));
+        assert_eq!(step(&waits(queued(true))), Step::Nothing);
+        assert_eq!(step(&facts(true, queued(false))), Step::Nothing);
     }
 
     #[test]
@@ -276,8 +302,9 @@ mod tests {
         let stop = |age, tidy| Placed { want: Want::Stop, age: S(age), tidy, ..placed() };
         assert_eq!(step(&facts(false, Some(stop(5, false)))), Step::Nothing);
         assert_eq!(step(&facts(false, Some(stop(6, false)))), Step::Tidy);
-        let held = Facts { held_anywhere: true, ..facts(false, Some(stop(6, false))) };
-        assert_eq!(step(&held), Step::Nothing);
+        let held = |epoch| Facts { held: Some(Epoch(epoch)), ..facts(false, Some(stop(6, false))) };
+        assert_eq!(step(&held(4)), Step::Nothing, "the answer to its heartbeat drops it");
+        assert_eq!(step(&held(9)), Step::Halt, "the database was an old copy");
         let removed = Facts { registered: false, ..facts(false, Some(stop(60, true))) };
         assert_eq!(step(&removed), Step::Forget);
         assert_eq!(step(&facts(false, Some(stop(3600, true)))), Step::Nothing);
@@ -315,7 +342,7 @@ mod tests {
         #[test]
         fn nothing_unwanted_is_ever_placed(age in 0_u64..4000, tries in 0_u32..9, held: bool, settled: bool, run: bool) {
             let want = if run { Want::Run } else { Want::Stop };
-            let stands = Facts { held_anywhere: held, settled, ..facts(false, Some(Placed { want, age: S(age), tries, ..placed() })) };
+            let stands = Facts { held: held.then_some(Epoch(5)), settled, ..facts(false, Some(Placed { want, age: S(age), tries, ..placed() })) };
             prop_assert!(!matches!(step(&stands), Step::Place(_) | Step::Rewrite));
         }
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rsm_shared::bus::BusError;
 use rsm_shared::bus::demand::Demands;
 use rsm_shared::bus::heartbeat::{Answer, Ear, Heard};
+use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, Zone};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::{
@@ -38,6 +39,8 @@ const PASS: Duration = Duration::from_millis(250);
 pub(super) const MAX_STEPS: usize = 32;
 /// A playlist of a new owner goes on this much later than was last heard of: what happened since is not known.
 const SEQUENCE_SLACK: u64 = 16;
+/// Between two passes lies more than this only when this process did not run: heartbeats may wait unread.
+const STALL: Duration = Duration::from_secs(1);
 /// Longest time that somebody else's demand may hold, whatever it says.
 const MAX_DEMAND: Duration = Duration::from_secs(60);
 pub(super) const MAX_CHALLENGERS: usize = 64;
@@ -67,6 +70,11 @@ pub struct Reconciler {
     /// Processes whose name is another live one's: refused at their next heartbeat. At most [`MAX_CHALLENGERS`].
     pub(super) challengers: HashSet<SessionId>,
     pub(super) nats: NatsWatch,
+    /// Streams whose last step failed: one entry for each at most, gone after [`plan::TELL_AGAIN`].
+    pub(super) not_before: HashMap<Slug, Instant>,
+    pub(super) complaints: u64,
+    pub(super) complained_at: Option<Instant>,
+    last_pass: Instant,
 }
 
 /// A step to be taken for one stream.
@@ -118,6 +126,10 @@ impl Reconciler {
             busy: HashSet::new(),
             challengers: HashSet::new(),
             nats: NatsWatch::new(now),
+            not_before: HashMap::new(),
+            complaints: 0,
+            complained_at: None,
+            last_pass: now,
         }
     }
 
@@ -141,7 +153,11 @@ impl Reconciler {
                 },
                 Some(done) = self.steps.join_next() => match done {
                     Ok(done) => { self.note(done); self.pass(); }
-                    Err(e) => error!("a control step failed: {e}"),
+                    // What it was about is not known any more: begin anew, from the database.
+                    Err(e) => {
+                        error!("a control step failed: {e}");
+                        return;
+                    }
                 },
                 Ok(()) = connects.changed() => {
                     connects.borrow_and_update();
@@ -163,7 +179,8 @@ impl Reconciler {
                 let older = known.is_some_and(|k| (event.epoch, event.revision) < (k.epoch, k.revision));
                 if !older && self.placements.contains_key(&event.cam) {
                     self.details.insert(event.cam.clone(), event);
-                    self.pass();
+                    // Many may wait to be heard; one pass serves them all.
+                    self.directory.wake.notify_one();
                 }
             }
             Err(e) => warn!("{e}"),
@@ -210,8 +227,13 @@ impl Reconciler {
                     self.metrics.claim_changes.with_label_values(&["claimed"]).inc();
                 }
             }
+            // A placement that is just being made is not known here yet, but may have an owner already.
+            if self.busy.contains(&owned.cam) {
+                continue;
+            }
             let newest = self.placements.get(&owned.cam).map(|t| (t.assignment.epoch, t.assignment.want));
-            if let Some(up_to) = plan::to_drop(owned.epoch, newest) {
+            let outranked = self.roster.outranks(&beat.session, owned).then_some(owned.epoch);
+            if let Some(up_to) = plan::to_drop(owned.epoch, newest).or(outranked) {
                 reply.drop.push((owned.cam.clone(), up_to));
             }
         }
@@ -224,15 +246,27 @@ impl Reconciler {
     fn pass(&mut self) {
         let now = Instant::now();
         self.check_nats(now);
-        for dead in self.roster.bury(now, Duration::from_secs(self.config.control.worker_dead_s)) {
-            warn!(session = %dead, "worker is silent, taken for dead");
-            self.show_workers();
+        let paused = now.saturating_duration_since(self.last_pass) > STALL;
+        self.last_pass = now;
+        let connected = self.executor.bus.connected();
+        if paused || !connected {
+            // Nobody could be heard.
+            self.settles_at = now + settle(&self.config);
         }
+        if now >= self.settles_at {
+            for dead in self.roster.bury(now, Duration::from_secs(self.config.control.worker_dead_s)) {
+                warn!(session = %dead, "worker is silent, taken for dead");
+                self.show_workers();
+            }
+        }
+        self.not_before.retain(|_, until| *until > now);
         let (decisions, waiting) = self.decide(now);
-        for decision in decisions {
-            self.start(decision);
+        if connected {
+            for decision in decisions {
+                self.start(decision);
+            }
+            self.ask_delivered(waiting, now);
         }
-        self.ask_delivered(waiting, now);
     }
 
     /// What is to be done, and the zones whose queues have tickets waiting. Shows clients what is seen on the way.
@@ -247,7 +281,7 @@ impl Reconciler {
             let demanded = entry.wishes.demand(link.jpeg_params(self.config.mjpeg)).any() || entry.wishes.elsewhere();
             let owner = owners.get(&link.slug);
             let facts = self.facts(&link, demanded, &entry, owner, now);
-            if facts.placement.as_ref().is_some_and(|p| p.told == Told::Queued) {
+            if facts.placement.as_ref().is_some_and(|p| matches!(p.told, Told::Queued { .. })) {
                 waiting.insert(link.zone.clone());
             }
             self.show(&entry, &link, facts.wanted, owner);
@@ -256,7 +290,8 @@ impl Reconciler {
             decisions.push(Decision { step: plan::step(&facts), slug: link.slug.clone(), link: Some(link), priority });
         }
         for slug in self.placements.keys().filter(|slug| !registered.contains(*slug)) {
-            let step = plan::step(&self.facts_of_removed(slug, owners.contains_key(slug), now));
+            let held = owners.get(slug).map(|o| o.owned.epoch);
+            let step = plan::step(&self.facts_of_removed(slug, held, now));
             decisions.push(Decision { step, slug: slug.clone(), link: None, priority: Priority::Lo });
         }
         decisions.retain(|d| d.step != Step::Nothing);
@@ -280,19 +315,21 @@ impl Reconciler {
             wanted: plan::wanted(link.enabled, link.always_on, demanded, running, unwanted_for, idle_timeout),
             spec_rev: link.spec_rev,
             owned: tracked.is_some_and(|t| owner.is_some_and(|o| o.owned.epoch == t.assignment.epoch)),
-            held_anywhere: owner.is_some(),
+            held: owner.map(|o| o.owned.epoch),
+            urgent: demanded,
             placement: tracked.map(|t| t.placed(&self.roster, now)),
             settled: now >= self.settles_at,
         }
     }
 
-    fn facts_of_removed(&self, slug: &Slug, held_anywhere: bool, now: Instant) -> Facts {
+    fn facts_of_removed(&self, slug: &Slug, held: Option<Epoch>, now: Instant) -> Facts {
         Facts {
             registered: false,
             wanted: false,
             spec_rev: 0,
             owned: false,
-            held_anywhere,
+            held,
+            urgent: false,
             placement: self.placements.get(slug).map(|t| t.placed(&self.roster, now)),
             settled: now >= self.settles_at,
         }
@@ -301,7 +338,7 @@ impl Reconciler {
     /// Begins a step, unless one of the same stream or too many others are under way.
     fn start(&mut self, decision: Decision) {
         let Decision { step, slug, link, priority } = decision;
-        if self.steps.len() >= MAX_STEPS || self.busy.contains(&slug) {
+        if self.steps.len() >= MAX_STEPS || self.busy.contains(&slug) || self.not_before.contains_key(&slug) {
             return;
         }
         let executor = self.executor.clone();

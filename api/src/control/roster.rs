@@ -131,6 +131,14 @@ impl Roster {
         owners
     }
 
+    /// Whether another live process owns the same epoch of the same stream by a later claim.
+    pub fn outranks(&self, session: &SessionId, owned: &Owned) -> bool {
+        self.sessions.values().filter(|other| other.id != *session).any(|other| {
+            let theirs = other.owned.get(&owned.cam);
+            theirs.is_some_and(|o| o.epoch == owned.epoch && o.revision > owned.revision)
+        })
+    }
+
     /// How a zone stands: `(workers, free slots)`.
     pub fn capacity(&self, zone: &Zone) -> (usize, u32) {
         self.sessions.values().filter(|s| s.zones.contains(zone) && !s.draining).fold((0, 0), |(workers, free), s| {

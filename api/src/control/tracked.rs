@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rsm_shared::bus::tickets::Queue;
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, Zone};
 use rsm_shared::wire::messages::{Event, Owned, Priority};
@@ -10,6 +11,8 @@ use super::plan::{Lost, Placed, Told};
 use super::roster::Roster;
 use crate::store::assignments::{Assignment, Seen};
 
+/// Placements younger than this may be newer than an answer that was asked for before them.
+pub(super) const ANSWER_AGE: Duration = Duration::from_secs(5);
 /// Camera sessions that may have begun since the last heartbeat: one each second, at worst, until a worker is dead.
 const DISCONTINUITY_SLACK: u64 = 5;
 
@@ -23,6 +26,8 @@ pub struct Tracked {
     pub tries: u32,
     pub tidy: bool,
     owner: Option<SessionId>,
+    /// Of the owner's claim.
+    revision: u64,
     owner_last_seen: Option<Instant>,
     /// Largest epoch seen anywhere.
     seen: Epoch,
@@ -44,6 +49,7 @@ impl Tracked {
             tries: 0,
             tidy: false,
             owner: None,
+            revision: 0,
             owner_last_seen: None,
             media_sequence: 0,
             discontinuity_sequence: None,
@@ -59,6 +65,7 @@ impl Tracked {
         self.tries = tries;
         self.tidy = false;
         self.owner = None;
+        self.revision = 0;
         self.owner_last_seen = None;
     }
 
@@ -75,9 +82,11 @@ impl Tracked {
             event.state = owned.state;
             event.reason = None;
         }
-        if owned.epoch != self.assignment.epoch {
+        // Of two owners of one epoch the later claim counts; the other is told to let go.
+        if owned.epoch != self.assignment.epoch || owned.revision < self.revision {
             return false;
         }
+        self.revision = owned.revision;
         self.owner_last_seen = Some(now);
         self.tries = 0;
         let new = self.owner.as_ref() != Some(session);
@@ -89,9 +98,15 @@ impl Tracked {
 
     /// A queue has handed out all tickets up to `last`. The time in which a taken ticket must lead to an owner begins
     /// when it was taken: under load it may have waited long.
-    pub fn note_delivered(&mut self, zone: &Zone, priority: Priority, last: u64, now: Instant) {
-        let taken = self.ticket.is_some_and(|(sequence, queue)| queue == priority && sequence <= last);
-        if taken && self.told == Told::Queued && self.assignment.zone == *zone {
+    /// One that the queue neither handed out nor holds is gone, by an operator's hand or a lost store.
+    pub fn note_queue(&mut self, zone: &Zone, priority: Priority, queue: Queue, now: Instant) {
+        let Some((sequence, _)) = self.ticket.filter(|(_, of)| *of == priority) else { return };
+        let taken = sequence <= queue.delivered;
+        let gone = !taken && queue.waiting == 0 && now.saturating_duration_since(self.since) > ANSWER_AGE;
+        if gone && matches!(self.told, Told::Queued { .. }) && self.assignment.zone == *zone {
+            self.told = Told::Failed;
+        }
+        if taken && matches!(self.told, Told::Queued { .. }) && self.assignment.zone == *zone {
             self.told = Told::Taken;
             self.since = now;
         }
@@ -128,7 +143,7 @@ impl Tracked {
 
     /// Whether NATS must hold its desired record, as of an answer at most `age` old.
     pub fn is_told_before(&self, now: Instant, age: Duration) -> bool {
-        matches!(self.told, Told::Queued | Told::Taken) && now.saturating_duration_since(self.since) > age
+        matches!(self.told, Told::Queued { .. } | Told::Taken) && now.saturating_duration_since(self.since) > age
     }
 }
 
@@ -138,28 +153,44 @@ mod tests {
     use rsm_shared::stream::slug::Slug;
     use rsm_shared::wire::messages::Want;
 
-    #[test]
-    fn a_ticket_that_waited_long_has_its_full_time_once_it_is_taken() {
-        let (start, zone) = (Instant::now(), Zone::default_zone());
+    fn tracked(start: Instant) -> Tracked {
         let assignment = Assignment {
             slug: Slug::parse("yard").unwrap(),
-            zone: zone.clone(),
+            zone: Zone::default_zone(),
             epoch: Epoch(1),
             want: Want::Run,
             spec_rev: 1,
             discontinuity: 0,
         };
-        let mut tracked = Tracked::new(assignment, Told::Queued, start);
+        let mut tracked = Tracked::new(assignment, Told::Queued { urgent: true }, start);
         tracked.ticket = Some((7, Priority::Hi));
+        tracked
+    }
+
+    #[test]
+    fn a_ticket_that_waited_long_has_its_full_time_once_it_is_taken() {
+        let (start, zone) = (Instant::now(), Zone::default_zone());
+        let mut tracked = tracked(start);
         let later = start + Duration::from_secs(100);
         for (zone, priority, last) in
             [(&zone, Priority::Hi, 6), (&zone, Priority::Lo, 7), (&Zone::parse("other").unwrap(), Priority::Hi, 7)]
         {
-            tracked.note_delivered(zone, priority, last, later);
-            assert_eq!(tracked.told, Told::Queued);
+            tracked.note_queue(zone, priority, Queue { delivered: last, waiting: 1 }, later);
+            assert_eq!(tracked.told, Told::Queued { urgent: true });
         }
-        tracked.note_delivered(&zone, Priority::Hi, 7, later);
+        tracked.note_queue(&zone, Priority::Hi, Queue { delivered: 7, waiting: 0 }, later);
         let placed = tracked.placed(&Roster::default(), later);
         assert_eq!((placed.told, placed.age), (Told::Taken, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_ticket_that_is_nowhere_is_noticed() {
+        let (start, zone) = (Instant::now(), Zone::default_zone());
+        let mut tracked = tracked(start);
+        let empty = Queue { delivered: 6, waiting: 0 };
+        tracked.note_queue(&zone, Priority::Hi, empty, start + Duration::from_secs(1));
+        assert_eq!(tracked.told, Told::Queued { urgent: true }, "the answer may be older than the ticket");
+        tracked.note_queue(&zone, Priority::Hi, empty, start + Duration::from_secs(6));
+        assert_eq!(tracked.told, Told::Failed);
     }
 }

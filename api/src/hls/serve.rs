@@ -68,6 +68,9 @@ impl Hls {
         self.check(entry)?;
         self.want(entry);
         if let Some(text) = self.read_playlist(entry, which).await? {
+            // Players come again once in a target duration, which a camera's long groups of pictures may make longer
+            // than the configured hold.
+            self.desk.want_hls(entry, self.wish_ttl.max(patience(&text)));
             return Ok(text);
         }
         let Ok(_held) = self.held.try_acquire() else {
@@ -122,6 +125,14 @@ impl Hls {
         })
         .await
     }
+}
+
+/// How long a player of this playlist may stay away before it is taken for gone: three target durations, 90 s at
+/// most; zero when it names none.
+pub fn patience(playlist: &str) -> Duration {
+    let target = playlist.lines().find_map(|line| line.strip_prefix("#EXT-X-TARGETDURATION:"));
+    let seconds = target.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
+    Duration::from_secs(seconds.saturating_mul(3).min(90))
 }
 
 /// What was read within the deadline; `None` when there is no such file.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A player that has not fetched the playlist for this long is gone: longer than one segment of the longest kind.
+/// A player that has not fetched the playlist for this long is gone, unless its playlist asks for more patience.
 const EXPIRY: Duration = Duration::from_secs(15);
 /// Players counted of one stream at most.
 const MAX_PER_STREAM: usize = 4096;
@@ -27,14 +27,15 @@ pub struct Players(Arc<Mutex<Table>>);
 
 #[derive(Default)]
 struct Table {
+    /// Until when each player is taken to be there.
     streams: HashMap<i64, HashMap<Player, Instant>>,
     /// When players that went were last looked for in all streams.
     swept: Option<Instant>,
 }
 
 impl Players {
-    /// A player of the stream fetched the playlist at `now`.
-    pub fn saw(&self, stream: i64, player: Player, now: Instant) {
+    /// A player of the stream fetched the playlist at `now`, and need not come again for `patience`.
+    pub fn saw(&self, stream: i64, player: Player, patience: Duration, now: Instant) {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.sweep(now);
         let known = table.streams.get(&stream).is_some_and(|players| players.contains_key(&player));
@@ -43,7 +44,7 @@ impl Players {
         }
         let players = table.streams.entry(stream).or_default();
         if known || players.len() < MAX_PER_STREAM {
-            players.insert(player, now);
+            players.insert(player, now + patience.max(EXPIRY));
         }
     }
 
@@ -54,14 +55,14 @@ impl Players {
 
     fn of_at(&self, stream: i64, now: Instant) -> usize {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        table.streams.get(&stream).map_or(0, |players| players.values().filter(|seen| is_there(**seen, now)).count())
+        table.streams.get(&stream).map_or(0, |players| players.values().filter(|until| **until > now).count())
     }
 
     /// Players of all streams.
     pub fn all(&self) -> usize {
         let now = Instant::now();
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        table.streams.values().flat_map(HashMap::values).filter(|seen| is_there(**seen, now)).count()
+        table.streams.values().flat_map(HashMap::values).filter(|until| **until > now).count()
     }
 }
 
@@ -73,14 +74,10 @@ impl Table {
         }
         self.swept = Some(now);
         for players in self.streams.values_mut() {
-            players.retain(|_, seen| is_there(*seen, now));
+            players.retain(|_, until| *until > now);
         }
         self.streams.retain(|_, players| !players.is_empty());
     }
-}
-
-fn is_there(seen: Instant, now: Instant) -> bool {
-    now.duration_since(seen) < EXPIRY
 }
 
 #[cfg(test)]
@@ -92,13 +89,14 @@ mod tests {
         let players = Players::default();
         let begin = Instant::now();
         for player in [Player::Id(1), Player::Id(2), Player::Id(1), Player::Address([127, 0, 0, 1].into())] {
-            players.saw(7, player, begin);
+            players.saw(7, player, Duration::ZERO, begin);
         }
         assert_eq!((players.of(7), players.of(8), players.all()), (3, 0, 3));
         let later = begin + EXPIRY;
         assert_eq!(players.of_at(7, later), 0);
-        players.saw(8, Player::Id(1), later);
+        players.saw(8, Player::Id(1), EXPIRY * 4, later);
         assert_eq!(players.0.lock().unwrap().streams.len(), 1, "what went is not kept");
+        assert_eq!(players.of_at(8, later + EXPIRY * 3), 1, "long segments, long patience");
     }
 
     #[test]
@@ -106,10 +104,10 @@ mod tests {
         let players = Players::default();
         let now = Instant::now();
         for id in 0..u64::try_from(MAX_PER_STREAM).unwrap() + 10 {
-            players.saw(1, Player::Id(id), now);
+            players.saw(1, Player::Id(id), Duration::ZERO, now);
         }
         assert_eq!(players.of(1), MAX_PER_STREAM);
-        players.saw(1, Player::Id(0), now);
+        players.saw(1, Player::Id(0), Duration::ZERO, now);
         assert_eq!(players.of(1), MAX_PER_STREAM);
     }
 }

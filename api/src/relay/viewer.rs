@@ -119,16 +119,15 @@ impl Viewer {
                 }
             }
             tokio::select! {
+                // In this order: behind a slow send there is always a newer frame, and a pong that waits must not look
+                // like silence.
+                biased;
                 () = self.stop.cancelled() => return Leave::Close(GOING_AWAY, "the server is stopping"),
                 why = ended(&mut self.watching.end) => return farewell(why),
-                Ok(()) = self.watching.frames.changed() => {
-                    let Some(frame) = self.watching.frames.borrow_and_update().clone() else { continue };
-                    if let Err(leave) = self.send(sink, Message::binary(frame.jpeg.clone())).await {
-                        return leave;
-                    }
-                    self.count(&frame, &mut last);
-                }
-                Ok(()) = views.changed(), if self.events => {}
+                message = incoming.next() => match message {
+                    Some(Ok(message)) if !message.is_close() => heard = Instant::now(),
+                    _ => return Leave::Gone,
+                },
                 _ = ping.tick() => {
                     if heard.elapsed() > SILENCE {
                         return Leave::Gone;
@@ -137,10 +136,14 @@ impl Viewer {
                         return leave;
                     }
                 }
-                message = incoming.next() => match message {
-                    Some(Ok(message)) if !message.is_close() => heard = Instant::now(),
-                    _ => return Leave::Gone,
-                },
+                Ok(()) = views.changed(), if self.events => {}
+                Ok(()) = self.watching.frames.changed() => {
+                    let Some(frame) = self.watching.frames.borrow_and_update().clone() else { continue };
+                    if let Err(leave) = self.send(sink, Message::binary(frame.jpeg.clone())).await {
+                        return leave;
+                    }
+                    self.count(&frame, &mut last);
+                }
             }
         }
     }

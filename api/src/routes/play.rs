@@ -18,6 +18,7 @@ use super::extract::{Answer, ById, Handles, Written};
 use super::query;
 use crate::hls::locate::{MediaFile, Playlist};
 use crate::hls::playlist::{mark_viewer, viewer_id};
+use crate::hls::serve::patience;
 use crate::hls::viewers::Player;
 use crate::problem::{Problem, WaitProblems, WatchProblems};
 
@@ -65,7 +66,7 @@ pub async fn media_playlist(request: &mut Request, app: Handles, stream: ById, r
         let id = query::text(request, "viewer").and_then(viewer_id);
         let player = id.map(Player::Id).or_else(|| address(request).map(Player::Address));
         if let Some(player) = player {
-            app.0.hls.players.saw(stream.0.link().id, player, Instant::now());
+            app.0.hls.players.saw(stream.0.link().id, player, patience(&text), Instant::now());
         }
         playlist(response, text);
     })

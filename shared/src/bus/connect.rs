@@ -13,8 +13,9 @@ use crate::config::NatsConfig;
 
 /// Commands that wait in the client while the connection is away. Control messages are small and few.
 const CONTROL_QUEUE: usize = 256;
-/// Messages that wait per control subscription.
-const CONTROL_SUBSCRIPTION: usize = 1024;
+/// Messages that wait per control subscription: a round of demand for every stream of a farm comes in one burst, and
+/// each is small.
+const CONTROL_SUBSCRIPTION: usize = 16_384;
 /// Frames that wait in the publishing client: more would only be flushed stale after a reconnect.
 const FRAME_QUEUE: usize = 4;
 /// Frames that wait per frame subscription; its reader drains at once into a newest-frame slot.

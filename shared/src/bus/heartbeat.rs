@@ -93,6 +93,8 @@ impl Ear {
     /// ear stays open.
     pub async fn next(&mut self) -> Option<Result<Heard, BusError>> {
         tokio::select! {
+            // A heartbeat that waits was sent before an event that waits, or tells the same: the older word first.
+            biased;
             beat = self.beats.next() => {
                 let message = beat?;
                 Some(decode("read a heartbeat", &message.payload)

@@ -43,18 +43,28 @@ pub async fn purge(bus: &Bus, slug: &Slug) -> Result<(), BusError> {
     within(what, stream.purge().filter(subjects::start_of_stream(slug)).into_future()).await.map(drop)
 }
 
-/// The last sequence number that was handed to a worker: a ticket with a larger one is still queued.
+/// How far one queue of tickets has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// The last sequence number that was handed to a worker: a ticket with a larger one is still queued.
+    pub delivered: u64,
+    /// Tickets that wait to be handed out.
+    pub waiting: u64,
+}
+
+/// Looks at the queue of one zone and priority.
 ///
 /// # Errors
 /// [`BusError`] when the consumer is missing or the server does not answer.
-pub async fn delivered(bus: &Bus, zone: &Zone, priority: Priority) -> Result<u64, BusError> {
+pub async fn queue(bus: &Bus, zone: &Zone, priority: Priority) -> Result<Queue, BusError> {
     let what = "look at the queue of start tickets";
     let mut consumer: PullConsumer = within(
         what,
         bus.js.get_consumer_from_stream(subjects::start_consumer(zone, priority), subjects::COMMANDS_STREAM),
     )
     .await?;
-    Ok(within(what, consumer.info()).await?.delivered.stream_sequence)
+    let info = within(what, consumer.info()).await?;
+    Ok(Queue { delivered: info.delivered.stream_sequence, waiting: info.num_pending })
 }
 
 /// A pulled ticket. The worker must say what became of it; one that is dropped comes back after the ack wait.

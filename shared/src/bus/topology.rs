@@ -29,28 +29,28 @@ const MAX_WAITING: i64 = 512;
 /// What [`ensure`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// A stream was missing: NATS is new or was wiped, and what it held must be written again.
-    pub fresh: bool,
     /// Desired records that are stored.
     pub desired_records: u64,
 }
 
-/// Makes what is missing, changes nothing that is there. Safe to repeat.
+/// Makes what is missing, changes nothing that is there. Safe to repeat. `fresh` is set when a stream was missing,
+/// also when something fails after that.
 ///
 /// # Errors
 /// [`BusError`] when JetStream does not answer, or refuses (its words are in the error).
-pub async fn ensure(bus: &Bus, zones: &[Zone], replicas: usize) -> Result<Found, BusError> {
-    let mut fresh = stream(bus, commands(replicas)).await?.0;
+pub async fn ensure(bus: &Bus, zones: &[Zone], replicas: usize, fresh: &mut bool) -> Result<Found, BusError> {
+    let (created, _) = stream(bus, commands(replicas)).await?;
+    *fresh |= created;
     let (created, desired_records) =
         stream(bus, bucket(subjects::DESIRED_STREAM, subjects::DESIRED_SUBJECTS, replicas, true)).await?;
-    fresh |= created;
-    fresh |= stream(bus, bucket(subjects::CLAIMS_STREAM, subjects::CLAIMS_SUBJECTS, replicas, false)).await?.0;
+    *fresh |= created;
+    *fresh |= stream(bus, bucket(subjects::CLAIMS_STREAM, subjects::CLAIMS_SUBJECTS, replicas, false)).await?.0;
     for zone in zones {
         for priority in Priority::ALL {
             consumer(bus, zone, priority).await?;
         }
     }
-    Ok(Found { fresh, desired_records })
+    Ok(Found { desired_records })
 }
 
 fn commands(replicas: usize) -> Config {

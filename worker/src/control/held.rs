@@ -84,12 +84,10 @@ impl Slots {
         self.capacity.saturating_sub(self.used.load(Ordering::Relaxed))
     }
 
-    /// Takes a slot while at least `spare` others stay free.
-    pub fn take(&self, spare: u32) -> Option<Slot> {
+    /// Takes a slot, if one is free.
+    pub fn take(&self) -> Option<Slot> {
         self.used
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                (used.saturating_add(spare) < self.capacity).then_some(used + 1)
-            })
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |used| (used < self.capacity).then_some(used + 1))
             .ok()
             .map(|_| Slot(self.used.clone()))
     }
@@ -108,11 +106,9 @@ mod tests {
     #[test]
     fn slots_are_bounded_and_come_back() {
         let slots = Slots::new(2);
-        let first = slots.take(1).unwrap();
-        assert!(slots.take(1).is_none(), "the last one is kept for urgent tickets");
-        let second = slots.take(0).unwrap();
-        assert!(slots.take(0).is_none());
-        drop((first, second));
+        let held = (slots.take().unwrap(), slots.take().unwrap());
+        assert!(slots.take().is_none());
+        drop(held);
         assert_eq!(slots.free(), 2);
     }
 }

@@ -54,10 +54,10 @@ pub async fn run(mut intake: Intake, zone: Zone, priority: Priority, stop: Cance
     };
     let mut failing = false;
     loop {
-        let slot = tokio::select! {
+        tokio::select! {
             () = stop.cancelled() => return,
-            slot = slot(&mut intake, spare) => slot,
-        };
+            () = room(&mut intake, spare) => {}
+        }
         // A pull that waits at a server that is gone would wait for nothing: pull anew at each connect.
         let mut connects = intake.bus.connects();
         let pulled = tokio::select! {
@@ -68,7 +68,7 @@ pub async fn run(mut intake: Intake, zone: Zone, priority: Priority, stop: Cance
         match pulled {
             Ok(Some(pulled)) => {
                 failing = false;
-                if let Err(e) = take(&intake, pulled, slot).await {
+                if let Err(e) = take(&intake, pulled).await {
                     warn!(%zone, "a start ticket was not carried out: {e}");
                 }
             }
@@ -84,21 +84,23 @@ pub async fn run(mut intake: Intake, zone: Zone, priority: Priority, stop: Cance
     }
 }
 
-/// Waits until there is room and new streams may be taken.
-async fn slot(intake: &mut Intake, spare: u32) -> Slot {
+/// Waits until there is room and new streams may be taken. The slot itself is taken once there is a ticket: several
+/// pulls wait at the same time, and must not keep each other from the last slots.
+async fn room(intake: &mut Intake, spare: u32) {
     loop {
         if intake.may_pull.wait_for(|may| *may).await.is_err() {
             // The keeper is gone; `stop` follows.
             std::future::pending::<()>().await;
         }
-        if let Some(slot) = intake.slots.take(spare) {
-            return slot;
+        if intake.slots.free() > spare {
+            return;
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn take(intake: &Intake, pulled: Pulled, slot: Slot) -> Result<(), BusError> {
+async fn take(intake: &Intake, pulled: Pulled) -> Result<(), BusError> {
+    let Some(slot) = intake.slots.take() else { return pulled.give_back().await };
     let ticket = pulled.ticket.clone();
     let desired = registers::get(&intake.bus, &ticket.zone, &ticket.cam).await?;
     match verdict(&ticket, desired.as_ref(), (intake.owned)(&ticket)) {

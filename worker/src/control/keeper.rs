@@ -81,6 +81,9 @@ struct Keeper {
     /// Streams whose status changed.
     changes: mpsc::Sender<Slug>,
     ending: JoinSet<Slug>,
+    /// How many sessions of a stream are ending. A new one waits for the last: many cameras serve one session only, and
+    /// the old one's metrics go when it does.
+    ending_of: HashMap<Slug, u32>,
     /// Newer placements of streams that are ending; one for each at most.
     next: HashMap<Slug, Start>,
 }
@@ -129,8 +132,10 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Ended {
         sequence: 0,
         changes,
         ending: JoinSet::new(),
+        ending_of: HashMap::new(),
         next: HashMap::new(),
     };
+    let mut connects = keeper.p.bus.connects();
     let (beats, mut beaten) = mpsc::channel(1);
     let mut beating = None;
     let mut beat = tokio::time::interval(BEAT);
@@ -139,6 +144,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Ended {
     prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ended = loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => break Ended::Stopped,
             // A heartbeat waits for its answer in a task of its own; at most one is under way.
             _ = beat.tick() => {
@@ -163,6 +169,10 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Ended {
                 Some(Err(e)) => warn!("{e}"),
                 None => break Ended::Closed,
             },
+            Ok(()) = connects.changed() => {
+                connects.borrow_and_update();
+                keeper.tell_all().await;
+            }
             Some(slug) = changed.recv() => keeper.tell(&slug).await,
             Some(ended) = keeper.ending.join_next() => keeper.ended(ended),
             _ = prune.tick() => keeper.prune(),
@@ -209,7 +219,8 @@ impl Keeper {
         let advice = self.contact.met(met, Instant::now());
         self.p.may_pull.send_if_modified(|may| std::mem::replace(may, advice.pull) != advice.pull);
         if advice.reconnect {
-            self.p.bus.reconnect().await;
+            let bus = self.p.bus.clone();
+            tokio::spawn(async move { bus.reconnect().await });
         }
         if advice.stop_all && !self.held.is_empty() {
             warn!(streams = self.held.len(), "cut off for too long, stopping what may run elsewhere by now");
@@ -226,10 +237,7 @@ impl Keeper {
         if reply.api_session != self.api_session {
             // An API that just began knows no details.
             self.api_session = reply.api_session;
-            let all: Vec<Slug> = self.held.keys().cloned().collect();
-            for slug in all {
-                self.tell(&slug).await;
-            }
+            self.tell_all().await;
         }
         false
     }
@@ -243,8 +251,9 @@ impl Keeper {
             return;
         }
         if let Some(older) = self.held.remove(&slug) {
-            // Many cameras serve one session only: the old one ends before the new one begins.
             self.release(&slug, older);
+        }
+        if self.ending_of.contains_key(&slug) {
             self.next.insert(slug, Start { ticket, spec, fence, slot });
             return;
         }
@@ -284,9 +293,20 @@ impl Keeper {
         });
     }
 
+    async fn tell_all(&mut self) {
+        let all: Vec<Slug> = self.held.keys().cloned().collect();
+        for slug in all {
+            self.tell(&slug).await;
+        }
+    }
+
     async fn tell(&mut self, slug: &Slug) {
         let Some(held) = self.held.get_mut(slug) else { return };
         held.status.mark_unchanged();
+        // While the connection is away nothing is queued; everything is told again at the next connect.
+        if !self.p.bus.connected() {
+            return;
+        }
         let event = held.event(slug, &self.p.session);
         if let Err(e) = heartbeat::tell(&self.p.bus, &self.p.worker, &event).await {
             warn!(stream = %slug, "{e}");
@@ -335,6 +355,7 @@ impl Keeper {
         self.p.owned.lock().unwrap_or_else(PoisonError::into_inner).remove(slug);
         self.p.claims.set(i64::try_from(self.held.len()).unwrap_or(i64::MAX));
         held.handle.stop();
+        *self.ending_of.entry(slug.clone()).or_default() += 1;
         let (Held { handle, slot, .. }, slug) = (held, slug.clone());
         self.ending.spawn_on(
             async move {
@@ -349,6 +370,13 @@ impl Keeper {
     fn ended(&mut self, ended: Result<Slug, tokio::task::JoinError>) {
         match ended {
             Ok(slug) => {
+                if let Some(count) = self.ending_of.get_mut(&slug) {
+                    *count -= 1;
+                    if *count > 0 {
+                        return;
+                    }
+                    self.ending_of.remove(&slug);
+                }
                 if let Some(start) = self.next.remove(&slug) {
                     self.start(start);
                 }
