@@ -79,6 +79,6 @@ fn serve(role: Role, config: Config) -> ExitCode {
 
 /// The last word of a process that cannot go on: one line, once.
 pub fn fail(text: &str, code: u8) -> ExitCode {
-    eprintln!("rsm: {text}");
+    telemetry::say(&format!("rsm: {text}"));
     ExitCode::from(code)
 }

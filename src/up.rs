@@ -1,6 +1,7 @@
 //! `rsm up`: everything on one machine. This process only looks after its children: nats-server, the API, workers and
 //! test cameras. It holds the listener of the API, so that a restart of the API refuses no connection.
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
@@ -97,7 +98,8 @@ async fn welcome(up: &Up, client: &Client, children: CancellationToken) -> Failu
     if let Err(text) = client.ready().await {
         return text.into();
     }
-    println!("RTSP Stream Manager is ready: {}", client.base);
+    // Whoever read this may be gone.
+    let _ = writeln!(std::io::stdout(), "RTSP Stream Manager is ready: {}", client.base);
     if up.demo > 0 {
         let demo = Demo { cameras: up.demo, children, api: client.base.clone() };
         if let Err(text) = demo.run(&client.http).await {

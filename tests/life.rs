@@ -132,6 +132,17 @@ async fn when_rsm_up_is_killed_nothing_is_left_over() {
 }
 
 #[tokio::test]
+async fn that_nobody_reads_the_log_any_more_keeps_no_process_alive() {
+    let system = System::start().await;
+    system.add(json!({ "url": "rtsp://127.0.0.1:9/x", "always_on": true })).await;
+    let family = system.family();
+    system.log.close();
+    signal(system.child.id().unwrap(), Signal::SIGKILL);
+    let left = async || family.iter().filter(|p| alive(p.pid)).cloned().collect::<Vec<_>>();
+    eventually("every child to end", left, Vec::is_empty).await;
+}
+
+#[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let mut system = System::start().await;
     let pid = system.child.id().unwrap();

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
 
 /// Lines that are kept of a child's log, to be shown when a test fails.
 const KEPT_LINES: usize = 2000;
@@ -47,16 +48,16 @@ pub fn signal(pid: u32, signal: Signal) {
 
 /// What a child wrote, collected in the background.
 #[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<String>>>);
+pub struct Log(Arc<Mutex<Vec<String>>>, CancellationToken);
 
 impl Log {
     /// Collects the lines of `output` until it ends.
     pub fn of(output: impl AsyncRead + Send + Unpin + 'static) -> Self {
         let log = Self::default();
-        let lines = log.0.clone();
+        let (lines, end) = (log.0.clone(), log.1.clone());
         tokio::spawn(async move {
             let mut reader = BufReader::new(output).lines();
-            while let Ok(Some(line)) = reader.next_line().await {
+            while let Some(Ok(Some(line))) = end.run_until_cancelled(reader.next_line()).await {
                 let mut lines = lines.lock().unwrap();
                 if lines.len() < KEPT_LINES {
                     lines.push(line);
@@ -64,6 +65,11 @@ impl Log {
             }
         });
         log
+    }
+
+    /// Reads no further: whoever writes finds nobody there.
+    pub fn close(&self) {
+        self.1.cancel();
     }
 
     /// Everything so far.

@@ -45,7 +45,7 @@ pub fn on_signal(token: CancellationToken, deadline: Duration) -> std::io::Resul
 pub fn force_exit_after(deadline: Duration) {
     let _ = std::thread::Builder::new().name("deadline".into()).spawn(move || {
         std::thread::sleep(deadline);
-        eprintln!("rsm: not everything ended within {} s, ending by force", deadline.as_secs());
+        super::telemetry::say(&format!("rsm: not everything ended within {} s, ending by force", deadline.as_secs()));
         std::process::exit(EXIT_FORCED);
     });
 }
