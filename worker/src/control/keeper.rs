@@ -322,6 +322,15 @@ impl Keeper {
 
     fn prune(&mut self) {
         let now = Instant::now();
+        // A stream that ended by itself has a fault of ours; let go, the API places it again.
+        let ended: Vec<Slug> =
+            self.held.iter().filter(|(_, held)| held.handle.is_finished()).map(|(slug, _)| slug.clone()).collect();
+        for slug in ended {
+            if let Some(held) = self.held.remove(&slug) {
+                error!(stream = %slug, fence = %held.fence, "the stream ended by itself, letting it go");
+                self.release(&slug, held);
+            }
+        }
         for (slug, held) in &self.held {
             let sum = self.demands.of(slug, now);
             held.demand.send_if_modified(|now| std::mem::replace(now, sum) != sum);

@@ -10,13 +10,14 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::slug::Slug;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +25,9 @@ use tokio_util::task::TaskTracker;
 const LINGER: Duration = Duration::from_secs(10);
 /// A disk that takes longer for one file is as good as full.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+/// Threads of this process that work on the disk at a time: enough for any disk, and a disk that hangs takes no more
+/// of them. Who waits for one does so under [`WRITE_DEADLINE`].
+const MAX_WORKING: usize = 16;
 const INDEX: &str = "index.m3u8";
 const SOURCE: &str = "source.m3u8";
 
@@ -58,12 +62,13 @@ pub struct DiskUse {
     used: Arc<AtomicU64>,
     /// Bytes.
     budget: u64,
+    working: Arc<Semaphore>,
 }
 
 impl DiskUse {
     /// Nothing used of `budget` bytes.
     pub fn new(budget: u64) -> Self {
-        Self { used: Arc::default(), budget }
+        Self { used: Arc::default(), budget, working: Arc::new(Semaphore::new(MAX_WORKING)) }
     }
 
     /// Bytes in segments now.
@@ -81,6 +86,23 @@ impl DiskUse {
 
     fn give_back(&self, len: u64) {
         let _ = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| Some(used.saturating_sub(len)));
+    }
+
+    /// Runs `work` on a thread where it may wait for the disk; `None` when it was not done within [`WRITE_DEADLINE`].
+    /// A disk that hangs must not hang the stream: the thread is left behind, and keeps its place among
+    /// [`MAX_WORKING`] until the disk answers.
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let done = async {
+            // Never closed.
+            let place = self.working.clone().acquire_owned().await.ok()?;
+            let task = tokio::task::spawn_blocking(move || {
+                let _place = place;
+                work()
+            });
+            // A panic was reported where it happened.
+            task.await.ok()
+        };
+        tokio::time::timeout(WRITE_DEADLINE, done).await.ok().flatten()
     }
 }
 
@@ -117,13 +139,37 @@ pub struct SegmentDir {
     usage: DiskUse,
     /// Bytes of this directory within `usage`.
     own: Arc<AtomicU64>,
+    files: Arc<Files>,
+}
+
+/// Keeps a file that comes late from appearing after it was given up or withdrawn.
+#[derive(Debug, Default)]
+struct Files {
+    /// Grows whenever all that is still being written has become worthless.
+    generation: AtomicU64,
+    /// Writes so far: each gets a name of its own to be written under.
+    writes: AtomicU64,
+    /// Held by a thread while it looks at the generation and renames, and while it removes playlists. Not to be taken
+    /// on an async thread: its holder may wait for the disk.
+    renaming: Mutex<()>,
+}
+
+/// A file on its way.
+struct Write {
+    files: Arc<Files>,
+    generation: u64,
+    dir: PathBuf,
+    aside: PathBuf,
+    path: PathBuf,
+    parts: Vec<Bytes>,
 }
 
 impl SegmentDir {
     /// Not yet made: the first file makes it.
     pub fn new(root: &Path, slug: &Slug, fence: Fence, usage: DiskUse) -> Self {
         // Both names are safe by type: no separator, no dot.
-        Self { path: root.join(slug.as_str()).join(fence.dir_name()), usage, own: Arc::default() }
+        let path = root.join(slug.as_str()).join(fence.dir_name());
+        Self { path, usage, own: Arc::default(), files: Arc::default() }
     }
 
     /// Writes a segment; its bytes count against the budget until it is removed.
@@ -161,78 +207,126 @@ impl SegmentDir {
         }
     }
 
-    /// Takes the playlists away: not playable any more.
-    pub async fn remove_playlists(&self) {
-        let path = self.path.clone();
-        blocking(move || {
+    /// Takes the playlists away: not playable any more. `false` when there is not even a directory.
+    pub async fn remove_playlists(&self) -> bool {
+        self.files.abandon();
+        let (path, files) = (self.path.clone(), self.files.clone());
+        let there = self.usage.run(move || {
+            let _renaming = files.renaming.lock().unwrap_or_else(PoisonError::into_inner);
             for name in [INDEX, SOURCE] {
                 remove_quietly(&path.join(name));
             }
-        })
-        .await;
+            path.exists()
+        });
+        there.await.unwrap_or(true)
     }
 
     /// Removes segments: sequence number and length in bytes of each.
     pub async fn remove_segments(&self, segments: Vec<(u64, u64)>) {
         let (path, usage, own) = (self.path.join("source"), self.usage.clone(), self.own.clone());
-        blocking(move || {
+        let removed = self.usage.run(move || {
             for (sequence, len) in segments {
                 remove_quietly(&path.join(format!("{sequence}.m4s")));
-                usage.give_back(len);
-                own.fetch_sub(len, Ordering::Relaxed);
+                // Nothing is left of it when the whole directory was given back meanwhile.
+                let less = |own: u64| Some(own.saturating_sub(len));
+                let before = own.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).unwrap_or_default();
+                usage.give_back(len.min(before));
             }
-        })
-        .await;
+        });
+        // Late or never, what stays goes with the directory.
+        let _ = removed.await;
     }
 
     /// Removes initialisation sections that no segment needs.
     pub async fn remove_inits(&self, numbers: Vec<u64>) {
         let path = self.path.join("source");
-        blocking(move || numbers.iter().for_each(|k| remove_quietly(&path.join(format!("init-{k}.mp4"))))).await;
+        let removed =
+            self.usage.run(move || numbers.iter().for_each(|k| remove_quietly(&path.join(format!("init-{k}.mp4")))));
+        // Late or never, what stays goes with the directory.
+        let _ = removed.await;
     }
 
     /// Takes the playlists away now and the rest after a while.
     pub async fn retire(self, lingering: &Lingering) {
-        self.remove_playlists().await;
-        if self.path.exists() {
+        if self.remove_playlists().await {
             lingering.remove_later(self);
         }
     }
 
     async fn remove(self) {
         self.usage.give_back(self.own.swap(0, Ordering::Relaxed));
-        blocking(move || {
-            if let Err(error) = fs::remove_dir_all(&self.path)
+        let path = self.path;
+        let removed = self.usage.run(move || {
+            if let Err(error) = fs::remove_dir_all(&path)
                 && error.kind() != io::ErrorKind::NotFound
             {
                 tracing::warn!(%error, "an HLS directory could not be removed");
             }
             // The stream's directory, unless another owner of it still has files there.
-            let _ = self.path.parent().map(fs::remove_dir);
-        })
-        .await;
+            let _ = path.parent().map(fs::remove_dir);
+        });
+        if removed.await.is_none() {
+            tracing::warn!(seconds = WRITE_DEADLINE.as_secs(), "the disk takes too long to remove an HLS directory");
+        }
     }
 
     async fn write(&self, name: String, parts: Vec<Bytes>) -> Result<(), DiskError> {
-        let path = self.path.join(&name);
-        let aside = self.path.join(format!(".{}.tmp", name.replace('/', "-")));
-        let dir = self.path.join("source");
-        let task = tokio::task::spawn_blocking(move || {
-            let written = write_aside(&dir, &aside, &path, &parts);
-            if written.is_err() {
-                remove_quietly(&aside);
+        let write = self.begin(&name, parts);
+        match self.usage.run(move || write.run()).await {
+            Some(written) => written.map_err(DiskError::from),
+            None => {
+                // The owner counts it as not written, so it must not appear later.
+                self.files.abandon();
+                Err(DiskError::Slow)
             }
-            written
-        });
-        match tokio::time::timeout(WRITE_DEADLINE, task).await {
-            Ok(Ok(written)) => written.map_err(DiskError::from),
-            Ok(Err(_)) => Err(DiskError::Io(io::Error::other("the writing thread failed"))),
-            Err(_) => Err(DiskError::Slow),
+        }
+    }
+
+    fn begin(&self, name: &str, parts: Vec<Bytes>) -> Write {
+        let number = self.files.writes.fetch_add(1, Ordering::Relaxed);
+        Write {
+            files: self.files.clone(),
+            generation: self.files.generation.load(Ordering::Acquire),
+            dir: self.path.join("source"),
+            aside: self.path.join(format!(".{}.{number}.tmp", name.replace('/', "-"))),
+            path: self.path.join(name),
+            parts,
         }
     }
 }
 
-fn write_aside(dir: &Path, aside: &Path, path: &Path, parts: &[Bytes]) -> io::Result<()> {
+impl Files {
+    /// What is being written now shall not appear any more.
+    fn abandon(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl Write {
+    fn run(self) -> io::Result<()> {
+        // Also before: it must not make a directory anew that was removed.
+        self.still_wanted()?;
+        let written = write_aside(&self.dir, &self.aside, &self.parts).and_then(|()| {
+            let _renaming = self.files.renaming.lock().unwrap_or_else(PoisonError::into_inner);
+            self.still_wanted()?;
+            // Not synced: after a crash of the machine the directory is cleared anyway.
+            fs::rename(&self.aside, &self.path)
+        });
+        if written.is_err() {
+            remove_quietly(&self.aside);
+        }
+        written
+    }
+
+    fn still_wanted(&self) -> io::Result<()> {
+        match self.files.generation.load(Ordering::Acquire) == self.generation {
+            true => Ok(()),
+            false => Err(io::Error::other("given up meanwhile")),
+        }
+    }
+}
+
+fn write_aside(dir: &Path, aside: &Path, parts: &[Bytes]) -> io::Result<()> {
     let mut file = match fs::File::create(aside) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(dir)?;
@@ -250,8 +344,7 @@ fn write_aside(dir: &Path, aside: &Path, path: &Path, parts: &[Bytes]) -> io::Re
             Err(error) => return Err(error),
         }
     }
-    // Not synced: after a crash of the machine the directory is cleared anyway.
-    fs::rename(aside, path)
+    Ok(())
 }
 
 fn remove_quietly(path: &Path) {
@@ -260,11 +353,6 @@ fn remove_quietly(path: &Path) {
     {
         tracing::debug!(%error, "an HLS file could not be removed");
     }
-}
-
-async fn blocking(work: impl FnOnce() + Send + 'static) {
-    // A disk that hangs must not hang the stream: the thread is left behind.
-    let _ = tokio::time::timeout(WRITE_DEADLINE, tokio::task::spawn_blocking(work)).await;
 }
 
 #[cfg(test)]
@@ -306,6 +394,32 @@ mod tests {
         assert_eq!(names(&here), ["source"]);
         lingering.close().await;
         assert_eq!((names(root.path()), dir.usage.used()), (vec![], 0));
+    }
+
+    #[tokio::test]
+    async fn a_write_that_ends_late_does_not_bring_a_withdrawn_playlist_back() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = dir(root.path(), 100);
+        dir.write_playlists("old".into(), Some("index".into())).await.unwrap();
+        let late = dir.begin(SOURCE, vec![Bytes::from_static(b"late")]);
+        let other = dir.begin(SOURCE, vec![]);
+        assert_ne!(late.aside, other.aside);
+        // Written aside before the withdrawal, renamed after it.
+        write_aside(&late.dir, &late.aside, &late.parts).unwrap();
+        assert!(dir.remove_playlists().await);
+        assert!(late.run().is_err() && other.run().is_err());
+        assert!(!root.path().join("door/12-3").join(SOURCE).exists());
+        dir.write_playlists("new".into(), None).await.unwrap();
+        assert_eq!(fs::read(root.path().join("door/12-3").join(SOURCE)).unwrap(), b"new");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_is_given_up_and_takes_few_threads() {
+        let usage = DiskUse::new(100);
+        let places: Vec<_> = (0..MAX_WORKING).map(|_| usage.working.clone().try_acquire_owned().unwrap()).collect();
+        assert_eq!(usage.run(|| ()).await, None);
+        drop(places);
+        assert_eq!(usage.run(|| 5).await, Some(5));
     }
 
     #[tokio::test]

@@ -46,6 +46,11 @@ impl Window {
         self.listed.drain(..surplus).collect()
     }
 
+    /// Takes the oldest out, unless only `least` are left.
+    pub fn shorten(&mut self, least: usize) -> Option<Listed> {
+        if self.listed.len() > least { self.listed.pop_front() } else { None }
+    }
+
     /// Empties it: nothing is listed any more.
     pub fn clear(&mut self) -> Vec<Listed> {
         self.listed.drain(..).collect()
@@ -192,6 +197,15 @@ mod tests {
         );
         let gone = window.push(listed(10, 2000, 5, 1));
         assert_eq!(gone.iter().map(|s| s.sequence).collect::<Vec<_>>(), [7]);
+    }
+
+    #[test]
+    fn is_shortened_from_the_oldest_down_to_the_least() {
+        let mut window = Window::new(6, Duration::from_secs(2));
+        (0..5).for_each(|i| drop(window.push(listed(i, 2000, 0, 0))));
+        let gone: Vec<_> = std::iter::from_fn(|| window.shorten(3)).map(|segment| segment.sequence).collect();
+        assert_eq!(gone, [0, 1]);
+        assert!(window.render("p").contains("#EXT-X-MEDIA-SEQUENCE:2\n"));
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //! late begins at once.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::access_unit::AccessUnit;
+use super::keyless::Keyless;
 use super::queue::{GroupQueue, MAX_BYTES, MAX_UNITS, Popped};
 
 /// Distributes the units of one stream. Lives as long as the claim, across camera sessions.
@@ -105,19 +106,30 @@ impl Subscription {
         }
     }
 
-    /// The next key picture, looking at `first` before anything else.
-    pub async fn next_key(&self, first: Option<Arc<AccessUnit>>) -> Arc<AccessUnit> {
-        let mut next = first;
+    /// The next key picture, looking at `first` before anything else; `None` once pictures have come for `patience`
+    /// and none of them was one. While a camera is silent no time passes.
+    pub async fn next_key(&self, first: Option<Arc<AccessUnit>>, patience: Duration) -> Option<Arc<AccessUnit>> {
+        if let Some(unit) = first.filter(|unit| unit.is_key) {
+            return Some(unit);
+        }
+        let mut keyless = Keyless::default();
         loop {
-            if let Some(unit) = next.take()
-                && unit.is_key
-            {
-                return unit;
+            let popped = lock(&self.shared.queue).pop();
+            match popped {
+                Some(Popped::Unit(unit)) if unit.is_key => return Some(unit),
+                Some(_) => {}
+                // Also for a picture that the queue refused, waiting for a key picture itself.
+                None => self.shared.news.notified().await,
             }
-            if let Popped::Unit(unit) = self.next().await {
-                next = Some(unit);
+            if keyless.picture(Instant::now()) >= patience {
+                return None;
             }
         }
+    }
+
+    /// Drops what waits before the newest key picture; `false` when no key picture waits, and nothing is dropped.
+    pub fn skip_to_newest_key(&self) -> bool {
+        lock(&self.shared.queue).skip_to_newest_key()
     }
 
     /// Whether a picture is of the group that was there before the subscription, and not its newest one: needed for
@@ -179,6 +191,29 @@ mod tests {
         let late = hub.subscribe();
         assert!(tokio::time::timeout(Duration::from_millis(20), late.next()).await.is_err());
         assert_eq!(hub.subscribers(), 1);
+    }
+
+    #[tokio::test]
+    async fn pictures_without_a_key_picture_are_not_waited_for_without_end() {
+        let hub = StreamHub::default();
+        let subscription = hub.subscribe();
+        let patience = Duration::from_millis(50);
+        let quiet = tokio::time::timeout(patience * 4, subscription.next_key(None, patience)).await;
+        assert!(quiet.is_err(), "a silent camera is not one without key pictures");
+        let camera = async {
+            for i in 0.. {
+                hub.publish(unit(i, false));
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let late = tokio::select! {
+            late = subscription.next_key(None, patience) => late,
+            () = camera => None,
+            () = tokio::time::sleep(Duration::from_secs(10)) => panic!("waits for ever"),
+        };
+        assert!(late.is_none());
+        hub.publish(unit(0, true));
+        assert!(subscription.next_key(None, patience).await.is_some_and(|unit| unit.is_key));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod access_unit;
 pub mod hub;
+pub mod keyless;
 pub mod media_time;
 pub mod queue;
 pub mod rate;

@@ -69,6 +69,17 @@ impl GroupQueue {
         Some(Popped::Unit(unit))
     }
 
+    /// Drops what waits before the newest key picture; `false` when no key picture waits, and nothing is dropped.
+    pub fn skip_to_newest_key(&mut self) -> bool {
+        let Some(newest) = self.units.iter().rposition(|unit| unit.is_key) else { return false };
+        for _ in 0..newest {
+            if let Some(unit) = self.units.pop_front() {
+                self.forget(&unit);
+            }
+        }
+        true
+    }
+
     /// Units waiting.
     pub fn waiting(&self) -> usize {
         self.units.len()
@@ -136,6 +147,18 @@ mod tests {
         (3..9).for_each(|i| queue.push(Arc::new(unit(i, i == 7))));
         assert!(matches!(queue.pop(), Some(Popped::Lost(6))));
         assert!(matches!(queue.pop(), Some(Popped::Unit(unit)) if unit.is_key));
+    }
+
+    #[test]
+    fn skips_to_the_newest_key_picture_and_tells_the_loss() {
+        let mut queue = GroupQueue::new(100, usize::MAX);
+        (0..9).for_each(|i| queue.push(Arc::new(unit(i, i % 3 == 0))));
+        assert!(queue.skip_to_newest_key());
+        assert_eq!(queue.bytes, 3);
+        assert!(matches!(queue.pop(), Some(Popped::Lost(6))));
+        assert!(matches!(queue.pop(), Some(Popped::Unit(unit)) if unit.is_key && unit.pts.as_millis() == 6));
+        assert!(!queue.skip_to_newest_key());
+        assert_eq!(drain(&mut queue), (vec![(7, false), (8, false)], 0));
     }
 
     proptest! {

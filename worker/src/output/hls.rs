@@ -14,6 +14,7 @@ use crate::hls::disk::{DiskError, Lingering, SegmentDir};
 use crate::hls::segmenter::{Cut, Segment, Segmenter};
 use crate::media::access_unit::AccessUnit;
 use crate::media::hub::{StreamHub, Subscription};
+use crate::media::keyless::PATIENCE;
 use crate::media::queue::{MAX_BYTES, MAX_UNITS, Popped};
 use crate::metrics::StreamSeries;
 use crate::pipeline::PipelineError;
@@ -96,7 +97,7 @@ impl HlsOutput {
         let mut next = None;
         loop {
             let first = tokio::select! {
-                unit = subscription.next_key(next.take()) => unit,
+                unit = subscription.next_key(next.take(), PATIENCE) => unit.ok_or(Fault::NoKeyPicture)?,
                 () = wish.until_no_hls() => break,
             };
             match self.mux(first, &subscription, shelf, wish).await? {

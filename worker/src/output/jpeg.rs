@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rsm_shared::bus::frames::{DropReason, Published};
 use rsm_shared::stream::fence::Fence;
@@ -15,6 +15,7 @@ use super::frames::FrameSink;
 use super::wish::Wish;
 use crate::media::access_unit::AccessUnit;
 use crate::media::hub::{StreamHub, Subscription};
+use crate::media::keyless::PATIENCE;
 use crate::media::queue::Popped;
 use crate::metrics::{FrameLoss, StreamSeries};
 use crate::pipeline::PipelineError;
@@ -22,8 +23,13 @@ use crate::pipeline::to_jpeg::{JpegFeeder, JpegFrame, JpegPipeline, NewestJpeg};
 
 /// Wait after a failure: doubled each time from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// Units whose arrival is remembered until their picture comes out: the appsrc's and the decoder's, generously.
-const MAX_IN_FLIGHT: usize = 1024;
+/// Units whose arrival is remembered until their frame is sent: the 8 of the appsrc, the 16 at most that a decoder
+/// reorders, and what comes while NATS takes a frame, generously.
+const MAX_IN_FLIGHT: usize = 256;
+/// A picture older than this is decoded for those behind it, but no longer worth scaling and encoding.
+const LATE: Duration = Duration::from_secs(1);
+/// From here on decoding alone does not catch up: what waits before the newest key picture is left out.
+const TOO_LATE: Duration = Duration::from_millis(2500);
 /// Frames that NATS refuses for their size are encoded this much coarser, down to the least.
 const QUALITY_STEP: u32 = 15;
 const LEAST_QUALITY: u32 = 20;
@@ -46,7 +52,28 @@ enum Break {
     Demand,
 }
 
-/// When the units in the pipeline arrived, by their time.
+/// What becomes of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    Show,
+    /// Only decoded, for those behind it.
+    Decode,
+    /// Left out, if a key picture waits behind it.
+    Skip,
+}
+
+/// The lag of an output that is too slow must not grow: late pictures are not shown, later ones not even decoded. The
+/// backlog is old by nature, and all of it is needed to get to the present.
+fn pace(age: Duration, backlog: bool) -> Pace {
+    match (age, backlog) {
+        (_, true) => Pace::Decode,
+        (age, _) if age >= TOO_LATE => Pace::Skip,
+        (age, _) if age >= LATE => Pace::Decode,
+        _ => Pace::Show,
+    }
+}
+
+/// When the units in the pipeline that will be shown arrived, by their time.
 #[derive(Default)]
 struct InFlight(Mutex<VecDeque<(Duration, SystemTime)>>);
 
@@ -76,10 +103,18 @@ impl JpegOutput {
     async fn produce(&self, params: JpegParams, wish: &mut Wish, seq: &mut u64) -> Result<(), PipelineError> {
         let subscription = self.hub.subscribe();
         let mut next = None;
+        // Told once; after that there is nothing to do but to wait on.
+        let mut patience = PATIENCE;
         loop {
             let first = tokio::select! {
-                unit = subscription.next_key(next.take()) => unit,
+                unit = subscription.next_key(next.take(), patience) => unit,
                 () = wish.until_jpeg_is_not(params) => return Ok(()),
+            };
+            let Some(first) = first else {
+                patience = Duration::MAX;
+                let seconds = PATIENCE.as_secs();
+                tracing::warn!(stream = %self.slug, seconds, "no frames yet: the camera sends pictures, but no key picture");
+                continue;
             };
             let (mut pipeline, newest) = JpegPipeline::start(&first.video, params).await?;
             let in_flight = InFlight::default();
@@ -116,8 +151,13 @@ impl JpegOutput {
             self.metrics.dropped(FrameLoss::Superseded, frame.number.saturating_sub(last + 1));
             last = frame.number;
             let len = frame.data.len();
+            let Some(captured) = in_flight.take(frame.pts) else {
+                // Nobody knows how old it is, and calling it new would be a lie. A newer one follows.
+                self.metrics.dropped(FrameLoss::Superseded, 1);
+                continue;
+            };
             *seq += 1;
-            match self.publish(frame, *seq, in_flight).await {
+            match self.publish(frame, *seq, captured).await {
                 Published::Sent => self.metrics.published(len),
                 Published::Dropped(reason) => {
                     self.metrics.dropped(FrameLoss::Bus(reason), 1);
@@ -131,16 +171,15 @@ impl JpegOutput {
         }
     }
 
-    async fn publish(&self, frame: JpegFrame, seq: u64, in_flight: &InFlight) -> Published {
+    async fn publish(&self, frame: JpegFrame, seq: u64, captured: SystemTime) -> Published {
         if frame.data.len() > self.frames.max_frame_bytes() {
             return Published::Dropped(DropReason::TooLarge);
         }
-        let now = SystemTime::now();
         let headers = FrameHeaders {
             fence: self.fence,
             seq,
-            captured_at_us: unix_us(in_flight.take(frame.pts).unwrap_or(now)),
-            published_at_us: unix_us(now),
+            captured_at_us: unix_us(captured),
+            published_at_us: unix_us(SystemTime::now()),
             width: frame.width,
             height: frame.height,
         };
@@ -181,11 +220,15 @@ async fn feed(
     let mut unit = first;
     // The key picture that the backlog begins with is shown: decoding the rest takes 6 ms for each picture of 1080p,
     // and somebody waits. What follows it is shown from where the backlog ends.
-    let mut shown = true;
+    let mut pace_now = Pace::Show;
     loop {
-        in_flight.add(&unit);
-        feeder.push(&unit, shown || !subscription.is_backlog(&unit)).await?;
-        shown = false;
+        if pace_now != Pace::Skip || !subscription.skip_to_newest_key() {
+            let shown = pace_now == Pace::Show;
+            if shown {
+                in_flight.add(&unit);
+            }
+            feeder.push(&unit, shown).await?;
+        }
         unit = loop {
             // Behind a loss comes a key picture, which a decoder takes as it comes.
             if let Popped::Unit(next) = subscription.next().await {
@@ -195,6 +238,7 @@ async fn feed(
         if unit.timeline != timeline {
             return Ok(unit);
         }
+        pace_now = pace(Instant::now().saturating_duration_since(unit.arrived), subscription.is_backlog(&unit));
     }
 }
 
@@ -207,6 +251,7 @@ fn unix_us(time: SystemTime) -> u64 {
 mod tests {
     use super::*;
     use crate::media::access_unit::tests::unit;
+    use crate::pipeline::test_clip::Clip;
 
     #[test]
     fn a_picture_finds_when_it_was_captured_in_any_coding_order() {
@@ -219,5 +264,48 @@ mod tests {
         assert_eq!(in_flight.take(Duration::ZERO), None);
         (0..5000).for_each(|ms| in_flight.add(&unit(ms, false)));
         assert_eq!(in_flight.lock().len(), MAX_IN_FLIGHT);
+    }
+
+    #[test]
+    fn what_is_late_is_not_shown_and_what_is_too_late_is_left_out() {
+        for (ms, backlog, want) in [
+            (0, false, Pace::Show),
+            (999, false, Pace::Show),
+            (1000, false, Pace::Decode),
+            (2499, false, Pace::Decode),
+            (2500, false, Pace::Skip),
+            (60_000, false, Pace::Skip),
+            (0, true, Pace::Decode),
+            (60_000, true, Pace::Decode),
+        ] {
+            assert_eq!(pace(Duration::from_millis(ms), backlog), want, "{ms} ms, backlog: {backlog}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_feeder_that_is_too_late_goes_on_at_the_newest_key_picture() {
+        let clip = Clip { width: 320, height: 240, fps: 25, pictures: 75, group: 25, b_pictures: 0 }.encode();
+        let params = JpegParams { max_fps: 60, max_width: 320, quality: 80 };
+        let (hub, in_flight) = (StreamHub::default(), InFlight::default());
+        let subscription = hub.subscribe();
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(20)).unwrap();
+        for (i, unit) in clip.iter().enumerate() {
+            // The newest group is current, and stays so on a busy machine; two others wait before it.
+            let arrived = if i < 50 { long_ago } else { Instant::now() + Duration::from_secs(60) };
+            hub.publish(AccessUnit { arrived, ..unit.clone() });
+        }
+        // Ends the feeding.
+        hub.publish(AccessUnit { timeline: 99, ..clip[1].clone() });
+        let first = subscription.next_key(None, PATIENCE).await.unwrap();
+        let (mut pipeline, _newest) = JpegPipeline::start(&first.video, params).await.unwrap();
+        {
+            let (feeder, _failed) = pipeline.split();
+            let next = feed(feeder, first, &subscription, &in_flight).await.unwrap();
+            assert_eq!(next.timeline, 99);
+        }
+        pipeline.stop().await;
+        let shown: Vec<_> = in_flight.lock().iter().map(|(pts, _)| *pts).collect();
+        let want: Vec<_> = clip[..1].iter().chain(&clip[50..]).map(|unit| unit.pts).collect();
+        assert_eq!(shown, want);
     }
 }

@@ -13,6 +13,10 @@ use crate::hls::playlist::{Listed, Variant, Window};
 use crate::hls::segmenter::Segment;
 use crate::media::access_unit::VideoParameters;
 
+/// A playlist is not made shorter than this to stay within the budget: players begin three segments before the end
+/// (RFC 8216 section 6.3.3).
+const LEAST_LISTED: usize = 3;
+
 /// How far HLS has come, and what ails it. Read by the heartbeat.
 pub trait HlsReport: Send + Sync + 'static {
     /// The numbers that the next segment gets.
@@ -105,7 +109,7 @@ impl Shelf {
         let (sequence, len, duration) = (self.sequence, segment.len(), segment.duration);
         // Taken even if the write fails: one that comes late must not land on another segment's name.
         self.sequence += 1;
-        self.dir.write_segment(sequence, segment.parts).await?;
+        self.write_within_budget(sequence, segment.parts).await?;
         self.unbroken = true;
         let (discontinuity, at) = (self.discontinuity, origin.began + segment.start);
         let gone = self.window.push(Listed { sequence, duration, len, discontinuity, init: origin.init, at });
@@ -117,6 +121,29 @@ impl Shelf {
         self.report.error(None);
         self.report_progress();
         Ok(())
+    }
+
+    /// Over the budget, a shorter playlist is better than none.
+    async fn write_within_budget(&mut self, sequence: u64, parts: Vec<Bytes>) -> Result<(), DiskError> {
+        loop {
+            match self.dir.write_segment(sequence, parts.clone()).await {
+                Err(DiskError::Budget(_)) if self.give_way().await? => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Removes what is needed least: all that no playlist lists, or else the oldest that one lists. `false` when there
+    /// is neither; so not more often in a row than a window is long.
+    async fn give_way(&mut self) -> Result<bool, DiskError> {
+        if self.buried.is_empty() {
+            let Some(oldest) = self.window.shorten(LEAST_LISTED) else { return Ok(false) };
+            self.bury(vec![oldest]);
+            // Before its file goes.
+            self.dir.write_playlists(self.window.render(&self.prefix), None).await?;
+        }
+        self.make_room().await;
+        Ok(true)
     }
 
     /// What comes next does not follow what was. Numbers go up by one per break that a playlist shows: one without a

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gstreamer as gst;
+use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use tokio::sync::Notify;
 
@@ -13,6 +14,9 @@ use crate::media::access_unit::{AccessUnit, VideoParameters};
 /// Most bytes waiting inside an appsrc; one unit more may be there. The rest waits in the hub's queue, which knows
 /// how to drop.
 const MAX_WAITING_BYTES: u64 = 4 * 1024 * 1024;
+/// Most units waiting inside an appsrc, where a newer one cannot overtake them. Enough for the pipeline's thread not
+/// to run dry before [`LOOK_AGAIN`] at 400 pictures per second.
+const MAX_WAITING_UNITS: u64 = 8;
 /// A pipeline that takes nothing for this long is broken.
 pub(super) const FEED_DEADLINE: Duration = Duration::from_secs(10);
 /// The wake-up comes from `need-data`, which fires when the queue is empty; looking again covers all between.
@@ -54,7 +58,10 @@ impl Feed {
     /// When the pipeline takes nothing any more.
     pub async fn push(&self, unit: &AccessUnit, pts: Duration) -> Result<(), PipelineError> {
         let has_room = async {
-            while self.appsrc.current_level_bytes() >= MAX_WAITING_BYTES {
+            while self.appsrc.current_level_bytes() >= MAX_WAITING_BYTES
+                // In GStreamer since 1.20, older than the muxer's first release.
+                || self.appsrc.property::<u64>("current-level-buffers") >= MAX_WAITING_UNITS
+            {
                 // Either way the level is looked at again.
                 let _ = tokio::time::timeout(LOOK_AGAIN, self.room.notified()).await;
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use gstreamer as gst;
 use gstreamer::prelude::*;
+use tokio::task::JoinHandle;
 
 use super::PipelineError;
 
@@ -19,6 +20,9 @@ const START_DEADLINE: Duration = Duration::from_secs(5);
 pub(super) struct Running {
     /// `None` once it is on its way to Null.
     pipeline: Option<gst::Pipeline>,
+    /// The change to Playing while it runs. Null waits for it: overtaken by Null it would start a pipeline that
+    /// nobody stops.
+    starting: Option<JoinHandle<bool>>,
     bus: gst::bus::BusStream,
 }
 
@@ -33,17 +37,26 @@ impl Running {
     /// Starts `pipeline`. State changes may wait for threads, so they run off the async threads.
     pub async fn start(pipeline: gst::Pipeline) -> Result<Self, PipelineError> {
         let bus = pipeline.bus().ok_or_else(|| PipelineError::build("no bus"))?.stream();
-        let mut running = Self { pipeline: Some(pipeline.clone()), bus };
-        let started = tokio::task::spawn_blocking(move || pipeline.set_state(gst::State::Playing).is_ok());
-        match tokio::time::timeout(START_DEADLINE, started).await {
-            Ok(Ok(true)) => Ok(running),
-            Ok(_) => {
+        let playing = pipeline.clone();
+        let starting = tokio::task::spawn_blocking(move || playing.set_state(gst::State::Playing).is_ok());
+        let mut running = Self { pipeline: Some(pipeline), starting: Some(starting), bus };
+        match tokio::time::timeout(START_DEADLINE, running.started()).await {
+            Ok(true) => Ok(running),
+            Ok(false) => {
                 let news = tokio::time::timeout(Duration::ZERO, running.news()).await;
                 running.stop().await;
                 Err(news.map_or(PipelineError::Ended, PipelineError::from))
             }
             Err(_) => Err(PipelineError::Stuck),
         }
+    }
+
+    /// Waits for Playing; `false` when it is refused. Safe to drop.
+    async fn started(&mut self) -> bool {
+        let Some(starting) = &mut self.starting else { return true };
+        let started = starting.await;
+        self.starting = None;
+        started.unwrap_or(false)
     }
 
     /// The next error or end of stream. Everything else on the bus is dropped as it comes, so the bus stays empty.
@@ -69,7 +82,8 @@ impl Running {
     /// To Null, within a deadline. Returns once the threads of the pipeline are gone.
     pub async fn stop(mut self) {
         let Some(pipeline) = self.pipeline.take() else { return };
-        let stopped = tokio::task::spawn_blocking(move || pipeline.set_state(gst::State::Null));
+        // A task of its own, so that past the deadline it goes on.
+        let stopped = tokio::spawn(to_null(pipeline, self.starting.take()));
         if tokio::time::timeout(TEARDOWN_DEADLINE, stopped).await.is_err() {
             tracing::error!(
                 seconds = TEARDOWN_DEADLINE.as_secs(),
@@ -82,15 +96,21 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let Some(pipeline) = self.pipeline.take() else { return };
-        let to_null = move || {
-            // Going down does not fail; what it would return is the state.
-            let _ = pipeline.set_state(gst::State::Null);
-        };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(to_null)),
-            Err(_) => to_null(),
+            Ok(runtime) => drop(runtime.spawn(to_null(pipeline, self.starting.take()))),
+            // Going down does not fail; what it would return is the state.
+            Err(_) => _ = pipeline.set_state(gst::State::Null),
         }
     }
+}
+
+async fn to_null(pipeline: gst::Pipeline, starting: Option<JoinHandle<bool>>) {
+    if let Some(starting) = starting {
+        // However it went, it is over.
+        let _ = starting.await;
+    }
+    // Fails only when the runtime ends, and the process with it.
+    let _ = tokio::task::spawn_blocking(move || pipeline.set_state(gst::State::Null)).await;
 }
 
 impl From<BusNews> for PipelineError {
@@ -107,4 +127,37 @@ fn factory_name(object: &gst::Object) -> String {
         .downcast_ref::<gst::Element>()
         .and_then(gst::Element::factory)
         .map_or_else(|| object.type_().name().to_owned(), |factory| factory.name().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::elements;
+    use std::task::Poll;
+    use tokio::time::Instant;
+
+    #[tokio::test]
+    async fn a_start_dropped_half_way_ends_in_null() {
+        elements::init().unwrap();
+        for _ in 0..20 {
+            let pipeline = gst::Pipeline::new();
+            let (src, sink) = (elements::make("appsrc").unwrap(), elements::make("appsink").unwrap());
+            pipeline.add_many([&src, &sink]).unwrap();
+            src.link(&sink).unwrap();
+            let seen = pipeline.clone();
+            {
+                let start = Running::start(pipeline);
+                tokio::pin!(start);
+                // The change to Playing has begun, or is about to.
+                assert!(matches!(futures_util::poll!(&mut start), Poll::Pending | Poll::Ready(Ok(_))));
+            }
+            let deadline = Instant::now() + Duration::from_secs(10);
+            // Nobody else holds it once both state changes are over.
+            while seen.ref_count() > 1 {
+                assert!(Instant::now() < deadline, "still {:?}", seen.current_state());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(seen.current_state(), gst::State::Null);
+        }
+    }
 }

@@ -37,23 +37,35 @@ pub fn choose(scheme: &str, transport: Transport, refused: bool) -> Carrier {
     }
 }
 
-/// Opens a camera session.
+/// Opens a camera session; `None` when `cancelled` comes first. Not to be dropped half-way: a camera that is not told
+/// keeps its session for a minute, and cameras have few of them.
 ///
 /// # Errors
-/// [`SourceError`]; nothing is left open then, a TEARDOWN is sent if a session was set up.
+/// [`SourceError`]. Nothing is left open then, or after `cancelled`: a TEARDOWN is sent if a session was set up.
 pub async fn open(
     spec: &StreamSpec,
     carrier: Carrier,
     policy: &AddressPolicy,
     timing: OpenTiming,
-) -> Result<Source, SourceError> {
-    let (_, pinned) = resolve(&spec.url, policy, timing.step).await?;
+    cancelled: impl Future<Output = ()> + Unpin,
+) -> Option<Result<Source, SourceError>> {
+    let mut cancelled = cancelled;
+    let resolved = tokio::select! {
+        () = &mut cancelled => return None,
+        resolved = resolve(&spec.url, policy, timing.step) => resolved,
+    };
+    let pinned = match resolved {
+        Ok((_, pinned)) => pinned,
+        Err(error) => return Some(Err(error)),
+    };
     match carrier {
-        Carrier::Retina => RetinaSource::open(spec, pinned, timing).await.map(Source::Retina),
+        Carrier::Retina => {
+            RetinaSource::open(spec, pinned, timing, cancelled).await.map(|opened| opened.map(Source::Retina))
+        }
         Carrier::Rtspsrc => {
             // A certificate names a host, so with TLS the name stays.
             let url = if spec.url.scheme() == "rtsps" { spec.url.as_url().clone() } else { pinned };
-            RtspsrcSource::open(spec, &url, timing).await.map(Source::Rtspsrc)
+            RtspsrcSource::open(spec, &url, timing, cancelled).await.map(|opened| opened.map(Source::Rtspsrc))
         }
     }
 }

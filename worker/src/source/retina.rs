@@ -36,12 +36,20 @@ pub struct RetinaSource {
 }
 
 impl RetinaSource {
-    /// DESCRIBE, SETUP of the first H.264 stream, PLAY.
-    pub async fn open(spec: &StreamSpec, url: Url, timing: OpenTiming) -> Result<Self, SourceError> {
+    /// DESCRIBE, SETUP of the first H.264 stream, PLAY; `None` when `cancelled` comes first.
+    pub async fn open(
+        spec: &StreamSpec,
+        url: Url,
+        timing: OpenTiming,
+        cancelled: impl Future<Output = ()>,
+    ) -> Option<Result<Self, SourceError>> {
         // One group per session: awaiting it waits for this session's TEARDOWN and no other.
         let teardown = Arc::new(SessionGroup::default());
-        let opened = Self::steps(spec, url, timing, teardown.clone()).await;
-        if opened.is_err() {
+        let opened = tokio::select! {
+            () = cancelled => None,
+            opened = Self::steps(spec, url, timing, teardown.clone()) => Some(opened),
+        };
+        if !matches!(opened, Some(Ok(_))) {
             // The session was dropped on the way; let its TEARDOWN out.
             await_teardown(&teardown).await;
         }

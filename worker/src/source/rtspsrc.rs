@@ -28,8 +28,13 @@ pub struct RtspsrcSource {
 }
 
 impl RtspsrcSource {
-    /// Opens the session and waits for the first picture.
-    pub async fn open(spec: &StreamSpec, url: &Url, timing: OpenTiming) -> Result<Self, SourceError> {
+    /// Opens the session and waits for the first picture; `None` when `cancelled` comes first.
+    pub async fn open(
+        spec: &StreamSpec,
+        url: &Url,
+        timing: OpenTiming,
+        cancelled: impl Future<Output = ()>,
+    ) -> Option<Result<Self, SourceError>> {
         let target = RtspTarget {
             location: url.as_str(),
             user: spec.credentials.as_ref().map(|c| (c.username.as_str(), c.password.expose())),
@@ -40,26 +45,31 @@ impl RtspsrcSource {
             },
             timeout: timing.step,
         };
-        let (pipeline, units) = RtspPipeline::start(&target).await.map_err(|error| {
-            tracing::warn!(camera = spec.url.host(), %error, "rtspsrc does not start");
-            SourceError::Pipeline
-        })?;
+        // Starting only begins to connect: it takes milliseconds, so it is not cut short.
+        let (pipeline, units) = match RtspPipeline::start(&target).await {
+            Ok(started) => started,
+            Err(error) => {
+                tracing::warn!(camera = spec.url.host(), %error, "rtspsrc does not start");
+                return Some(Err(SourceError::Pipeline));
+            }
+        };
         let mut source = Self { pipeline, units, first: None, video: None, spec: spec.clone(), timing };
         let deadline = timing.step * STEPS;
-        match tokio::time::timeout(deadline, source.receive()).await {
-            Ok(Ok(unit)) => {
+        let received = tokio::select! {
+            () = cancelled => None,
+            received = tokio::time::timeout(deadline, source.receive()) => Some(received),
+        };
+        let error = match received {
+            Some(Ok(Ok(unit))) => {
                 source.first = Some(unit);
-                Ok(source)
+                return Some(Ok(source));
             }
-            Ok(Err(error)) => {
-                source.close().await;
-                Err(error)
-            }
-            Err(_) => {
-                source.close().await;
-                Err(SourceError::NoAnswer(deadline))
-            }
-        }
+            Some(Ok(Err(error))) => Some(error),
+            Some(Err(_)) => Some(SourceError::NoAnswer(deadline)),
+            None => None,
+        };
+        source.close().await;
+        error.map(Err)
     }
 
     /// The next picture.

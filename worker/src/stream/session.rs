@@ -8,6 +8,7 @@ use rsm_shared::stream::state::StreamState;
 
 use super::engine::Engine;
 use super::meter::Meter;
+use super::pacer::Start;
 use super::status::StatusCell;
 use crate::media::access_unit::{AccessUnit, VideoParameters};
 use crate::media::hub::StreamHub;
@@ -38,14 +39,13 @@ pub(super) struct Ended {
 
 impl Sessions {
     /// Runs one session until it ends by itself, or until `cancelled` resolves, which gives `None`.
-    pub async fn run(&mut self, carrier: Carrier, cancelled: impl Future<Output = ()>) -> Option<Ended> {
+    /// `start` is given back as soon as the session is open, or is known not to open.
+    pub async fn run(&mut self, carrier: Carrier, start: Start, cancelled: impl Future<Output = ()>) -> Option<Ended> {
         tokio::pin!(cancelled);
         let timing = OpenTiming { step: self.engine.timing.connect_timeout, auth_retry: self.engine.timing.auth_retry };
-        let opened = tokio::select! {
-            () = &mut cancelled => return None,
-            opened = open(&self.spec, carrier, &self.engine.addresses, timing) => opened,
-        };
-        let mut source = match opened {
+        let opened = open(&self.spec, carrier, &self.engine.addresses, timing, &mut cancelled).await;
+        drop(start);
+        let mut source = match opened? {
             Ok(source) => source,
             Err(error) => return Some(Ended { error, healthy: Duration::ZERO }),
         };

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::engine::Engine;
+use super::pacer::Try;
 use super::session::Sessions;
 use super::status::StatusCell;
 pub use super::status::StreamStatus;
@@ -62,6 +63,11 @@ impl StreamHandle {
         self.status.clone()
     }
 
+    /// Whether its task is over; also when it ended by itself, by a fault in this program. Then it must be placed anew.
+    pub fn is_finished(&self) -> bool {
+        self.task.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Asks it to end. Asking again changes nothing.
     pub fn stop(&self) {
         self.cancel.cancel();
@@ -84,6 +90,8 @@ impl Drop for StreamHandle {
 }
 
 async fn run(ctx: StreamContext, status: StatusCell, cancel: CancellationToken) {
+    // Should this task panic, the outputs end, too, instead of running on for nobody.
+    let _guard = cancel.clone().drop_guard();
     let metrics = ctx.engine.metrics.stream(&ctx.slug);
     let hub = Arc::new(StreamHub::default());
     let (jpeg, hls) = outputs(&ctx, &hub, &metrics, &status);
@@ -93,11 +101,22 @@ async fn run(ctx: StreamContext, status: StatusCell, cancel: CancellationToken) 
     let hls = tokio::spawn(hls.run(wish));
     let sessions =
         Sessions { engine: ctx.engine, spec: ctx.spec, hub, status, metrics, time: MediaTime::default(), timeline: 0 };
-    keep_open(&ctx.slug, sessions, &cancel).await;
-    // Panics of the outputs were reported where they happened.
-    let _ = jpeg.await;
-    let _ = hls.await;
+    tokio::join!(
+        keep_open(&ctx.slug, sessions, &cancel),
+        ends_with("jpeg", jpeg, &ctx.slug, &cancel),
+        ends_with("hls", hls, &ctx.slug, &cancel),
+    );
     tracing::info!(stream = %ctx.slug, "stopped");
+}
+
+/// A stream without one of its outputs would look well and be blind: it ends with it, and is placed anew.
+async fn ends_with(output: &'static str, task: JoinHandle<()>, slug: &Slug, cancel: &CancellationToken) {
+    // A panic in the task was already reported where it happened.
+    let panicked = task.await.is_err();
+    if !cancel.is_cancelled() {
+        tracing::error!(stream = %slug, output, panicked, "an output ended before its stream, which ends now");
+        cancel.cancel();
+    }
 }
 
 /// Camera sessions one after the other until `cancel`.
@@ -105,13 +124,15 @@ async fn keep_open(slug: &Slug, mut sessions: Sessions, cancel: &CancellationTok
     let engine = sessions.engine.clone();
     let mut backoff = Backoff::new(engine.timing);
     let mut retina_refused = false;
+    let mut which = Try::First;
     loop {
-        tokio::select! {
+        let start = tokio::select! {
             () = cancel.cancelled() => return,
-            () = engine.pacer.wait() => {}
-        }
+            start = engine.pacer.wait(which) => start,
+        };
+        which = Try::Again;
         let carrier = choose(sessions.spec.url.scheme(), sessions.spec.transport, retina_refused);
-        let Some(ended) = sessions.run(carrier, cancel.cancelled()).await else { return };
+        let Some(ended) = sessions.run(carrier, start, cancel.cancelled()).await else { return };
         // Whichever carrier failed on the protocol, the other one has the next try.
         retina_refused = match carrier {
             Carrier::Retina => ended.error.may_suit_rtspsrc(),
@@ -163,4 +184,36 @@ fn outputs(
         first_discontinuity_sequence: ctx.first_discontinuity_sequence,
     };
     (jpeg, hls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_output_that_ends_or_panics_ends_its_stream() {
+        let slug = Slug::parse("door").unwrap();
+        for panics in [false, true] {
+            let cancel = CancellationToken::new();
+            let task = tokio::spawn(async move { assert!(!panics, "meant") });
+            ends_with("hls", task, &slug, &cancel).await;
+            assert!(cancel.is_cancelled());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_over_is_seen() {
+        let (_sender, status) = watch::channel(StatusCell::new(0, 0).subscribe().borrow().clone());
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let task = tokio::spawn(async move { panic!("meant: {:?}", ended.await) });
+        let handle = StreamHandle { status, cancel: CancellationToken::new(), task: Some(task) };
+        assert!(!handle.is_finished());
+        end.send(()).unwrap();
+        let seen = async {
+            while !handle.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), seen).await.unwrap();
+    }
 }

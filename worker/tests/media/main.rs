@@ -2,6 +2,7 @@
 
 mod bench;
 mod camera;
+mod mute_camera;
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use rsm_shared::stream::state::StreamState;
 
 use bench::{Bench, open_files};
 use camera::Camera;
+use mute_camera::MuteCamera;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_camera_becomes_frames_and_segments_and_survives_a_lost_connection() {
@@ -81,6 +83,18 @@ async fn a_frozen_camera_is_noticed_and_comes_back() {
     camera.command("resume cam1");
     bench.until("running again", || stream.status().borrow().state == StreamState::Running).await;
     stream.stopped().await;
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_stopped_while_it_opens_gives_its_session_back() {
+    let camera = MuteCamera::start();
+    let bench = Bench::new();
+    let stream = bench.spawn_over(&camera.url(), false, "tcp");
+    bench.until("PLAY", || camera.was_asked("PLAY")).await;
+    assert!(!stream.is_finished());
+    stream.stopped().await;
+    assert!(camera.was_asked("TEARDOWN"));
     bench.close().await;
 }
 

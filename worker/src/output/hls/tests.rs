@@ -40,13 +40,17 @@ struct Bench {
 }
 
 fn begin(root: &Path, budget: u64) -> Bench {
+    begin_with(root, budget, 3)
+}
+
+fn begin_with(root: &Path, budget: u64, window_segments: u32) -> Bench {
     let (slug, fence) = (Slug::parse("door").unwrap(), Fence { epoch: Epoch(9), revision: 1 });
     let metrics = Arc::new(StreamMetrics::new(&prometheus::Registry::new()).unwrap());
     let (hub, report, lingering) = (Arc::new(StreamHub::default()), Arc::new(Report::default()), Lingering::default());
     let output = HlsOutput {
         slug: slug.to_string(),
         fence,
-        params: HlsParams { segment_seconds: 1, window_segments: 3 },
+        params: HlsParams { segment_seconds: 1, window_segments },
         hub: hub.clone(),
         dir: SegmentDir::new(root, &slug, fence, DiskUse::new(budget)),
         lingering: lingering.clone(),
@@ -128,6 +132,22 @@ async fn demand_that_ends_takes_the_playlists_and_numbers_never_go_back() {
     bench.publish(&units, 2).await;
     let text = bench.until(|text| text.contains("EXTINF")).await;
     assert!(text.contains("#EXT-X-DISCONTINUITY-SEQUENCE:8\n") && !text.contains("/104.m4s"), "{text}");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn over_the_budget_the_playlist_gets_shorter_before_it_goes() {
+    let (root, units) = (tempfile::tempdir().unwrap(), clip());
+    // Five whole groups. Segments are a few boxes larger than their pictures.
+    let segments: Vec<u64> =
+        units[..125].chunks(25).map(|group| group.iter().map(|u| u.data.len() as u64).sum::<u64>() + 600).collect();
+    let four = segments.windows(4).map(|s| s.iter().sum()).max().unwrap_or(u64::MAX);
+    let bench = begin_with(root.path(), four, 6);
+    bench.publish(&units, 1).await;
+    let text = bench.until(|text| text.contains("/104.m4s")).await;
+    assert!(text.contains("#EXT-X-MEDIA-SEQUENCE:101\n"), "{text}");
+    assert!(!bench.dir.join("source/100.m4s").exists() && bench.dir.join("source/101.m4s").exists());
+    assert_eq!(bench.report.0.lock().unwrap().2, None);
     bench.end().await;
 }
 
