@@ -123,7 +123,11 @@ pub async fn watch_log(stderr: tokio::process::ChildStderr) {
 
 fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).chain(SYSTEM_DIRS.map(PathBuf::from)).map(|dir| dir.join(name)).find(|p| p.is_file())
+    find_in(std::env::split_paths(&path).chain(SYSTEM_DIRS.map(PathBuf::from)), name)
+}
+
+fn find_in(mut dirs: impl Iterator<Item = PathBuf>, name: &str) -> Option<PathBuf> {
+    dirs.find_map(|dir| Some(dir.join(name)).filter(|path| path.is_file()))
 }
 
 fn clear(dir: &Path) -> std::io::Result<()> {
@@ -136,6 +140,17 @@ fn clear(dir: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_file_of_that_name_is_a_program() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = || ["/no/such/dir".into(), dir.path().to_owned()].into_iter();
+        assert_eq!(find_in(dirs(), "nats-server"), None);
+        std::fs::create_dir(dir.path().join("other")).unwrap();
+        assert_eq!(find_in(dirs(), "other"), None);
+        std::fs::write(dir.path().join("nats-server"), "").unwrap();
+        assert_eq!(find_in(dirs(), "nats-server"), Some(dir.path().join("nats-server")));
+    }
 
     #[test]
     fn reads_a_ports_file() {
