@@ -22,7 +22,7 @@ $(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package-lock.json
 	cd $(BROWSER) && npm ci --no-audit --no-fund --ignore-scripts
 
 build: deps ## Builds the release binaries
-	cargo build --release --locked --bins
+	cargo build --release --locked -p rsm -p rsm-simulator --bins
 
 run: build ## Builds and runs everything on this machine, with two test cameras
 	@exec target/release/rsm up $(RUN_ARGS)
@@ -43,7 +43,7 @@ deny: ## Licences and advisories of the dependencies; needs cargo-deny and a net
 	cargo deny check
 
 bench: build ## Measures start-up times, costs and steadiness of the release build; prints a table
-	cargo build --release --locked -p rsm-bench
+	cargo build --release --locked -p rsm-bench --bins
 	target/release/rsm-bench
 
 clean: ## Removes what was built

@@ -35,8 +35,7 @@ impl Demo {
     /// # Errors
     /// When rsm-camera is not there, does not start, or the API refuses its cameras.
     pub async fn run(&self, http: &reqwest::Client) -> Result<(), String> {
-        let program =
-            program().ok_or("rsm-camera was not found beside rsm; build it with: cargo build --release --bins")?;
+        let program = program().ok_or("rsm-camera was not found beside rsm; build it with: make build")?;
         let mut port = 0;
         loop {
             let mut child = children::start("rsm-camera", self.command(&program, port))
