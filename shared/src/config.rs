@@ -1,14 +1,16 @@
 //! Configuration: flags over environment over a file over the built-in default, which is `config/default.toml`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod layers;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::builder::DefaultState;
-use config::{ConfigBuilder, Environment, File, FileFormat, Value, ValueKind};
-use serde::{Deserialize, Deserializer};
+use config::{ConfigBuilder, Environment, File, FileFormat};
+use serde::Deserialize;
 
+use self::layers::{keys, refuse_unknown};
 use crate::stream::names::{WorkerId, Zone};
 use crate::stream::secret::{MASK, Secret};
 use crate::stream::spec::{HlsParams, JpegParams};
@@ -35,9 +37,9 @@ pub struct Config {
 /// The HTTP side. Units and bounds of every key stand in `config/default.toml`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ApiConfig {
-    #[serde(deserialize_with = "address")]
+    #[serde(deserialize_with = "layers::address")]
     pub listen: SocketAddr,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "layers::list")]
     pub allowed_origins: Vec<String>,
     pub max_body_bytes: u64,
     pub max_links: u64,
@@ -47,11 +49,11 @@ pub struct ApiConfig {
 /// How to reach NATS.
 #[derive(Clone, Debug, Deserialize)]
 pub struct NatsConfig {
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "layers::list")]
     pub urls: Vec<String>,
-    #[serde(deserialize_with = "non_empty")]
+    #[serde(deserialize_with = "layers::non_empty")]
     pub user: Option<String>,
-    #[serde(deserialize_with = "secret")]
+    #[serde(deserialize_with = "layers::secret")]
     pub password: Option<Secret>,
     pub replicas: usize,
 }
@@ -59,12 +61,12 @@ pub struct NatsConfig {
 /// One worker process.
 #[derive(Clone, Debug, Deserialize)]
 pub struct WorkerConfig {
-    #[serde(deserialize_with = "non_empty")]
+    #[serde(deserialize_with = "layers::non_empty")]
     pub name: Option<String>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "layers::list")]
     pub zones: Vec<String>,
     pub capacity: u32,
-    #[serde(deserialize_with = "address")]
+    #[serde(deserialize_with = "layers::address")]
     pub listen: SocketAddr,
     pub clear_hls: bool,
 }
@@ -174,7 +176,7 @@ impl Config {
             builder = builder.set_override(*key, value.as_str()).map_err(|e| BadConfig(e.to_string()))?;
         }
         let merged = builder.build().map_err(|e| BadConfig(e.to_string()))?;
-        let config: Self = merged.try_deserialize().map_err(|e| explain(&e))?;
+        let config: Self = merged.try_deserialize().map_err(|e| layers::explain(&e))?;
         config.check()?;
         Ok(config)
     }
@@ -329,77 +331,6 @@ impl Config {
             c.log.filter,
         )
     }
-}
-
-/// The dotted keys of one layer.
-fn keys(source: impl config::Source) -> Result<BTreeSet<String>, BadConfig> {
-    let mut found = BTreeSet::new();
-    let map = source.collect().map_err(|e| BadConfig(e.to_string()))?;
-    let mut open: Vec<(String, Value)> = map.into_iter().collect();
-    while let Some((key, value)) = open.pop() {
-        match value.kind {
-            ValueKind::Table(table) => {
-                open.extend(table.into_iter().map(|(name, value)| (format!("{key}.{name}"), value)))
-            }
-            _ => drop(found.insert(key)),
-        }
-    }
-    Ok(found)
-}
-
-fn refuse_unknown(given: &BTreeSet<String>, known: &BTreeSet<String>, layer: &str) -> Result<(), BadConfig> {
-    let Some(key) = given.iter().find(|key| !known.contains(*key)) else { return Ok(()) };
-    let last = key.rsplit('.').next().unwrap_or(key);
-    let near: BTreeMap<_, _> = known.iter().map(|k| (!k.ends_with(last), k)).collect();
-    let hint = match near.first_key_value() {
-        Some((false, k)) => format!("; did you mean {k}?"),
-        _ => "; `rsm config show` lists all keys".into(),
-    };
-    Err(BadConfig(format!("{key} in {layer} is not a known key{hint}")))
-}
-
-fn explain(error: &config::ConfigError) -> BadConfig {
-    match error {
-        config::ConfigError::Type { unexpected, expected, key, .. } => {
-            bad(key.as_deref().unwrap_or("a key"), unexpected, expected)
-        }
-        config::ConfigError::At { error, key, .. } => match explain(error) {
-            BadConfig(text) => BadConfig(match key {
-                Some(key) if !text.starts_with(key.as_str()) => format!("{key}: {text}"),
-                _ => text,
-            }),
-        },
-        other => BadConfig(other.to_string()),
-    }
-}
-
-/// A list, or in the environment and on the command line a text separated by commas.
-fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum ListOrText {
-        List(Vec<String>),
-        Text(String),
-    }
-    Ok(match ListOrText::deserialize(deserializer)? {
-        ListOrText::List(list) => list,
-        ListOrText::Text(text) => {
-            text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
-        }
-    })
-}
-
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| serde::de::Error::custom(format!("{text:?} is not ADDRESS:PORT such as 127.0.0.1:8080")))
-}
-
-fn non_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(Some(String::deserialize(deserializer)?).filter(|text| !text.is_empty()))
-}
-
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    Ok(non_empty(deserializer)?.map(Secret::new))
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub enum FrameLoss {
     Bus(DropReason),
     /// A newer one was ready before this one could be sent.
     Superseded,
+    /// Its unit is not known any more, so nobody can say when it was captured.
+    Unmatched,
 }
 
 impl FrameLoss {
@@ -25,6 +27,7 @@ impl FrameLoss {
         match self {
             Self::Bus(reason) => reason.as_str(),
             Self::Superseded => "superseded",
+            Self::Unmatched => "unmatched",
         }
     }
 }
@@ -94,7 +97,7 @@ impl StreamMetrics {
             frames_dropped: counters(
                 registry,
                 "rsm_frames_dropped_total",
-                "JPEG frames that were encoded and not sent: superseded by a newer one, NATS away (not_connected), \
+                "JPEG frames that were encoded and not sent: superseded by a newer one, without a known capture time (unmatched), NATS away (not_connected), \
                  NATS too slow (congested), or over its payload limit (too_large)",
                 &["stream", "reason"],
             )?,

@@ -120,22 +120,12 @@ impl Store {
             }
             let slug = free_slug(&tx, &slug_label)?;
             tx.execute(
-                "INSERT INTO links (slug, name, url, username, password, transport, always_on, mjpeg, hls, created)
-                 VALUES (:slug, :name, :url, :username, :password, :transport, :always_on, :mjpeg, :hls, :created)",
-                named_params! {
-                    ":slug": slug.as_str(),
-                    ":name": settings.name,
-                    ":url": settings.url.to_string(),
-                    ":username": settings.username,
-                    ":password": settings.password.as_ref().map(Secret::expose),
-                    ":transport": to_text(&settings.transport),
-                    ":always_on": settings.always_on,
-                    ":mjpeg": to_json(&settings.mjpeg),
-                    ":hls": to_json(&settings.hls),
-                    ":created": jiff::Timestamp::now().to_string(),
-                },
+                "INSERT INTO links (slug, name, url, created) VALUES (?1, ?2, ?3, ?4)",
+                (slug.as_str(), &settings.name, settings.url.to_string(), jiff::Timestamp::now().to_string()),
             )?;
-            let link = read_link(&tx, tx.last_insert_rowid())?;
+            let id = tx.last_insert_rowid();
+            write_settings(&tx, id, &settings)?;
+            let link = read_link(&tx, id)?;
             tx.commit()?;
             Ok(link)
         })
@@ -153,24 +143,10 @@ impl Store {
                 Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(None),
                 other => other?,
             };
-            tx.execute(
-                "UPDATE links SET name = :name, url = :url, username = :username, password = :password,
-                        transport = :transport, always_on = :always_on, mjpeg = :mjpeg, hls = :hls,
-                        spec_rev = spec_rev + :restart
-                 WHERE id = :id",
-                named_params! {
-                    ":id": id,
-                    ":name": settings.name,
-                    ":url": settings.url.to_string(),
-                    ":username": settings.username,
-                    ":password": settings.password.as_ref().map(Secret::expose),
-                    ":transport": to_text(&settings.transport),
-                    ":always_on": settings.always_on,
-                    ":mjpeg": to_json(&settings.mjpeg),
-                    ":hls": to_json(&settings.hls),
-                    ":restart": i64::from(old.settings.needs_restart(&settings)),
-                },
-            )?;
+            write_settings(&tx, id, &settings)?;
+            if old.settings.needs_restart(&settings) {
+                tx.execute("UPDATE links SET spec_rev = spec_rev + 1 WHERE id = ?1", [id])?;
+            }
             let link = read_link(&tx, id)?;
             tx.commit()?;
             Ok(Some(link))
@@ -214,6 +190,27 @@ impl Store {
         })
         .await
     }
+}
+
+/// Everything that a user sets, into the row of `id`.
+fn write_settings(db: &Connection, id: i64, settings: &LinkSettings) -> Result<(), rusqlite::Error> {
+    db.execute(
+        "UPDATE links SET name = :name, url = :url, username = :username, password = :password,
+                transport = :transport, always_on = :always_on, mjpeg = :mjpeg, hls = :hls
+         WHERE id = :id",
+        named_params! {
+            ":id": id,
+            ":name": settings.name,
+            ":url": settings.url.to_string(),
+            ":username": settings.username,
+            ":password": settings.password.as_ref().map(Secret::expose),
+            ":transport": to_text(&settings.transport),
+            ":always_on": settings.always_on,
+            ":mjpeg": to_json(&settings.mjpeg),
+            ":hls": to_json(&settings.hls),
+        },
+    )?;
+    Ok(())
 }
 
 /// Draws until a slug is neither a link's nor was ever placed: epochs of a removed stream live on under its slug.

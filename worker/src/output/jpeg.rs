@@ -153,7 +153,7 @@ impl JpegOutput {
             let len = frame.data.len();
             let Some(captured) = in_flight.take(frame.pts) else {
                 // Nobody knows how old it is, and calling it new would be a lie. A newer one follows.
-                self.metrics.dropped(FrameLoss::Superseded, 1);
+                self.metrics.dropped(FrameLoss::Unmatched, 1);
                 continue;
             };
             *seq += 1;
