@@ -37,6 +37,8 @@ pub struct View {
     pub worker: Option<String>,
     /// Of the newest claim; `None` while nobody owns the stream.
     pub fence: Option<Fence>,
+    /// `host:port` where that owner's segments are served.
+    pub http: Option<String>,
     /// Epoch of the newest placement.
     pub epoch: Option<u64>,
     pub video: Option<VideoInfo>,
@@ -165,6 +167,7 @@ impl Entry {
                 since: jiff::Timestamp::now(),
                 worker: None,
                 fence: None,
+                http: None,
                 epoch: None,
                 video: None,
                 restarts: 0,

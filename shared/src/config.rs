@@ -55,6 +55,10 @@ pub struct NatsConfig {
     pub user: Option<String>,
     #[serde(deserialize_with = "layers::secret")]
     pub password: Option<Secret>,
+    #[serde(deserialize_with = "layers::non_empty")]
+    pub domain: Option<String>,
+    #[serde(deserialize_with = "layers::non_empty")]
+    pub ca_file: Option<String>,
     pub replicas: usize,
 }
 
@@ -68,6 +72,11 @@ pub struct WorkerConfig {
     pub capacity: u32,
     #[serde(deserialize_with = "layers::address")]
     pub listen: SocketAddr,
+    #[serde(deserialize_with = "layers::non_empty")]
+    pub advertise: Option<String>,
+    pub drain_s: u64,
+    pub max_memory_percent: u32,
+    pub max_cpu_percent: u32,
     pub clear_hls: bool,
 }
 
@@ -89,6 +98,7 @@ pub struct HlsConfig {
     pub window_segments: u32,
     pub wish_ttl_s: u64,
     pub disk_budget_mb: u64,
+    pub cache_mb: u64,
 }
 
 impl HlsConfig {
@@ -98,11 +108,13 @@ impl HlsConfig {
     }
 }
 
-/// Liveness and ending; whole seconds.
+/// Liveness, balance and ending; whole seconds.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ControlConfig {
     pub worker_dead_s: u64,
     pub hold_s: u64,
+    pub rebalance: bool,
+    pub rebalance_percent: u32,
     pub shutdown_s: u64,
 }
 
@@ -188,6 +200,9 @@ impl Config {
             ("api.max_links", c.api.max_links, 1, 100_000),
             ("api.max_viewers", c.api.max_viewers, 1, 100_000),
             ("worker.capacity", c.worker.capacity.into(), 0, 10_000),
+            ("worker.drain_s", c.worker.drain_s, 0, 600),
+            ("worker.max_memory_percent", c.worker.max_memory_percent.into(), 50, 100),
+            ("worker.max_cpu_percent", c.worker.max_cpu_percent.into(), 10, 100),
             ("camera.stall_timeout_s", c.camera.stall_timeout_s, 1, 60),
             ("camera.connect_timeout_s", c.camera.connect_timeout_s, 1, 60),
             ("camera.backoff_min_s", c.camera.backoff_min_s, 1, 3600),
@@ -201,6 +216,8 @@ impl Config {
             ("hls.window_segments", c.hls.window_segments.into(), 3, 60),
             ("hls.wish_ttl_s", c.hls.wish_ttl_s, 10, 300),
             ("hls.disk_budget_mb", c.hls.disk_budget_mb, 64, 1_000_000),
+            ("hls.cache_mb", c.hls.cache_mb, 8, 16_384),
+            ("control.rebalance_percent", c.control.rebalance_percent.into(), 2, 100),
             ("control.worker_dead_s", c.control.worker_dead_s, 2, 60),
             ("control.hold_s", c.control.hold_s, 10, 600),
             ("control.shutdown_s", c.control.shutdown_s, 1, 60),
@@ -234,6 +251,10 @@ impl Config {
         }
         if c.nats.user.is_some() != c.nats.password.is_some() {
             return Err(bad("nats.user", "without nats.password, or the other way round", "both or none"));
+        }
+        if let Some(domain) = &c.nats.domain {
+            // The same letters as a zone's: it becomes a token of subjects.
+            Zone::parse(domain).map_err(|e| BadConfig(format!("nats.domain is {domain:?}, {e}")))?;
         }
         for origin in &c.api.allowed_origins {
             let fits = url::Url::parse(origin)
@@ -287,12 +308,12 @@ impl Config {
         format!(
             "data_dir = {:?}\n\n\
              [api]\nlisten = \"{}\"\nallowed_origins = [{}]\nmax_body_bytes = {}\nmax_links = {}\nmax_viewers = {}\n\n\
-             [nats]\nurls = [{}]\nuser = {:?}\npassword = {password:?}\nreplicas = {}\n\n\
-             [worker]\nname = {:?}\nzones = [{}]\ncapacity = {}\nlisten = \"{}\"\nclear_hls = {}\n\n\
+             [nats]\nurls = [{}]\nuser = {:?}\npassword = {password:?}\ndomain = {:?}\nca_file = {:?}\nreplicas = {}\n\n\
+             [worker]\nname = {:?}\nzones = [{}]\ncapacity = {}\nlisten = \"{}\"\nadvertise = {:?}\ndrain_s = {}\nmax_memory_percent = {}\nmax_cpu_percent = {}\nclear_hls = {}\n\n\
              [camera]\nstall_timeout_s = {}\nconnect_timeout_s = {}\nbackoff_min_s = {}\nbackoff_max_s = {}\nauth_retry_s = {}\nidle_timeout_s = {}\n\n\
              [mjpeg]\nmax_fps = {}\nmax_width = {}\nquality = {}\n\n\
-             [hls]\nsegment_seconds = {}\nwindow_segments = {}\nwish_ttl_s = {}\ndisk_budget_mb = {}\n\n\
-             [control]\nworker_dead_s = {}\nhold_s = {}\nshutdown_s = {}\n\n\
+             [hls]\nsegment_seconds = {}\nwindow_segments = {}\nwish_ttl_s = {}\ndisk_budget_mb = {}\ncache_mb = {}\n\n\
+             [control]\nworker_dead_s = {}\nhold_s = {}\nrebalance = {}\nrebalance_percent = {}\nshutdown_s = {}\n\n\
              [log]\nformat = \"{}\"\nfilter = {:?}\n",
             c.data_dir,
             c.api.listen,
@@ -302,11 +323,17 @@ impl Config {
             c.api.max_viewers,
             list(&c.nats.urls),
             text(&c.nats.user),
+            text(&c.nats.domain),
+            text(&c.nats.ca_file),
             c.nats.replicas,
             text(&c.worker.name),
             list(&c.worker.zones),
             c.worker.capacity,
             c.worker.listen,
+            text(&c.worker.advertise),
+            c.worker.drain_s,
+            c.worker.max_memory_percent,
+            c.worker.max_cpu_percent,
             c.worker.clear_hls,
             c.camera.stall_timeout_s,
             c.camera.connect_timeout_s,
@@ -321,8 +348,11 @@ impl Config {
             c.hls.window_segments,
             c.hls.wish_ttl_s,
             c.hls.disk_budget_mb,
+            c.hls.cache_mb,
             c.control.worker_dead_s,
             c.control.hold_s,
+            c.control.rebalance,
+            c.control.rebalance_percent,
             c.control.shutdown_s,
             match c.log.format {
                 LogFormat::Text => "text",

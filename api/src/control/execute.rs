@@ -102,6 +102,7 @@ impl Executor {
             reason: p.reason,
             media_sequence: p.media_sequence,
             discontinuity_sequence: assignment.discontinuity,
+            avoid: None,
         };
         let published = async {
             registers::put(&self.bus, &ticket.zone, &run_record(&assignment, p.spec)).await?;

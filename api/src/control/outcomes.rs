@@ -27,7 +27,7 @@ impl Reconciler {
                 self.busy.remove(&slug);
                 let tries = match reason {
                     TicketReason::Retry => self.placements.get(&slug).map_or(0, |t| t.tries + 1),
-                    TicketReason::Start | TicketReason::Change | TicketReason::Failover => 0,
+                    _ => 0,
                 };
                 if reason == TicketReason::Failover {
                     self.metrics.claim_changes.with_label_values(&["failover"]).inc();

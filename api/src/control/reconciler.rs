@@ -12,7 +12,7 @@ use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, Zone};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::{
-    DemandMessage, Event, Heartbeat, HeartbeatReply, Priority, TicketReason, VERSION, Want,
+    DemandMessage, Event, Fleet, Heartbeat, HeartbeatReply, Priority, TicketReason, VERSION, Want,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -198,8 +198,13 @@ impl Reconciler {
 
     async fn hear_beat(&mut self, beat: Heartbeat, answer: Answer) {
         let now = Instant::now();
-        let mut reply =
-            HeartbeatReply { v: VERSION, api_session: self.api_session.clone(), conflict: false, drop: Vec::new() };
+        let mut reply = HeartbeatReply {
+            v: VERSION,
+            api_session: self.api_session.clone(),
+            conflict: false,
+            drop: Vec::new(),
+            fleet: Fleet::default(),
+        };
         match self.roster.note(&beat, now) {
             Noted::Known => {}
             Noted::New => {
@@ -408,6 +413,7 @@ impl Reconciler {
             since,
             worker: newest.map(|o| o.session.worker.to_string()),
             fence: newest.map(|o| o.owned.fence()),
+            http: newest.map(|o| o.session.http.clone()),
             epoch: tracked.map(|t| t.assignment.epoch.0),
             video: detail.and_then(|d| d.video.clone()),
             restarts: detail.map_or(0, |d| d.restarts),

@@ -153,6 +153,7 @@ mod tests {
     use super::*;
     use rsm_shared::stream::fence::Epoch;
     use rsm_shared::stream::state::StreamState;
+    use rsm_shared::wire::messages::Load;
 
     fn beat(worker: &str, session: &str, owned: &[(&str, u64)]) -> Heartbeat {
         Heartbeat {
@@ -163,6 +164,8 @@ mod tests {
             state: WorkerState::Up,
             zones: vec![Zone::default_zone()],
             cap: 10,
+            room: 10,
+            load: Load::default(),
             http: "127.0.0.1:9".into(),
             inv: owned
                 .iter()
@@ -174,6 +177,7 @@ mod tests {
                     media_age_ms: None,
                     media_sequence: 0,
                     discontinuity_sequence: 0,
+                    ready: true,
                 })
                 .collect(),
         }

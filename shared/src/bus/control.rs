@@ -10,7 +10,7 @@ use super::connect::Bus;
 use super::{BusError, decode, encode, within};
 use crate::stream::names::{SessionId, WorkerId, Zone};
 use crate::stream::slug::Slug;
-use crate::wire::messages::{Control, Stop};
+use crate::wire::messages::{Control, ControlReply, Stop, Ticket, VERSION};
 use crate::wire::subjects;
 
 /// A live worker answers a probe in a millisecond.
@@ -45,6 +45,42 @@ pub async fn probe(bus: &Bus, worker: &WorkerId, session: &SessionId) -> Probe {
     }
 }
 
+/// A worker says at once whether it has room; the claim follows.
+const TAKE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Offers a stream to one worker process; whether it has taken the ticket.
+///
+/// # Errors
+/// [`BusError`] when it did not answer: it may have taken it all the same.
+pub async fn take(bus: &Bus, worker: &WorkerId, session: &SessionId, ticket: &Ticket) -> Result<bool, BusError> {
+    let what = "offer a stream to a worker";
+    let request = Control::Take { ticket: Box::new(ticket.clone()) };
+    let asked = bus.client.request(subjects::control(worker, session), encode(&request));
+    match tokio::time::timeout(TAKE_DEADLINE, asked).await {
+        Ok(Ok(message)) => decode::<ControlReply>(what, &message.payload).map(|reply| reply.ok),
+        Ok(Err(e)) => Err(BusError::Failed { what, detail: e.to_string() }),
+        Err(_) => Err(BusError::Deadline { what }),
+    }
+}
+
+/// Where the answer to a request goes. One that is dropped says nothing, which counts as a refusal.
+pub struct Reply {
+    client: Client,
+    reply: Option<async_nats::Subject>,
+}
+
+impl Reply {
+    /// Says whether it is done, or will be tried.
+    ///
+    /// # Errors
+    /// [`BusError`] when it could not be queued in time.
+    pub async fn send(self, ok: bool) -> Result<(), BusError> {
+        let Some(reply) = self.reply else { return Ok(()) };
+        let answer = encode(&ControlReply { v: VERSION, ok });
+        within("answer a request", self.client.publish(reply, answer)).await
+    }
+}
+
 /// The worker's ear for stops of its zones and requests to this process.
 pub struct Orders {
     client: Client,
@@ -53,10 +89,11 @@ pub struct Orders {
 }
 
 /// What the API orders.
-#[derive(Debug)]
 pub enum Order {
     Stop(Slug, Stop),
-    Control(Control),
+    /// A probe; it is answered already.
+    Probe,
+    Take(Box<Ticket>, Reply),
 }
 
 impl Orders {
@@ -74,7 +111,7 @@ impl Orders {
         Ok(Self { client: bus.client.clone(), stops, requests })
     }
 
-    /// The next order; requests are answered here. `None` once the connection is closed for good.
+    /// The next order; probes are answered here. `None` once the connection is closed for good.
     pub async fn next(&mut self) -> Option<Result<Order, BusError>> {
         tokio::select! {
             stop = self.stops.next() => {
@@ -86,13 +123,17 @@ impl Orders {
             }
             request = self.requests.next() => {
                 let message = request?;
-                if let Some(reply) = message.reply {
-                    let answered = within("answer a request", self.client.publish(reply, "{\"v\":1}".into())).await;
-                    if let Err(e) = answered {
-                        return Some(Err(e));
+                match decode("read a request", &message.payload) {
+                    Ok(Control::Probe) => {
+                        let answer = Reply { client: self.client.clone(), reply: message.reply };
+                        Some(answer.send(true).await.map(|()| Order::Probe))
                     }
+                    Ok(Control::Take { ticket }) => {
+                        let answer = Reply { client: self.client.clone(), reply: message.reply };
+                        Some(Ok(Order::Take(ticket, answer)))
+                    }
+                    Err(e) => Some(Err(e)),
                 }
-                Some(decode("read a request", &message.payload).map(Order::Control))
             }
         }
     }

@@ -31,6 +31,8 @@ const MAX_WAITING: i64 = 512;
 pub struct Found {
     /// Desired records that are stored.
     pub desired_records: u64,
+    /// Records for relays that are stored.
+    pub directory_records: u64,
 }
 
 /// Makes what is missing, changes nothing that is there. Safe to repeat. `fresh` is set when a stream was missing,
@@ -45,12 +47,15 @@ pub async fn ensure(bus: &Bus, zones: &[Zone], replicas: usize, fresh: &mut bool
         stream(bus, bucket(subjects::DESIRED_STREAM, subjects::DESIRED_SUBJECTS, replicas, true)).await?;
     *fresh |= created;
     *fresh |= stream(bus, bucket(subjects::CLAIMS_STREAM, subjects::CLAIMS_SUBJECTS, replicas, false)).await?.0;
+    let (created, directory_records) =
+        stream(bus, bucket(subjects::DIRECTORY_STREAM, subjects::DIRECTORY_SUBJECTS, replicas, true)).await?;
+    *fresh |= created;
     for zone in zones {
         for priority in Priority::ALL {
             consumer(bus, zone, priority).await?;
         }
     }
-    Ok(Found { desired_records })
+    Ok(Found { desired_records, directory_records })
 }
 
 fn commands(replicas: usize) -> Config {

@@ -26,7 +26,7 @@ impl fmt::Display for Epoch {
 
 /// Epoch, then the revision of the claim: compared in that order. Media of a smaller fence than one already seen
 /// comes from a stale owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Fence {
     pub epoch: Epoch,
     /// Sequence number of the claim in its JetStream stream: tells two winners of one epoch apart.

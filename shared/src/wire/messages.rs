@@ -6,7 +6,7 @@ use crate::stream::demand::Demand;
 use crate::stream::fence::{Epoch, Fence};
 use crate::stream::names::{SessionId, WorkerId, Zone};
 use crate::stream::slug::Slug;
-use crate::stream::spec::StreamSpec;
+use crate::stream::spec::{JpegParams, StreamSpec};
 use crate::stream::state::{Reason, StreamState, VideoInfo};
 
 /// Version of every message here.
@@ -70,6 +70,10 @@ pub enum TicketReason {
     Failover,
     /// An earlier ticket led to nothing.
     Retry,
+    /// Its worker is about to end and goes on until the new owner has pictures.
+    Drain,
+    /// Another worker has more room; the old one goes on until the new owner has pictures.
+    Rebalance,
 }
 
 /// The start command: who pulls it may claim the stream.
@@ -85,6 +89,9 @@ pub struct Ticket {
     pub media_sequence: u64,
     #[serde(default)]
     pub discontinuity_sequence: u64,
+    /// A process that must not take it: it owns the stream until the new owner has pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avoid: Option<SessionId>,
 }
 
 /// Value of a claim; written once per epoch.
@@ -109,10 +116,23 @@ pub struct Heartbeat {
     pub zones: Vec<Zone>,
     /// Streams it runs at most.
     pub cap: u32,
+    /// Streams it would take now: its free slots, or 0 while it has no memory for more.
+    #[serde(default)]
+    pub room: u32,
+    #[serde(default)]
+    pub load: Load,
     /// Where its metrics, health and segments are served: `host:port`.
     pub http: String,
     /// All that it owns.
     pub inv: Vec<Owned>,
+}
+
+/// How busy a worker's machine is, as far as this process may use it. Shares, 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// Mean of the last seconds.
+    pub cpu: f32,
+    pub memory: f32,
 }
 
 /// Phase of a worker process.
@@ -136,6 +156,9 @@ pub struct Owned {
     /// Of the newest segment; 0 before the first.
     pub media_sequence: u64,
     pub discontinuity_sequence: u64,
+    /// Every output that viewers want of it has something to show: a frame was published, and the playlist is long
+    /// enough to play from. An earlier owner may end.
+    pub ready: bool,
 }
 
 impl Owned {
@@ -152,17 +175,18 @@ impl Event {
     }
 }
 
-type OwnedRow = (Slug, Epoch, u64, StreamState, Option<u64>, u64, u64);
+type OwnedRow = (Slug, Epoch, u64, StreamState, Option<u64>, u64, u64, bool);
 
 impl From<OwnedRow> for Owned {
-    fn from((cam, epoch, revision, state, media_age_ms, media_sequence, discontinuity_sequence): OwnedRow) -> Self {
-        Self { cam, epoch, revision, state, media_age_ms, media_sequence, discontinuity_sequence }
+    fn from(row: OwnedRow) -> Self {
+        let (cam, epoch, revision, state, media_age_ms, media_sequence, discontinuity_sequence, ready) = row;
+        Self { cam, epoch, revision, state, media_age_ms, media_sequence, discontinuity_sequence, ready }
     }
 }
 
 impl From<Owned> for OwnedRow {
     fn from(o: Owned) -> Self {
-        (o.cam, o.epoch, o.revision, o.state, o.media_age_ms, o.media_sequence, o.discontinuity_sequence)
+        (o.cam, o.epoch, o.revision, o.state, o.media_age_ms, o.media_sequence, o.discontinuity_sequence, o.ready)
     }
 }
 
@@ -178,6 +202,21 @@ pub struct HeartbeatReply {
     /// What to let go: every owned epoch of that stream up to and including this one.
     #[serde(default)]
     pub drop: Vec<(Slug, Epoch)>,
+    #[serde(default)]
+    pub fleet: Fleet,
+}
+
+/// How the other workers of a worker's zones stand: decides who takes the next ticket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fleet {
+    /// Others that live and are not draining.
+    pub others: u32,
+    /// Streams that they would take.
+    pub room: u32,
+    /// The smallest share of its capacity that one of them with room uses, 0 to 1; 0 when nobody has.
+    pub least_used: f32,
+    /// Tickets that wait in the queues, as far as is known.
+    pub queued: u32,
 }
 
 /// A request to one worker process.
@@ -186,6 +225,16 @@ pub struct HeartbeatReply {
 pub enum Control {
     /// Is this process there?
     Probe,
+    /// Take this stream over: a ticket that does not wait in the queue, because it is known who should have it.
+    Take { ticket: Box<Ticket> },
+}
+
+/// The answer to a [`Control`] request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlReply {
+    pub v: u8,
+    /// Whether it is done, or will be tried.
+    pub ok: bool,
 }
 
 /// The fast form of a stop: let go every owned epoch up to and including this one.
@@ -229,6 +278,64 @@ pub struct DemandMessage {
     pub demand: Demand,
 }
 
+/// What relays know of a stream: all that viewers need, and no address or password of the camera. Written by the API
+/// only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DirectoryRecord {
+    pub v: u8,
+    pub cam: Slug,
+    pub id: i64,
+    pub name: String,
+    pub zone: Zone,
+    /// RFC 3339.
+    pub created: String,
+    /// `false` once an operator stopped it: viewers are sent away.
+    pub enabled: bool,
+    pub always_on: bool,
+    /// Bounds of the JPEG output.
+    pub jpeg: JpegParams,
+    pub state: StreamState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Since when, Unix milliseconds.
+    pub since_ms: u64,
+    /// Epoch of the newest placement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
+    /// The owner whose media counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<DirectoryOwner>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub video: Option<VideoInfo>,
+    /// Camera sessions after the first, in this epoch.
+    #[serde(default)]
+    pub restarts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hls_error: Option<String>,
+    /// The link was removed: relays forget it, and the record goes a while later.
+    #[serde(default)]
+    pub removed: bool,
+}
+
+/// Who owns a stream, as relays know it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DirectoryOwner {
+    pub worker: WorkerId,
+    pub fence: Fence,
+    /// `host:port` where its segments are served.
+    pub http: String,
+}
+
+/// What a relay says every few seconds, so that Prometheus finds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayHello {
+    pub v: u8,
+    /// Unique to the process.
+    pub relay: String,
+    /// `host:port` of its metrics and health.
+    pub http: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,9 +350,10 @@ mod tests {
             media_age_ms: Some(40),
             media_sequence: 9,
             discontinuity_sequence: 1,
+            ready: true,
         };
         let json = serde_json::to_string(&owned).unwrap();
-        assert_eq!(json, r#"["yard",7,3,"running",40,9,1]"#);
+        assert_eq!(json, r#"["yard",7,3,"running",40,9,1,true]"#);
         assert_eq!(serde_json::from_str::<Owned>(&json).unwrap(), owned);
     }
 

@@ -18,6 +18,14 @@ pub const CLAIMS_STREAM: &str = "KV_RSM_CLAIMS";
 /// What [`CLAIMS_STREAM`] stores.
 pub const CLAIMS_SUBJECTS: &str = "$KV.RSM_CLAIMS.>";
 
+/// JetStream stream of the bucket that tells relays what may be watched, and where.
+pub const DIRECTORY_STREAM: &str = "KV_RSM_DIRECTORY";
+/// What [`DIRECTORY_STREAM`] stores.
+pub const DIRECTORY_SUBJECTS: &str = "$KV.RSM_DIRECTORY.>";
+
+/// Hellos of every relay.
+pub const ALL_RELAYS: &str = "rsm.v1.relay.*";
+
 /// Heartbeats of every worker; core requests that the API answers.
 pub const ALL_HEARTBEATS: &str = "rsm.v1.hb.*";
 /// Events of every worker.
@@ -94,6 +102,16 @@ pub fn frame(zone: &Zone, slug: &Slug) -> String {
 /// The desired record of a stream.
 pub fn desired(zone: &Zone, slug: &Slug) -> String {
     format!("$KV.RSM_DESIRED.{zone}.{slug}")
+}
+
+/// What relays know of a stream.
+pub fn directory(zone: &Zone, slug: &Slug) -> String {
+    format!("$KV.RSM_DIRECTORY.{zone}.{slug}")
+}
+
+/// A relay's hello. `relay` is a token that it chose for its process.
+pub fn relay(relay: &str) -> String {
+    format!("rsm.v1.relay.{relay}")
 }
 
 /// The claim of one epoch of a stream.

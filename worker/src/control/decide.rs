@@ -59,6 +59,7 @@ mod tests {
             reason: TicketReason::Start,
             media_sequence: 0,
             discontinuity_sequence: 0,
+            avoid: None,
         };
         for (record, owned_here, want) in [
             (Some(desired(5, Want::Run)), false, Verdict::Claim),

@@ -7,6 +7,7 @@ use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::names::SessionId;
 use rsm_shared::stream::slug::Slug;
+use rsm_shared::stream::state::StreamState;
 use rsm_shared::wire::messages::{Event, Owned, VERSION};
 use tokio::sync::watch;
 
@@ -34,6 +35,7 @@ impl Held {
             media_age_ms: status.last_media_age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             media_sequence: status.media_sequence(),
             discontinuity_sequence: status.discontinuity_sequence(),
+            ready: status.state == StreamState::Running,
         }
     }
 

@@ -12,7 +12,7 @@ use rsm_shared::ops::health::Health;
 use rsm_shared::stream::fence::{Epoch, Fence};
 use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
 use rsm_shared::stream::slug::Slug;
-use rsm_shared::wire::messages::{DemandMessage, Heartbeat, HeartbeatReply, Ticket, VERSION, WorkerState};
+use rsm_shared::wire::messages::{DemandMessage, Heartbeat, HeartbeatReply, Load, Ticket, VERSION, WorkerState};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -160,7 +160,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Ended {
             order = orders.next() => match order {
                 Some(Ok(Order::Stop(slug, stop))) => keeper.let_go(&slug, stop.epoch_le, "stopped"),
                 // The answer was sent by the bus: that it came is all that a probe asks.
-                Some(Ok(Order::Control(_))) => {}
+                Some(Ok(Order::Probe | Order::Take(..))) => {}
                 Some(Err(e)) => warn!("{e}"),
                 None => break Ended::Closed,
             },
@@ -203,6 +203,8 @@ impl Keeper {
             state,
             zones: self.p.zones.clone(),
             cap: self.p.slots.capacity(),
+            room: self.p.slots.free(),
+            load: Load::default(),
             http: self.p.http.clone(),
             inv: self.held.iter().map(|(slug, held)| held.row(slug)).collect(),
         }
