@@ -2,15 +2,19 @@
 //! to the reconciler, which tries again where it must.
 
 use rsm_shared::bus::connect::Bus;
-use rsm_shared::bus::topology::Found;
-use rsm_shared::bus::{BusError, claims, control, registers, tickets, topology};
+use rsm_shared::bus::{BusError, claims, control, registers, tickets};
+use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::StreamSpec;
 use rsm_shared::wire::messages::{Desired, Priority, Stop, Ticket, TicketReason, VERSION, Want};
+use tracing::debug;
 
+use super::arbiter::{Place, Question};
+use super::outcomes::Done;
+use super::plan::Told;
+use crate::store::Store;
 use crate::store::assignments::{Assignment, Seen};
-use crate::store::{Store, StoreError};
 
 /// What the reconciler hands to a task.
 #[derive(Clone)]
@@ -20,79 +24,20 @@ pub struct Executor {
     pub replicas: usize,
 }
 
-/// Everything a placement needs.
-pub struct Placement {
-    pub slug: Slug,
-    pub zone: Zone,
-    pub spec: StreamSpec,
-    pub spec_rev: i64,
-    pub priority: Priority,
-    pub reason: TicketReason,
-    /// What was seen of earlier owners.
-    pub seen: Seen,
-    /// Where the next owner's playlist goes on at the earliest.
-    pub media_sequence: u64,
-}
-
-/// What became of a step.
-pub enum Done {
-    /// The epoch is committed; the ticket has this sequence number, or was not taken by NATS.
-    Placed {
-        assignment: Assignment,
-        priority: Priority,
-        reason: TicketReason,
-        ticket: Result<u64, BusError>,
-    },
-    /// The stop is committed; whether NATS took it.
-    Halted {
-        assignment: Assignment,
-        told: Result<(), BusError>,
-    },
-    /// The newest placement was told again.
-    Told {
-        slug: Slug,
-        result: Result<(), BusError>,
-    },
-    Tidied {
-        slug: Slug,
-        result: Result<(), BusError>,
-    },
-    Forgotten {
-        slug: Slug,
-        result: Result<(), String>,
-    },
-    /// Nothing was published, because nothing could be committed.
-    NotStored {
-        slug: Slug,
-        error: StoreError,
-    },
-    /// Whether a stream was missing: NATS is new or was wiped, and what it held must be written again.
-    Topology {
-        fresh: bool,
-        found: Result<Found, BusError>,
-    },
-    /// How far the consumers of a zone have come.
-    Queue {
-        zone: Zone,
-        priority: Priority,
-        result: Result<tickets::Queue, BusError>,
-    },
-    /// Whether `session` is there, whose name `challenger` has too.
-    Probed {
-        worker: WorkerId,
-        session: SessionId,
-        challenger: SessionId,
-        probe: control::Probe,
-    },
-}
-
 impl Executor {
-    /// New epoch, desired record, ticket: in this order, so that whoever pulls the ticket finds the record.
-    pub async fn place(self, p: Placement) -> Done {
-        let assigned = self.store.assign(p.slug.clone(), p.zone.clone(), Want::Run, p.spec_rev, p.seen).await;
+    /// New epoch, desired record, ticket: in this order, so that whoever gets the ticket finds the record.
+    pub async fn place(self, p: Place, spec: StreamSpec, spec_rev: i64) -> Done {
+        let seen = self.look_back(&p).await;
+        let assigned = self.store.assign(p.slug.clone(), p.zone.clone(), Want::Run, spec_rev, seen).await;
         let assignment = match assigned {
             Ok(assignment) => assignment,
             Err(error) => return Done::NotStored { slug: p.slug, error },
+        };
+        let claimed_by = match (p.reason, p.seen.epoch) {
+            (TicketReason::Retry, Some(epoch)) => {
+                claims::owner(&self.bus, &p.zone, &p.slug, epoch).await.ok().flatten()
+            }
+            _ => None,
         };
         let ticket = Ticket {
             v: VERSION,
@@ -102,14 +47,41 @@ impl Executor {
             reason: p.reason,
             media_sequence: p.media_sequence,
             discontinuity_sequence: assignment.discontinuity,
-            avoid: None,
+            avoid: p.from.as_ref().map(|(session, _)| session.clone()),
         };
-        let published = async {
-            registers::put(&self.bus, &ticket.zone, &run_record(&assignment, p.spec)).await?;
-            tickets::publish(&self.bus, &ticket, p.priority).await
+        let (told, ticket) = match self.publish(&ticket, run_record(&assignment, spec), p.priority, p.to).await {
+            Ok(Some(sequence)) => {
+                let urgent = p.priority == Priority::Hi;
+                (Ok(Told::Queued { urgent }), Some((sequence, p.priority)))
+            }
+            Ok(None) => (Ok(Told::Taken), None),
+            Err(e) => (Err(e), None),
         };
-        let ticket_sequence = published.await;
-        Done::Placed { assignment, priority: p.priority, reason: p.reason, ticket: ticket_sequence }
+        Done::Placed { assignment, reason: p.reason, from: p.from, told, ticket, claimed_by }
+    }
+
+    /// What was seen of earlier owners. The desired record counts too: it is newer than a database that was restored
+    /// from an old copy.
+    async fn look_back(&self, p: &Place) -> Seen {
+        let recorded = registers::get(&self.bus, &p.zone, &p.slug).await.ok().flatten().map(|desired| desired.epoch);
+        Seen { epoch: p.seen.epoch.max(recorded), ..p.seen }
+    }
+
+    /// The ticket's place in the queue; `None` when it was given to a worker by hand.
+    async fn publish(
+        &self,
+        ticket: &Ticket,
+        record: Desired,
+        priority: Priority,
+        to: Option<(WorkerId, SessionId)>,
+    ) -> Result<Option<u64>, BusError> {
+        registers::put(&self.bus, &ticket.zone, &record).await?;
+        if let Some((worker, session)) = to
+            && control::take(&self.bus, &worker, &session, ticket).await?
+        {
+            return Ok(None);
+        }
+        tickets::publish(&self.bus, ticket, priority).await.map(Some)
     }
 
     /// New epoch that says stop, desired record, fast stop, ticket taken back.
@@ -159,23 +131,17 @@ impl Executor {
         Done::Forgotten { slug: assignment.slug, result }
     }
 
-    /// Makes what is missing on NATS.
-    pub async fn topology(self, zones: Vec<Zone>) -> Done {
-        let mut fresh = false;
-        let found = topology::ensure(&self.bus, &zones, self.replicas, &mut fresh).await;
-        Done::Topology { fresh, found }
-    }
-
-    /// Asks how far a queue has come.
-    pub async fn queue(self, zone: Zone, priority: Priority) -> Done {
-        let result = tickets::queue(&self.bus, &zone, priority).await;
-        Done::Queue { zone, priority, result }
+    /// Tells owners of epochs up to `up_to` to let go. Lost words do not matter: heartbeats are answered with the same.
+    pub async fn release(self, slug: Slug, zone: Zone, up_to: Epoch) {
+        if let Err(e) = control::stop(&self.bus, &zone, &slug, &Stop { v: VERSION, epoch_le: up_to }).await {
+            debug!(stream = %slug, "{e}");
+        }
     }
 
     /// Asks a worker process whether it is there.
-    pub async fn probe(self, worker: WorkerId, session: SessionId, challenger: SessionId) -> Done {
-        let probe = control::probe(&self.bus, &worker, &session).await;
-        Done::Probed { worker, session, challenger, probe }
+    pub async fn probe(self, question: Question) -> Done {
+        let probe = control::probe(&self.bus, &question.worker, &question.session).await;
+        Done::Probed { question, probe }
     }
 }
 

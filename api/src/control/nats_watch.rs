@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rsm_shared::bus::BusError;
-use rsm_shared::bus::topology::Found;
+use rsm_shared::bus::tickets::{self, Queue};
+use rsm_shared::bus::topology::{self, Found};
 use rsm_shared::stream::names::Zone;
 use rsm_shared::wire::messages::Priority;
 use tracing::warn;
 
-use super::plan::Told;
-use super::reconciler::{MAX_STEPS, Reconciler};
+use super::outcomes::Done;
+use super::reconciler::{MAX_TASKS, Reconciler};
 use super::tracked::ANSWER_AGE;
 
 /// Topology and stored records are looked at this often, and at each connect.
@@ -19,6 +20,16 @@ const TOPOLOGY: Duration = Duration::from_secs(20);
 const TOPOLOGY_RETRY: Duration = Duration::from_secs(1);
 /// How far the queues have come is asked this often while tickets wait.
 const DELIVERED: Duration = Duration::from_secs(1);
+
+/// What a task of the reconciler brought back.
+pub enum Finished {
+    /// `None` for a command that leads to nothing worth knowing.
+    Command(Option<Done>),
+    /// Whether a stream was missing: NATS is new or was wiped, and what it held must be written again.
+    Topology { fresh: bool, found: Result<Found, BusError> },
+    /// How far a queue has come.
+    Queue { zone: Zone, priority: Priority, result: Result<Queue, BusError> },
+}
 
 /// How NATS stands.
 pub(super) struct NatsWatch {
@@ -55,8 +66,14 @@ impl Reconciler {
             self.nats.under_way = true;
             let mut zones: BTreeSet<Zone> = self.directory.all().iter().map(|e| e.link().zone.clone()).collect();
             zones.insert(Zone::default_zone());
-            zones.extend(self.roster.live().flat_map(|s| s.zones.iter().cloned()));
-            self.steps.spawn(self.executor.clone().topology(zones.into_iter().collect()));
+            zones.extend(self.arbiter.roster().live().flat_map(|s| s.zones.iter().cloned()));
+            let (bus, replicas) = (self.executor.bus.clone(), self.executor.replicas);
+            self.tasks.spawn(async move {
+                let zones: Vec<Zone> = zones.into_iter().collect();
+                let mut fresh = false;
+                let found = topology::ensure(&bus, &zones, replicas, &mut fresh).await;
+                Finished::Topology { fresh, found }
+            });
         }
     }
 
@@ -69,16 +86,12 @@ impl Reconciler {
                 self.nats.fault = None;
                 self.nats.ready = true;
                 self.nats.next_topology = now + TOPOLOGY;
-                let told = self.placements.values().filter(|t| t.is_told_before(now, ANSWER_AGE)).count();
+                let told = self.arbiter.told_before(now, ANSWER_AGE);
                 if std::mem::take(&mut self.nats.fresh)
                     || found.desired_records < u64::try_from(told).unwrap_or(u64::MAX)
                 {
-                    if told > 0 {
+                    if self.arbiter.store_lost() > 0 && told > 0 {
                         warn!("NATS has lost its store; writing everything again");
-                    }
-                    for tracked in self.placements.values_mut() {
-                        tracked.told = Told::Never;
-                        tracked.ticket = None;
                     }
                 }
             }
@@ -92,17 +105,30 @@ impl Reconciler {
         }
     }
 
-    pub(super) fn ask_delivered(&mut self, waiting: BTreeSet<Zone>, now: Instant) {
+    /// Asks how far the queues have come that have tickets waiting.
+    pub(super) fn ask_queues(&mut self, now: Instant) {
+        let waiting = self.arbiter.waiting();
         if waiting.is_empty() || now < self.nats.next_delivered {
             return;
         }
         self.nats.next_delivered = now + DELIVERED;
         for zone in waiting {
             for priority in Priority::ALL {
-                if self.steps.len() < MAX_STEPS {
-                    self.steps.spawn(self.executor.clone().queue(zone.clone(), priority));
+                if self.tasks.len() < MAX_TASKS {
+                    let (bus, zone) = (self.executor.bus.clone(), zone.clone());
+                    self.tasks.spawn(async move {
+                        let result = tickets::queue(&bus, &zone, priority).await;
+                        Finished::Queue { zone, priority, result }
+                    });
                 }
             }
+        }
+    }
+
+    pub(super) fn note_queue(&mut self, zone: &Zone, priority: Priority, found: Result<Queue, BusError>, now: Instant) {
+        match found {
+            Ok(queue) => self.arbiter.note_queue(zone, priority, queue, now),
+            Err(e) => warn!(%zone, "{e}"),
         }
     }
 }

@@ -4,58 +4,89 @@ use std::time::{Duration, Instant};
 
 use rsm_shared::bus::BusError;
 use rsm_shared::bus::control::Probe;
+use rsm_shared::bus::tickets::Queue;
+use rsm_shared::stream::fence::Epoch;
+use rsm_shared::stream::names::{SessionId, Zone};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::{Priority, TicketReason, Want};
 use tracing::{error, info, warn};
 
-use super::execute::Done;
+use super::arbiter::{Arbiter, MAX_CHALLENGERS, Question};
 use super::plan::{self, Told};
-use super::reconciler::{MAX_CHALLENGERS, Reconciler};
-use super::tracked::Tracked;
+use super::tracked::{HandoffFrom, Tracked};
+use crate::store::StoreError;
 use crate::store::assignments::Assignment;
 
-/// Failures of steps are told this often at most.
+/// Failures of commands are told this often at most.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
 
-impl Reconciler {
-    /// Takes in what became of a step.
-    pub(super) fn note(&mut self, done: Done) {
-        let now = Instant::now();
+/// What became of a command.
+pub enum Done {
+    /// The epoch is committed.
+    Placed {
+        assignment: Assignment,
+        reason: TicketReason,
+        /// The owner that goes on, and its epoch.
+        from: Option<(SessionId, Epoch)>,
+        told: Result<Told, BusError>,
+        /// Where the ticket waits, when it does.
+        ticket: Option<(u64, Priority)>,
+        /// Who had claimed the epoch before it, as far as that was looked up.
+        claimed_by: Option<SessionId>,
+    },
+    /// The stop is committed; whether NATS took it.
+    Halted {
+        assignment: Assignment,
+        told: Result<(), BusError>,
+    },
+    /// The newest placement was told again.
+    Told {
+        slug: Slug,
+        result: Result<(), BusError>,
+    },
+    Tidied {
+        slug: Slug,
+        result: Result<(), BusError>,
+    },
+    Forgotten {
+        slug: Slug,
+        result: Result<(), String>,
+    },
+    /// Nothing was published, because nothing could be committed.
+    NotStored {
+        slug: Slug,
+        error: StoreError,
+    },
+    Probed {
+        question: Question,
+        probe: Probe,
+    },
+}
+
+impl Arbiter {
+    /// Takes in what became of a command.
+    pub fn note(&mut self, done: Done, now: Instant) {
         match done {
-            Done::Placed { assignment, priority, reason, ticket } => {
+            Done::Placed { assignment, reason, from, told, ticket, claimed_by } => {
                 let slug = assignment.slug.clone();
                 self.busy.remove(&slug);
-                let tries = match reason {
-                    TicketReason::Retry => self.placements.get(&slug).map_or(0, |t| t.tries + 1),
-                    _ => 0,
-                };
-                if reason == TicketReason::Failover {
-                    self.metrics.claim_changes.with_label_values(&["failover"]).inc();
+                if let Some(session) = claimed_by.filter(|session| self.roster.get(session).is_none())
+                    && self.suspects.died(&slug, Duration::ZERO, now)
+                {
+                    warn!(stream = %slug, %session, "set aside: its worker died before it could say that it owns it");
                 }
-                let tracked = self.tracked(assignment, now, tries);
-                match ticket {
-                    Ok(sequence) => {
-                        tracked.told = Told::Queued { urgent: priority == Priority::Hi };
-                        tracked.ticket = Some((sequence, priority));
-                        self.metrics.commands.with_label_values(&["start", "ok"]).inc();
-                    }
-                    Err(e) => {
-                        tracked.told = Told::Failed;
-                        self.metrics.commands.with_label_values(&["start", "error"]).inc();
-                        self.complain(&slug, &format!("start command not taken: {e}"), now);
-                    }
-                }
+                self.note_placed(assignment, reason, from, told, ticket, now);
             }
             Done::Halted { assignment, told } => {
                 let slug = assignment.slug.clone();
                 self.busy.remove(&slug);
                 self.metrics.claim_changes.with_label_values(&["released"]).inc();
-                self.tracked(assignment, now, 0);
-                self.note_told(&slug, told);
+                self.tracked(assignment, now, 0, false);
+                self.note_told(&slug, told, now);
             }
             Done::Told { slug, result } => {
                 self.busy.remove(&slug);
-                self.note_told(&slug, result);
+                self.note_told(&slug, result, now);
             }
             Done::Tidied { slug, result } => {
                 self.busy.remove(&slug);
@@ -71,6 +102,7 @@ impl Reconciler {
                     Ok(()) => {
                         self.placements.remove(&slug);
                         self.details.remove(&slug);
+                        self.suspects.forgive(&slug);
                     }
                     Err(e) => self.complain(&slug, &e, now),
                 }
@@ -80,20 +112,12 @@ impl Reconciler {
                 self.metrics.commands.with_label_values(&["store", "error"]).inc();
                 self.complain(&slug, &format!("no epoch could be committed, nothing was published: {error}"), now);
             }
-            Done::Topology { fresh, found } => self.note_topology(fresh, found, now),
-            Done::Queue { zone, priority, result } => match result {
-                Ok(queue) => {
-                    for tracked in self.placements.values_mut() {
-                        tracked.note_queue(&zone, priority, queue, now);
-                    }
-                }
-                Err(e) => warn!(%zone, "{e}"),
-            },
-            Done::Probed { worker, session, challenger, probe } => match probe {
+            Done::Probed { question: Question { worker, session, challenger: Some(challenger) }, probe } => match probe
+            {
                 Probe::Gone => {
-                    if self.roster.remove(&session) {
+                    if self.roster.remove(&session).is_some() {
                         info!(%worker, %session, "worker process is gone, a new one of its name takes over");
-                        self.show_workers();
+                        self.mourn(&session, now);
                     }
                 }
                 Probe::There => {
@@ -104,23 +128,70 @@ impl Reconciler {
                 }
                 Probe::Unknown => {}
             },
+            Done::Probed { question, probe } => self.detector.answered(&question.session, probe, now),
         }
     }
 
-    fn note_told(&mut self, slug: &Slug, result: Result<(), BusError>) {
+    fn note_placed(
+        &mut self,
+        assignment: Assignment,
+        reason: TicketReason,
+        from: Option<(SessionId, Epoch)>,
+        told: Result<Told, BusError>,
+        ticket: Option<(u64, Priority)>,
+        now: Instant,
+    ) {
+        let slug = assignment.slug.clone();
+        let tries = match reason {
+            TicketReason::Retry => self.placements.get(&slug).map_or(0, |t| t.tries + 1),
+            _ => 0,
+        };
+        match reason {
+            TicketReason::Failover => self.metrics.claim_changes.with_label_values(&["failover"]).inc(),
+            TicketReason::Drain => self.metrics.claim_changes.with_label_values(&["drain"]).inc(),
+            TicketReason::Rebalance => self.metrics.claim_changes.with_label_values(&["rebalance"]).inc(),
+            _ => {}
+        }
+        let moves = matches!(reason, TicketReason::Drain | TicketReason::Rebalance);
+        let tracked = self.tracked(assignment, now, tries, from.is_some());
+        if let (true, Some((session, epoch))) = (moves, from) {
+            tracked.hand_off(HandoffFrom { session, epoch, since: now });
+        }
+        tracked.ticket = ticket;
+        match told {
+            Ok(told) => {
+                tracked.told = told;
+                self.metrics.commands.with_label_values(&["start", "ok"]).inc();
+            }
+            Err(e) => {
+                tracked.told = Told::Failed;
+                self.metrics.commands.with_label_values(&["start", "error"]).inc();
+                self.complain(&slug, &format!("start command not taken: {e}"), now);
+            }
+        }
+    }
+
+    /// A queue was looked at.
+    pub fn note_queue(&mut self, zone: &Zone, priority: Priority, queue: Queue, now: Instant) {
+        for tracked in self.placements.values_mut() {
+            tracked.note_queue(zone, priority, queue, now);
+        }
+    }
+
+    fn note_told(&mut self, slug: &Slug, result: Result<(), BusError>, now: Instant) {
         let Some(tracked) = self.placements.get_mut(slug) else { return };
         let outcome = if result.is_ok() { "ok" } else { "error" };
         tracked.told = if result.is_ok() { Told::Taken } else { Told::Failed };
-        tracked.since = Instant::now();
+        tracked.since = now;
         if tracked.assignment.want == Want::Stop {
             self.metrics.commands.with_label_values(&["stop", outcome]).inc();
         }
         if let Err(e) = result {
-            self.complain(slug, &format!("command not taken: {e}"), Instant::now());
+            self.complain(slug, &format!("command not taken: {e}"), now);
         }
     }
 
-    /// A step of a stream failed: it is not tried again for a moment. One line every few seconds is enough, whatever
+    /// A command about a stream failed: it is not tried again for a moment. One line every few seconds is enough, whatever
     /// the number of streams that fail for the same reason.
     fn complain(&mut self, slug: &Slug, text: &str, now: Instant) {
         self.not_before.insert(slug.clone(), now + plan::TELL_AGAIN);
@@ -132,10 +203,10 @@ impl Reconciler {
         }
     }
 
-    fn tracked(&mut self, assignment: Assignment, now: Instant, tries: u32) -> &mut Tracked {
+    fn tracked(&mut self, assignment: Assignment, now: Instant, tries: u32, keep_handoff: bool) -> &mut Tracked {
         let slug = assignment.slug.clone();
         let tracked = self.placements.entry(slug).or_insert_with(|| Tracked::new(assignment.clone(), Told::Never, now));
-        tracked.renew(assignment, now, tries);
+        tracked.renew(assignment, now, tries, keep_handoff);
         tracked
     }
 }

@@ -17,6 +17,10 @@ const ADOPT_GRACE: Duration = Duration::from_secs(4);
 /// Claims of a stopped stream are removed after this long: a claim that was under way is then written, seen to be
 /// out of date, and covered.
 const TIDY_AFTER: Duration = Duration::from_secs(6);
+/// An old owner goes on for this long at most while a new one has no picture yet.
+const HANDOFF_MAX: Duration = Duration::from_secs(15);
+/// A worker that was asked to let a stream go, and did not, is asked again after this long.
+const RECALL_AGAIN: Duration = Duration::from_secs(2);
 /// What is left of a removed link is forgotten after this long.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
@@ -38,6 +42,12 @@ pub struct Facts {
     pub urgent: bool,
     /// Silence of a worker can be told from our own deafness.
     pub settled: bool,
+    /// It is suspected of ending its workers and must not start now.
+    pub held_back: bool,
+    /// The camera serves one session only: never two owners at a time.
+    pub exclusive: bool,
+    /// It is to move to another worker, for this reason.
+    pub moves: Option<TicketReason>,
 }
 
 /// The newest placement of a stream.
@@ -56,6 +66,19 @@ pub struct Placed {
     pub tries: u32,
     /// Who owned it last.
     pub lost: Lost,
+    /// An earlier owner goes on until this placement has pictures.
+    pub handoff: Option<Handoff>,
+    /// Its owner was asked to let it go, this long ago.
+    pub recalled: Option<Duration>,
+}
+
+/// How a hand-off stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handoff {
+    /// For this long; the new owner has nothing to show yet.
+    Waiting(Duration),
+    /// The new owner has pictures, or the old one has none to lose.
+    Over,
 }
 
 /// How the command of a placement stands.
@@ -94,6 +117,10 @@ pub enum Step {
     Rewrite,
     /// The stop of the newest placement again.
     HaltAgain,
+    /// The earlier owner lets go: the new one has pictures.
+    EndHandoff,
+    /// Its owner lets go before another one begins.
+    Recall,
     /// Remove claims that no longer count.
     Tidy,
     /// Remove the last traces of a removed link.
@@ -106,22 +133,41 @@ pub fn step(facts: &Facts) -> Step {
 }
 
 fn towards_running(facts: &Facts) -> Step {
+    if facts.held_back && !facts.owned {
+        return Step::Nothing;
+    }
     let Some(placed) = facts.placement.as_ref().filter(|p| p.want == Want::Run) else {
         return Step::Place(TicketReason::Start);
     };
     if placed.spec_rev != facts.spec_rev {
         return Step::Place(TicketReason::Change);
     }
-    if facts.owned {
-        return match placed.told {
-            Told::Never | Told::Failed => Step::Rewrite,
-            Told::Queued { .. } | Told::Taken if !placed.tidy => Step::Tidy,
-            Told::Queued { .. } | Told::Taken => Step::Nothing,
-        };
+    if facts.owned { owned(facts, placed) } else { ownerless(facts, placed) }
+}
+
+fn owned(facts: &Facts, placed: &Placed) -> Step {
+    if matches!(placed.told, Told::Never | Told::Failed) {
+        return Step::Rewrite;
     }
+    match (placed.handoff, facts.moves) {
+        (Some(Handoff::Over), _) => Step::EndHandoff,
+        (Some(Handoff::Waiting(age)), _) if age >= HANDOFF_MAX => Step::EndHandoff,
+        (Some(Handoff::Waiting(_)), _) => Step::Nothing,
+        (None, Some(_)) if facts.exclusive => match placed.recalled {
+            Some(age) if age < RECALL_AGAIN => Step::Nothing,
+            _ => Step::Recall,
+        },
+        (None, Some(reason)) => Step::Place(reason),
+        (None, None) if !placed.tidy => Step::Tidy,
+        (None, None) => Step::Nothing,
+    }
+}
+
+fn ownerless(facts: &Facts, placed: &Placed) -> Step {
     match placed.lost {
         // Before the failure detector has settled nobody is declared lost; an owner may just not have been heard yet.
         _ if !facts.settled && placed.told == Told::Never => Step::Nothing,
+        Lost::OwnerSilent(_) if placed.recalled.is_some() => Step::Place(TicketReason::Drain),
         Lost::OwnerGone if facts.settled => Step::Place(TicketReason::Failover),
         Lost::OwnerSilent(age) if facts.settled && age >= ADOPT_GRACE => Step::Place(TicketReason::Failover),
         Lost::OwnerGone | Lost::OwnerSilent(_) => Step::Nothing,
@@ -211,6 +257,8 @@ mod tests {
             tidy: true,
             tries: 0,
             lost: Lost::NeverOwned,
+            handoff: None,
+            recalled: None,
         }
     }
 
@@ -224,6 +272,9 @@ mod tests {
             held: None,
             urgent: false,
             settled: true,
+            held_back: false,
+            exclusive: false,
+            moves: None,
         }
     }
 
@@ -295,6 +346,51 @@ mod tests {
         let after_boot = Placed { told: Told::Never, ..placed() };
         assert_eq!(step(&Facts { settled: false, ..facts(true, Some(after_boot.clone())) }), Step::Nothing);
         assert_eq!(step(&facts(true, Some(after_boot))), Step::Place(TicketReason::Retry));
+    }
+
+    #[test]
+    fn a_move_makes_the_new_owner_before_it_breaks_with_the_old_one() {
+        let running = Facts { owned: true, held: Some(Epoch(5)), ..facts(true, Some(placed())) };
+        let moving = Facts { moves: Some(TicketReason::Drain), ..running.clone() };
+        assert_eq!(step(&moving), Step::Place(TicketReason::Drain));
+        for (handoff, want) in [
+            (Handoff::Waiting(S(0)), Step::Nothing),
+            (Handoff::Waiting(S(14)), Step::Nothing),
+            (Handoff::Waiting(S(15)), Step::EndHandoff),
+            (Handoff::Over, Step::EndHandoff),
+        ] {
+            let placement = Some(Placed { handoff: Some(handoff), ..placed() });
+            assert_eq!(step(&Facts { placement: placement.clone(), ..running.clone() }), want, "{handoff:?}");
+            let nobody_yet = facts(true, placement);
+            assert_eq!(step(&nobody_yet), Step::Nothing, "the old owner goes on: {handoff:?}");
+        }
+    }
+
+    #[test]
+    fn an_exclusive_camera_is_let_go_before_it_is_placed_again() {
+        let running = Facts {
+            owned: true,
+            held: Some(Epoch(5)),
+            exclusive: true,
+            moves: Some(TicketReason::Drain),
+            ..facts(true, Some(placed()))
+        };
+        assert_eq!(step(&running), Step::Recall);
+        let recalled = |age| Some(Placed { recalled: Some(age), lost: Lost::OwnerSilent(S(0)), ..placed() });
+        assert_eq!(step(&Facts { placement: recalled(S(1)), ..running.clone() }), Step::Nothing);
+        assert_eq!(step(&Facts { placement: recalled(S(2)), ..running.clone() }), Step::Recall);
+        assert_eq!(
+            step(&Facts { owned: false, placement: recalled(S(1)), ..running }),
+            Step::Place(TicketReason::Drain)
+        );
+    }
+
+    #[test]
+    fn a_suspect_waits_for_its_turn_but_is_not_taken_from_its_owner() {
+        let suspect = Facts { held_back: true, ..facts(true, None) };
+        assert_eq!(step(&suspect), Step::Nothing);
+        let owned = Facts { owned: true, held: Some(Epoch(5)), placement: Some(placed()), ..suspect };
+        assert_eq!(step(&owned), Step::Nothing);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
 use rsm_shared::stream::slug::Slug;
-use rsm_shared::wire::messages::{Heartbeat, Owned, WorkerState};
+use rsm_shared::wire::messages::{Fleet, Heartbeat, Owned, WorkerState};
 
 /// Worker processes that are kept in mind; heartbeats of further ones are not answered.
 const MAX_SESSIONS: usize = 2000;
@@ -17,11 +18,26 @@ pub struct Session {
     pub worker: WorkerId,
     pub zones: Vec<Zone>,
     pub capacity: u32,
+    /// Streams that it would take now.
+    pub room: u32,
     pub draining: bool,
     /// `host:port` of its metrics and health.
     pub http: String,
     pub owned: HashMap<Slug, Owned>,
-    last_heard: Instant,
+    pub last_heard: Instant,
+}
+
+impl Session {
+    /// The share of its capacity that it uses, 0 to 1.
+    pub fn used(&self) -> f32 {
+        share(self.owned.len(), self.capacity)
+    }
+}
+
+/// The share of `capacity` that `streams` streams use; 1 when there is none.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^24")]
+pub fn share(streams: usize, capacity: u32) -> f32 {
+    if capacity == 0 { 1.0 } else { streams as f32 / capacity as f32 }
 }
 
 /// A live process and one stream that it owns.
@@ -80,6 +96,7 @@ impl Roster {
             worker: beat.worker.clone(),
             zones: beat.zones.clone(),
             capacity: beat.cap,
+            room: beat.room,
             draining: beat.state == WorkerState::Draining,
             http: beat.http.clone(),
             owned: beat.inv.iter().map(|o| (o.cam.clone(), o.clone())).collect(),
@@ -89,23 +106,9 @@ impl Roster {
         if known { Noted::Known } else { Noted::New }
     }
 
-    /// Forgets a process that is known to be gone; whether it was there.
-    pub fn remove(&mut self, session: &SessionId) -> bool {
-        self.sessions.remove(session).is_some()
-    }
-
-    /// Removes those that were silent for `dead_after`, and names them.
-    pub fn bury(&mut self, now: Instant, dead_after: Duration) -> Vec<SessionId> {
-        let dead: Vec<_> = self
-            .sessions
-            .values()
-            .filter(|s| now.saturating_duration_since(s.last_heard) > dead_after)
-            .map(|s| s.id.clone())
-            .collect();
-        for id in &dead {
-            self.sessions.remove(id);
-        }
-        dead
+    /// Forgets a process that is gone; what it was.
+    pub fn remove(&mut self, session: &SessionId) -> Option<Session> {
+        self.sessions.remove(session)
     }
 
     /// A live process.
@@ -118,33 +121,46 @@ impl Roster {
         self.sessions.values()
     }
 
-    /// Who owns which stream, the newest fence where several do.
-    pub fn owners(&self) -> HashMap<Slug, Owner<'_>> {
-        let mut owners: HashMap<Slug, Owner<'_>> = HashMap::new();
+    /// Who owns which stream, by the newest fence where several do.
+    pub fn owners(&self) -> HashMap<Slug, SessionId> {
+        let mut owners: HashMap<Slug, (Fence, &SessionId)> = HashMap::new();
         for session in self.sessions.values() {
             for (slug, owned) in &session.owned {
-                if owners.get(slug).is_none_or(|other| owned.fence() > other.owned.fence()) {
-                    owners.insert(slug.clone(), Owner { session, owned });
+                let fence = owned.fence();
+                if owners.get(slug).is_none_or(|(other, _)| fence > *other) {
+                    owners.insert(slug.clone(), (fence, &session.id));
                 }
             }
         }
-        owners
-    }
-
-    /// Whether another live process owns the same epoch of the same stream by a later claim.
-    pub fn outranks(&self, session: &SessionId, owned: &Owned) -> bool {
-        self.sessions.values().filter(|other| other.id != *session).any(|other| {
-            let theirs = other.owned.get(&owned.cam);
-            theirs.is_some_and(|o| o.epoch == owned.epoch && o.revision > owned.revision)
-        })
+        owners.into_iter().map(|(slug, (_, id))| (slug, id.clone())).collect()
     }
 
     /// How a zone stands: `(workers, free slots)`.
     pub fn capacity(&self, zone: &Zone) -> (usize, u32) {
-        self.sessions.values().filter(|s| s.zones.contains(zone) && !s.draining).fold((0, 0), |(workers, free), s| {
-            let used = u32::try_from(s.owned.len()).unwrap_or(u32::MAX);
-            (workers + 1, free + s.capacity.saturating_sub(used))
-        })
+        self.sessions
+            .values()
+            .filter(|s| s.zones.contains(zone) && !s.draining)
+            .fold((0, 0), |(workers, free), s| (workers + 1, free + s.room))
+    }
+
+    /// How the others stand that could take streams of `session`'s zones. `queued` tickets wait there.
+    pub fn fleet(&self, session: &Session, queued: u32) -> Fleet {
+        let others = self
+            .sessions
+            .values()
+            .filter(|s| s.id != session.id && !s.draining && s.zones.iter().any(|zone| session.zones.contains(zone)));
+        let mut fleet = Fleet { queued, least_used: 1.0, ..Fleet::default() };
+        for other in others {
+            fleet.others += 1;
+            fleet.room = fleet.room.saturating_add(other.room);
+            if other.room > 0 {
+                fleet.least_used = fleet.least_used.min(other.used());
+            }
+        }
+        if fleet.room == 0 {
+            fleet.least_used = 0.0;
+        }
+        fleet
     }
 }
 
@@ -164,7 +180,7 @@ mod tests {
             state: WorkerState::Up,
             zones: vec![Zone::default_zone()],
             cap: 10,
-            room: 10,
+            room: 10 - u32::try_from(owned.len()).unwrap(),
             load: Load::default(),
             http: "127.0.0.1:9".into(),
             inv: owned
@@ -184,22 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_worker_is_dead_and_a_late_one_is_not() {
-        let (mut roster, start, dead) = (Roster::default(), Instant::now(), Duration::from_secs(4));
-        assert_eq!(roster.note(&beat("w1", "w1-a", &[("yard", 1)]), start), Noted::New);
-        assert_eq!(roster.note(&beat("w1", "w1-a", &[("yard", 1)]), start + dead), Noted::Known);
-        assert!(roster.bury(start + dead * 2, dead).is_empty());
-        assert_eq!(roster.bury(start + dead * 2 + Duration::from_millis(1), dead).len(), 1);
-        assert!(roster.owners().is_empty());
-    }
-
-    #[test]
     fn a_second_process_of_one_name_is_not_taken_in() {
         let (mut roster, now) = (Roster::default(), Instant::now());
         roster.note(&beat("w1", "w1-a", &[]), now);
         let first = SessionId::parse("w1-a").unwrap();
         assert_eq!(roster.note(&beat("w1", "w1-b", &[]), now), Noted::SameName(first.clone()));
-        assert!(roster.remove(&first));
+        assert!(roster.remove(&first).is_some());
         assert_eq!(roster.note(&beat("w1", "w1-b", &[]), now), Noted::New);
     }
 
@@ -218,8 +224,10 @@ mod tests {
         roster.note(&beat("w1", "w1-a", &[("yard", 1), ("door", 1)]), now);
         roster.note(&beat("w2", "w2-a", &[("yard", 2)]), now);
         let yard = Slug::parse("yard").unwrap();
-        assert_eq!(roster.owners()[&yard].owned.epoch, Epoch(2));
+        assert_eq!(roster.owners()[&yard].as_str(), "w2-a");
         assert_eq!(roster.capacity(&Zone::default_zone()), (2, 17));
         assert_eq!(roster.capacity(&Zone::parse("other").unwrap()), (0, 0));
+        let fleet = roster.fleet(roster.get(&SessionId::parse("w1-a").unwrap()).unwrap(), 3);
+        assert_eq!((fleet.others, fleet.room, fleet.least_used, fleet.queued), (1, 9, 0.1, 3));
     }
 }

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use rsm_shared::bus::tickets::Queue;
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, Zone};
+use rsm_shared::stream::state::StreamState;
 use rsm_shared::wire::messages::{Event, Owned, Priority};
 
-use super::plan::{Lost, Placed, Told};
+use super::plan::{self, Handoff, Lost, Placed, Told};
 use super::roster::Roster;
 use crate::store::assignments::{Assignment, Seen};
 
@@ -29,12 +30,25 @@ pub struct Tracked {
     /// Of the owner's claim.
     revision: u64,
     owner_last_seen: Option<Instant>,
+    owned_since: Option<Instant>,
+    handoff: Option<HandoffFrom>,
+    recalled: Option<Instant>,
+    /// When it was last moved from one worker to another.
+    pub moved: Option<Instant>,
     /// Largest epoch seen anywhere.
     seen: Epoch,
     /// Largest that any owner reported.
     pub media_sequence: u64,
     /// Largest that an owner reported; `None` when none was heard.
     discontinuity_sequence: Option<u64>,
+}
+
+/// The earlier owner of a stream that is being handed to another worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandoffFrom {
+    pub session: SessionId,
+    pub epoch: Epoch,
+    pub since: Instant,
 }
 
 impl Tracked {
@@ -51,14 +65,22 @@ impl Tracked {
             owner: None,
             revision: 0,
             owner_last_seen: None,
+            owned_since: None,
+            handoff: None,
+            recalled: None,
+            moved: None,
             media_sequence: 0,
             discontinuity_sequence: None,
         }
     }
 
-    /// A newer placement of the same stream: what was seen of the older one stays.
-    pub fn renew(&mut self, assignment: Assignment, now: Instant, tries: u32) {
+    /// A newer placement of the same stream: what was seen of the older one stays. An earlier owner that goes on stays
+    /// too, unless the placement is for other settings, or a stop.
+    pub fn renew(&mut self, assignment: Assignment, now: Instant, tries: u32, keep_handoff: bool) {
         self.seen = self.seen.max(assignment.epoch);
+        if !keep_handoff {
+            self.handoff = None;
+        }
         self.assignment = assignment;
         self.since = now;
         self.ticket = None;
@@ -67,6 +89,46 @@ impl Tracked {
         self.owner = None;
         self.revision = 0;
         self.owner_last_seen = None;
+        self.owned_since = None;
+        self.recalled = None;
+    }
+
+    /// The placement was made to take the stream over from `from`, which goes on meanwhile.
+    pub fn hand_off(&mut self, from: HandoffFrom) {
+        self.moved = Some(from.since);
+        self.handoff = Some(from);
+    }
+
+    /// The earlier owner has to let go now.
+    pub fn end_handoff(&mut self) {
+        self.handoff = None;
+    }
+
+    /// The earlier owner, while there is one.
+    pub fn handed_from(&self) -> Option<&HandoffFrom> {
+        self.handoff.as_ref()
+    }
+
+    /// Its owner was asked to let it go.
+    pub fn recall(&mut self, now: Instant) {
+        self.recalled = Some(now);
+    }
+
+    /// The session that owns the newest placement, or owned it last, and since when.
+    pub fn owner(&self) -> Option<(&SessionId, Instant)> {
+        self.owner.as_ref().zip(self.owned_since)
+    }
+
+    /// What `session` has to let go of what it owns: every epoch up to the answer.
+    pub fn to_drop(&self, session: &SessionId, owned: &Owned) -> Option<Epoch> {
+        if self.handoff.as_ref().is_some_and(|from| from.session == *session && from.epoch == owned.epoch) {
+            return None;
+        }
+        let newest = self.assignment.epoch;
+        if owned.epoch == newest && (self.recalled.is_some() || owned.revision < self.revision) {
+            return Some(newest);
+        }
+        plan::to_drop(owned.epoch, Some((newest, self.assignment.want)))
     }
 
     /// Takes in what an inventory says; whether the newest placement has a new owner by that.
@@ -92,8 +154,19 @@ impl Tracked {
         let new = self.owner.as_ref() != Some(session);
         if new {
             self.owner = Some(session.clone());
+            self.owned_since = Some(now);
         }
         new
+    }
+
+    /// Takes in a word of a session about the newest placement: it is earlier than the next inventory.
+    pub fn take_in_event(&mut self, event: &Event, now: Instant) {
+        if event.epoch == self.assignment.epoch && event.revision > self.revision {
+            self.revision = event.revision;
+            self.owner = Some(event.session.clone());
+            self.owner_last_seen = Some(now);
+            self.owned_since = Some(now);
+        }
     }
 
     /// A queue has handed out all tickets up to `last`. The time in which a taken ticket must lead to an owner begins
@@ -138,7 +211,20 @@ impl Tracked {
             tidy: self.tidy,
             tries: self.tries,
             lost,
+            handoff: self.handoff_stands(roster, now),
+            recalled: self.recalled.map(|at| now.saturating_duration_since(at)),
         }
+    }
+
+    /// `None` also once the earlier owner is gone or has let go by itself.
+    fn handoff_stands(&self, roster: &Roster, now: Instant) -> Option<Handoff> {
+        let from = self.handoff.as_ref()?;
+        let slug = &self.assignment.slug;
+        let old = roster.get(&from.session)?.owned.get(slug).filter(|owned| owned.epoch == from.epoch)?;
+        let new = self.owner.as_ref().and_then(|owner| roster.get(owner)?.owned.get(slug));
+        let over = new
+            .is_some_and(|new| new.epoch == self.assignment.epoch && (new.ready || old.state != StreamState::Running));
+        Some(if over { Handoff::Over } else { Handoff::Waiting(now.saturating_duration_since(from.since)) })
     }
 
     /// Whether NATS must hold its desired record, as of an answer at most `age` old.

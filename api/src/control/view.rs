@@ -2,12 +2,16 @@
 
 use rsm_shared::stream::state::{Reason, ReasonCode, StreamState};
 
+use super::suspects::HeldBack;
+
 /// What decides the state.
 pub struct Seen<'a> {
     pub enabled: bool,
     pub wanted: bool,
     /// State and reason as the owner of the newest placement reports them.
     pub owner: Option<(StreamState, Option<&'a Reason>)>,
+    /// It must not start now.
+    pub held_back: Option<HeldBack>,
     /// Live workers of the stream's zone, and their free slots.
     pub workers: usize,
     pub free: u32,
@@ -25,10 +29,28 @@ pub fn state(seen: &Seen<'_>) -> (StreamState, Option<Reason>) {
     if let Some((state, reason)) = &seen.owner {
         return (*state, reason.cloned());
     }
+    match seen.held_back {
+        Some(HeldBack::Aside(left)) => {
+            let text = format!(
+                "Its worker died right after starting it, again and again. It is tried again in {} minutes, or when you \
+                 change it, or stop and start it.",
+                left.as_secs().div_ceil(60)
+            );
+            return (StreamState::Failed, Some(Reason { code: ReasonCode::Quarantined, text }));
+        }
+        Some(HeldBack::Waits) => {
+            let text = "Workers died right after starting it and others. They are tried one at a time.".to_owned();
+            return (StreamState::Starting, Some(Reason { code: ReasonCode::Quarantined, text }));
+        }
+        None => {}
+    }
     let text = if seen.workers == 0 {
         format!("No worker is running for zone {}. Start one with `rsm worker`, or `rsm up` for everything.", seen.zone)
     } else if seen.free == 0 {
-        format!("All {} workers of zone {} are full. Start another, or raise worker.capacity.", seen.workers, seen.zone)
+        format!(
+            "All {} workers of zone {} are full. Start another, or raise worker.capacity or worker.max_memory_percent.",
+            seen.workers, seen.zone
+        )
     } else {
         return (StreamState::Starting, None);
     };
@@ -42,7 +64,15 @@ mod tests {
     #[test]
     fn the_operator_comes_first_then_viewers_then_the_worker() {
         let reason = Reason { code: ReasonCode::Refused, text: "refused".into() };
-        let seen = |enabled, wanted, owner, workers, free| Seen { enabled, wanted, owner, workers, free, zone: "z" };
+        let seen = |enabled, wanted, owner, workers, free| Seen {
+            enabled,
+            wanted,
+            owner,
+            held_back: None,
+            workers,
+            free,
+            zone: "z",
+        };
         let running = Some((StreamState::Running, None));
         for (seen, want) in [
             (seen(false, true, running, 1, 1), (StreamState::Stopped, None)),
@@ -59,5 +89,9 @@ mod tests {
             let (state, reason) = state(&seen);
             assert_eq!((state, reason.map(|r| r.code)), want);
         }
+        let aside = Some(HeldBack::Aside(std::time::Duration::from_secs(61)));
+        let (state, reason) = state(&Seen { held_back: aside, ..seen(true, true, None, 1, 1) });
+        assert_eq!(state, StreamState::Failed);
+        assert!(reason.is_some_and(|r| r.text.contains("in 2 minutes")));
     }
 }

@@ -7,7 +7,7 @@ use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use super::connect::Bus;
 use super::{BusError, decode, encode, within};
 use crate::stream::fence::{Epoch, Fence};
-use crate::stream::names::Zone;
+use crate::stream::names::{SessionId, Zone};
 use crate::stream::slug::Slug;
 use crate::wire::messages::{Claim, VERSION};
 use crate::wire::subjects;
@@ -57,6 +57,14 @@ async fn read(bus: &Bus, subject: &str) -> Result<Option<(Claim, u64)>, BusError
         Ok(Err(e)) => Err(BusError::Failed { what, detail: e.to_string() }),
         Err(_) => Err(BusError::Deadline { what }),
     }
+}
+
+/// The session that claimed an epoch, if one did.
+///
+/// # Errors
+/// [`BusError`] when the server does not answer.
+pub async fn owner(bus: &Bus, zone: &Zone, slug: &Slug, epoch: Epoch) -> Result<Option<SessionId>, BusError> {
+    Ok(read(bus, &subjects::claim(zone, slug, epoch)).await?.map(|(claim, _)| claim.session))
 }
 
 /// Removes the claims of a stream's epochs; with `keep_newest` all but the last written.

@@ -76,6 +76,8 @@ pub enum ReasonCode {
     Pipeline,
     /// No live worker has a free slot.
     NoWorker,
+    /// Its workers died right after starting it.
+    Quarantined,
 }
 
 impl ReasonCode {
@@ -95,6 +97,7 @@ impl ReasonCode {
             Self::Protocol => "protocol",
             Self::Pipeline => "pipeline",
             Self::NoWorker => "no_worker",
+            Self::Quarantined => "quarantined",
         }
     }
 }
