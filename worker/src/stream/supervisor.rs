@@ -170,6 +170,7 @@ fn outputs(
         hub: hub.clone(),
         frames: engine.frames.clone(),
         metrics: metrics.clone(),
+        shown: status.frame_shown(),
     };
     let hls = HlsOutput {
         slug: ctx.slug.to_string(),
