@@ -7,6 +7,7 @@ mod nats_server;
 mod up;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use rsm_shared::config::Config;
 use rsm_shared::ops::{shutdown, telemetry};
@@ -60,7 +61,7 @@ fn serve(role: Role, config: Config) -> ExitCode {
     };
     let ended = runtime.block_on(async {
         let stop = CancellationToken::new();
-        shutdown::on_signal(stop.clone(), config.shutdown()).map_err(|e| format!("cannot watch signals: {e}"))?;
+        shutdown::on_signal(stop.clone(), deadline(role, &config)).map_err(|e| format!("cannot watch signals: {e}"))?;
         match role {
             Role::Api => rsm_api::serve::run(config, VERSION, stop).await.map_err(|e| e.to_string()),
             Role::Worker => rsm_worker::app::run(config, VERSION, stop).await.map_err(|e| e.to_string()),
@@ -75,6 +76,15 @@ fn serve(role: Role, config: Config) -> ExitCode {
         }
         Err(text) => fail(&text, EXIT_UNAVAILABLE),
     }
+}
+
+/// From the first signal to the end by force: a worker's streams go on for a while before they end.
+fn deadline(role: Role, config: &Config) -> Duration {
+    let drain = match role {
+        Role::Api => Duration::ZERO,
+        Role::Worker => Duration::from_secs(config.worker.drain_s),
+    };
+    drain + config.shutdown()
 }
 
 /// The last word of a process that cannot go on: one line, once.

@@ -1,11 +1,11 @@
 //! The worker process: a small control runtime on a thread of its own, and the media runtime that the caller gives.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus::{IntGauge, Registry};
+use prometheus::{Gauge, IntGauge, Registry};
 use rsm_shared::bus::connect::{BadServers, Bus, Purpose};
 use rsm_shared::bus::control::Orders;
 use rsm_shared::bus::demand;
@@ -14,18 +14,22 @@ use rsm_shared::config::{BadConfig, Config};
 use rsm_shared::ops::health::Health;
 use rsm_shared::ops::{listener, metrics, process};
 use rsm_shared::stream::names::{NotAToken, SessionId, WorkerId, Zone};
-use rsm_shared::wire::messages::{Priority, Ticket};
+use rsm_shared::wire::messages::{Load, Priority, Ticket};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::control::admission::{Limits, Standing};
+use crate::control::gate::{GatedPublisher, SharedPulse};
 use crate::control::held::Slots;
 use crate::control::intake::{self, Intake};
-use crate::control::keeper::{self, Ended};
+use crate::control::keeper::{self, Ears, Ended};
+use crate::control::load;
 use crate::hls::disk::{DiskUse, Lingering};
 use crate::metrics::StreamMetrics;
 use crate::pipeline::elements::{self, MissingElements};
 use crate::source::open::AddressPolicy;
+use crate::source::opener::{Cameras, Opener};
 use crate::stream::engine::{Engine, Timing};
 use crate::stream::pacer::StartPacer;
 
@@ -62,6 +66,19 @@ pub enum WorkerError {
 /// # Errors
 /// [`WorkerError`] when it cannot begin, or must not go on.
 pub async fn run(config: Config, version: &'static str, stop: CancellationToken) -> Result<(), WorkerError> {
+    run_with(config, version, stop, Arc::new(Cameras { addresses: AddressPolicy::any() })).await
+}
+
+/// The same with another opener of camera sessions: load tests run streams without cameras.
+///
+/// # Errors
+/// [`WorkerError`] when it cannot begin, or must not go on.
+pub async fn run_with(
+    config: Config,
+    version: &'static str,
+    stop: CancellationToken,
+    opener: Arc<dyn Opener>,
+) -> Result<(), WorkerError> {
     elements::init()?;
     let hls_root = config.hls_root();
     process::writable_dir(&config.data_dir).map_err(WorkerError::Environment)?;
@@ -77,13 +94,14 @@ pub async fn run(config: Config, version: &'static str, stop: CancellationToken)
 
     let frames = Bus::connect(&config.nats, Purpose::Frames, "rsm-worker-frames").await?;
     let timing = timing(&config);
+    let pulse = SharedPulse::new(Duration::from_secs(config.control.worker_dead_s));
     let engine = Arc::new(Engine {
-        frames: Arc::new(FramePublisher::new(frames)),
+        frames: Arc::new(GatedPublisher::new(FramePublisher::new(frames), pulse.clone())),
         hls_root,
         timing,
         pacer: StartPacer::default(),
         metrics: Arc::new(StreamMetrics::new(&registry)?),
-        addresses: AddressPolicy::any(),
+        opener,
         disk: DiskUse::new(config.hls.disk_budget_mb << 20),
         lingering: Lingering::default(),
     });
@@ -94,16 +112,16 @@ pub async fn run(config: Config, version: &'static str, stop: CancellationToken)
         slots: Slots::new(capacity(&config)),
         session: SessionId::new(&worker, &process::unique())?,
         worker,
+        http: advertised(config.worker.advertise.as_deref(), address, &host_name()),
         config,
-        http: address,
         engine: engine.clone(),
+        pulse,
         health: health.clone(),
-        claims: gauges.claims,
-        nats_connected,
+        gauges: keeper::Gauges { claims: gauges.claims, load_ratio: gauges.load_ratio, nats_connected },
         media: tokio::runtime::Handle::current(),
     };
     gauges.capacity.set(i64::from(role.slots.capacity()));
-    info!(worker = %role.worker, session = %role.session, http = %address, capacity = role.slots.capacity(), "worker begins");
+    info!(worker = %role.worker, session = %role.session, http = %role.http, capacity = role.slots.capacity(), "worker begins");
 
     let serving = CancellationToken::new();
     let served = tokio::spawn(listener::serve(http, listener::routes(health, registry), serving.clone()));
@@ -117,6 +135,7 @@ pub async fn run(config: Config, version: &'static str, stop: CancellationToken)
 struct Gauges {
     claims: IntGauge,
     capacity: IntGauge,
+    load_ratio: Gauge,
 }
 
 impl Gauges {
@@ -126,9 +145,14 @@ impl Gauges {
             "rsm_worker_capacity",
             "Streams that this worker runs at most; raise worker.capacity when rsm_claims stays near it",
         )?;
+        let load_ratio = Gauge::new(
+            "rsm_worker_load_ratio",
+            "Share of this worker's capacity that is in use, 0 to 1; it is uneven over workers only for a while",
+        )?;
+        registry.register(Box::new(load_ratio.clone()))?;
         registry.register(Box::new(claims.clone()))?;
         registry.register(Box::new(capacity.clone()))?;
-        Ok(Self { claims, capacity })
+        Ok(Self { claims, capacity, load_ratio })
     }
 }
 
@@ -139,11 +163,11 @@ struct Role {
     session: SessionId,
     zones: Vec<Zone>,
     slots: Slots,
-    http: SocketAddr,
+    http: String,
     engine: Arc<Engine>,
+    pulse: SharedPulse,
     health: Health,
-    claims: IntGauge,
-    nats_connected: IntGauge,
+    gauges: keeper::Gauges,
     media: tokio::runtime::Handle,
 }
 
@@ -165,7 +189,10 @@ async fn on_control_thread(role: Role, stop: CancellationToken) -> Result<(), Wo
 
 async fn control(role: Role, stop: CancellationToken) -> Result<(), WorkerError> {
     let bus = Bus::connect(&role.config.nats, Purpose::Control, &format!("rsm-worker-{}", role.worker)).await?;
-    let (may_pull, pulling) = watch::channel(false);
+    let limits = limits(&role.config);
+    let (standing, stands) = watch::channel(Standing::new(limits));
+    let (sampled, load) = watch::channel(Load::default());
+    tokio::spawn(load::sample(sampled));
     let (starts_tx, starts) = mpsc::channel(STARTS);
     let owned: keeper::OwnedEpochs = Arc::new(Mutex::new(HashMap::new()));
     let orders = Orders::open(&bus, &role.worker, &role.session, &role.zones).await?;
@@ -175,8 +202,9 @@ async fn control(role: Role, stop: CancellationToken) -> Result<(), WorkerError>
         bus: bus.clone(),
         worker: role.worker.clone(),
         session: role.session.clone(),
-        slots: role.slots.clone(),
-        may_pull: pulling,
+        zones: role.zones.clone().into(),
+        slots: role.slots,
+        standing: stands,
         owned: Arc::new(move |ticket: &Ticket| {
             seen.lock().unwrap_or_else(PoisonError::into_inner).get(&ticket.cam) == Some(&ticket.epoch)
         }),
@@ -187,32 +215,52 @@ async fn control(role: Role, stop: CancellationToken) -> Result<(), WorkerError>
             tokio::spawn(intake::run(intake.clone(), zone.clone(), priority, stop.child_token()));
         }
     }
-    let worker = role.worker.clone();
+    let worker = role.worker;
+    let ears = Ears { starts, orders, demands, load };
     let parts = keeper::Parts {
-        bus: bus.clone(),
-        worker: role.worker,
-        session: role.session,
-        zones: role.zones,
-        slots: role.slots,
-        http: role.http.to_string(),
+        intake,
+        http: role.http,
         engine: role.engine,
         media: role.media,
         hold: Duration::from_secs(role.config.control.hold_s),
-        may_pull,
+        drain: Duration::from_secs(role.config.worker.drain_s),
+        pulse: role.pulse,
+        standing,
         owned,
-        starts,
-        orders,
-        demands,
         health: role.health,
-        claims: role.claims,
-        nats_connected: role.nats_connected,
+        gauges: role.gauges,
     };
-    let ended = keeper::run(parts, stop).await;
+    let ended = keeper::run(parts, ears, stop).await;
     bus.flush().await;
     match ended {
         Ended::Stopped => Ok(()),
         Ended::NameTaken => Err(WorkerError::NameTaken(worker)),
         Ended::Closed => Err(WorkerError::Closed),
+    }
+}
+
+/// The name of this machine, as the kernel knows it.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "localhost".into() } else { name.trim().into() }
+}
+
+fn limits(config: &Config) -> Limits {
+    let share = |percent: u32| percent as f32 / 100.0;
+    Limits { memory: share(config.worker.max_memory_percent), cpu: share(config.worker.max_cpu_percent) }
+}
+
+/// What others are told to reach this worker at; `host` is this machine's name.
+fn advertised(wanted: Option<&str>, address: SocketAddr, host: &str) -> String {
+    let port = address.port();
+    let Some(wanted) = wanted else {
+        return if address.ip().is_unspecified() { format!("{host}:{port}") } else { address.to_string() };
+    };
+    // An IPv6 address has colons of its own; with a port it stands in brackets.
+    match wanted.parse::<Ipv6Addr>() {
+        Ok(ip) => format!("[{ip}]:{port}"),
+        Err(_) if wanted.ends_with(']') || !wanted.contains(':') => format!("{wanted}:{port}"),
+        Err(_) => wanted.to_owned(),
     }
 }
 
@@ -235,5 +283,28 @@ fn capacity(config: &Config) -> u32 {
             STREAMS_PER_CORE.saturating_mul(u32::try_from(cores).unwrap_or(1))
         }
         n => n,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_are_told_an_address_that_they_can_reach() {
+        for (wanted, address, want) in [
+            (None, "127.0.0.1:4000", "127.0.0.1:4000"),
+            (None, "[::1]:4000", "[::1]:4000"),
+            (None, "0.0.0.0:4000", "site-7:4000"),
+            (None, "[::]:4000", "site-7:4000"),
+            (Some("10.0.0.9"), "0.0.0.0:4000", "10.0.0.9:4000"),
+            (Some("cam.example"), "127.0.0.1:4000", "cam.example:4000"),
+            (Some("cam.example:80"), "127.0.0.1:4000", "cam.example:80"),
+            (Some("fd00::7"), "[::]:4000", "[fd00::7]:4000"),
+            (Some("[fd00::7]"), "[::]:4000", "[fd00::7]:4000"),
+            (Some("[fd00::7]:80"), "[::]:4000", "[fd00::7]:80"),
+        ] {
+            assert_eq!(advertised(wanted, address.parse().unwrap(), "site-7"), want, "{wanted:?} {address}");
+        }
     }
 }

@@ -20,6 +20,8 @@ pub enum FrameLoss {
     Superseded,
     /// Its unit is not known any more, so nobody can say when it was captured.
     Unmatched,
+    /// This process stood still, and does not know yet whether the stream is still its own.
+    Silenced,
 }
 
 impl FrameLoss {
@@ -28,6 +30,7 @@ impl FrameLoss {
             Self::Bus(reason) => reason.as_str(),
             Self::Superseded => "superseded",
             Self::Unmatched => "unmatched",
+            Self::Silenced => "silenced",
         }
     }
 }
@@ -97,7 +100,7 @@ impl StreamMetrics {
             frames_dropped: counters(
                 registry,
                 "rsm_frames_dropped_total",
-                "JPEG frames that were encoded and not sent: superseded by a newer one, without a known capture time (unmatched), NATS away (not_connected), \
+                "JPEG frames that were encoded and not sent: superseded by a newer one, without a known capture time (unmatched), after a pause of the process (silenced), NATS away (not_connected), \
                  NATS too slow (congested), or over its payload limit (too_large)",
                 &["stream", "reason"],
             )?,

@@ -14,7 +14,7 @@ use crate::stream::slug::Slug;
 use crate::wire::messages::{Priority, Ticket};
 use crate::wire::subjects;
 
-/// How long a pull is parked at the server before it is asked again.
+/// How long a parked pull waits at the server before it is asked again.
 pub const PULL_EXPIRES: Duration = Duration::from_secs(5);
 /// How long a refused ticket stays away before it is handed out again.
 const NAK_DELAY: Duration = Duration::from_millis(500);
@@ -99,20 +99,20 @@ async fn finish(work: impl Future<Output = Result<(), async_nats::Error>>) -> Re
     }
 }
 
-/// Waits at the queue of one zone and priority for at most [`PULL_EXPIRES`] and takes one ticket. A ticket that
+/// Waits at the queue of one zone and priority for at most `expires` and takes one ticket. A ticket that
 /// cannot be read is ended for good and reported as an error.
 ///
 /// # Errors
 /// [`BusError`] when the queue is missing or NATS is away; wait a moment before the next pull.
-pub async fn pull(bus: &Bus, zone: &Zone, priority: Priority) -> Result<Option<Pulled>, BusError> {
+pub async fn pull(bus: &Bus, zone: &Zone, priority: Priority, expires: Duration) -> Result<Option<Pulled>, BusError> {
     let what = "pull a start ticket";
     let consumer: PullConsumer = within(
         what,
         bus.js.get_consumer_from_stream(subjects::start_consumer(zone, priority), subjects::COMMANDS_STREAM),
     )
     .await?;
-    let mut batch = within(what, consumer.batch().max_messages(1).expires(PULL_EXPIRES).messages()).await?;
-    let waited = tokio::time::timeout(PULL_EXPIRES + super::REQUEST_DEADLINE, batch.next());
+    let mut batch = within(what, consumer.batch().max_messages(1).expires(expires).messages()).await?;
+    let waited = tokio::time::timeout(expires + super::REQUEST_DEADLINE, batch.next());
     let message = match waited.await {
         Ok(Some(Ok(message))) => message,
         Ok(Some(Err(e))) => return Err(BusError::failed(what)(e)),

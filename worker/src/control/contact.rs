@@ -1,4 +1,5 @@
-//! Whether this worker may go on: what heartbeats met, and for how long nothing is known. Pure.
+//! Whether this worker may go on: what heartbeats met, for how long nothing is known, and whether the process itself
+//! stood still. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -62,9 +63,82 @@ impl Contact {
     }
 }
 
+/// Whether this process stood still for so long that its streams may run elsewhere by now: it was stopped, or its
+/// machine slept. Then it shows nothing until the API has answered a heartbeat that it sent since. All times are of a
+/// clock that goes on while the machine sleeps.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    dead: Duration,
+    last: Duration,
+    /// The first heartbeat whose answer counts.
+    silent_until: Option<u64>,
+}
+
+impl Pulse {
+    /// From `now` on; a worker that is silent for `dead` is taken for dead.
+    pub fn new(dead: Duration, now: Duration) -> Self {
+        Self { dead, last: now, silent_until: None }
+    }
+
+    /// The beat at `now`, one each second; `next` is the number of the next heartbeat. Whether it found a pause.
+    pub fn beat(&mut self, now: Duration, next: u64) -> bool {
+        let paused = now.saturating_sub(self.last) > self.dead;
+        self.last = now;
+        if paused {
+            self.silent_until = Some(next);
+        }
+        paused
+    }
+
+    /// The API has answered the heartbeat of that number.
+    pub fn answered(&mut self, number: u64) {
+        self.silent_until = self.silent_until.filter(|until| number < *until);
+    }
+
+    /// Whether something may be shown at `now`. Also right after a pause that no beat has found yet.
+    pub fn may_show(&self, now: Duration) -> bool {
+        self.silent_until.is_none() && now.saturating_sub(self.last) <= self.dead
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DEAD: Duration = Duration::from_secs(4);
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(1000 + seconds)
+    }
+
+    #[test]
+    fn after_a_pause_nothing_is_shown_until_a_heartbeat_from_after_it_was_answered() {
+        let mut pulse = Pulse::new(DEAD, at(0));
+        assert!(!pulse.beat(at(1), 1));
+        assert!(pulse.may_show(at(1)));
+        assert!(!pulse.may_show(at(10)), "before the first beat after the pause, too");
+        assert!(pulse.beat(at(10), 2));
+        assert!(!pulse.may_show(at(10)));
+        pulse.answered(1);
+        assert!(!pulse.may_show(at(10)), "an answer from before the pause");
+        assert!(!pulse.beat(at(11), 3));
+        assert!(!pulse.may_show(at(11)), "it goes on until the answer");
+        pulse.answered(2);
+        assert!(pulse.may_show(at(11)));
+    }
+
+    #[test]
+    fn a_late_beat_is_no_pause_and_a_second_pause_is_one() {
+        let mut pulse = Pulse::new(DEAD, at(0));
+        assert!(!pulse.beat(at(4), 1));
+        assert!(pulse.may_show(at(8)) && !pulse.may_show(at(9)));
+        pulse.beat(at(20), 2);
+        pulse.beat(at(30), 5);
+        pulse.answered(4);
+        assert!(!pulse.may_show(at(30)));
+        pulse.answered(5);
+        assert!(pulse.may_show(at(30)));
+    }
 
     #[test]
     fn holds_for_a_while_then_stops_once() {

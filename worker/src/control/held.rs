@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::fence::Fence;
@@ -11,12 +12,18 @@ use rsm_shared::stream::state::StreamState;
 use rsm_shared::wire::messages::{Event, Owned, VERSION};
 use tokio::sync::watch;
 
+use super::admission::Room;
 use crate::stream::supervisor::{StreamHandle, StreamStatus};
+
+/// Segments that a player needs to begin: it begins three before the end of a live playlist (RFC 8216 section 6.3.3).
+const PLAYABLE: usize = 3;
 
 /// One owned stream.
 pub struct Held {
-    pub fence: Fence,
     pub handle: StreamHandle,
+    pub started: Instant,
+    /// Segments that its playlist lists at most.
+    pub window: usize,
     pub status: watch::Receiver<StreamStatus>,
     pub demand: watch::Sender<Demand>,
     /// Gives the slot back when the stream has ended.
@@ -25,30 +32,31 @@ pub struct Held {
 
 impl Held {
     /// The row in a heartbeat.
-    pub fn row(&self, slug: &Slug) -> Owned {
+    pub fn row(&self, slug: &Slug, fence: Fence) -> Owned {
         let status = self.status.borrow();
+        let shown = Shown { frame: status.frame_shown(), segments: status.segments_listed() };
         Owned {
             cam: slug.clone(),
-            epoch: self.fence.epoch,
-            revision: self.fence.revision,
+            epoch: fence.epoch,
+            revision: fence.revision,
             state: status.state,
             media_age_ms: status.last_media_age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             media_sequence: status.media_sequence(),
             discontinuity_sequence: status.discontinuity_sequence(),
-            ready: status.state == StreamState::Running,
+            ready: ready(status.state, *self.demand.borrow(), shown, self.window),
         }
     }
 
     /// What is told of it when something changed.
-    pub fn event(&self, slug: &Slug, session: &SessionId) -> Event {
+    pub fn event(&self, slug: &Slug, fence: Fence, session: &SessionId) -> Event {
         let status = self.status.borrow();
         let since = status.since.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Event {
             v: VERSION,
             session: session.clone(),
             cam: slug.clone(),
-            epoch: self.fence.epoch,
-            revision: self.fence.revision,
+            epoch: fence.epoch,
+            revision: fence.revision,
             state: status.state,
             reason: status.reason.clone(),
             since_ms: u64::try_from(since.as_millis()).unwrap_or(0),
@@ -57,6 +65,29 @@ impl Held {
             hls_error: status.hls_error.clone(),
         }
     }
+}
+
+impl Held {
+    /// Whether it has been without a picture since it was started, less than `young` ago.
+    pub fn is_starting(&self, young: Duration) -> bool {
+        self.status.borrow().state == StreamState::Starting && self.started.elapsed() < young
+    }
+}
+
+/// What viewers can see of an owner.
+#[derive(Clone, Copy)]
+struct Shown {
+    /// A frame was published.
+    frame: bool,
+    /// Segments in the playlist.
+    segments: usize,
+}
+
+/// Whether every output that is wanted has something to show, so that an earlier owner may end.
+fn ready(state: StreamState, demand: Demand, shown: Shown, window: usize) -> bool {
+    state == StreamState::Running
+        && (demand.jpeg.is_none() || shown.frame)
+        && (!demand.hls || shown.segments >= PLAYABLE.min(window))
 }
 
 /// How many streams this process has room for. Cheap to clone.
@@ -86,6 +117,11 @@ impl Slots {
         self.capacity.saturating_sub(self.used.load(Ordering::Relaxed))
     }
 
+    /// All of them and those that are free.
+    pub fn room(&self) -> Room {
+        Room { capacity: self.capacity, free: self.free() }
+    }
+
     /// Takes a slot, if one is free.
     pub fn take(&self) -> Option<Slot> {
         self.used
@@ -104,6 +140,30 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rsm_shared::stream::spec::JpegParams;
+
+    #[test]
+    fn an_owner_is_ready_when_all_that_is_wanted_can_be_seen() {
+        let wanted = |jpeg: bool, hls| Demand {
+            jpeg: jpeg.then_some(JpegParams { max_fps: 5, max_width: 640, quality: 80 }),
+            hls,
+        };
+        for (demand, frame, segments, window, want) in [
+            (wanted(false, false), false, 0, 6, true),
+            (wanted(true, false), false, 6, 6, false),
+            (wanted(true, false), true, 0, 6, true),
+            (wanted(false, true), true, 2, 6, false),
+            (wanted(false, true), false, 3, 6, true),
+            (wanted(false, true), false, 2, 2, true),
+            (wanted(true, true), true, 2, 6, false),
+            (wanted(true, true), false, 3, 6, false),
+            (wanted(true, true), true, 3, 6, true),
+        ] {
+            let shown = Shown { frame, segments };
+            assert_eq!(ready(StreamState::Running, demand, shown, window), want, "{demand:?} {frame} {segments}");
+            assert!(!ready(StreamState::Reconnecting, demand, shown, window));
+        }
+    }
 
     #[test]
     fn slots_are_bounded_and_come_back() {

@@ -1,11 +1,11 @@
-//! Pulls start tickets and claims streams: ticket, desired record, claim, record again, start.
+//! Takes start tickets, pulled or offered, and claims streams: ticket, desired record, claim, record again, start.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rsm_shared::bus::claims::{self, Claimed};
 use rsm_shared::bus::connect::Bus;
-use rsm_shared::bus::tickets::{self, Pulled};
+use rsm_shared::bus::tickets::{self, PULL_EXPIRES, Pulled};
 use rsm_shared::bus::{BusError, registers};
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
@@ -15,13 +15,20 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::decide::{Verdict, verdict};
+use super::admission::{Pull, Standing};
+use super::decide::{Verdict, accepts, verdict};
 use super::held::{Slot, Slots};
 
-/// A pull that failed is tried again after this long: NATS is away, or the API has not made the queue yet.
+/// A pull that failed is tried again after this long: NATS is away, or the API has not made the queue yet. So is an
+/// offer whose record is not there yet.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How often a full or silent worker looks whether it may pull again.
+/// How often a worker that must wait looks whether it may pull again.
 const LOOK: Duration = Duration::from_millis(200);
+/// A worker with more streams than others lets them go first for this long, then asks the queue for a moment.
+const STEP_BACK: Duration = Duration::from_millis(400);
+const MOMENT: Duration = Duration::from_millis(100);
+/// Looks at the record of an offer. The API writes it first, so only a replica that lags does not have it.
+const OFFER_TRIES: u32 = 4;
 
 /// A claimed stream, on its way to the keeper.
 pub struct Start {
@@ -37,38 +44,44 @@ pub struct Intake {
     pub bus: Bus,
     pub worker: WorkerId,
     pub session: SessionId,
+    pub zones: Arc<[Zone]>,
     pub slots: Slots,
-    /// Whether new streams may be taken: not while draining or cut off.
-    pub may_pull: watch::Receiver<bool>,
+    /// How this worker stands, as the keeper sees it.
+    pub standing: watch::Receiver<Standing>,
     /// Whether an epoch is owned here already: a ticket that came twice.
     pub owned: Arc<dyn Fn(&Ticket) -> bool + Send + Sync>,
     pub starts: mpsc::Sender<Start>,
 }
 
+/// What becomes of a ticket.
+enum Outcome {
+    /// This process owns the epoch.
+    Claimed(Fence),
+    /// Done with: out of date, stopped, or another's.
+    Over,
+    /// Somebody may take it later.
+    Later,
+}
+
 /// Pulls from one queue until `stop`.
 pub async fn run(mut intake: Intake, zone: Zone, priority: Priority, stop: CancellationToken) {
-    // The last free slot is kept for tickets that somebody waits for.
-    let spare = match priority {
-        Priority::Hi => 0,
-        Priority::Lo => 1,
-    };
     let mut failing = false;
     loop {
-        tokio::select! {
+        let expires = tokio::select! {
             () = stop.cancelled() => return,
-            () = room(&mut intake, spare) => {}
-        }
+            expires = intake.turn(priority) => expires,
+        };
         // A pull that waits at a server that is gone would wait for nothing: pull anew at each connect.
         let mut connects = intake.bus.connects();
         let pulled = tokio::select! {
             () = stop.cancelled() => return,
             _ = connects.changed() => continue,
-            pulled = tickets::pull(&intake.bus, &zone, priority) => pulled,
+            pulled = tickets::pull(&intake.bus, &zone, priority, expires) => pulled,
         };
         match pulled {
             Ok(Some(pulled)) => {
                 failing = false;
-                if let Err(e) = take(&intake, pulled).await {
+                if let Err(e) = intake.take(pulled).await {
                     warn!(%zone, "a start ticket was not carried out: {e}");
                 }
             }
@@ -84,49 +97,103 @@ pub async fn run(mut intake: Intake, zone: Zone, priority: Priority, stop: Cance
     }
 }
 
-/// Waits until there is room and new streams may be taken. The slot itself is taken once there is a ticket: several
-/// pulls wait at the same time, and must not keep each other from the last slots.
-async fn room(intake: &mut Intake, spare: u32) {
-    loop {
-        if intake.may_pull.wait_for(|may| *may).await.is_err() {
-            // The keeper is gone; `stop` follows.
-            std::future::pending::<()>().await;
-        }
-        if intake.slots.free() > spare {
+impl Intake {
+    /// Takes a slot for an offered stream, if it is to be taken.
+    pub fn accept(&self, offer: &Ticket) -> Option<Slot> {
+        let room = self.standing.borrow().room(self.slots.room());
+        if accepts(offer, &self.zones, &self.session, room) { self.slots.take() } else { None }
+    }
+
+    /// Carries out an offer that was accepted. One that comes to nothing is made again by the API.
+    pub async fn offered(self, ticket: Ticket, slot: Slot) {
+        for _ in 0..OFFER_TRIES {
+            let done = match self.claim(&ticket).await {
+                Ok(Outcome::Later) => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                Ok(Outcome::Over) => Ok(()),
+                Ok(Outcome::Claimed(fence)) => self.begin(&ticket, fence, slot).await,
+                Err(e) => Err(e),
+            };
+            if let Err(e) = done {
+                warn!(stream = %ticket.cam, "an offered stream was not started: {e}");
+            }
             return;
         }
-        tokio::time::sleep(LOOK).await;
+        debug!(stream = %ticket.cam, epoch = %ticket.epoch, "an offered stream has no record");
     }
-}
 
-async fn take(intake: &Intake, pulled: Pulled) -> Result<(), BusError> {
-    let Some(slot) = intake.slots.take() else { return pulled.give_back().await };
-    let ticket = pulled.ticket.clone();
-    let desired = registers::get(&intake.bus, &ticket.zone, &ticket.cam).await?;
-    match verdict(&ticket, desired.as_ref(), (intake.owned)(&ticket)) {
-        Verdict::Discard => return pulled.done().await,
-        Verdict::GiveBack => return pulled.give_back().await,
-        Verdict::Claim => {}
+    /// Waits until a ticket of that priority may be asked for; how long to wait for one then. The slot itself is taken
+    /// once there is a ticket: several pulls wait at the same time, and must not keep each other from the last slots.
+    async fn turn(&mut self, priority: Priority) -> Duration {
+        loop {
+            let pull = self.standing.borrow_and_update().pull(priority, self.slots.room());
+            match pull {
+                Pull::Park => return PULL_EXPIRES,
+                Pull::StepBack => {
+                    tokio::time::sleep(STEP_BACK).await;
+                    if self.standing.borrow().pull(priority, self.slots.room()) != Pull::Wait {
+                        return MOMENT;
+                    }
+                }
+                Pull::Wait => match tokio::time::timeout(LOOK, self.standing.changed()).await {
+                    Ok(Ok(())) | Err(_) => {}
+                    // The keeper is gone; `stop` follows.
+                    Ok(Err(_)) => std::future::pending().await,
+                },
+            }
+        }
     }
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let claim = Claim {
-        v: VERSION,
-        session: intake.session.clone(),
-        worker: intake.worker.clone(),
-        at_ms: u64::try_from(now.as_millis()).unwrap_or(0),
-    };
-    let claimed = claims::claim(&intake.bus, &ticket.zone, &ticket.cam, ticket.epoch, &claim).await?;
-    // Nothing depends on this being confirmed: a ticket that comes again meets the claim.
-    if let Err(e) = pulled.done().await {
-        debug!(stream = %ticket.cam, "{e}");
+
+    async fn take(&self, pulled: Pulled) -> Result<(), BusError> {
+        // Much may have changed while the pull was parked.
+        let room = self.standing.borrow().room(self.slots.room());
+        let Some(slot) = (room > 0).then(|| self.slots.take()).flatten() else { return pulled.give_back().await };
+        let ticket = pulled.ticket.clone();
+        match self.claim(&ticket).await? {
+            Outcome::Over => pulled.done().await,
+            Outcome::Later => pulled.give_back().await,
+            Outcome::Claimed(fence) => {
+                // Nothing depends on this being confirmed: a ticket that comes again meets the claim.
+                if let Err(e) = pulled.done().await {
+                    debug!(stream = %ticket.cam, "{e}");
+                }
+                self.begin(&ticket, fence, slot).await
+            }
+        }
     }
-    let Claimed::Won(fence) = claimed else { return Ok(()) };
-    // A stop or a newer placement may have come between the first look and the claim.
-    let again = registers::get(&intake.bus, &ticket.zone, &ticket.cam).await?;
-    let Some(spec) = again.filter(|d| d.epoch == ticket.epoch && d.state == Want::Run).and_then(|d| d.spec) else {
-        return Ok(());
-    };
-    // The keeper lives as long as this; when it is gone the process ends.
-    let _ = intake.starts.send(Start { ticket, spec, fence, slot }).await;
-    Ok(())
+
+    /// Looks at the record, and claims the epoch if that is right.
+    async fn claim(&self, ticket: &Ticket) -> Result<Outcome, BusError> {
+        let desired = registers::get(&self.bus, &ticket.zone, &ticket.cam).await?;
+        match verdict(ticket, desired.as_ref(), (self.owned)(ticket), &self.session) {
+            Verdict::Discard => return Ok(Outcome::Over),
+            Verdict::GiveBack => return Ok(Outcome::Later),
+            Verdict::Claim => {}
+        }
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let claim = Claim {
+            v: VERSION,
+            session: self.session.clone(),
+            worker: self.worker.clone(),
+            at_ms: u64::try_from(now.as_millis()).unwrap_or(0),
+        };
+        match claims::claim(&self.bus, &ticket.zone, &ticket.cam, ticket.epoch, &claim).await? {
+            Claimed::Won(fence) => Ok(Outcome::Claimed(fence)),
+            Claimed::Lost => Ok(Outcome::Over),
+        }
+    }
+
+    /// Hands a claimed stream to the keeper, unless a stop or a newer placement came between the first look and the
+    /// claim.
+    async fn begin(&self, ticket: &Ticket, fence: Fence, slot: Slot) -> Result<(), BusError> {
+        let again = registers::get(&self.bus, &ticket.zone, &ticket.cam).await?;
+        let wanted = again.filter(|desired| desired.epoch == ticket.epoch && desired.state == Want::Run);
+        if let Some(spec) = wanted.and_then(|desired| desired.spec) {
+            // The keeper lives as long as this; when it is gone the process ends.
+            let _ = self.starts.send(Start { ticket: ticket.clone(), spec, fence, slot }).await;
+        }
+        Ok(())
+    }
 }

@@ -61,6 +61,11 @@ impl Window {
         self.listed.front().map(|segment| segment.init)
     }
 
+    /// Segments that it lists.
+    pub fn len(&self) -> usize {
+        self.listed.len()
+    }
+
     /// Whether nothing is listed.
     pub fn is_empty(&self) -> bool {
         self.listed.is_empty()

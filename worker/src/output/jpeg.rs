@@ -1,10 +1,11 @@
 //! JPEG frames: while they are wanted, the newest picture of a stream to NATS; never a queue.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use rsm_shared::bus::frames::{DropReason, Published};
+use rsm_shared::bus::frames::DropReason;
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
@@ -42,6 +43,8 @@ pub struct JpegOutput {
     pub hub: Arc<StreamHub>,
     pub frames: Arc<dyn FrameSink>,
     pub metrics: StreamSeries,
+    /// Set once a frame was published. Read by the heartbeat.
+    pub shown: Arc<AtomicBool>,
 }
 
 /// Why a decoder is ended without a fault.
@@ -158,10 +161,13 @@ impl JpegOutput {
             };
             *seq += 1;
             match self.publish(frame, *seq, captured).await {
-                Published::Sent => self.metrics.published(len),
-                Published::Dropped(reason) => {
-                    self.metrics.dropped(FrameLoss::Bus(reason), 1);
-                    if reason == DropReason::TooLarge && quality > LEAST_QUALITY {
+                Ok(()) => {
+                    self.metrics.published(len);
+                    self.shown.store(true, Ordering::Relaxed);
+                }
+                Err(loss) => {
+                    self.metrics.dropped(loss, 1);
+                    if loss == FrameLoss::Bus(DropReason::TooLarge) && quality > LEAST_QUALITY {
                         quality = quality.saturating_sub(QUALITY_STEP).max(LEAST_QUALITY);
                         feeder.set_quality(quality);
                         tracing::info!(stream = %self.slug, quality, bytes = len, "frames are too large for NATS: coarser now");
@@ -171,9 +177,9 @@ impl JpegOutput {
         }
     }
 
-    async fn publish(&self, frame: JpegFrame, seq: u64, captured: SystemTime) -> Published {
+    async fn publish(&self, frame: JpegFrame, seq: u64, captured: SystemTime) -> Result<(), FrameLoss> {
         if frame.data.len() > self.frames.max_frame_bytes() {
-            return Published::Dropped(DropReason::TooLarge);
+            return Err(FrameLoss::Bus(DropReason::TooLarge));
         }
         let headers = FrameHeaders {
             fence: self.fence,

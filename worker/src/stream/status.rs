@@ -1,6 +1,6 @@
 //! What is known of a stream now, for heartbeats and metrics.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,8 +16,8 @@ static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// No picture yet.
 const NEVER: u64 = u64::MAX;
 
-/// Sent on a real change only. What changes all the time is read from the shared counters: [`Self::last_media_age`],
-/// [`Self::media_sequence`], [`Self::discontinuity_sequence`].
+/// Sent on a real change only. What changes all the time is read from the shared counters behind
+/// [`Self::last_media_age`] and the like.
 #[derive(Clone, Debug)]
 pub struct StreamStatus {
     pub state: StreamState,
@@ -39,6 +39,8 @@ struct Live {
     last_media_ms: AtomicU64,
     media_sequence: AtomicU64,
     discontinuity_sequence: AtomicU64,
+    frame_shown: Arc<AtomicBool>,
+    segments_listed: AtomicUsize,
 }
 
 impl StreamStatus {
@@ -57,6 +59,16 @@ impl StreamStatus {
     pub fn discontinuity_sequence(&self) -> u64 {
         self.live.discontinuity_sequence.load(Ordering::Relaxed)
     }
+
+    /// Whether a frame was published.
+    pub fn frame_shown(&self) -> bool {
+        self.live.frame_shown.load(Ordering::Relaxed)
+    }
+
+    /// Segments that the playlist lists now.
+    pub fn segments_listed(&self) -> usize {
+        self.live.segments_listed.load(Ordering::Relaxed)
+    }
 }
 
 /// The writing side. Clones write the same status.
@@ -73,6 +85,8 @@ impl StatusCell {
             last_media_ms: AtomicU64::new(NEVER),
             media_sequence: AtomicU64::new(first_media_sequence),
             discontinuity_sequence: AtomicU64::new(first_discontinuity_sequence),
+            frame_shown: Arc::default(),
+            segments_listed: AtomicUsize::new(0),
         });
         let status = StreamStatus {
             state: StreamState::Starting,
@@ -88,6 +102,11 @@ impl StatusCell {
 
     pub fn subscribe(&self) -> watch::Receiver<StreamStatus> {
         self.sender.subscribe()
+    }
+
+    /// To be set once a frame was published.
+    pub fn frame_shown(&self) -> Arc<AtomicBool> {
+        self.live.frame_shown.clone()
     }
 
     /// A picture came.
@@ -143,6 +162,10 @@ impl HlsReport for StatusCell {
     fn progress(&self, media_sequence: u64, discontinuity_sequence: u64) {
         self.live.media_sequence.store(media_sequence, Ordering::Relaxed);
         self.live.discontinuity_sequence.store(discontinuity_sequence, Ordering::Relaxed);
+    }
+
+    fn listed(&self, segments: usize) {
+        self.live.segments_listed.store(segments, Ordering::Relaxed);
     }
 
     fn error(&self, text: Option<String>) {

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use rsm_shared::bus::frames::Published;
 use rsm_shared::stream::camera_link::{CameraUrl, Credentials};
 use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::fence::{Epoch, Fence};
@@ -15,10 +14,11 @@ use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::{HlsParams, JpegParams, StreamSpec, Transport};
 use rsm_shared::wire::frame_headers::FrameHeaders;
 use rsm_worker::hls::disk::{DiskUse, Lingering};
-use rsm_worker::metrics::StreamMetrics;
+use rsm_worker::metrics::{FrameLoss, StreamMetrics};
 use rsm_worker::output::frames::FrameSink;
 use rsm_worker::pipeline::elements;
 use rsm_worker::source::open::AddressPolicy;
+use rsm_worker::source::opener::Cameras;
 use rsm_worker::stream::engine::{Engine, Timing};
 use rsm_worker::stream::pacer::StartPacer;
 use rsm_worker::stream::supervisor::{StreamContext, StreamHandle, spawn};
@@ -50,9 +50,15 @@ impl Sink {
 }
 
 impl FrameSink for Sink {
-    fn publish<'a>(&'a self, _: &'a Zone, _: &'a Slug, headers: FrameHeaders, jpeg: Bytes) -> BoxFuture<'a, Published> {
+    fn publish<'a>(
+        &'a self,
+        _: &'a Zone,
+        _: &'a Slug,
+        headers: FrameHeaders,
+        jpeg: Bytes,
+    ) -> BoxFuture<'a, Result<(), FrameLoss>> {
         self.0.lock().unwrap().push((headers, jpeg));
-        Box::pin(std::future::ready(Published::Sent))
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn max_frame_bytes(&self) -> usize {
@@ -83,7 +89,7 @@ impl Bench {
             timing,
             pacer: StartPacer::default(),
             metrics: Arc::new(StreamMetrics::new(&prometheus::Registry::new()).unwrap()),
-            addresses: AddressPolicy::any(),
+            opener: Arc::new(Cameras { addresses: AddressPolicy::any() }),
             disk: DiskUse::new(64 << 20),
             lingering: Lingering::default(),
         };

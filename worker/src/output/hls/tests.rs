@@ -9,17 +9,21 @@ use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::slug::Slug;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 #[derive(Default)]
-struct Report(Mutex<(u64, u64, Option<String>)>);
+struct Report(Mutex<(u64, u64, Option<String>)>, AtomicUsize);
 
 impl HlsReport for Report {
     fn progress(&self, media_sequence: u64, discontinuity_sequence: u64) {
         let mut report = self.0.lock().unwrap();
         (report.0, report.1) = (media_sequence, discontinuity_sequence);
+    }
+    fn listed(&self, segments: usize) {
+        self.1.store(segments, Ordering::Relaxed);
     }
     fn error(&self, text: Option<String>) {
         self.0.lock().unwrap().2 = text;

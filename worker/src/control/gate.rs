@@ -1,0 +1,83 @@
+//! What keeps a process that stood still from showing streams that may run elsewhere by now.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use rsm_shared::bus::frames::{FramePublisher, Published};
+use rsm_shared::stream::names::Zone;
+use rsm_shared::stream::slug::Slug;
+use rsm_shared::wire::frame_headers::FrameHeaders;
+
+use super::boot_clock;
+use super::contact::Pulse;
+use crate::metrics::FrameLoss;
+use crate::output::frames::FrameSink;
+
+/// The pulse of this process, felt by the keeper and looked at for every frame. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SharedPulse(Arc<Mutex<Pulse>>);
+
+impl SharedPulse {
+    /// From now on; a worker that is silent for `dead` is taken for dead.
+    pub fn new(dead: Duration) -> Self {
+        Self(Arc::new(Mutex::new(Pulse::new(dead, boot_clock::now()))))
+    }
+
+    /// See [`Pulse::beat`].
+    pub fn beat(&self, next: u64) -> bool {
+        self.lock().beat(boot_clock::now(), next)
+    }
+
+    /// See [`Pulse::answered`].
+    pub fn answered(&self, number: u64) {
+        self.lock().answered(number);
+    }
+
+    fn may_show(&self) -> bool {
+        self.lock().may_show(boot_clock::now())
+    }
+
+    /// A panic elsewhere leaves these plain numbers whole.
+    fn lock(&self) -> MutexGuard<'_, Pulse> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// NATS, while this process may show something.
+pub struct GatedPublisher {
+    publisher: FramePublisher,
+    pulse: SharedPulse,
+}
+
+impl GatedPublisher {
+    /// Over a connection made for frames.
+    pub fn new(publisher: FramePublisher, pulse: SharedPulse) -> Self {
+        Self { publisher, pulse }
+    }
+}
+
+impl FrameSink for GatedPublisher {
+    fn publish<'a>(
+        &'a self,
+        zone: &'a Zone,
+        slug: &'a Slug,
+        headers: FrameHeaders,
+        jpeg: Bytes,
+    ) -> BoxFuture<'a, Result<(), FrameLoss>> {
+        Box::pin(async move {
+            if !self.pulse.may_show() {
+                return Err(FrameLoss::Silenced);
+            }
+            match self.publisher.publish(zone, slug, &headers, jpeg).await {
+                Published::Sent => Ok(()),
+                Published::Dropped(reason) => Err(FrameLoss::Bus(reason)),
+            }
+        })
+    }
+
+    fn max_frame_bytes(&self) -> usize {
+        self.publisher.max_frame_bytes()
+    }
+}
