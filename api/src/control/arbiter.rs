@@ -432,7 +432,9 @@ impl Arbiter {
 
     fn pass_removed(&mut self, wishes: &[Wish], commands: &mut Vec<Command>, now: Instant) {
         let registered: HashSet<&Slug> = wishes.iter().map(|w| &w.slug).collect();
-        let removed: Vec<Slug> = self.placements.keys().filter(|slug| !registered.contains(slug)).cloned().collect();
+        let mut removed: Vec<Slug> =
+            self.placements.keys().filter(|slug| !registered.contains(slug)).cloned().collect();
+        removed.sort();
         for slug in removed {
             let facts = Facts {
                 registered: false,

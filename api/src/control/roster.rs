@@ -1,6 +1,6 @@
 //! Who lives: the workers' processes, by their heartbeats and our monotonic clock. Clocks of other hosts decide nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use rsm_shared::stream::fence::Fence;
@@ -57,7 +57,8 @@ impl Owner<'_> {
 /// All live worker processes.
 #[derive(Debug, Default)]
 pub struct Roster {
-    sessions: HashMap<SessionId, Session>,
+    /// In order, so that the same history leads to the same decisions.
+    sessions: BTreeMap<SessionId, Session>,
 }
 
 /// What a heartbeat changed.

@@ -16,8 +16,9 @@ const WINDOW: Duration = Duration::from_secs(600);
 const TRIAL: Duration = Duration::from_secs(5);
 /// A trial that nobody took up ends after this long.
 const TRIAL_MAX: Duration = Duration::from_secs(30);
-/// A stream that ended a worker while it was the only suspect on trial is set aside for this long.
-const ASIDE: Duration = Duration::from_secs(600);
+/// A stream that ended a worker while it was the only suspect on trial is set aside: for this long at first, as it may
+/// have had bad luck, then longer.
+const ASIDE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
 
 /// Streams with a mark: at most one entry for each placement, gone after [`WINDOW`].
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ struct Mark {
     /// At most [`DEATHS`], the newest.
     deaths: Vec<Instant>,
     aside_until: Option<Instant>,
+    /// How often it was set aside.
+    asides: usize,
 }
 
 /// Why a stream must not start now.
@@ -56,7 +59,9 @@ impl Suspects {
         mark.deaths.push(now);
         let on_trial = self.trial.as_ref().is_some_and(|(of, _)| of == slug);
         if on_trial {
-            mark.aside_until = Some(now + ASIDE);
+            let [first, further] = ASIDE;
+            mark.aside_until = Some(now + if mark.asides == 0 { first } else { further });
+            mark.asides += 1;
             self.trial = None;
         }
         on_trial
@@ -140,11 +145,14 @@ mod tests {
         assert_eq!(suspects.held_back(&other, start), Some(HeldBack::Waits));
         assert_eq!(suspects.look(&bad, start), None);
         assert!(suspects.died(&bad, YOUNG_ENOUGH, start));
-        assert_eq!(suspects.held_back(&bad, start), Some(HeldBack::Aside(ASIDE)));
+        assert_eq!(suspects.held_back(&bad, start), Some(HeldBack::Aside(ASIDE[0])));
         assert_eq!(suspects.held_back(&other, start), None, "its turn");
         suspects.tick(|_| Some(TRIAL), start);
         assert_eq!(suspects.look(&other, start), None, "cleared");
-        assert_eq!(suspects.held_back(&bad, start + ASIDE), None, "another trial");
+        let later = start + ASIDE[0];
+        assert_eq!(suspects.held_back(&bad, later), None, "another trial");
+        assert!(suspects.died(&bad, YOUNG_ENOUGH, later));
+        assert_eq!(suspects.look(&bad, later), Some(HeldBack::Aside(ASIDE[1])));
         suspects.forgive(&bad);
         assert_eq!(suspects.look(&bad, start), None);
     }

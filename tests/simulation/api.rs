@@ -1,0 +1,419 @@
+//! A model of the API process around its own arbiter: the database, the passes, and commands carried out over a
+//! network that may fail between any two steps.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rsm_api::control::ControlMetrics;
+use rsm_api::control::arbiter::{Arbiter, Command, Place, Question, Settings, Wish};
+use rsm_api::control::outcomes::Done;
+use rsm_api::control::plan::Told;
+use rsm_api::store::assignments::{Assignment, Seen};
+use rsm_shared::bus::BusError;
+use rsm_shared::bus::control::Probe;
+use rsm_shared::bus::tickets::Queue;
+use rsm_shared::stream::camera_link::CameraUrl;
+use rsm_shared::stream::fence::Epoch;
+use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
+use rsm_shared::stream::slug::Slug;
+use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
+use rsm_shared::wire::messages::{
+    Desired, Event, Fleet, Heartbeat, HeartbeatReply, Priority, Ticket, TicketReason, VERSION, Want,
+};
+
+use crate::world::{Ms, Node, World};
+
+const PASS: Ms = 250;
+/// Topology and queues are looked at this often.
+const TOPOLOGY: Ms = 20_000;
+const QUEUES: Ms = 1000;
+/// An offer that was not answered by now has failed.
+const TAKE_DEADLINE: Ms = 1000;
+const PROBE_DEADLINE: Ms = 500;
+
+#[derive(Default)]
+pub struct Api {
+    pub life: u64,
+    pub arbiter: Option<Arbiter>,
+    was_connected: bool,
+    generation: Option<u64>,
+    next_topology: Ms,
+    next_queues: Ms,
+}
+
+/// A row of the assignments.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub epoch: Epoch,
+    want: Want,
+    spec_rev: i64,
+    discontinuity: u64,
+}
+
+impl Api {
+    /// The epoch of the owner that goes on until another has pictures.
+    pub fn handed_from(&self, slug: &Slug) -> Option<Epoch> {
+        self.arbiter.as_ref()?.placement(slug)?.handed_from().map(|from| from.epoch)
+    }
+}
+
+fn deadline() -> BusError {
+    BusError::Deadline { what: "ask a model" }
+}
+
+fn spec() -> StreamSpec {
+    StreamSpec {
+        url: CameraUrl::parse("rtsp://127.0.0.1/cam").unwrap().url,
+        credentials: None,
+        transport: Transport::Auto,
+        hls: HlsParams { segment_seconds: 2, window_segments: 6 },
+    }
+}
+
+fn assignment(slug: &Slug, stored: &Stored) -> Assignment {
+    Assignment {
+        slug: slug.clone(),
+        zone: Zone::default_zone(),
+        epoch: stored.epoch,
+        want: stored.want,
+        spec_rev: stored.spec_rev,
+        discontinuity: stored.discontinuity,
+    }
+}
+
+impl World {
+    pub fn start_api(&mut self) {
+        self.api.life += 1;
+        let settings =
+            Settings { dead_after: Duration::from_secs(4), idle_timeout: Duration::from_secs(30), balance: Some(0.3) };
+        let stored = self.database.iter().map(|(slug, stored)| assignment(slug, stored)).collect();
+        let metrics = ControlMetrics::unregistered().unwrap();
+        let name = format!("api-{}", self.api.life);
+        self.api.arbiter = Some(Arbiter::new(settings, metrics, name, stored, self.instant()));
+        self.api.was_connected = false;
+        self.api.generation = None;
+        self.api.next_topology = 0;
+        self.say(|| "API begins".into());
+        self.arrive(0, Node::Api, World::keep_passing);
+    }
+
+    pub fn kill_api(&mut self) {
+        self.say(|| "API is killed".into());
+        self.api.arbiter = None;
+    }
+
+    fn keep_passing(&mut self) {
+        self.pass();
+        self.arrive(PASS, Node::Api, World::keep_passing);
+    }
+
+    pub fn pass(&mut self) {
+        let (now, connected) = (self.instant(), self.connected(Node::Api));
+        if connected && !self.api.was_connected {
+            self.api.next_topology = self.now;
+            self.arbiter(|arbiter| arbiter.reconnected(now));
+        }
+        self.api.was_connected = connected;
+        if connected && self.now >= self.api.next_topology {
+            self.look_at_topology();
+        }
+        let wishes: Vec<Wish> = self
+            .registered
+            .iter()
+            .map(|(slug, link)| Wish {
+                slug: slug.clone(),
+                zone: Zone::default_zone(),
+                enabled: link.enabled,
+                always_on: false,
+                exclusive: link.exclusive,
+                spec_rev: link.spec_rev,
+                demanded: link.demanded,
+                unwanted_for: None,
+            })
+            .collect();
+        let Some(arbiter) = &mut self.api.arbiter else { return };
+        let commands = arbiter.pass(&wishes, connected, now);
+        let waiting = !arbiter.waiting().is_empty();
+        for command in commands {
+            self.carry_out(command);
+        }
+        if connected && waiting && self.now >= self.api.next_queues {
+            self.api.next_queues = self.now + QUEUES;
+            for priority in Priority::ALL {
+                self.jetstream(
+                    Node::Api,
+                    move |s| s.queue(priority),
+                    move |w, found| {
+                        let Some((delivered, waiting)) = found else { return };
+                        let (queue, now) = (Queue { delivered, waiting }, w.instant());
+                        w.arbiter(|arbiter| arbiter.note_queue(&Zone::default_zone(), priority, queue, now));
+                    },
+                );
+            }
+        }
+    }
+
+    fn arbiter<R>(&mut self, work: impl FnOnce(&mut Arbiter) -> R) -> Option<R> {
+        self.api.arbiter.as_mut().map(work)
+    }
+
+    fn look_at_topology(&mut self) {
+        self.api.next_topology = self.now + 1000;
+        // Not a request like others: it makes what is missing.
+        let Some(way) = self.leg(Node::Api) else { return };
+        self.arrive(way, Node::Api, |w| {
+            if !(w.server.up && w.server.leader) {
+                return;
+            }
+            let fresh = !std::mem::replace(&mut w.server.made, true);
+            let lost = fresh || w.api.generation.is_some_and(|known| known != w.server.generation);
+            w.api.generation = Some(w.server.generation);
+            w.api.next_topology = w.now + TOPOLOGY;
+            if lost {
+                w.say(|| "API writes everything again".into());
+                w.arbiter(Arbiter::store_lost);
+            }
+        });
+    }
+
+    pub fn api_hears(&mut self, beat: &Heartbeat) -> HeartbeatReply {
+        let now = self.instant();
+        let nothing = || HeartbeatReply {
+            v: VERSION,
+            api_session: String::new(),
+            conflict: false,
+            drop: Vec::new(),
+            fleet: Fleet::default(),
+        };
+        let Some((reply, question)) = self.arbiter(|arbiter| arbiter.hear_beat(beat, now)) else { return nothing() };
+        if let Some(question) = question {
+            self.probe(question);
+        }
+        reply
+    }
+
+    pub fn api_hears_event(&mut self, event: Event) {
+        let now = self.instant();
+        self.arbiter(|arbiter| arbiter.hear_event(event, now));
+    }
+
+    fn note(&mut self, done: Done) {
+        let now = self.instant();
+        self.arbiter(|arbiter| arbiter.note(done, now));
+        self.arrive(10, Node::Api, World::pass);
+    }
+
+    /// Commits a placement, as the store does: the same rule for the epoch.
+    fn assign(&mut self, slug: &Slug, want: Want, spec_rev: i64, seen: Seen) -> Assignment {
+        let old = self.database.get(slug);
+        let epoch = Epoch::next(old.map(|stored| stored.epoch).max(seen.epoch), self.unix_ms());
+        let stored = Stored { epoch, want, spec_rev, discontinuity: old.map_or(0, |s| s.discontinuity + 1) };
+        let assignment = assignment(slug, &stored);
+        self.database.insert(slug.clone(), stored);
+        self.checks.epoch(slug, epoch);
+        assignment
+    }
+
+    fn put(&mut self, assignment: &Assignment, then: impl FnOnce(&mut World, Result<(), BusError>) + 'static) {
+        let spec = (assignment.want == Want::Run).then(spec);
+        let (slug, epoch, state) = (assignment.slug.clone(), assignment.epoch, assignment.want);
+        let record = Desired { v: VERSION, cam: slug.clone(), epoch, state, spec };
+        self.jetstream(
+            Node::Api,
+            move |s| drop(s.desired.insert(slug, record)),
+            move |w, done| {
+                then(w, done.ok_or_else(deadline));
+            },
+        );
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Place(place) => self.place(place),
+            Command::Halt { slug, spec_rev, seen, .. } => {
+                let assignment = self.assign(&slug, Want::Stop, spec_rev, seen);
+                self.say(|| format!("API stops {slug} with {}", assignment.epoch));
+                let again = assignment.clone();
+                self.tell_stop(&again, move |w, told| w.note(Done::Halted { assignment, told }));
+            }
+            Command::HaltAgain(assignment) => {
+                let slug = assignment.slug.clone();
+                self.tell_stop(&assignment, move |w, result| w.note(Done::Told { slug, result }));
+            }
+            Command::Rewrite(assignment) => {
+                let slug = assignment.slug.clone();
+                self.put(&assignment, move |w, result| w.note(Done::Told { slug, result }));
+            }
+            Command::Tidy(Assignment { slug, want, .. }) => {
+                let of = slug.clone();
+                let work = move |s: &mut crate::nats::Server| {
+                    let newest = s.claims.iter().filter(|((cam, _), _)| *cam == of).max_by_key(|(_, (_, rev))| *rev);
+                    let keep = newest.map(|(key, _)| key.clone()).filter(|_| want == Want::Run);
+                    s.claims.retain(|key, _| key.0 != of || Some(key) == keep.as_ref());
+                };
+                self.jetstream(Node::Api, work, move |w, done| {
+                    w.note(Done::Tidied { slug, result: done.ok_or_else(deadline) });
+                });
+            }
+            Command::Forget(Assignment { slug, .. }) => {
+                let of = slug.clone();
+                self.jetstream(
+                    Node::Api,
+                    move |s| drop(s.desired.remove(&of)),
+                    move |w, done| {
+                        let result = done.ok_or_else(|| "no answer".to_owned());
+                        if result.is_ok() {
+                            w.database.remove(&slug);
+                        }
+                        w.note(Done::Forgotten { slug, result });
+                    },
+                );
+            }
+            Command::Release { slug, up_to, .. } => self.tell_workers(&slug, up_to),
+            Command::Probe(question) => self.probe(question),
+        }
+    }
+
+    fn tell_workers(&mut self, slug: &Slug, up_to: Epoch) {
+        for n in 0..self.workers.len() {
+            let slug = slug.clone();
+            self.send(Node::Api, Node::Worker(n), move |w| w.let_go(n, &slug, up_to));
+        }
+    }
+
+    fn tell_stop(&mut self, assignment: &Assignment, then: impl FnOnce(&mut World, Result<(), BusError>) + 'static) {
+        let (slug, epoch) = (assignment.slug.clone(), assignment.epoch);
+        self.put(assignment, move |w, put| {
+            if put.is_err() {
+                return then(w, put);
+            }
+            w.tell_workers(&slug, epoch);
+            w.jetstream(Node::Api, move |s| s.take_back(&slug), move |w, done| then(w, done.ok_or_else(deadline)));
+        });
+    }
+
+    fn place(&mut self, place: Place) {
+        let slug = place.slug.clone();
+        self.jetstream(
+            Node::Api,
+            move |s| s.desired.get(&slug).map(|d| d.epoch),
+            move |w, recorded| {
+                let seen = Seen { epoch: place.seen.epoch.max(recorded.flatten()), ..place.seen };
+                let spec_rev = w.registered.get(&place.slug).map_or(0, |link| link.spec_rev);
+                let before = w.database.get(&place.slug).map(|stored| stored.epoch);
+                let assignment = w.assign(&place.slug, Want::Run, spec_rev, seen);
+                w.say(|| format!("API places {} with {} for {:?}", place.slug, assignment.epoch, place.reason));
+                match (place.reason, before) {
+                    (TicketReason::Retry, Some(epoch)) => {
+                        let key = (place.slug.clone(), epoch);
+                        let read =
+                            move |s: &mut crate::nats::Server| s.claims.get(&key).map(|(owner, _)| owner.clone());
+                        w.jetstream(Node::Api, read, move |w, owner| w.publish(place, assignment, owner.flatten()));
+                    }
+                    _ => w.publish(place, assignment, None),
+                }
+            },
+        );
+    }
+
+    fn publish(&mut self, place: Place, assignment: Assignment, claimed_by: Option<SessionId>) {
+        let ticket = Ticket {
+            v: VERSION,
+            cam: place.slug.clone(),
+            zone: place.zone.clone(),
+            epoch: assignment.epoch,
+            reason: place.reason,
+            media_sequence: place.media_sequence,
+            discontinuity_sequence: assignment.discontinuity,
+            avoid: place.from.as_ref().map(|(session, _)| session.clone()),
+        };
+        let (priority, reason, from, to) = (place.priority, place.reason, place.from, place.to);
+        let record = assignment.clone();
+        self.put(&record, move |w, put| {
+            let placed = move |w: &mut World, told: Result<Told, BusError>, ticket: Option<u64>| {
+                let ticket = ticket.map(|sequence| (sequence, priority));
+                w.note(Done::Placed { assignment, reason, from, told, ticket, claimed_by });
+            };
+            let queue = move |w: &mut World, ticket: Ticket, placed: PlacedThen| {
+                w.jetstream(
+                    Node::Api,
+                    move |s| s.publish(ticket, priority),
+                    move |w, sequence| match sequence {
+                        Some(sequence) => {
+                            placed(w, Ok(Told::Queued { urgent: priority == Priority::Hi }), Some(sequence));
+                        }
+                        None => placed(w, Err(deadline()), None),
+                    },
+                );
+            };
+            let placed: PlacedThen = Box::new(placed);
+            match (put, to) {
+                (Err(e), _) => placed(w, Err(e), None),
+                (Ok(()), None) => queue(w, ticket, placed),
+                (Ok(()), Some((worker, session))) => {
+                    w.offer(ticket, &worker, session, move |w, ticket, taken| match taken {
+                        Some(true) => placed(w, Ok(Told::Taken), None),
+                        Some(false) => queue(w, ticket, placed),
+                        None => placed(w, Err(deadline()), None),
+                    })
+                }
+            }
+        });
+    }
+
+    /// Asks one worker process to take a ticket: its answer, or `None` when none came.
+    fn offer(
+        &mut self,
+        ticket: Ticket,
+        worker: &WorkerId,
+        session: SessionId,
+        then: impl FnOnce(&mut World, Ticket, Option<bool>) + 'static,
+    ) {
+        let life = self.api.life;
+        let answer = std::rc::Rc::new(std::cell::Cell::new(None));
+        let found = self.workers.iter().position(|w| w.name == *worker && w.session == session);
+        if let Some(n) = found {
+            let (offered, answered) = (ticket.clone(), answer.clone());
+            self.send(Node::Api, Node::Worker(n), move |w| {
+                let taken = w.offered(n, offered);
+                w.send(Node::Worker(n), Node::Api, move |_| answered.set(Some(taken)));
+            });
+        }
+        // Looked at often enough: an answer is used soon, and its absence at the deadline.
+        fn wait(
+            w: &mut World,
+            life: u64,
+            left: Ms,
+            answer: std::rc::Rc<std::cell::Cell<Option<bool>>>,
+            then: Box<dyn FnOnce(&mut World, Option<bool>)>,
+        ) {
+            match answer.get() {
+                None if left > 0 => {
+                    w.at_node(20, Node::Api, life, move |w| wait(w, life, left.saturating_sub(20), answer, then));
+                }
+                seen => then(w, seen),
+            }
+        }
+        let then: Box<dyn FnOnce(&mut World, Option<bool>)> = Box::new(move |w, taken| then(w, ticket, taken));
+        wait(self, life, TAKE_DEADLINE, answer, then);
+    }
+
+    /// NATS says at once when nobody listens; a process that is cut off looks silent, not gone.
+    fn probe(&mut self, question: Question) {
+        let found = self.workers.iter().position(|w| w.alive && w.session == question.session);
+        let probe = match found {
+            _ if !self.open(Node::Api) => Probe::Unknown,
+            None => Probe::Gone,
+            Some(n) if !self.connected(Node::Worker(n)) => Probe::Gone,
+            Some(n) if !self.open(Node::Worker(n)) || self.workers[n].paused_until > self.now => Probe::Unknown,
+            Some(_) => Probe::There,
+        };
+        let took = match probe {
+            Probe::Unknown => PROBE_DEADLINE,
+            Probe::Gone | Probe::There => self.rng.random_range(1..30),
+        };
+        self.arrive(took, Node::Api, move |w| w.note(Done::Probed { question, probe }));
+    }
+}
+
+type PlacedThen = Box<dyn FnOnce(&mut World, Result<Told, BusError>, Option<u64>)>;

@@ -1,0 +1,288 @@
+//! What happens in one history: operators, viewers and faults, chosen by the seed.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rsm_shared::stream::slug::Slug;
+
+use crate::world::{Ms, Node, Registered, Weather, World};
+
+/// Faults are over by then.
+const HEALED: Ms = 40_000;
+/// From then on everything must be as it should within this: a mass silence is waited out for 20 s, an offer or a
+/// ticket may be lost, and a suspect is set aside for a minute.
+const SETTLE: Ms = 150_000;
+/// And stay so.
+const STEADY: Ms = 3_000;
+
+/// What kind of history a seed makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Anything, in bad weather.
+    Storm,
+    /// Faults that must not restart a single pipeline.
+    Harmless,
+    /// Workers that come and go in order: no viewer sees a gap.
+    Moves,
+}
+
+impl Kind {
+    pub fn of(seed: u64) -> Self {
+        match seed % 10 {
+            0 | 1 => Self::Harmless,
+            2 | 3 => Self::Moves,
+            _ => Self::Storm,
+        }
+    }
+
+    fn weather(self) -> Weather {
+        match self {
+            Self::Storm => Weather { lost: 10, slow: 20 },
+            Self::Harmless | Self::Moves => Weather { lost: 0, slow: 0 },
+        }
+    }
+}
+
+/// Lives through the history of a seed; what went wrong, if anything did.
+pub fn live(seed: u64, trace: bool) -> Result<World, String> {
+    let kind = Kind::of(seed);
+    let mut world = World::new(seed, kind.weather(), trace);
+    world.say(|| format!("seed {seed}, {kind:?}"));
+    if kind == Kind::Harmless {
+        // Longer than all its faults in a row.
+        world.hold = Duration::from_secs(60);
+    }
+    let workers = world.rng.random_range(if kind == Kind::Moves { 2..4 } else { 1..5 });
+    let streams: usize = world.rng.random_range(1..6);
+    for n in 0..streams {
+        let exclusive = kind != Kind::Moves && world.rng.random_range(0..5) == 0;
+        let link = Registered { enabled: true, exclusive, spec_rev: 1, demanded: true };
+        world.registered.insert(slug(n), link);
+    }
+    world.start_api();
+    for _ in 0..workers {
+        world.start_worker(None);
+    }
+    for _ in 0..world.rng.random_range(1..7) {
+        // After the first starts in the orderly kinds, else at any time.
+        let at = world.rng.random_range(if kind == Kind::Storm { 0..25_000 } else { 8_000..20_000 });
+        world.after(at, move |w| match kind {
+            Kind::Storm => storm(w, streams),
+            Kind::Harmless => harmless(w),
+            Kind::Moves => moves(w),
+        });
+    }
+    world.run_until(HEALED);
+    world.say(|| "healed".into());
+    let mut steady = 0;
+    while steady < STEADY {
+        world.run_until(world.now + 500);
+        steady = if world.unsettled().is_none() { steady + 500 } else { 0 };
+        if world.now > HEALED + SETTLE {
+            let why = world.unsettled().unwrap_or_default();
+            return Err(format!("not as it should be {} s after the last fault: {why}", SETTLE / 1000));
+        }
+        if let Some(failure) = &world.checks.failure {
+            return Err(failure.clone());
+        }
+    }
+    judge(kind, streams, &world).map(|()| world)
+}
+
+fn judge(kind: Kind, streams: usize, world: &World) -> Result<(), String> {
+    let streams_u32 = u32::try_from(streams).unwrap();
+    if kind == Kind::Harmless && world.checks.starts != streams_u32 {
+        return Err(format!("{} pipelines were started for {streams} streams", world.checks.starts));
+    }
+    if kind == Kind::Moves {
+        for n in 0..streams {
+            let gap = world.checks.longest_gap(&slug(n));
+            // A frame each 400 ms; viewers may miss 500 ms.
+            if gap > 900 {
+                return Err(format!("{} had a gap of {gap} ms", slug(n)));
+            }
+        }
+    }
+    let open: Vec<_> = world.checks.sessions.iter().filter(|(_, open)| **open > 1).collect();
+    if open.is_empty() { Ok(()) } else { Err(format!("cameras are opened more than once: {open:?}")) }
+}
+
+pub fn slug(n: usize) -> Slug {
+    Slug::parse(&format!("cam{n}")).unwrap()
+}
+
+fn any_worker(w: &mut World) -> Option<usize> {
+    let live: Vec<usize> = (0..w.workers.len()).filter(|n| w.workers[*n].alive).collect();
+    (!live.is_empty()).then(|| live[w.rng.random_range(0..live.len())])
+}
+
+/// For how long a fault lasts: over when everything is healed.
+fn lasting(w: &mut World, most: Ms) -> Ms {
+    w.rng.random_range(100..most).min(HEALED.saturating_sub(w.now + 1000)).max(100)
+}
+
+fn storm(w: &mut World, streams: usize) {
+    let stream = slug(w.rng.random_range(0..streams));
+    match w.rng.random_range(0..19) {
+        0 | 1 => {
+            if let Some(n) = any_worker(w) {
+                w.kill_worker(n);
+                let pause = lasting(w, 15_000);
+                w.after(pause, move |w| _ = w.start_worker(Some(n)));
+            }
+        }
+        2 | 3 => {
+            if let Some(n) = any_worker(w) {
+                let pause = lasting(w, 15_000);
+                w.say(|| format!("w{n} is stopped for {pause} ms"));
+                w.workers[n].paused_until = w.now + pause;
+            }
+        }
+        4 | 5 => {
+            if let Some(n) = any_worker(w) {
+                let pause = lasting(w, 25_000);
+                w.say(|| format!("w{n} is cut off for {pause} ms"));
+                w.cut(Node::Worker(n), pause);
+            }
+        }
+        6 => kill_api(w),
+        7 => {
+            let pause = lasting(w, 20_000);
+            w.say(|| format!("API is cut off for {pause} ms"));
+            w.cut(Node::Api, pause);
+        }
+        8 => kill_nats(w, 15_000),
+        9 => wipe(w),
+        10 => lose_leader(w, 12_000),
+        11 => {
+            w.clock_off = w.rng.random_range(-3_600_000..3_600_000);
+            w.say(|| format!("the API's clock is {} ms off", w.clock_off));
+        }
+        12 => change(w, stream),
+        13 => flip(w, stream),
+        14 => {
+            if let Some(n) = any_worker(w) {
+                w.say(|| format!("w{n} is told to end"));
+                w.workers[n].draining_since.get_or_insert(w.now);
+            }
+            w.start_worker(None);
+        }
+        15 => _ = w.start_worker(None),
+        16 => {
+            w.say(|| format!("{stream} is removed"));
+            w.registered.remove(&stream);
+        }
+        17 => {
+            // A ticket that was done with comes again.
+            if let Some(link) = w.registered.get(&stream)
+                && let Some(epoch) = w.newest(&stream)
+            {
+                let older = w.rng.random_range(0..3);
+                let ticket = stale_ticket(&stream, epoch.0 - older, link.spec_rev);
+                w.say(|| format!("an old ticket of {stream} comes again"));
+                w.server.resurrect(ticket);
+                w.hand_out();
+            }
+        }
+        _ => {
+            w.say(|| format!("{stream} is poison"));
+            w.poison.insert(stream);
+        }
+    }
+}
+
+fn harmless(w: &mut World) {
+    match w.rng.random_range(0..5) {
+        0 => kill_api(w),
+        // Shorter than a cut-off worker holds on.
+        1 => kill_nats(w, 6_000),
+        2 => wipe(w),
+        3 => lose_leader(w, 6_000),
+        _ => w.clock_off = w.rng.random_range(-3_600_000..3_600_000),
+    }
+}
+
+fn moves(w: &mut World) {
+    let leaving = w.workers.iter().filter(|worker| worker.alive && worker.draining_since.is_none()).count();
+    if leaving > 1 && w.rng.random_bool(0.5) {
+        if let Some(n) = any_worker(w) {
+            w.say(|| format!("w{n} is told to end"));
+            w.workers[n].draining_since.get_or_insert(w.now);
+        }
+    } else {
+        w.start_worker(None);
+    }
+}
+
+fn stale_ticket(slug: &Slug, epoch: u64, _rev: i64) -> rsm_shared::wire::messages::Ticket {
+    rsm_shared::wire::messages::Ticket {
+        v: 1,
+        cam: slug.clone(),
+        zone: rsm_shared::stream::names::Zone::default_zone(),
+        epoch: rsm_shared::stream::fence::Epoch(epoch),
+        reason: rsm_shared::wire::messages::TicketReason::Start,
+        media_sequence: 0,
+        discontinuity_sequence: 0,
+        avoid: None,
+    }
+}
+
+fn kill_api(w: &mut World) {
+    if w.alive(Node::Api) {
+        w.kill_api();
+        let pause = lasting(w, 12_000);
+        w.after(pause, World::start_api);
+    }
+}
+
+fn kill_nats(w: &mut World, most: Ms) {
+    if w.server.up {
+        w.server.up = false;
+        let pause = lasting(w, most);
+        w.say(|| format!("nats-server is away for {pause} ms"));
+        w.after(pause, |w| w.server.up = true);
+    }
+}
+
+fn wipe(w: &mut World) {
+    if w.server.up {
+        w.say(|| "nats-server is wiped".into());
+        w.server.up = false;
+        w.server.wipe();
+        let pause = lasting(w, 3_000);
+        w.after(pause, |w| w.server.up = true);
+    }
+}
+
+fn lose_leader(w: &mut World, most: Ms) {
+    if w.server.leader {
+        w.server.leader = false;
+        let pause = lasting(w, most);
+        w.say(|| format!("JetStream has no leader for {pause} ms"));
+        w.after(pause, |w| w.server.leader = true);
+    }
+}
+
+/// New settings, or another wish of an operator.
+fn change(w: &mut World, stream: Slug) {
+    if let Some(link) = w.registered.get_mut(&stream) {
+        link.spec_rev += 1;
+        w.say(|| format!("{stream} is changed"));
+    }
+}
+
+fn flip(w: &mut World, stream: Slug) {
+    let flips = w.rng.random_range(1..11);
+    w.say(|| format!("{stream} is stopped and started, {flips} times in all"));
+    for n in 0..flips {
+        let stream = stream.clone();
+        w.after(n * 100, move |w| {
+            if let Some(link) = w.registered.get_mut(&stream) {
+                link.enabled = !link.enabled;
+            }
+            if w.alive(Node::Api) {
+                w.pass();
+            }
+        });
+    }
+}

@@ -1,0 +1,394 @@
+//! A model of a worker process around the worker's own decisions: what to do with a ticket, what silence means, which
+//! placements run, end and wait. Cameras and pipelines are times from the dice.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rsm_shared::stream::fence::Fence;
+use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
+use rsm_shared::stream::slug::Slug;
+use rsm_shared::stream::state::StreamState;
+use rsm_shared::wire::messages::{
+    Event, Heartbeat, HeartbeatReply, Load, Owned, Priority, Ticket, VERSION, Want, WorkerState,
+};
+use rsm_worker::control::contact::{Contact, Met, Pulse};
+use rsm_worker::control::decide::{Verdict, accepts, verdict};
+use rsm_worker::control::holding::{Begin, Holding};
+
+use crate::nats::Claim;
+use crate::world::{Ms, Node, World};
+
+const BEAT: Ms = 1000;
+/// An answer that comes later counts as none.
+const BEAT_DEADLINE: Ms = 900;
+/// A pull is renewed this often.
+const PULL: Ms = 5000;
+/// Between two frames.
+const FRAME: Ms = 400;
+/// A draining worker ends after this, whatever it still has.
+const DRAIN: Ms = 25_000;
+const DEAD: Duration = Duration::from_secs(4);
+
+/// A running pipeline.
+#[derive(Clone, Debug)]
+pub struct Pipe {
+    running_at: Ms,
+    ready_at: Ms,
+    exclusive: bool,
+}
+
+pub struct Worker {
+    pub name: WorkerId,
+    pub session: SessionId,
+    pub life: u64,
+    pub alive: bool,
+    pub paused_until: Ms,
+    pub draining_since: Option<Ms>,
+    pub capacity: u32,
+    pub holding: Holding<Pipe, Ticket>,
+    /// Tickets taken and not yet started.
+    taking: u32,
+    contact: Contact,
+    pulse: Pulse,
+    may_pull: bool,
+    beats: u64,
+    answered: u64,
+}
+
+impl World {
+    /// Starts a worker process; one of the same name that ran before is gone.
+    pub fn start_worker(&mut self, at: Option<usize>) -> usize {
+        let n = at.unwrap_or(self.workers.len());
+        let life = at.map_or(1, |n| self.workers[n].life + 1);
+        let name = WorkerId::parse(&format!("w{n}")).unwrap();
+        let worker = Worker {
+            session: SessionId::parse(&format!("w{n}-{life}")).unwrap(),
+            name,
+            life,
+            alive: true,
+            paused_until: 0,
+            draining_since: None,
+            capacity: 8,
+            holding: Holding::default(),
+            taking: 0,
+            contact: Contact::new(self.hold, self.instant()),
+            pulse: Pulse::new(DEAD, Duration::from_millis(self.now)),
+            may_pull: false,
+            beats: 0,
+            answered: 0,
+        };
+        match at {
+            Some(n) => self.workers[n] = worker,
+            None => self.workers.push(worker),
+        }
+        self.say(|| format!("w{n} begins, life {life}"));
+        let first = self.rng.random_range(0..BEAT);
+        self.arrive(first, Node::Worker(n), move |w| w.beat(n));
+        for priority in Priority::ALL {
+            self.arrive(first, Node::Worker(n), move |w| w.keep_pulling(n, priority));
+        }
+        n
+    }
+
+    /// SIGKILL: the kernel closes its connections and camera sessions.
+    pub fn kill_worker(&mut self, n: usize) {
+        self.say(|| format!("w{n} is killed"));
+        let open: Vec<(Slug, bool)> =
+            self.workers[n].holding.inventory().map(|(slug, kept)| (slug.clone(), kept.handle.exclusive)).collect();
+        for (slug, exclusive) in open {
+            self.checks.session(&slug, exclusive, -1);
+        }
+        self.workers[n].alive = false;
+        self.workers[n].holding = Holding::default();
+    }
+
+    fn keep_pulling(&mut self, n: usize, priority: Priority) {
+        if self.room(n) > 0 && self.workers[n].may_pull {
+            self.pull(n, priority);
+        }
+        self.arrive(PULL / 2, Node::Worker(n), move |w| w.keep_pulling(n, priority));
+    }
+
+    fn room(&self, n: usize) -> u32 {
+        let worker = &self.workers[n];
+        let used = u32::try_from(worker.holding.len()).unwrap() + worker.taking;
+        if worker.draining_since.is_some() { 0 } else { worker.capacity.saturating_sub(used) }
+    }
+
+    fn heartbeat(&mut self, n: usize) -> Heartbeat {
+        let (now, room) = (self.now, self.room(n));
+        let worker = &mut self.workers[n];
+        worker.beats += 1;
+        let row = |(slug, kept): (&Slug, &rsm_worker::control::holding::Kept<Pipe>)| Owned {
+            cam: slug.clone(),
+            epoch: kept.fence.epoch,
+            revision: kept.fence.revision,
+            state: if now >= kept.handle.running_at { StreamState::Running } else { StreamState::Starting },
+            media_age_ms: Some(0),
+            media_sequence: 0,
+            discontinuity_sequence: 0,
+            ready: now >= kept.handle.ready_at,
+        };
+        let mut inv: Vec<Owned> = worker.holding.inventory().map(row).collect();
+        inv.sort_by(|a, b| a.cam.cmp(&b.cam));
+        Heartbeat {
+            v: VERSION,
+            session: worker.session.clone(),
+            worker: worker.name.clone(),
+            seq: worker.beats,
+            state: if worker.draining_since.is_some() { WorkerState::Draining } else { WorkerState::Up },
+            zones: vec![Zone::default_zone()],
+            cap: worker.capacity,
+            room,
+            load: Load::default(),
+            http: "127.0.0.1:9".into(),
+            inv,
+        }
+    }
+
+    fn beat(&mut self, n: usize) {
+        let now = Duration::from_millis(self.now);
+        let next = self.workers[n].beats + 1;
+        self.workers[n].pulse.beat(now, next);
+        let message = self.heartbeat(n);
+        let number = message.seq;
+        self.send(Node::Worker(n), Node::Api, move |w| {
+            let reply = w.api_hears(&message);
+            w.send(Node::Api, Node::Worker(n), move |w| w.answered(n, number, reply));
+        });
+        // The client learns at once when nobody listens; else it waits for the deadline.
+        let absent = !self.alive(Node::Api) || !self.connected(Node::Api);
+        if absent && self.open(Node::Worker(n)) {
+            self.arrive(20, Node::Worker(n), move |w| {
+                w.jetstream(
+                    Node::Worker(n),
+                    |_| (),
+                    move |w, answered| {
+                        let met = if answered.is_some() { Met::ApiAbsent } else { Met::Unknown };
+                        if w.workers[n].answered < number {
+                            w.met(n, met);
+                        }
+                    },
+                );
+            });
+        } else {
+            self.arrive(BEAT_DEADLINE, Node::Worker(n), move |w| {
+                if w.workers[n].answered < number {
+                    w.met(n, Met::Unknown);
+                }
+            });
+        }
+        self.arrive(BEAT, Node::Worker(n), move |w| w.beat(n));
+        let worker = &self.workers[n];
+        if let Some(since) = worker.draining_since
+            && (worker.holding.is_idle() || self.now - since >= DRAIN)
+        {
+            self.say_goodbye(n);
+        }
+    }
+
+    fn say_goodbye(&mut self, n: usize) {
+        self.say(|| format!("w{n} has drained"));
+        let goodbye = Heartbeat { inv: Vec::new(), ..self.heartbeat(n) };
+        self.send(Node::Worker(n), Node::Api, move |w| drop(w.api_hears(&goodbye)));
+        self.kill_worker(n);
+    }
+
+    fn answered(&mut self, n: usize, number: u64, reply: HeartbeatReply) {
+        // An answer that comes after the deadline is not waited for any more.
+        if number < self.workers[n].beats || reply.conflict {
+            return;
+        }
+        self.workers[n].answered = number;
+        self.workers[n].pulse.answered(number);
+        self.met(n, Met::Api);
+        for (slug, up_to) in reply.drop {
+            self.let_go(n, &slug, up_to);
+        }
+    }
+
+    fn met(&mut self, n: usize, met: Met) {
+        let now = self.instant();
+        let advice = self.workers[n].contact.met(met, now);
+        self.workers[n].may_pull = advice.pull;
+        if advice.stop_all {
+            self.say(|| format!("w{n} was cut off for too long and stops everything"));
+            let mut all = self.workers[n].holding.let_all_go();
+            all.sort_by(|a, b| a.0.cmp(&b.0));
+            for (slug, kept) in all {
+                self.end(n, slug, kept.handle.exclusive);
+            }
+        }
+    }
+
+    /// The API's word that an owned stream is to end.
+    pub fn let_go(&mut self, n: usize, slug: &Slug, up_to: rsm_shared::stream::fence::Epoch) {
+        if let Some(kept) = self.workers[n].holding.let_go(slug, up_to) {
+            self.say(|| format!("w{n} lets {slug} {:?} go", kept.fence));
+            self.end(n, slug.clone(), kept.handle.exclusive);
+        }
+    }
+
+    fn end(&mut self, n: usize, slug: Slug, exclusive: bool) {
+        // The session ends first; the rest takes a moment.
+        self.checks.session(&slug, exclusive, -1);
+        let took = self.rng.random_range(10..300);
+        self.arrive(took, Node::Worker(n), move |w| {
+            if let Some((fence, ticket)) = w.workers[n].holding.ended(&slug) {
+                w.begin(n, fence, &ticket);
+            }
+        });
+    }
+
+    /// An offer of the API; whether it is taken.
+    pub fn offered(&mut self, n: usize, ticket: Ticket) -> bool {
+        let worker = &self.workers[n];
+        let taken = worker.may_pull && accepts(&ticket, &[Zone::default_zone()], &worker.session, self.room(n));
+        if taken {
+            self.consider(n, ticket, None);
+        }
+        taken
+    }
+
+    /// A ticket from the queue.
+    pub fn take(&mut self, n: usize, ticket: Ticket, sequence: u64) {
+        if self.room(n) == 0 {
+            return self.finish(n, sequence, true);
+        }
+        self.consider(n, ticket, Some(sequence));
+    }
+
+    fn finish(&mut self, n: usize, sequence: u64, give_back: bool) {
+        let now = self.now;
+        let work = move |server: &mut crate::nats::Server| {
+            if give_back { server.give_back(sequence, now) } else { server.acknowledge(sequence) }
+        };
+        self.jetstream(Node::Worker(n), work, |_, _| {});
+        if give_back {
+            self.after(600, |w| w.hand_out());
+        }
+    }
+
+    /// Ticket, desired record, claim, record again, start: as the real intake does.
+    fn consider(&mut self, n: usize, ticket: Ticket, sequence: Option<u64>) {
+        self.workers[n].taking += 1;
+        let slug = ticket.cam.clone();
+        self.jetstream(
+            Node::Worker(n),
+            move |s| s.desired.get(&slug).cloned(),
+            move |w, read| {
+                let worker = &w.workers[n];
+                let owned_here = worker.holding.get(&ticket.cam).is_some_and(|kept| kept.fence.epoch == ticket.epoch);
+                let verdict = read.map(|record| verdict(&ticket, record.as_ref(), owned_here, &worker.session));
+                match verdict {
+                    Some(Verdict::Claim) => w.claim(n, ticket, sequence),
+                    Some(verdict) => {
+                        w.workers[n].taking -= 1;
+                        if let Some(sequence) = sequence {
+                            w.finish(n, sequence, verdict == Verdict::GiveBack);
+                        }
+                    }
+                    None => w.workers[n].taking -= 1,
+                }
+            },
+        );
+    }
+
+    fn claim(&mut self, n: usize, ticket: Ticket, sequence: Option<u64>) {
+        let session = self.workers[n].session.clone();
+        let (slug, epoch, again) = (ticket.cam.clone(), ticket.epoch, session.clone());
+        self.jetstream(
+            Node::Worker(n),
+            move |s| s.claim(&slug, epoch, &session),
+            move |w, claimed| match claimed {
+                Some(claimed) => w.claimed(n, ticket, sequence, claimed),
+                // Nobody knows: what is stored decides.
+                None => {
+                    let slug = ticket.cam.clone();
+                    let read = move |s: &mut crate::nats::Server| s.claims.get(&(slug, epoch)).cloned();
+                    w.jetstream(Node::Worker(n), read, move |w, read| match read.flatten() {
+                        Some((owner, revision)) if owner == again => {
+                            w.claimed(n, ticket, sequence, Claim::Won(Fence { epoch, revision }));
+                        }
+                        _ => w.workers[n].taking -= 1,
+                    });
+                }
+            },
+        );
+    }
+
+    fn claimed(&mut self, n: usize, ticket: Ticket, sequence: Option<u64>, claimed: Claim) {
+        if let Some(sequence) = sequence {
+            self.finish(n, sequence, false);
+        }
+        let Claim::Won(fence) = claimed else {
+            self.workers[n].taking -= 1;
+            return;
+        };
+        let slug = ticket.cam.clone();
+        self.jetstream(
+            Node::Worker(n),
+            move |s| s.desired.get(&slug).cloned(),
+            move |w, read| {
+                w.workers[n].taking -= 1;
+                let stands = read.flatten().is_some_and(|d| d.epoch == ticket.epoch && d.state == Want::Run);
+                if !stands {
+                    return;
+                }
+                match w.workers[n].holding.start(&ticket.cam, fence, ticket.clone()) {
+                    Begin::Now(ticket) => w.begin(n, fence, &ticket),
+                    Begin::Waits(Some(pipe)) => w.end(n, ticket.cam.clone(), pipe.exclusive),
+                    Begin::Waits(None) | Begin::Ignored => {}
+                }
+            },
+        );
+    }
+
+    fn begin(&mut self, n: usize, fence: Fence, ticket: &Ticket) {
+        let slug = ticket.cam.clone();
+        self.say(|| format!("w{n} starts {slug} {fence:?} for {:?}", ticket.reason));
+        self.checks.starts += 1;
+        let exclusive = self.registered.get(&slug).is_some_and(|link| link.exclusive);
+        self.checks.session(&slug, exclusive, 1);
+        let running_at = self.now + self.rng.random_range(200..1000);
+        let ready_at = running_at + self.rng.random_range(0..400);
+        self.workers[n].holding.hold(slug.clone(), fence, Pipe { running_at, ready_at, exclusive });
+        let worker = &self.workers[n];
+        let event = Event {
+            v: VERSION,
+            session: worker.session.clone(),
+            cam: slug.clone(),
+            epoch: fence.epoch,
+            revision: fence.revision,
+            state: StreamState::Starting,
+            reason: None,
+            since_ms: 0,
+            video: None,
+            restarts: 0,
+            hls_error: None,
+        };
+        self.send(Node::Worker(n), Node::Api, move |w| w.api_hears_event(event));
+        if self.poison.contains(&slug) {
+            let moment = self.rng.random_range(0..200);
+            return self.arrive(moment, Node::Worker(n), move |w| {
+                w.kill_worker(n);
+                let pause = w.rng.random_range(300..1500);
+                w.after(pause, move |w| _ = w.start_worker(Some(n)));
+            });
+        }
+        let first = ready_at - self.now;
+        self.arrive(first, Node::Worker(n), move |w| w.frame(n, slug, fence, 1));
+    }
+
+    fn frame(&mut self, n: usize, slug: Slug, fence: Fence, seq: u64) {
+        let worker = &self.workers[n];
+        if worker.holding.get(&slug).is_none_or(|kept| kept.fence != fence) {
+            return;
+        }
+        if worker.pulse.may_show(Duration::from_millis(self.now)) {
+            let (slug, captured) = (slug.clone(), self.now);
+            self.send(Node::Worker(n), Node::Relay, move |w| w.relay(slug, fence, seq, captured));
+        }
+        self.arrive(FRAME, Node::Worker(n), move |w| w.frame(n, slug, fence, seq + 1));
+    }
+}
