@@ -18,7 +18,7 @@ use rsm_worker::metrics::{FrameLoss, StreamMetrics};
 use rsm_worker::output::frames::FrameSink;
 use rsm_worker::pipeline::elements;
 use rsm_worker::source::open::AddressPolicy;
-use rsm_worker::source::opener::{Cameras, Opener};
+use rsm_worker::source::opener::Cameras;
 use rsm_worker::stream::engine::{Engine, Timing};
 use rsm_worker::stream::pacer::StartPacer;
 use rsm_worker::stream::supervisor::{StreamContext, StreamHandle, spawn};
@@ -75,10 +75,6 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Self {
-        Self::with(Arc::new(Cameras { addresses: AddressPolicy::any() }))
-    }
-
-    pub fn with(opener: Arc<dyn Opener>) -> Self {
         elements::init().unwrap();
         let (sink, root) = (Arc::new(Sink::default()), tempfile::tempdir().unwrap());
         let timing = Timing {
@@ -93,7 +89,7 @@ impl Bench {
             timing,
             pacer: StartPacer::default(),
             metrics: Arc::new(StreamMetrics::new(&prometheus::Registry::new()).unwrap()),
-            opener,
+            opener: Arc::new(Cameras { addresses: AddressPolicy::any() }),
             disk: DiskUse::new(64 << 20),
             lingering: Lingering::default(),
         };

@@ -3,9 +3,7 @@
 mod bench;
 mod camera;
 mod mute_camera;
-mod no_camera;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rsm_shared::stream::state::StreamState;
@@ -13,7 +11,6 @@ use rsm_shared::stream::state::StreamState;
 use bench::{Bench, open_files};
 use camera::Camera;
 use mute_camera::MuteCamera;
-use no_camera::NoCamera;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_camera_becomes_frames_and_segments_and_survives_a_lost_connection() {
@@ -119,20 +116,5 @@ async fn nothing_is_left_over_after_starts_and_stops() {
             before = Some(open_files());
         }
     }
-    bench.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_program_gives_streams_without_cameras() {
-    let opener = Arc::new(NoCamera::default());
-    let bench = Bench::with(opener.clone());
-    let stream = bench.spawn("rtsp://nowhere.invalid/x", false);
-    bench.until("running", || stream.status().borrow().state == StreamState::Running).await;
-    assert!(!stream.status().borrow().frame_shown(), "nobody wants a frame");
-    opener.end_sessions();
-    bench.until("a restart", || stream.status().borrow().restarts == 1).await;
-    bench.until("running again", || stream.status().borrow().state == StreamState::Running).await;
-    stream.stopped().await;
-    assert_eq!(opener.open_sessions(), 0);
     bench.close().await;
 }

@@ -1,6 +1,7 @@
 //! Camera sessions of a program that has no cameras.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub struct NoCamera {
     /// How often all sessions were ended.
     ended: watch::Sender<u64>,
+    opened: AtomicUsize,
 }
 
 struct Session {
@@ -30,6 +32,11 @@ struct Session {
 impl NoCamera {
     pub fn end_sessions(&self) {
         self.ended.send_modify(|times| *times += 1);
+    }
+
+    /// Sessions so far.
+    pub fn opened(&self) -> usize {
+        self.opened.load(Ordering::Relaxed)
     }
 
     pub fn open_sessions(&self) -> usize {
@@ -45,6 +52,7 @@ impl Opener for NoCamera {
         _: OpenTiming,
         _: &'a CancellationToken,
     ) -> BoxFuture<'a, Option<Result<Source, SourceError>>> {
+        self.opened.fetch_add(1, Ordering::Relaxed);
         let video = Arc::new(VideoParameters {
             codec_data: Bytes::new(),
             rfc6381: "avc1.42c00c".into(),
