@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::{Gauge, IntGauge, Registry};
 use rsm_shared::bus::connect::{BadServers, Bus, Purpose};
@@ -26,6 +26,7 @@ use crate::control::intake::{self, Intake};
 use crate::control::keeper::{self, Ears, Ended};
 use crate::control::load;
 use crate::hls::disk::{DiskUse, Lingering};
+use crate::hls::serve;
 use crate::metrics::StreamMetrics;
 use crate::pipeline::elements::{self, MissingElements};
 use crate::source::open::AddressPolicy;
@@ -124,12 +125,17 @@ pub async fn run_with(
     info!(worker = %role.worker, session = %role.session, http = %role.http, capacity = role.slots.capacity(), "worker begins");
 
     let serving = CancellationToken::new();
-    let served = tokio::spawn(listener::serve(http, listener::routes(health, registry), serving.clone()));
+    let routes = listener::routes(health, registry).push(serve::routes(engine.hls_root.clone()));
+    let served = tokio::spawn(listener::serve(http, routes, serving.clone()));
     let ended = on_control_thread(role, stop).await;
+    if let Ok(Some(until)) = ended {
+        // Players that have an older playlist fetch the last segments from here.
+        let _ = tokio::time::timeout_at(until.into(), engine.lingering.settled()).await;
+    }
     engine.lingering.close().await;
     serving.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(1), served).await;
-    ended
+    ended.map(drop)
 }
 
 struct Gauges {
@@ -171,7 +177,7 @@ struct Role {
     media: tokio::runtime::Handle,
 }
 
-async fn on_control_thread(role: Role, stop: CancellationToken) -> Result<(), WorkerError> {
+async fn on_control_thread(role: Role, stop: CancellationToken) -> Result<Option<Instant>, WorkerError> {
     let (done, result) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
         .name("control".into())
@@ -187,7 +193,8 @@ async fn on_control_thread(role: Role, stop: CancellationToken) -> Result<(), Wo
     result.await.unwrap_or(Err(WorkerError::Closed))
 }
 
-async fn control(role: Role, stop: CancellationToken) -> Result<(), WorkerError> {
+/// Until the end; until when files may stay, if others took all streams over.
+async fn control(role: Role, stop: CancellationToken) -> Result<Option<Instant>, WorkerError> {
     let bus = Bus::connect(&role.config.nats, Purpose::Control, &format!("rsm-worker-{}", role.worker)).await?;
     let limits = limits(&role.config);
     let (standing, stands) = watch::channel(Standing::new(limits));
@@ -233,7 +240,8 @@ async fn control(role: Role, stop: CancellationToken) -> Result<(), WorkerError>
     let ended = keeper::run(parts, ears, stop).await;
     bus.flush().await;
     match ended {
-        Ended::Stopped => Ok(()),
+        Ended::Stopped => Ok(None),
+        Ended::HandedOver { until } => Ok(Some(until)),
         Ended::NameTaken => Err(WorkerError::NameTaken(worker)),
         Ended::Closed => Err(WorkerError::Closed),
     }

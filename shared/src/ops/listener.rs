@@ -1,15 +1,20 @@
 //! The small HTTP side of roles that serve no viewers: health and metrics.
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use prometheus::Registry;
 use salvo::conn::tcp::TcpAcceptor;
+use salvo::fuse::FuseConfig;
 use salvo::prelude::*;
 use salvo::server::ServerHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
 use super::metrics;
+
+/// A reader that takes nothing for this long is cut off.
+const STALL: Duration = Duration::from_secs(10);
 
 /// `/health/live`, `/health/ready` and `/metrics`.
 pub fn routes(health: Health, registry: Registry) -> Router {
@@ -24,11 +29,11 @@ pub fn routes(health: Health, registry: Registry) -> Router {
 /// # Errors
 /// When the listener cannot be used by the runtime.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> std::io::Result<()> {
-    let server = Server::new(acceptor(listener)?);
+    let server = Server::new(acceptor(listener)?).fuse_config(FuseConfig::default().with_write_stall_timeout(STALL));
     let handle: ServerHandle = server.handle();
     tokio::spawn(async move {
         stop.cancelled().await;
-        handle.stop_graceful(std::time::Duration::from_secs(1));
+        handle.stop_graceful(Duration::from_secs(1));
     });
     server.try_serve(router).await
 }

@@ -64,6 +64,11 @@ impl Drain {
         };
     }
 
+    /// When it is over at the latest.
+    pub fn until(&self) -> Instant {
+        self.until
+    }
+
     /// Whether to end now; `idle` when nothing is owned and nothing is ending.
     pub fn over(&self, idle: bool, now: Instant) -> Option<Over> {
         if idle {

@@ -20,7 +20,7 @@ use tracing::{debug, error, info, warn};
 use super::admission::{Standing, counts_as_starting};
 use super::contact::{Contact, Met};
 use super::demands::Demands;
-use super::drain::Drain;
+use super::drain::{Drain, Over};
 use super::held::Held;
 use super::holding::Holding;
 use super::intake::Start;
@@ -78,8 +78,8 @@ pub async fn run(parts: Parts, ears: Ears, stop: CancellationToken) -> Ended {
     let mut prune = tokio::time::interval(PRUNE);
     prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ended = loop {
-        if keeper.has_drained() {
-            break Ended::Stopped;
+        if let Some(ended) = keeper.drained() {
+            break ended;
         }
         tokio::select! {
             biased;
@@ -280,13 +280,15 @@ impl Keeper {
         true
     }
 
-    /// Whether a drain is over.
-    fn has_drained(&self) -> bool {
-        let over = self.drain.as_ref().and_then(|drain| drain.over(self.holding.is_idle(), Instant::now()));
-        if let Some(over) = over {
-            info!(streams = self.holding.len(), why = over.as_str(), "drained");
-        }
-        over.is_some()
+    /// How a drain ended, once it has.
+    fn drained(&self) -> Option<Ended> {
+        let drain = self.drain.as_ref()?;
+        let over = drain.over(self.holding.is_idle(), Instant::now())?;
+        info!(streams = self.holding.len(), why = over.as_str(), "drained");
+        Some(match over {
+            Over::NothingLeft => Ended::HandedOver { until: drain.until() },
+            Over::TimeUp | Over::Alone | Over::NoApi => Ended::Stopped,
+        })
     }
 
     /// Stops pulling, ends every stream, says goodbye so that nobody waits for our silence.

@@ -121,6 +121,12 @@ impl Lingering {
         self.tasks.wait().await;
     }
 
+    /// Waits until none lingers; for [`LINGER`] at most, when no stream ends any more.
+    pub async fn settled(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     /// One waiting task per ended stream, for [`LINGER`] at most.
     fn remove_later(&self, dir: SegmentDir) {
         let closing = self.closing.clone();

@@ -3,3 +3,4 @@
 pub mod disk;
 pub mod playlist;
 pub mod segmenter;
+pub mod serve;

@@ -25,6 +25,8 @@ async fn a_camera_becomes_frames_and_segments_and_survives_a_lost_connection() {
     assert_eq!((headers.width, headers.height, &jpeg[..2]), (320, 180, &[0xff, 0xd8][..]));
     let latency = Duration::from_micros(headers.published_at_us - headers.captured_at_us);
     assert!(latency < Duration::from_secs(1), "{latency:?}");
+    bench.until("what viewers see", || stream.status().borrow().segments_listed() >= 3).await;
+    assert!(stream.status().borrow().frame_shown());
 
     camera.command("close cam1");
     bench.until("a restart", || stream.status().borrow().restarts == 1).await;

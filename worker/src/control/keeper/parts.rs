@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rsm_shared::bus::control::Orders;
 use rsm_shared::bus::demand;
@@ -61,6 +61,8 @@ pub struct Gauges {
 pub enum Ended {
     /// It was told to.
     Stopped,
+    /// It was told to, and others have taken over all that it had. Until then players may fetch what it left.
+    HandedOver { until: Instant },
     /// Another live worker has this name.
     NameTaken,
     /// The connection to NATS was closed for good.
