@@ -41,6 +41,10 @@ pub struct LinkInput {
     /// Whether it runs when nobody watches.
     #[salvo(schema(required = false))]
     always_on: Option<bool>,
+    /// For a camera that serves one session at a time: its stream moves between workers with a gap, never with two
+    /// sessions.
+    #[salvo(schema(required = false))]
+    exclusive: Option<bool>,
     #[salvo(schema(required = false))]
     transport: Option<TransportName>,
     #[salvo(schema(required = false))]

@@ -34,6 +34,8 @@ pub struct ShownLink {
     pub has_password: bool,
     /// Whether it runs when nobody watches.
     pub always_on: bool,
+    /// Whether the camera serves one session only.
+    pub exclusive: bool,
     pub transport: TransportName,
     pub mjpeg: ShownJpeg,
     pub hls: ShownHls,
@@ -126,6 +128,7 @@ pub fn show(entry: &Entry, players: &Players) -> ShownLink {
         username: link.username.clone(),
         has_password: link.password.is_some(),
         always_on: link.always_on,
+        exclusive: link.exclusive,
         transport: TransportName(link.transport),
         mjpeg: ShownJpeg { max_fps, max_width, quality },
         hls: ShownHls { segment_seconds, window_segments },
@@ -191,6 +194,7 @@ mod tests {
                 password: Some(Secret::new("hunter2")),
                 transport: Transport::Auto,
                 always_on: false,
+                exclusive: false,
                 mjpeg: JpegOverrides::default(),
                 hls: HlsOverrides::default(),
             },
