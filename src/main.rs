@@ -40,6 +40,7 @@ fn main() -> ExitCode {
             return up::run(&up, config);
         }
         Command::Api => Role::Api,
+        Command::Relay => Role::Relay,
         Command::Worker => Role::Worker,
     };
     telemetry::start(&config.log);
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
 #[derive(Clone, Copy)]
 enum Role {
     Api,
+    Relay,
     Worker,
 }
 
@@ -63,6 +65,7 @@ fn serve(role: Role, config: Config) -> ExitCode {
         shutdown::on_signal(stop.clone(), config.shutdown()).map_err(|e| format!("cannot watch signals: {e}"))?;
         match role {
             Role::Api => rsm_api::serve::run(config, VERSION, stop).await.map_err(|e| e.to_string()),
+            Role::Relay => rsm_api::serve_relay::run(config, VERSION, stop).await.map_err(|e| e.to_string()),
             Role::Worker => rsm_worker::app::run(config, VERSION, stop).await.map_err(|e| e.to_string()),
         }
     });

@@ -67,14 +67,21 @@ pub struct HlsOverrides {
     pub window_segments: Option<u32>,
 }
 
+impl JpegOverrides {
+    /// The settings in force.
+    pub fn over(self, defaults: JpegParams) -> JpegParams {
+        JpegParams {
+            max_fps: self.max_fps.unwrap_or(defaults.max_fps),
+            max_width: self.max_width.unwrap_or(defaults.max_width),
+            quality: self.quality.unwrap_or(defaults.quality),
+        }
+    }
+}
+
 impl LinkSettings {
     /// The JPEG settings in force.
     pub fn jpeg_params(&self, defaults: JpegParams) -> JpegParams {
-        JpegParams {
-            max_fps: self.mjpeg.max_fps.unwrap_or(defaults.max_fps),
-            max_width: self.mjpeg.max_width.unwrap_or(defaults.max_width),
-            quality: self.mjpeg.quality.unwrap_or(defaults.quality),
-        }
+        self.mjpeg.over(defaults)
     }
 
     /// What a worker is told.
