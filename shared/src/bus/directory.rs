@@ -135,7 +135,7 @@ struct Reader {
     messages: pull::Stream,
     /// Records that were stored when it began, and are not yet read.
     left: u64,
-    /// All that was stored when it began has been read.
+    /// All that was stored when it began has been handed out.
     whole: bool,
 }
 
@@ -166,7 +166,7 @@ impl Reader {
         let pull =
             consumer.stream().max_messages_per_batch(BATCH).expires(PULL_EXPIRES).heartbeat(HEARTBEAT).messages();
         let messages = within(READ, pull).await?;
-        Ok(Self { name, messages, left, whole: left == 0 })
+        Ok(Self { name, messages, left, whole: false })
     }
 
     /// All that was stored at the beginning.
@@ -201,5 +201,178 @@ impl Reader {
             let gone = bus.js.delete_consumer_from_stream(&self.name, subjects::DIRECTORY_STREAM);
             let _ = timeout(REQUEST_DEADLINE, gone).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::bus::connect::Purpose;
+    use crate::bus::topology;
+    use crate::config::Config;
+    use crate::stream::spec::JpegParams;
+    use crate::stream::state::StreamState;
+    use crate::wire::messages::VERSION;
+
+    /// Longest wait for anything.
+    const LONG: Duration = Duration::from_secs(30);
+
+    struct Server(Child, tempfile::TempDir);
+
+    impl Server {
+        async fn start() -> (Self, Bus) {
+            let dir = tempfile::tempdir().unwrap();
+            let child = Command::new("nats-server")
+                .args(["-a", "127.0.0.1", "-p", "-1", "-js", "-sd"])
+                .arg(dir.path().join("store"))
+                .arg("--ports_file_dir")
+                .arg(dir.path())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("nats-server is installed");
+            let file = dir.path().join(format!("nats-server_{}.ports", child.id()));
+            let server = Self(child, dir);
+            let ports = eventually(|| {
+                let text = std::fs::read(&file).ok()?;
+                serde_json::from_slice::<serde_json::Value>(&text).ok()
+            })
+            .await;
+            let url = ports["nats"][0].as_str().unwrap().to_owned();
+            let config = Config::load(None, &[("nats.urls", url)]).unwrap();
+            let bus = Bus::connect(&config.nats, Purpose::Control, "test").await.unwrap();
+            eventually(|| bus.connected().then_some(())).await;
+            (server, bus)
+        }
+    }
+
+    impl Drop for Server {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+        let found = async {
+            loop {
+                match look() {
+                    Some(found) => return found,
+                    None => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        timeout(LONG, found).await.expect("in time")
+    }
+
+    async fn make(bus: &Bus) {
+        topology::ensure(bus, &[Zone::default_zone()], 1, &mut false).await.unwrap();
+    }
+
+    fn record(slug: &str, id: i64) -> DirectoryRecord {
+        DirectoryRecord {
+            v: VERSION,
+            cam: Slug::parse(slug).unwrap(),
+            id,
+            name: slug.into(),
+            zone: Zone::default_zone(),
+            created: "2026-01-02T03:04:05Z".into(),
+            enabled: true,
+            always_on: false,
+            jpeg: JpegParams { max_fps: 5, max_width: 640, quality: 80 },
+            state: StreamState::Idle,
+            reason: None,
+            since_ms: 0,
+            epoch: None,
+            owner: None,
+            video: None,
+            restarts: 0,
+            hls_error: None,
+            removed: false,
+        }
+    }
+
+    fn names(records: &[DirectoryRecord]) -> Vec<&str> {
+        let mut names: Vec<_> = records.iter().map(|record| record.name.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_follower_waits_for_the_store_then_hears_all_and_every_change_also_after_a_wipe() {
+        let (_server, bus) = Server::start().await;
+        let (told, mut heard) = mpsc::unbounded_channel();
+        let following = tokio::spawn({
+            let bus = bus.clone();
+            async move { follow(&bus, |news| drop(told.send(news))).await }
+        });
+        let mut next = async || timeout(LONG, heard.recv()).await.expect("news in time").unwrap();
+        let News::Away(why) = next().await else { panic!("there is no store yet") };
+        assert!(why.contains("the API has not made it"), "{why}");
+        make(&bus).await;
+        loop {
+            match next().await {
+                News::Away(_) => {}
+                News::Snapshot(records) => break assert!(records.is_empty()),
+                News::Change(record) => panic!("{record:?}"),
+            }
+        }
+        put(&bus, &record("a", 1)).await.unwrap();
+        let News::Change(change) = next().await else { panic!("a change") };
+        assert_eq!(*change, record("a", 1));
+        put(&bus, &record("b", 2)).await.unwrap();
+        put(&bus, &DirectoryRecord { removed: true, ..record("a", 1) }).await.unwrap();
+        let News::Change(change) = next().await else { panic!("a change") };
+        assert_eq!(change.name, "b");
+        let News::Change(change) = next().await else { panic!("a change") };
+        assert!(change.removed);
+
+        // A wiped store counts from 1 again: a watch that resumes would not hear of it.
+        within("wipe", bus.js.delete_stream(subjects::DIRECTORY_STREAM)).await.unwrap();
+        make(&bus).await;
+        put(&bus, &record("c", 3)).await.unwrap();
+        let mut seen = Vec::new();
+        while names(&seen) != ["c"] {
+            match next().await {
+                News::Snapshot(records) => seen = records,
+                News::Change(record) => seen.push(*record),
+                News::Away(_) => {}
+            }
+        }
+        // A connection that is made anew begins with everything.
+        bus.reconnect().await;
+        loop {
+            if let News::Snapshot(records) = next().await {
+                break assert_eq!(names(&records), ["c"]);
+            }
+        }
+        following.abort();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn all_records_are_read_and_one_that_is_not_readable_is_left_out() {
+        let (_server, bus) = Server::start().await;
+        assert!(read_all(&bus).await.is_err() && count(&bus).await.is_err(), "there is no store yet");
+        make(&bus).await;
+        assert!(read_all(&bus).await.unwrap().is_empty());
+        for id in 0..2500 {
+            let ack = bus.js.publish(format!("$KV.RSM_DIRECTORY.default.cam-{id}"), encode(&record("cam", id))).await;
+            if id % 500 == 0 {
+                ack.unwrap().await.unwrap();
+            }
+        }
+        let bad = bus.js.publish("$KV.RSM_DIRECTORY.default.bad", "not a record".into()).await.unwrap();
+        bad.await.unwrap();
+        let mut ids: Vec<_> = read_all(&bus).await.unwrap().into_iter().map(|record| record.id).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, (0..2500).collect::<Vec<_>>());
+        assert_eq!(count(&bus).await.unwrap(), 2501);
+        let cam = Slug::parse("cam-7").unwrap();
+        purge(&bus, &Zone::default_zone(), &cam).await.unwrap();
+        assert_eq!(read_all(&bus).await.unwrap().len(), 2499);
     }
 }
