@@ -4,6 +4,7 @@ mod documents;
 mod errors;
 mod frames;
 mod hls;
+mod hls_remote;
 mod links;
 
 use std::net::SocketAddr;
