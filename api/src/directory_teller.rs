@@ -231,21 +231,72 @@ fn record(stream: &Stream, offer: &Offer, view: &View, defaults: JpegParams) -> 
 mod tests {
     use super::*;
     use crate::store::links::JpegOverrides;
+    use rsm_shared::bus::connect::Purpose;
+    use rsm_shared::config::Config;
     use rsm_shared::stream::fence::Fence;
     use rsm_shared::stream::names::Zone;
 
-    #[test]
-    fn an_owner_that_was_not_heard_yet_keeps_its_record_for_a_while() {
-        let streams = Streams::default();
-        let offer = Offer {
-            id: 1,
+    fn offer(id: i64) -> Offer {
+        Offer {
+            id,
             name: "Yard".into(),
             zone: Zone::default_zone(),
             created: jiff::Timestamp::UNIX_EPOCH,
             enabled: true,
             always_on: false,
             jpeg: JpegOverrides::default(),
+        }
+    }
+
+    const DEFAULTS: JpegParams = JpegParams { max_fps: 10, max_width: 640, quality: 80 };
+
+    #[tokio::test]
+    async fn at_rest_nothing_is_due_and_what_differs_is_due_once() {
+        let config = Config::load(None, &[("nats.urls", "nats://127.0.0.1:1".into())]).unwrap();
+        let bus = Bus::connect(&config.nats, Purpose::Control, "test").await.unwrap();
+        let streams = Streams::default();
+        for id in 1..=3 {
+            streams.put(&Slug::parse(&format!("cam-{id}")).unwrap(), offer(id));
+        }
+        let mut teller = DirectoryTeller::new(bus, streams.clone(), DEFAULTS, Duration::ZERO);
+        let begin = Instant::now();
+        // Carries out what is due at `now`; what it was.
+        let mut round = |now: Instant| -> Vec<String> {
+            let done = teller.due(now, begin).into_iter().map(|write| match write {
+                Write::Put(stored) => {
+                    let what = if stored.record.removed { "removed" } else { "put" };
+                    let slug = stored.record.cam.clone();
+                    teller.stored.insert(slug.clone(), *stored);
+                    format!("{what} {slug}")
+                }
+                Write::Purge(record) => {
+                    teller.stored.remove(&record.cam);
+                    format!("purge {}", record.cam)
+                }
+            });
+            done.collect()
         };
+        assert_eq!(round(begin), ["put cam-1", "put cam-2", "put cam-3"]);
+        assert!(round(begin).is_empty());
+        let stream = streams.by_id(2).unwrap();
+        streams.show(&stream, View { last_media: Some(std::time::Instant::now()), ..(*stream.view()).clone() });
+        assert!(round(begin).is_empty(), "the age of pictures is not told");
+        streams.show(&stream, View { restarts: 1, ..(*stream.view()).clone() });
+        assert_eq!(round(begin), ["put cam-2"]);
+        streams.put(&stream.slug, Offer { name: "Garden".into(), ..offer(2) });
+        assert_eq!(round(begin), ["put cam-2"]);
+        streams.remove(1);
+        streams.put(&Slug::parse("cam-4").unwrap(), offer(4));
+        assert_eq!(round(begin), ["removed cam-1", "put cam-4"], "removals come first");
+        assert!(round(begin + REMOVED / 2).is_empty());
+        assert_eq!(round(begin + REMOVED), ["purge cam-1"]);
+        assert!(round(begin + REMOVED * 2).is_empty());
+    }
+
+    #[test]
+    fn an_owner_that_was_not_heard_yet_keeps_its_record_for_a_while() {
+        let streams = Streams::default();
+        let offer = offer(1);
         let (stream, _) = streams.put(&Slug::parse("yard").unwrap(), offer.clone());
         let silent = (*stream.view()).clone();
         let owned = View {
@@ -255,8 +306,7 @@ mod tests {
             epoch: Some(7),
             ..silent.clone()
         };
-        let defaults = JpegParams { max_fps: 10, max_width: 640, quality: 80 };
-        let stored = record(&stream, &offer, &owned, defaults);
+        let stored = record(&stream, &offer, &owned, DEFAULTS);
         assert_eq!(stored.owner.as_ref().map(|owner| owner.http.as_str()), Some("w1:1"));
         let stopped = Offer { enabled: false, ..offer.clone() };
         for (offer, view, want) in [

@@ -155,8 +155,12 @@ impl Follow {
     async fn greet(&self, bus: &Bus) {
         let mut repeat = tokio::time::interval(relays::REPEAT);
         repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut connects = bus.connects();
         loop {
-            repeat.tick().await;
+            tokio::select! {
+                _ = repeat.tick() => {}
+                Ok(()) = connects.changed() => {}
+            }
             // What waits for a connection would be said late, and all at once.
             if bus.connected()
                 && let Err(e) = relays::hello(bus, &self.hello).await
