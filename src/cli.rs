@@ -33,6 +33,13 @@ enum RoleArgs {
         #[command(flatten)]
         listen: Listen,
     },
+    /// Serves viewers only, without a database; any number, on any machine
+    Relay {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        listen: Listen,
+    },
     /// Runs camera pipelines; any number, on any machine
     Worker {
         #[command(flatten)]
@@ -106,6 +113,7 @@ pub enum ConfigCommand {
 pub enum Command {
     Up(Up),
     Api,
+    Relay,
     Worker,
     Config(ConfigCommand),
 }
@@ -135,6 +143,10 @@ pub fn read() -> Result<(Command, Config), ExitCode> {
         RoleArgs::Api { common, listen } => {
             flags.extend(listen.listen.map(|value| ("api.listen", value)));
             (Command::Api, common)
+        }
+        RoleArgs::Relay { common, listen } => {
+            flags.extend(listen.listen.map(|value| ("api.listen", value)));
+            (Command::Relay, common)
         }
         RoleArgs::Worker { common, name } => {
             flags.extend(name.map(|value| ("worker.name", value)));

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
             return up::run(&up, config);
         }
         Command::Api => Role::Api,
+        Command::Relay => Role::Relay,
         Command::Worker => Role::Worker,
     };
     telemetry::start(&config.log);
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
 #[derive(Clone, Copy)]
 enum Role {
     Api,
+    Relay,
     Worker,
 }
 
@@ -64,6 +66,7 @@ fn serve(role: Role, config: Config) -> ExitCode {
         shutdown::on_signal(stop.clone(), deadline(role, &config)).map_err(|e| format!("cannot watch signals: {e}"))?;
         match role {
             Role::Api => rsm_api::serve::run(config, VERSION, stop).await.map_err(|e| e.to_string()),
+            Role::Relay => rsm_api::serve_relay::run(config, VERSION, stop).await.map_err(|e| e.to_string()),
             Role::Worker => rsm_worker::app::run(config, VERSION, stop).await.map_err(|e| e.to_string()),
         }
     });

@@ -9,4 +9,5 @@ mod camera_faults;
 mod commands;
 mod life;
 mod main_job;
+mod relay;
 mod start_up;

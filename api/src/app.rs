@@ -1,8 +1,11 @@
-//! The API as a set of handles, and how they are put together.
+//! The program as a set of handles, and how they are put together: those that serve viewers, which both roles have, and
+//! around them those of the API.
 
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use prometheus::{IntGauge, Registry};
 use rand::RngExt as _;
 use rsm_shared::bus::connect::Bus;
@@ -14,16 +17,20 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::directory::Directory;
+use crate::hls::fetch::Remote;
 use crate::hls::serve::Hls;
 use crate::metrics::{ApiMetrics, Observed};
 use crate::relay::demand::DemandTeller;
 use crate::relay::hub::Hub;
 use crate::relay::limits::Seats;
 use crate::relay::wishes::WishDesk;
+use crate::relays::Relays;
+use crate::role::Role;
 use crate::routes::change::Changes;
 use crate::routes::snapshot::Snapshots;
 use crate::routes::table;
 use crate::store::Store;
+use crate::streams::Streams;
 
 /// A live worker, for Prometheus.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,12 +40,11 @@ pub struct WorkerInfo {
     pub http: String,
 }
 
-/// Everything that a request may need. Handles, no state of its own.
-pub struct App {
+/// Everything that a viewer's request may need. Handles, no state of its own.
+pub struct Viewing {
+    pub role: Role,
     pub config: Config,
-    pub store: Store,
-    pub directory: Directory,
-    pub changes: Changes,
+    pub streams: Streams,
     pub hub: Hub,
     pub seats: Seats,
     pub desk: WishDesk,
@@ -47,10 +53,96 @@ pub struct App {
     pub health: Health,
     pub registry: Registry,
     pub metrics: Arc<ApiMetrics>,
-    pub workers: watch::Receiver<Vec<WorkerInfo>>,
+    /// The OpenAPI document; written with the routes.
+    pub openapi: OnceLock<Bytes>,
     /// Viewers are sent away when it is cancelled.
     pub stop: CancellationToken,
     control: Bus,
+}
+
+/// What a [`Viewing`] is made of.
+pub struct ViewingParts {
+    pub role: Role,
+    pub config: Config,
+    pub streams: Streams,
+    /// Connection for control: demand goes over it.
+    pub control: Bus,
+    /// Connection for frames.
+    pub frames: Bus,
+    pub health: Health,
+    /// With the metrics that every role has.
+    pub registry: Registry,
+    pub nats_connected: IntGauge,
+    pub stop: CancellationToken,
+}
+
+/// Handles that cannot be made: a mistake in the program, or in the system around it.
+#[derive(Debug, thiserror::Error)]
+pub enum HandlesError {
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("HTTP client: {0}")]
+    Http(#[from] reqwest::Error),
+}
+
+impl Viewing {
+    /// Puts the handles together and registers the metrics; nothing runs yet.
+    ///
+    /// # Errors
+    /// When a metric is registered twice, or the HTTP client cannot be made.
+    pub fn new(parts: ViewingParts) -> Result<Arc<Self>, HandlesError> {
+        let ViewingParts { role, config, streams, control, frames, health, registry, nats_connected, stop } = parts;
+        let metrics = Arc::new(ApiMetrics::new(&registry, role, nats_connected)?);
+        let seats = Seats::new(config.api.max_viewers);
+        let desk = WishDesk::new(streams.clone());
+        let remote = Remote::new(config.hls.cache_mb << 20, metrics.fetches.clone())?;
+        let wish_ttl = Duration::from_secs(config.hls.wish_ttl_s);
+        let hls = Hls::new(config.hls_root(), wish_ttl, streams.clone(), desk.clone(), remote);
+        registry.register(Box::new(Observed::new(streams.clone(), seats.clone(), hls.players.clone())?))?;
+        Ok(Arc::new(Self {
+            hub: Hub::new(frames, config.api.max_links, metrics.hub.clone()),
+            snapshots: Snapshots::default(),
+            openapi: OnceLock::new(),
+            role,
+            config,
+            streams,
+            seats,
+            desk,
+            hls,
+            health,
+            registry,
+            metrics,
+            stop,
+            control,
+        }))
+    }
+
+    /// Starts telling workers what viewers want, until `stop`. Call inside the runtime that relays.
+    pub fn start(&self) -> JoinHandle<()> {
+        let teller = DemandTeller {
+            streams: self.streams.clone(),
+            bus: self.control.clone(),
+            from: format!("{:016x}", rand::rng().random::<u64>()),
+            defaults: self.config.mjpeg,
+            changed: self.desk.changed(),
+        };
+        tokio::spawn(teller.run(self.stop.clone()))
+    }
+
+    /// What a relay serves over HTTP.
+    pub fn service(self: &Arc<Self>) -> Service {
+        table::service(self.clone(), None)
+    }
+}
+
+/// Everything that a request to the API may need. Handles, no state of its own.
+pub struct App {
+    viewing: Arc<Viewing>,
+    pub store: Store,
+    pub directory: Directory,
+    pub changes: Changes,
+    pub workers: watch::Receiver<Vec<WorkerInfo>>,
+    pub relays: Relays,
 }
 
 /// What an [`App`] is made of.
@@ -74,49 +166,27 @@ impl App {
     /// Puts the handles together and registers the metrics; nothing runs yet.
     ///
     /// # Errors
-    /// When a metric is registered twice: a mistake in the program.
-    pub fn new(parts: Parts) -> Result<Arc<Self>, prometheus::Error> {
+    /// As [`Viewing::new`].
+    pub fn new(parts: Parts) -> Result<Arc<Self>, HandlesError> {
         let Parts { config, store, directory, control, frames, health, registry, nats_connected, workers, stop } =
             parts;
-        let metrics = Arc::new(ApiMetrics::new(&registry, nats_connected)?);
-        let seats = Seats::new(config.api.max_viewers);
-        let desk = WishDesk::new(directory.clone());
-        let wish_ttl = Duration::from_secs(config.hls.wish_ttl_s);
-        let hls = Hls::new(config.hls_root(), wish_ttl, directory.clone(), desk.clone());
-        registry.register(Box::new(Observed::new(directory.clone(), seats.clone(), hls.players.clone())?))?;
-        Ok(Arc::new(Self {
-            hub: Hub::new(frames, config.api.max_links, metrics.hub.clone()),
-            changes: Changes::default(),
-            snapshots: Snapshots::default(),
-            config,
-            store,
-            directory,
-            seats,
-            desk,
-            hls,
-            health,
-            registry,
-            metrics,
-            workers,
-            stop,
-            control,
-        }))
-    }
-
-    /// Starts telling workers what viewers want, until `stop`. Call inside the runtime that relays.
-    pub fn start(&self) -> JoinHandle<()> {
-        let teller = DemandTeller {
-            directory: self.directory.clone(),
-            bus: self.control.clone(),
-            from: format!("{:016x}", rand::rng().random::<u64>()),
-            defaults: self.config.mjpeg,
-            changed: self.desk.changed(),
-        };
-        tokio::spawn(teller.run(self.stop.clone()))
+        let streams = directory.streams.clone();
+        let viewing =
+            ViewingParts { role: Role::Api, config, streams, control, frames, health, registry, nats_connected, stop };
+        let viewing = Viewing::new(viewing)?;
+        let (changes, relays) = (Changes::default(), Relays::default());
+        Ok(Arc::new(Self { viewing, store, directory, changes, workers, relays }))
     }
 
     /// Everything that is served over HTTP.
     pub fn service(self: &Arc<Self>) -> Service {
-        table::service(self.clone())
+        table::service(self.viewing.clone(), Some(self.clone()))
+    }
+}
+
+impl Deref for App {
+    type Target = Viewing;
+    fn deref(&self) -> &Viewing {
+        &self.viewing
     }
 }

@@ -1,4 +1,4 @@
-//! Everything the API measures, in one table. The help texts are what an operator reads in Prometheus. No label holds
+//! Everything the API and relays measure, in one table. The help texts are what an operator reads in Prometheus. No label holds
 //! an address or a credential; every label set is closed or bounded by `api.max_links`.
 
 use std::collections::HashMap;
@@ -14,18 +14,20 @@ use rsm_shared::stream::state::StreamState;
 use salvo::http::StatusCode;
 
 use crate::control::ControlMetrics;
-use crate::directory::Directory;
+use crate::hls::fetch::FetchCounts;
 use crate::hls::viewers::Players;
 use crate::relay::hub::HubCounts;
 use crate::relay::limits::Seats;
 use crate::relay::viewer::ViewerCounts;
+use crate::role::Role;
+use crate::streams::Streams;
 
 /// From a request on loopback to one that waits 10 s for media; seconds.
 const REQUEST_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// From one machine to a bad network; seconds.
 const RELAY_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
-/// The API's metrics.
+/// The metrics of a role that serves viewers.
 pub struct ApiMetrics {
     /// By route and status.
     http_requests: IntCounterVec,
@@ -33,17 +35,18 @@ pub struct ApiMetrics {
     http_seconds: HistogramVec,
     /// By status.
     hls_requests: IntCounterVec,
+    pub fetches: FetchCounts,
     pub hub: HubCounts,
     pub viewer: ViewerCounts,
     pub control: ControlMetrics,
 }
 
 impl ApiMetrics {
-    /// Registers all of them. `nats_connected` is registered already.
+    /// Registers those of the role. `nats_connected` is registered already.
     ///
     /// # Errors
     /// When a name is taken: a mistake in the program.
-    pub fn new(registry: &Registry, nats_connected: IntGauge) -> Result<Self, Error> {
+    pub fn new(registry: &Registry, role: Role, nats_connected: IntGauge) -> Result<Self, Error> {
         let metrics = Self {
             http_requests: IntCounterVec::new(
                 Opts::new("rsm_http_requests_total", "HTTP requests answered, by route and status"),
@@ -61,6 +64,14 @@ impl ApiMetrics {
                 Opts::new("rsm_hls_requests_total", "HLS playlists and segments answered, by status"),
                 &["status"],
             )?,
+            fetches: FetchCounts(IntCounterVec::new(
+                Opts::new(
+                    "rsm_hls_fetches_total",
+                    "Playlists and segments of workers whose disk this process does not share: hit from the cache, \
+                     miss fetched, absent at the worker, error",
+                ),
+                &["outcome"],
+            )?),
             hub: HubCounts {
                 stale: IntCounter::new(
                     "rsm_stale_frames_total",
@@ -97,19 +108,26 @@ impl ApiMetrics {
                 nats_connected,
             },
         };
-        let all: [Box<dyn Collector>; 10] = [
+        let serving: [Box<dyn Collector>; 8] = [
             Box::new(metrics.http_requests.clone()),
             Box::new(metrics.http_seconds.clone()),
             Box::new(metrics.hls_requests.clone()),
+            Box::new(metrics.fetches.0.clone()),
             Box::new(metrics.hub.stale.clone()),
             Box::new(metrics.hub.malformed.clone()),
             Box::new(metrics.viewer.skipped.clone()),
             Box::new(metrics.viewer.relay_seconds.clone()),
+        ];
+        let control: [Box<dyn Collector>; 3] = [
             Box::new(metrics.control.commands.clone()),
             Box::new(metrics.control.claims.clone()),
             Box::new(metrics.control.claim_changes.clone()),
         ];
-        all.into_iter().try_for_each(|collector| registry.register(collector))?;
+        serving.into_iter().try_for_each(|collector| registry.register(collector))?;
+        // A relay controls nothing, and shows no zeros for it.
+        if role == Role::Api {
+            control.into_iter().try_for_each(|collector| registry.register(collector))?;
+        }
         Ok(metrics)
     }
 
@@ -127,10 +145,10 @@ impl ApiMetrics {
 
 /// What is looked up when Prometheus asks, instead of being counted along the way.
 pub struct Observed {
-    directory: Directory,
+    streams: Streams,
     seats: Seats,
     players: Players,
-    streams: IntGaugeVec,
+    by_state: IntGaugeVec,
     stream_state: Desc,
     frame_age: Desc,
     viewers: IntGaugeVec,
@@ -141,12 +159,12 @@ impl Observed {
     ///
     /// # Errors
     /// When a name or label is not valid: a mistake in the program.
-    pub fn new(directory: Directory, seats: Seats, players: Players) -> Result<Self, Error> {
+    pub fn new(streams: Streams, seats: Seats, players: Players) -> Result<Self, Error> {
         Ok(Self {
-            directory,
+            streams,
             seats,
             players,
-            streams: IntGaugeVec::new(Opts::new("rsm_streams", "Registered streams by state"), &["state"])?,
+            by_state: IntGaugeVec::new(Opts::new("rsm_streams", "Registered streams by state"), &["state"])?,
             stream_state: only(stream_state()?.desc())?,
             frame_age: only(frame_age()?.desc())?,
             viewers: IntGaugeVec::new(
@@ -182,7 +200,7 @@ fn only(descriptions: Vec<&Desc>) -> Result<Desc, Error> {
 
 impl Collector for Observed {
     fn desc(&self) -> Vec<&Desc> {
-        let mut all = self.streams.desc();
+        let mut all = self.by_state.desc();
         all.push(&self.stream_state);
         all.push(&self.frame_age);
         all.extend(self.viewers.desc());
@@ -192,23 +210,23 @@ impl Collector for Observed {
     fn collect(&self) -> Vec<MetricFamily> {
         let mut counts: HashMap<StreamState, i64> = StreamState::ALL.into_iter().map(|state| (state, 0)).collect();
         let (states, ages) = (stream_state(), frame_age());
-        for entry in self.directory.all() {
-            let view = entry.view();
+        for stream in self.streams.all() {
+            let view = stream.view();
             let state = view.state;
             if let (Ok(ages), Some(at)) = (&ages, view.last_media) {
-                ages.with_label_values(&[entry.slug.as_str()]).set(at.elapsed().as_secs_f64());
+                ages.with_label_values(&[stream.slug.as_str()]).set(at.elapsed().as_secs_f64());
             }
             *counts.entry(state).or_default() += 1;
             if let Ok(states) = &states {
-                states.with_label_values(&[entry.slug.as_str(), state.as_str()]).set(1);
+                states.with_label_values(&[stream.slug.as_str(), state.as_str()]).set(1);
             }
         }
         for (state, count) in counts {
-            self.streams.with_label_values(&[state.as_str()]).set(count);
+            self.by_state.with_label_values(&[state.as_str()]).set(count);
         }
         self.viewers.with_label_values(&["mjpeg"]).set(i64::try_from(self.seats.taken()).unwrap_or(i64::MAX));
         self.viewers.with_label_values(&["hls"]).set(i64::try_from(self.players.all()).unwrap_or(i64::MAX));
-        let mut families = self.streams.collect();
+        let mut families = self.by_state.collect();
         families.extend(states.map(|states| states.collect()).unwrap_or_default());
         families.extend(ages.map(|ages| ages.collect()).unwrap_or_default());
         families.extend(self.viewers.collect());

@@ -7,25 +7,20 @@ use rsm_shared::bus::demand::Demands;
 use rsm_shared::bus::heartbeat::Ear;
 use rsm_shared::config::{Config, NatsConfig};
 use rsm_shared::ops::health::Health;
-use rsm_shared::ops::{listener, metrics, process};
-use salvo::Server;
-use salvo::fuse::FuseConfig;
+use rsm_shared::ops::{metrics, process};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::app::{App, Parts};
+use crate::app::{App, HandlesError, Parts};
 use crate::control::execute::Executor;
 use crate::control::reconciler::{self, Reconciler};
 use crate::directory::Directory;
+use crate::directory_teller::DirectoryTeller;
 use crate::hls::janitor;
+use crate::http::{self, DRAIN};
 use crate::relay::limits;
 use crate::store::{OpenError, Store, StoreError};
-
-/// A client that takes or sends nothing for this long in the middle of a message is gone.
-const STALL: Duration = Duration::from_secs(30);
-/// How long requests may take to end.
-const DRAIN: Duration = Duration::from_secs(1);
 
 /// Why the API does not run. One line for the person who starts it.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +35,8 @@ pub enum ApiError {
     Bus(#[from] rsm_shared::bus::BusError),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Handles(#[from] HandlesError),
     #[error("{0}")]
     Environment(String),
     #[error("HTTP: {0}")]
@@ -108,22 +105,18 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     let _ = parts_tx.send(reconciler);
 
     let demand = app.start();
+    let settle = Duration::from_secs(config.control.worker_dead_s + 1);
+    let teller = DirectoryTeller::new(control.clone(), directory.streams.clone(), config.mjpeg, settle);
+    let telling = tokio::spawn(teller.run(stop.clone()));
+    let listening = tokio::spawn(app.relays.clone().listen(control.clone(), stop.clone()));
     let sweeper = tokio::spawn(janitor::run(config.hls_root(), directory, stop.clone()));
     if !address.ip().is_loopback() {
         warn!(%address, "listening beyond loopback without access control: whoever reaches this address sees all cameras");
     }
     info!(%address, "API begins");
-    let server = Server::new(listener::acceptor(tcp)?).fuse_config(fuse());
-    let handle = server.handle();
-    let stopping = stop.clone();
-    tokio::spawn(async move {
-        stopping.cancelled().await;
-        handle.stop_graceful(DRAIN);
-    });
-    let served = server.try_serve(app.service()).await;
+    let served = http::serve(tcp, app.service(), stop.clone()).await;
     stop.cancel();
-    let _ = tokio::time::timeout(DRAIN, demand).await;
-    let _ = tokio::time::timeout(DRAIN, sweeper).await;
+    let _ = tokio::time::timeout(DRAIN, async { tokio::join!(demand, sweeper, telling, listening) }).await;
     control.flush().await;
     let died = thread.is_finished();
     control_stop.cancel();
@@ -133,16 +126,11 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     if died { Err(ApiError::Environment("the control thread ended by itself".into())) } else { Ok(()) }
 }
 
-/// What a connection may keep waiting. WebSockets have deadlines of their own, and are let off by salvo.
-fn fuse() -> FuseConfig {
-    FuseConfig::default().with_write_stall_timeout(STALL).with_request_body_timeout(STALL)
-}
-
 /// Ends the process when the control thread ends without being told to, also by a panic: an API that starts and stops
-/// nothing must not look alive.
-struct ControlGuard {
-    told: CancellationToken,
-    process: CancellationToken,
+/// nothing, or a relay that hears nothing, must not look alive.
+pub(crate) struct ControlGuard {
+    pub told: CancellationToken,
+    pub process: CancellationToken,
 }
 
 impl Drop for ControlGuard {

@@ -46,6 +46,7 @@ export class CameraForm {
     const { elements } = this.#form;
     for (const name of TEXTS) elements[name].value = name === 'password' ? '' : (camera[name] ?? '');
     elements.always_on.checked = Boolean(camera.always_on);
+    elements.exclusive.checked = Boolean(camera.exclusive);
     elements.transport.value = camera.transport ?? 'auto';
     if (elements.transport.selectedIndex < 0) elements.transport.value = 'auto';
     this.#shown = this.#values();
@@ -56,7 +57,7 @@ export class CameraForm {
     const { elements } = this.#form;
     const values = Object.fromEntries(TEXTS.map((name) => [name, elements[name].value.trim()]));
     values.password = elements.password.value; // a password may begin with a space
-    return { ...values, always_on: elements.always_on.checked, transport: elements.transport.value };
+    return { ...values, always_on: elements.always_on.checked, exclusive: elements.exclusive.checked, transport: elements.transport.value };
   }
 
   // Only what differs from what was shown: an empty field of a new camera, and an untouched one of an old, say nothing.

@@ -20,7 +20,12 @@ impl JpegViewer {
     }
 
     pub async fn try_open(system: &System, slug: &str) -> Result<Self, Error> {
-        let url = format!("{}/ws/stream/{slug}/", system.base.replace("http://", "ws://"));
+        Self::try_open_at(&system.base, slug).await
+    }
+
+    /// At a process of its own: `http://host:port`.
+    pub async fn try_open_at(base: &str, slug: &str) -> Result<Self, Error> {
+        let url = format!("{}/ws/stream/{slug}/", base.replace("http://", "ws://"));
         let (socket, _) = within("a WebSocket", tokio_tungstenite::connect_async(url)).await?;
         Ok(Self { socket })
     }
@@ -77,14 +82,19 @@ pub struct MediaPlaylist {
 impl MediaPlaylist {
     /// The media playlist of a stream, through its multivariant playlist.
     pub async fn fetch(system: &System, id: i64) -> Option<Self> {
+        Self::fetch_at(&system.http, &system.base, id).await
+    }
+
+    /// At a process of its own: `http://host:port`.
+    pub async fn fetch_at(http: &reqwest::Client, base: &str, id: i64) -> Option<Self> {
         let master = format!("/video/play/{id}/");
-        let answer = system.get(&master).await;
+        let answer = http.get(format!("{base}{master}")).send().await.ok()?;
         if !answer.status().is_success() {
             return None;
         }
         let text = answer.text().await.ok()?;
         let variant = text.lines().find(|line| !line.starts_with('#') && !line.is_empty())?.to_owned();
-        let answer = system.get(&format!("{master}{variant}")).await;
+        let answer = http.get(format!("{base}{master}{variant}")).send().await.ok()?;
         if !answer.status().is_success() {
             return None;
         }

@@ -9,7 +9,7 @@ use rsm_shared::stream::slug::Slug;
 const MAX_DIGITS: usize = 20;
 
 /// One of the two playlists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Playlist {
     /// Refers to the media playlist; there means playable.
     Multivariant,
@@ -18,7 +18,8 @@ pub enum Playlist {
 }
 
 impl Playlist {
-    fn file_name(self) -> &'static str {
+    /// As the worker names it.
+    pub fn file_name(self) -> &'static str {
         match self {
             Self::Multivariant => "index.m3u8",
             Self::Media => "source.m3u8",
@@ -54,7 +55,8 @@ impl MediaFile {
         }
     }
 
-    fn name(&self) -> &str {
+    /// As the worker names it.
+    pub fn name(&self) -> &str {
         match self {
             Self::Segment(name) | Self::Init(name) => name,
         }

@@ -1,6 +1,7 @@
-//! Serving HLS from the disk that a worker writes: paths safe by type, playlists held until they are there, players
-//! counted.
+//! Serving HLS from the disk that a worker writes, or over HTTP from the worker itself when it has another disk: paths
+//! safe by type, playlists held until they are there, players counted.
 
+pub mod fetch;
 pub mod janitor;
 pub mod locate;
 pub mod playlist;

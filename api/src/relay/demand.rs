@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::directory::Directory;
+use crate::streams::Streams;
 
 /// Least time between two looks at the wishes: a thousand viewers that come together are told in a few rounds.
 const LEAST_PAUSE: Duration = Duration::from_millis(5);
@@ -26,7 +26,7 @@ pub type Wanted = BTreeMap<Slug, (Zone, Demand)>;
 
 /// The task that publishes demand.
 pub struct DemandTeller {
-    pub directory: Directory,
+    pub streams: Streams,
     pub bus: Bus,
     /// Names this process among relays: 1 to 64 characters.
     pub from: String,
@@ -74,11 +74,11 @@ impl DemandTeller {
 
     fn wanted(&self) -> Wanted {
         let mut wanted = Wanted::new();
-        for entry in self.directory.all() {
-            let link = entry.link();
-            let demand = entry.wishes.demand(link.jpeg_params(self.defaults));
-            if link.enabled && demand.any() {
-                wanted.insert(entry.slug.clone(), (link.zone.clone(), demand));
+        for stream in self.streams.all() {
+            let offer = stream.offer();
+            let demand = stream.wishes.demand(offer.jpeg.over(self.defaults));
+            if offer.enabled && demand.any() {
+                wanted.insert(stream.slug.clone(), (offer.zone.clone(), demand));
             }
         }
         wanted

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use prometheus::IntCounter;
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::frames::Frames;
-use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::frame_headers::FrameHeaders;
 use tokio::sync::watch;
@@ -16,7 +15,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::latest::{Latest, Verdict};
-use crate::directory::Entry;
+use crate::streams::Stream;
 
 /// How long a subscription outlives its last viewer: a page that is reloaded finds it warm.
 const LINGER: Duration = Duration::from_secs(5);
@@ -111,25 +110,25 @@ impl Hub {
     }
 
     /// Joins the viewers of a stream; subscribes for the first. Call inside the runtime that relays.
-    pub fn watch(&self, entry: &Entry) -> Watching {
+    pub fn watch(&self, stream: &Arc<Stream>) -> Watching {
         let mut table = self.0.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(feed) = table.feeds.get(&entry.slug) {
+        if let Some(feed) = table.feeds.get(&stream.slug) {
             return feed.watching();
         }
         let feed = Arc::new(Feed { frames: watch::channel(None).0, end: watch::channel(None).0 });
         let watching = feed.watching();
-        table.feeds.insert(entry.slug.clone(), feed.clone());
-        if table.seen.len() >= self.0.max_links && !table.seen.contains_key(&entry.slug) {
+        table.feeds.insert(stream.slug.clone(), feed.clone());
+        if table.seen.len() >= self.0.max_links && !table.seen.contains_key(&stream.slug) {
             let Table { feeds, seen } = &mut *table;
             seen.retain(|slug, _| feeds.contains_key(slug));
         }
-        let seen = table.seen.entry(entry.slug.clone()).or_default().clone();
+        let seen = table.seen.entry(stream.slug.clone()).or_default().clone();
         drop(table);
-        let (shared, link, slug) = (self.0.clone(), entry.link(), entry.slug.clone());
+        let (shared, stream) = (self.0.clone(), stream.clone());
         tokio::spawn(async move {
             let mut end = feed.end.subscribe();
             tokio::select! {
-                () = feed.follow(&shared, &link.zone, &slug, &seen) => {}
+                () = feed.follow(&shared, &stream, &seen) => {}
                 // Never an error: `feed` holds the sender.
                 _ = end.wait_for(Option::is_some) => {}
             }
@@ -162,7 +161,8 @@ impl Feed {
     }
 
     /// Puts the newest frame into the slot until nobody watched for [`LINGER`].
-    async fn follow(self: &Arc<Self>, shared: &Shared, zone: &Zone, slug: &Slug, seen: &Mutex<Latest>) {
+    async fn follow(self: &Arc<Self>, shared: &Shared, stream: &Stream, seen: &Mutex<Latest>) {
+        let (slug, zone) = (&stream.slug, &stream.offer().zone);
         let mut number = 0;
         loop {
             let mut frames = match Frames::open(&shared.bus, zone, slug).await {
@@ -176,19 +176,26 @@ impl Feed {
                 }
             };
             tokio::select! {
-                () = self.take(&mut frames, shared, seen, &mut number) => tokio::time::sleep(RETRY).await,
+                () = self.take(&mut frames, shared, stream, seen, &mut number) => tokio::time::sleep(RETRY).await,
                 () = self.abandoned(shared, slug) => return,
             }
         }
     }
 
-    async fn take(&self, frames: &mut Frames, shared: &Shared, seen: &Mutex<Latest>, number: &mut u64) {
+    async fn take(
+        &self,
+        frames: &mut Frames,
+        shared: &Shared,
+        stream: &Stream,
+        seen: &Mutex<Latest>,
+        number: &mut u64,
+    ) {
         while let Some((headers, jpeg)) = frames.next().await {
             let Some(headers) = headers else {
                 shared.counts.malformed.inc();
                 continue;
             };
-            let verdict = seen.lock().unwrap_or_else(PoisonError::into_inner).admit(&headers);
+            let verdict = seen.lock().unwrap_or_else(PoisonError::into_inner).admit(&headers, stream.floor());
             match verdict {
                 Verdict::Stale => shared.counts.stale.inc(),
                 Verdict::New => {

@@ -21,10 +21,11 @@ pub enum Verdict {
 
 impl Latest {
     /// Judges a frame, and remembers it when it is the newest. A larger fence wins whatever its frame number: it
-    /// counts from 1 again. Within a fence numbers must grow.
-    pub fn admit(&mut self, headers: &FrameHeaders) -> Verdict {
+    /// counts from 1 again. Within a fence numbers must grow. `floor` is the fence of the current owner as far as is
+    /// known: a process that has seen no frame yet must not begin with a stale owner's.
+    pub fn admit(&mut self, headers: &FrameHeaders, floor: Option<Fence>) -> Verdict {
         let this = (headers.fence, headers.seq);
-        if self.seen.is_some_and(|seen| this <= seen) {
+        if floor.is_some_and(|floor| headers.fence < floor) || self.seen.is_some_and(|seen| this <= seen) {
             return Verdict::Stale;
         }
         self.seen = Some(this);
@@ -65,7 +66,23 @@ mod tests {
             (5, 2, 2, Stale),
             (6, 1, 3, New),
         ] {
-            assert_eq!(latest.admit(&headers(epoch, revision, seq)), want, "{epoch}.{revision} {seq}");
+            assert_eq!(latest.admit(&headers(epoch, revision, seq), None), want, "{epoch}.{revision} {seq}");
+        }
+    }
+
+    #[test]
+    fn nobody_below_the_current_owner_is_shown() {
+        use Verdict::{New, Stale};
+        let fence = |epoch, revision| Fence { epoch: Epoch(epoch), revision };
+        for (epoch, revision, floor, want) in [
+            (4, 9, Some(fence(5, 1)), Stale),
+            (5, 1, Some(fence(5, 2)), Stale),
+            (5, 2, Some(fence(5, 2)), New),
+            // A new owner's frames may be here before the news of it.
+            (6, 1, Some(fence(5, 2)), New),
+            (4, 9, None, New),
+        ] {
+            assert_eq!(Latest::default().admit(&headers(epoch, revision, 1), floor), want, "{epoch}.{revision}");
         }
     }
 
@@ -75,7 +92,7 @@ mod tests {
             let mut latest = Latest::default();
             let mut shown = Vec::new();
             for (epoch, revision, seq) in frames {
-                if latest.admit(&headers(epoch, revision, seq)) == Verdict::New {
+                if latest.admit(&headers(epoch, revision, seq), None) == Verdict::New {
                     shown.push((epoch, revision, seq));
                 }
             }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::hub::{End, Frame, Watching, ended};
 use super::limits::Seat;
 use super::wishes::ViewerWish;
-use crate::directory::{Entry, View};
+use crate::streams::{Stream, View};
 
 /// Longest message taken from a viewer, bytes; what it says is not used.
 pub const MAX_INCOMING: usize = 4 << 10;
@@ -36,7 +36,7 @@ const GOING_AWAY: u16 = 1001;
 
 /// One viewer and all that it holds.
 pub struct Viewer {
-    pub entry: Arc<Entry>,
+    pub stream: Arc<Stream>,
     pub watching: Watching,
     pub wish: ViewerWish,
     pub seat: Seat,
@@ -89,7 +89,7 @@ impl Viewer {
 
     /// For a viewer whose stream was stopped or removed between its request and its socket.
     pub async fn turn_away(self, socket: WebSocket) {
-        let why = if self.entry.link().enabled { End::Removed } else { End::Stopped };
+        let why = if self.stream.offer().enabled { End::Removed } else { End::Stopped };
         drop(self);
         let (mut sink, mut incoming) = socket.split();
         say_goodbye(&mut sink, &mut incoming, farewell(why)).await;
@@ -103,7 +103,7 @@ impl Viewer {
         let mut heard = Instant::now();
         let mut ping = tokio::time::interval_at(heard + PING, PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut views = self.entry.views();
+        let mut views = self.stream.views();
         let mut told: Option<Told> = None;
         let mut last = 0;
         if is_fresh(&self.watching.frames) {
@@ -112,7 +112,7 @@ impl Viewer {
         loop {
             if self.events {
                 let view = views.borrow_and_update().clone();
-                if let Some(text) = to_tell(&self.entry, &view, &mut told)
+                if let Some(text) = to_tell(&self.stream, &view, &mut told)
                     && let Err(leave) = self.send(sink, Message::text(text)).await
                 {
                     return leave;
@@ -196,7 +196,7 @@ fn is_fresh(frames: &watch::Receiver<Option<Arc<Frame>>>) -> bool {
 }
 
 /// The message for a view, unless it says what was told last.
-fn to_tell(entry: &Entry, view: &View, told: &mut Option<Told>) -> Option<String> {
+fn to_tell(stream: &Stream, view: &View, told: &mut Option<Told>) -> Option<String> {
     let now = (view.state, view.reason.clone());
     if told.as_ref() == Some(&now) {
         return None;
@@ -204,7 +204,7 @@ fn to_tell(entry: &Entry, view: &View, told: &mut Option<Told>) -> Option<String
     *told = Some(now);
     let message = StateMessage {
         kind: "state",
-        slug: entry.slug.as_str(),
+        slug: stream.slug.as_str(),
         state: view.state.as_str(),
         reason: view.reason.as_ref().map(|reason| reason.text.as_str()),
         since: view.since.to_string(),

@@ -6,16 +6,17 @@ use std::time::Duration;
 use rsm_shared::stream::spec::JpegParams;
 use tokio::sync::Notify;
 
-use crate::directory::{Directory, Entry, JpegViewer};
+use crate::streams::{Stream, Streams};
+use crate::wishes::JpegViewer;
 
 /// Whether anything is wanted does not depend on the size of the JPEG.
 const ANY_SIZE: JpegParams = JpegParams { max_fps: 1, max_width: 64, quality: 1 };
 
-/// Registers wishes in the directory. The first wish for a stream wakes the reconciler, so that a cold stream starts
-/// at once; every change wakes the task that tells workers. Cheap to clone.
+/// Registers wishes. The first wish for a stream wakes whoever starts streams in this process, so that a cold one
+/// starts at once; every change wakes the task that tells workers. Cheap to clone.
 #[derive(Clone)]
 pub struct WishDesk {
-    directory: Directory,
+    streams: Streams,
     changed: Arc<Notify>,
 }
 
@@ -33,9 +34,9 @@ impl Drop for ViewerWish {
 }
 
 impl WishDesk {
-    /// For the streams of `directory`.
-    pub fn new(directory: Directory) -> Self {
-        Self { directory, changed: Arc::new(Notify::new()) }
+    /// For the streams of `streams`.
+    pub fn new(streams: Streams) -> Self {
+        Self { streams, changed: Arc::new(Notify::new()) }
     }
 
     /// Wakes when wishes have changed.
@@ -44,31 +45,31 @@ impl WishDesk {
     }
 
     /// A viewer of frames came.
-    pub fn jpeg_viewer(&self, entry: &Arc<Entry>) -> ViewerWish {
-        let viewer = self.telling(entry, || entry.wishes.jpeg_viewer(entry));
+    pub fn jpeg_viewer(&self, stream: &Arc<Stream>) -> ViewerWish {
+        let viewer = self.telling(stream, || stream.wishes.jpeg_viewer(stream));
         ViewerWish { viewer: Some(viewer), changed: self.changed.clone() }
     }
 
     /// Somebody wants a frame within `hold`.
-    pub fn want_jpeg(&self, entry: &Entry, hold: Duration) {
-        self.telling(entry, || entry.wishes.want_jpeg(hold));
+    pub fn want_jpeg(&self, stream: &Stream, hold: Duration) {
+        self.telling(stream, || stream.wishes.want_jpeg(hold));
     }
 
     /// Somebody wants HLS for `hold` from now. Whether HLS was wanted already.
-    pub fn want_hls(&self, entry: &Entry, hold: Duration) -> bool {
-        let before = entry.wishes.demand(ANY_SIZE).hls;
-        self.telling(entry, || entry.wishes.want_hls(hold));
+    pub fn want_hls(&self, stream: &Stream, hold: Duration) -> bool {
+        let before = stream.wishes.demand(ANY_SIZE).hls;
+        self.telling(stream, || stream.wishes.want_hls(hold));
         before
     }
 
-    fn telling<T>(&self, entry: &Entry, wish: impl FnOnce() -> T) -> T {
-        let before = entry.wishes.demand(ANY_SIZE);
+    fn telling<T>(&self, stream: &Stream, wish: impl FnOnce() -> T) -> T {
+        let before = stream.wishes.demand(ANY_SIZE);
         let done = wish();
-        if before != entry.wishes.demand(ANY_SIZE) {
+        if before != stream.wishes.demand(ANY_SIZE) {
             self.changed.notify_one();
         }
         if !before.any() {
-            self.directory.wake.notify_one();
+            self.streams.wake.notify_one();
         }
         done
     }

@@ -8,7 +8,7 @@ use salvo::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 
 use super::origin::{Origin, OriginPolicy};
-use crate::app::App;
+use crate::app::{App, Viewing};
 use crate::problem::Problem;
 
 /// What every page may load: this server's own files, pictures and media it made itself. No page of ours needs an
@@ -25,15 +25,17 @@ const NO_ROUTE: &str = "none";
 
 /// The outermost handler.
 pub struct Border {
-    app: Arc<App>,
+    viewing: Arc<Viewing>,
+    /// Not in a relay.
+    app: Option<Arc<App>>,
     origins: OriginPolicy,
 }
 
 impl Border {
-    /// For all requests to `app`.
-    pub fn new(app: Arc<App>) -> Self {
-        let api = &app.config.api;
-        Self { origins: OriginPolicy::new(&api.allowed_origins, api.listen), app }
+    /// For all requests to this process.
+    pub fn new(viewing: Arc<Viewing>, app: Option<Arc<App>>) -> Self {
+        let api = &viewing.config.api;
+        Self { origins: OriginPolicy::new(&api.allowed_origins, api.listen), viewing, app }
     }
 }
 
@@ -53,7 +55,10 @@ impl Handler for Label {
 impl Handler for Border {
     async fn handle(&self, request: &mut Request, depot: &mut Depot, response: &mut Response, ctrl: &mut FlowCtrl) {
         let begun = Instant::now();
-        depot.insert_typed(self.app.clone());
+        depot.insert_typed(self.viewing.clone());
+        if let Some(app) = &self.app {
+            depot.insert_typed(app.clone());
+        }
         let header = |name: HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("null"));
         let verdict = self.origins.judge(header(header::ORIGIN), header(header::HOST));
         let origin = request.headers().get(header::ORIGIN).cloned();
@@ -84,7 +89,7 @@ impl Handler for Border {
         }
         response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
         let label = depot.get_typed::<Taken>().map_or(NO_ROUTE, |taken| taken.0);
-        self.app.metrics.request(label, status, begun.elapsed());
+        self.viewing.metrics.request(label, status, begun.elapsed());
     }
 }
 

@@ -1,15 +1,13 @@
 //! The OpenAPI document, and a page to try it. Nothing on the page comes from outside.
 
-use std::sync::OnceLock;
-
 use bytes::Bytes;
 use salvo::http::HeaderValue;
 use salvo::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use salvo::oapi::swagger_ui::{self, Config};
 use salvo::oapi::{Info, OpenApi, endpoint};
-use salvo::{Request, Response, Router};
+use salvo::{Request, Response, Router, Writer as _};
 
-use super::extract::{Answer, Written};
+use super::extract::{Answer, Handles, Written};
 use crate::problem::{Problem, ProblemBody};
 
 const DESCRIPTION: &str = "RTSP cameras in front of browsers. Register a camera with `POST /video/`, then watch it as \
@@ -25,24 +23,10 @@ const OURS: [(&str, &str, &str); 2] = [
 const THEIRS: [(&str, &str); 2] =
     [("swagger-ui.css", "text/css; charset=utf-8"), ("swagger-ui-bundle.js", "text/javascript; charset=utf-8")];
 
-/// The document as it is served; made once, with the routes.
-static DOCUMENT: OnceLock<Bytes> = OnceLock::new();
-
 /// Documents `router`.
 pub fn document(router: &Router) -> OpenApi {
     let info = Info::new("RTSP Stream Manager", env!("CARGO_PKG_VERSION")).description(DESCRIPTION);
     OpenApi::with_info(info).merge_router(router)
-}
-
-/// Keeps the document that is served.
-///
-/// # Errors
-/// When it cannot be written as JSON: a mistake in the program.
-pub fn publish(document: &OpenApi) -> Result<(), serde_json::Error> {
-    let text = document.to_json()?;
-    // Every router of this program has the same routes.
-    let _ = DOCUMENT.set(text.into());
-    Ok(())
 }
 
 /// OpenAPI 3.1 document
@@ -51,8 +35,8 @@ pub fn publish(document: &OpenApi) -> Result<(), serde_json::Error> {
     tags("documentation"),
     responses((status_code = 200, description = "This document", body = String, content_type = "application/json"))
 )]
-pub async fn openapi(response: &mut Response) -> Answer {
-    let text = DOCUMENT.get().ok_or_else(Problem::internal)?;
+pub async fn openapi(app: Handles, response: &mut Response) -> Answer {
+    let text = app.0.openapi.get().ok_or_else(Problem::internal)?;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response.body(text.clone());

@@ -10,9 +10,10 @@ use salvo::oapi::{
 };
 use salvo::{Depot, Request, Response, Writer, async_trait};
 
-use crate::app::App;
+use crate::app::{App, Viewing};
 use crate::directory::Entry;
 use crate::problem::{Problem, UnknownStream};
+use crate::streams::Stream;
 
 static NO_METADATA: LazyLock<Metadata> = LazyLock::new(|| Metadata::new(""));
 
@@ -32,8 +33,8 @@ impl EndpointOutRegister for Written {
     fn register(_: &mut Components, _: &mut Operation) {}
 }
 
-/// The program's handles.
-pub struct Handles(pub Arc<App>);
+/// The handles of both roles.
+pub struct Handles(pub Arc<Viewing>);
 
 impl<'ex> Extractible<'ex> for Handles {
     fn metadata() -> &'static Metadata {
@@ -49,12 +50,60 @@ impl EndpointArgRegister for Handles {
     fn register(_: &mut Components, _: &mut Operation, _: &str) {}
 }
 
-fn handles(depot: &Depot) -> Result<Arc<App>, Problem> {
+fn handles(depot: &Depot) -> Result<Arc<Viewing>, Problem> {
+    depot.get_typed::<Arc<Viewing>>().cloned().map_err(|_| Problem::internal())
+}
+
+/// The API's handles, for what a relay does not do.
+pub struct Operating(pub Arc<App>);
+
+impl<'ex> Extractible<'ex> for Operating {
+    fn metadata() -> &'static Metadata {
+        &NO_METADATA
+    }
+
+    async fn extract(_: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, impl Writer + Send + Debug + 'static> {
+        operating(depot).map(Self)
+    }
+}
+
+impl EndpointArgRegister for Operating {
+    fn register(_: &mut Components, _: &mut Operation, _: &str) {}
+}
+
+fn operating(depot: &Depot) -> Result<Arc<App>, Problem> {
     depot.get_typed::<Arc<App>>().cloned().map_err(|_| Problem::internal())
 }
 
-/// The registered stream whose slug stands in the path.
-pub struct BySlug(pub Arc<Entry>);
+/// The registered link whose slug stands in the path.
+pub struct LinkBySlug(pub Arc<Entry>);
+
+impl<'ex> Extractible<'ex> for LinkBySlug {
+    fn metadata() -> &'static Metadata {
+        &NO_METADATA
+    }
+
+    async fn extract(
+        request: &'ex mut Request,
+        depot: &'ex mut Depot,
+    ) -> Result<Self, impl Writer + Send + Debug + 'static> {
+        let app = operating(depot)?;
+        app.directory.by_slug(slug(request)).map(Self).ok_or_else(Problem::unknown_stream)
+    }
+}
+
+impl EndpointArgRegister for LinkBySlug {
+    fn register(components: &mut Components, operation: &mut Operation, name: &str) {
+        BySlug::register(components, operation, name);
+    }
+}
+
+fn slug(request: &Request) -> &str {
+    request.params().get("slug").map(String::as_str).unwrap_or_default()
+}
+
+/// The stream whose slug stands in the path.
+pub struct BySlug(pub Arc<Stream>);
 
 impl<'ex> Extractible<'ex> for BySlug {
     fn metadata() -> &'static Metadata {
@@ -66,8 +115,7 @@ impl<'ex> Extractible<'ex> for BySlug {
         depot: &'ex mut Depot,
     ) -> Result<Self, impl Writer + Send + Debug + 'static> {
         let app = handles(depot)?;
-        let slug = request.params().get("slug").map(String::as_str).unwrap_or_default();
-        app.directory.by_slug(slug).map(Self).ok_or_else(Problem::unknown_stream)
+        app.streams.by_slug(slug(request)).map(Self).ok_or_else(Problem::unknown_stream)
     }
 }
 
@@ -79,8 +127,8 @@ impl EndpointArgRegister for BySlug {
     }
 }
 
-/// The registered stream whose id stands in the path.
-pub struct ById(pub Arc<Entry>);
+/// The stream whose id stands in the path.
+pub struct ById(pub Arc<Stream>);
 
 impl<'ex> Extractible<'ex> for ById {
     fn metadata() -> &'static Metadata {
@@ -93,7 +141,7 @@ impl<'ex> Extractible<'ex> for ById {
     ) -> Result<Self, impl Writer + Send + Debug + 'static> {
         let app = handles(depot)?;
         let id = request.params().get("id").and_then(|text| text.parse().ok());
-        id.and_then(|id| app.directory.by_id(id)).map(Self).ok_or_else(Problem::unknown_stream)
+        id.and_then(|id| app.streams.by_id(id)).map(Self).ok_or_else(Problem::unknown_stream)
     }
 }
 

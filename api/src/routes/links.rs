@@ -1,24 +1,18 @@
 //! Cameras as operators register, list, change, start, stop and remove them.
 
-use rsm_shared::stream::state::StreamState;
-use salvo::http::header::{HeaderName, LOCATION};
+use salvo::http::header::LOCATION;
 use salvo::http::{HeaderValue, StatusCode};
 use salvo::oapi::{Components, Ref, RefOr, Schema, ToSchema, endpoint};
 use salvo::prelude::Json;
 use salvo::{Request, Response, Writer as _};
 use serde::Serialize;
 
-use super::extract::{Answer, BySlug, Handles, Written};
+use super::extract::{Answer, LinkBySlug, Operating, Written};
+use super::list::Page;
 use super::settings::NewLink;
-use super::shown::{Filter, ShownHls, ShownJpeg, ShownLink, StateName, TransportName, show};
-use super::{body, change, query, settings};
-use crate::problem::{BodyProblems, Problem, QueryProblems, Refusable, StoreProblems};
-
-const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
-/// Longest text to search for, characters.
-const MAX_SEARCH: usize = 200;
-/// Largest page and offset; no configuration allows more cameras.
-const MAX_LINKS: u64 = 100_000;
+use super::shown::{ShownHls, ShownJpeg, ShownLink, StateName, TransportName, show};
+use super::{body, change, settings};
+use crate::problem::{BodyProblems, QueryProblems, Refusable, StoreProblems};
 
 /// What a new camera is made from, and what can be changed of one. In a change every member may be left out and stays
 /// as it was; `null` takes it back to its default.
@@ -41,6 +35,10 @@ pub struct LinkInput {
     /// Whether it runs when nobody watches.
     #[salvo(schema(required = false))]
     always_on: Option<bool>,
+    /// For a camera that serves one session at a time: its stream moves between workers with a gap, never with two
+    /// sessions.
+    #[salvo(schema(required = false))]
+    exclusive: Option<bool>,
     #[salvo(schema(required = false))]
     transport: Option<TransportName>,
     #[salvo(schema(required = false))]
@@ -100,34 +98,12 @@ pub struct Ordered {
         QueryProblems
     )
 )]
-pub async fn list(request: &mut Request, app: Handles, response: &mut Response) -> Answer {
-    let limit = query::number(request, "limit", 0..=MAX_LINKS)?.unwrap_or(MAX_LINKS);
-    let offset = query::number(request, "offset", 0..=MAX_LINKS)?.unwrap_or(0);
-    let filter = read_filter(request)?;
-    let fitting: Vec<_> =
-        app.0.directory.all().into_iter().filter(|entry| filter.admits(&entry.link(), &entry.view())).collect();
-    let page = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    let shown: Vec<ShownLink> =
-        fitting.iter().skip(page(offset)).take(page(limit)).map(|entry| show(entry, &app.0.hls.players)).collect();
-    response.headers_mut().insert(X_TOTAL_COUNT, HeaderValue::from(fitting.len()));
+pub async fn list(request: &mut Request, app: Operating, response: &mut Response) -> Answer {
+    let page = Page::read(request)?;
+    let fitting: Vec<_> = app.0.directory.all().into_iter().filter(|entry| page.filter.admits_link(entry)).collect();
+    let shown: Vec<ShownLink> = page.cut(&fitting, response).map(|entry| show(entry, &app.0.hls.players)).collect();
     response.render(Json(shown));
     Ok(Written)
-}
-
-fn read_filter(request: &Request) -> Result<Filter, Problem> {
-    let state = query::text(request, "state")
-        .map(|name| {
-            StreamState::from_name(name).ok_or_else(|| {
-                let names = StreamState::ALL.map(StreamState::as_str).join(", ");
-                Problem::invalid("state", format!("state must be one of {names}"))
-            })
-        })
-        .transpose()?;
-    let text = query::text(request, "q").filter(|text| !text.is_empty());
-    if text.is_some_and(|text| text.chars().count() > MAX_SEARCH) {
-        return Err(Problem::invalid("q", format!("q must have at most {MAX_SEARCH} characters")));
-    }
-    Ok(Filter { state, text: text.map(str::to_lowercase) })
 }
 
 /// Register a camera
@@ -145,7 +121,7 @@ fn read_filter(request: &Request) -> Result<Filter, Problem> {
         StoreProblems
     )
 )]
-pub async fn create(request: &mut Request, app: Handles, response: &mut Response) -> Answer {
+pub async fn create(request: &mut Request, app: Operating, response: &mut Response) -> Answer {
     let members = body::json_object(request, app.0.config.api.max_body_bytes).await?;
     let NewLink { settings, slug_label } = settings::create(members)?;
     let link = change::add(&app.0, slug_label, settings).await?;
@@ -173,7 +149,7 @@ pub async fn create(request: &mut Request, app: Handles, response: &mut Response
         StoreProblems
     )
 )]
-pub async fn update(request: &mut Request, app: Handles, stream: BySlug, response: &mut Response) -> Answer {
+pub async fn update(request: &mut Request, app: Operating, stream: LinkBySlug, response: &mut Response) -> Answer {
     let members = body::json_object(request, app.0.config.api.max_body_bytes).await?;
     change::change(&app.0, &stream.0, move |link| settings::change(members, &link.settings)).await?;
     response.render(Json(show(&stream.0, &app.0.hls.players)));
@@ -188,7 +164,7 @@ pub async fn update(request: &mut Request, app: Handles, stream: BySlug, respons
     tags("cameras"),
     responses((status_code = 204, description = "Removed"), Refusable, StoreProblems)
 )]
-pub async fn remove(app: Handles, stream: BySlug, response: &mut Response) -> Answer {
+pub async fn remove(app: Operating, stream: LinkBySlug, response: &mut Response) -> Answer {
     change::remove(&app.0, &stream.0).await?;
     response.status_code(StatusCode::NO_CONTENT);
     Ok(Written)
@@ -202,7 +178,7 @@ pub async fn remove(app: Handles, stream: BySlug, response: &mut Response) -> An
     tags("cameras"),
     responses((status_code = 202, description = "May run", body = Ordered), Refusable, StoreProblems)
 )]
-pub async fn start(request: &mut Request, app: Handles, stream: BySlug, response: &mut Response) -> Answer {
+pub async fn start(request: &mut Request, app: Operating, stream: LinkBySlug, response: &mut Response) -> Answer {
     order(request, &app, &stream, true, response).await
 }
 
@@ -214,14 +190,14 @@ pub async fn start(request: &mut Request, app: Handles, stream: BySlug, response
     tags("cameras"),
     responses((status_code = 202, description = "Will not run", body = Ordered), Refusable, StoreProblems)
 )]
-pub async fn stop(request: &mut Request, app: Handles, stream: BySlug, response: &mut Response) -> Answer {
+pub async fn stop(request: &mut Request, app: Operating, stream: LinkBySlug, response: &mut Response) -> Answer {
     order(request, &app, &stream, false, response).await
 }
 
 async fn order(
     request: &mut Request,
-    app: &Handles,
-    stream: &BySlug,
+    app: &Operating,
+    stream: &LinkBySlug,
     enabled: bool,
     response: &mut Response,
 ) -> Answer {
@@ -229,7 +205,7 @@ async fn order(
     super::fields::Fields::new(members).end()?;
     change::enable(&app.0, &stream.0, enabled).await?;
     let message = if enabled { "Stream may run" } else { "Stream is being stopped" };
-    let state = StateName(super::shown::state(&stream.0.link(), &stream.0.view()));
+    let state = StateName(super::shown::state(&stream.0.offer(), &stream.0.view()));
     response.status_code(StatusCode::ACCEPTED);
     response.render(Json(Ordered { message, slug: stream.0.slug.to_string(), state }));
     Ok(Written)

@@ -40,8 +40,8 @@ const HELLO: Duration = Duration::from_secs(60);
 )]
 pub async fn frames(request: &mut Request, app: Handles, stream: BySlug, response: &mut Response) -> Answer {
     let events = query::flag(request, "events")?;
-    let (app, entry) = (app.0, stream.0);
-    if !entry.link().enabled {
+    let (app, stream) = (app.0, stream.0);
+    if !stream.offer().enabled {
         return Err(Problem::stopped());
     }
     check_upgrade(request, response)?;
@@ -52,16 +52,16 @@ pub async fn frames(request: &mut Request, app: Handles, stream: BySlug, respons
     let serve = move |socket: WebSocket| async move {
         let viewer = Viewer {
             // Joined first: a stop or removal before this is seen below, one after it by the viewer.
-            watching: app.hub.watch(&entry),
-            wish: app.desk.jpeg_viewer(&entry),
+            watching: app.hub.watch(&stream),
+            wish: app.desk.jpeg_viewer(&stream),
             seat,
             events,
             counts: app.metrics.viewer.clone(),
             stop: app.stop.clone(),
-            entry: entry.clone(),
+            stream: stream.clone(),
         };
-        let link = entry.link();
-        if !link.enabled || app.directory.by_id(link.id).is_none() {
+        let offer = stream.offer();
+        if !offer.enabled || app.streams.by_id(offer.id).is_none() {
             return viewer.turn_away(socket).await;
         }
         viewer.serve(socket).await;

@@ -18,7 +18,7 @@ use super::extract::{Answer, ById, Handles, Written};
 use super::query;
 use crate::hls::locate::{MediaFile, Playlist};
 use crate::hls::playlist::{mark_viewer, viewer_id};
-use crate::hls::serve::patience;
+use crate::hls::serve::{self, patience};
 use crate::hls::viewers::Player;
 use crate::problem::{Problem, WaitProblems, WatchProblems};
 
@@ -66,7 +66,7 @@ pub async fn media_playlist(request: &mut Request, app: Handles, stream: ById, r
         let id = query::text(request, "viewer").and_then(viewer_id);
         let player = id.map(Player::Id).or_else(|| address(request).map(Player::Address));
         if let Some(player) = player {
-            app.0.hls.players.saw(stream.0.link().id, player, patience(&text), Instant::now());
+            app.0.hls.players.saw(stream.0.offer().id, player, patience(&text), Instant::now());
         }
         playlist(response, text);
     })
@@ -97,14 +97,22 @@ pub async fn media(request: &mut Request, app: Handles, stream: ById, response: 
         (Some(fence), Some(file)) => app.0.hls.media(&stream.0, fence, file).await,
         _ => Err(Problem::gone()),
     };
-    counted(&app, answer, |open| {
+    counted(&app, answer, |found| {
         let headers = response.headers_mut();
         let content_type = file.as_ref().map_or("application/octet-stream", MediaFile::content_type);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(open.len));
         // A name is never written twice with another content.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, max-age=3600, immutable"));
-        response.stream(chunks(open.file, open.len));
+        match found {
+            serve::Media::File(file, len) => {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+                response.stream(chunks(file, len));
+            }
+            serve::Media::Fetched(bytes) => {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+                response.body(bytes);
+            }
+        }
     })
 }
 

@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use super::extract::{Answer, BySlug, Handles, Written};
 use super::shown::{StateName, Viewers, state, viewers};
-use crate::app::App;
-use crate::directory::Entry;
+use crate::app::Viewing;
 use crate::problem::{Problem, WatchProblems};
+use crate::streams::Stream;
 
 /// How a stream is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -91,17 +91,17 @@ impl ToSchema for Started {
     responses((status_code = 200, description = "Where it plays, and how it is", body = Started), WatchProblems)
 )]
 pub async fn watch(app: Handles, stream: BySlug, response: &mut Response) -> Answer {
-    let entry = &stream.0;
-    let link = entry.link();
-    if !link.enabled {
+    let stream = &stream.0;
+    let offer = stream.offer();
+    if !offer.enabled {
         return Err(Problem::stopped());
     }
-    let wanted = app.0.hls.want(entry);
-    let runs = entry.view().state == StreamState::Running;
+    let wanted = app.0.hls.want(stream);
+    let runs = stream.view().state == StreamState::Running;
     let message = if wanted && runs { "Stream already started" } else { "Stream started" };
-    let playlist_url = format!("/video/play/{}/", link.id);
+    let playlist_url = format!("/video/play/{}/", offer.id);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.render(Json(Started { message, playlist_url, status: status_of(&app.0, entry) }));
+    response.render(Json(Started { message, playlist_url, status: status_of(&app.0, stream) }));
     Ok(Written)
 }
 
@@ -117,10 +117,10 @@ pub async fn status(app: Handles, stream: BySlug, response: &mut Response) -> An
     Ok(Written)
 }
 
-fn status_of(app: &App, entry: &Entry) -> Status {
-    let (link, view) = (entry.link(), entry.view());
+fn status_of(app: &Viewing, stream: &Stream) -> Status {
+    let (offer, view) = (stream.offer(), stream.view());
     Status {
-        state: StateName(state(&link, &view)),
+        state: StateName(state(&offer, &view)),
         reason: view.reason.as_ref().map(|reason| reason.text.clone()),
         reason_code: view.reason.as_ref().map(|reason| reason.code.as_str()),
         since: view.since.to_string(),
@@ -134,7 +134,7 @@ fn status_of(app: &App, entry: &Entry) -> Status {
             bitrate: video.bitrate,
         }),
         audio: (),
-        viewers: viewers(entry, &link, &app.hls.players),
+        viewers: viewers(stream, offer.id, &app.hls.players),
         last_frame_age_ms: view.last_media.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
         restarts: view.restarts,
         hls_error: view.hls_error.clone(),

@@ -9,7 +9,7 @@ use salvo::prelude::Json;
 use salvo::{Response, Writer as _};
 use serde::Serialize;
 
-use super::extract::{Answer, Handles, Written};
+use super::extract::{Answer, Handles, Operating, Written};
 use crate::problem::Problem;
 
 /// The process runs.
@@ -39,9 +39,11 @@ struct TargetGroup {
 /// Labels of a target.
 #[derive(Debug, Serialize, ToSchema)]
 struct TargetLabels {
-    /// `worker`
+    /// `worker` or `relay`
     role: &'static str,
-    worker: String,
+    /// Its name; relays have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<String>,
 }
 
 /// Does the process run?
@@ -89,23 +91,27 @@ pub async fn numbers(app: Handles, response: &mut Response) -> Answer {
     Ok(Written)
 }
 
-/// Where the metrics of workers are
+/// Where the metrics of workers and relays are
 ///
 /// For Prometheus' `http_sd_configs`.
 #[endpoint(
     operation_id = "metrics_targets",
     tags("operation"),
-    responses((status_code = 200, description = "Every live worker", body = Vec<TargetGroup>))
+    responses((status_code = 200, description = "Every live worker and relay", body = Vec<TargetGroup>))
 )]
-pub async fn targets(app: Handles, response: &mut Response) -> Answer {
+pub async fn targets(app: Operating, response: &mut Response) -> Answer {
     let workers = app.0.workers.borrow().clone();
-    let groups: Vec<TargetGroup> = workers
+    let workers = workers.into_iter().map(|worker| TargetGroup {
+        targets: vec![worker.http],
+        labels: TargetLabels { role: "worker", worker: Some(worker.worker) },
+    });
+    let relays = app
+        .0
+        .relays
+        .live()
         .into_iter()
-        .map(|worker| TargetGroup {
-            targets: vec![worker.http],
-            labels: TargetLabels { role: "worker", worker: worker.worker },
-        })
-        .collect();
+        .map(|http| TargetGroup { targets: vec![http], labels: TargetLabels { role: "relay", worker: None } });
+    let groups: Vec<TargetGroup> = workers.chain(relays).collect();
     response.render(Json(groups));
     Ok(Written)
 }

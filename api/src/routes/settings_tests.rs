@@ -17,6 +17,7 @@ fn before() -> LinkSettings {
         password: Some(Secret::new("s3cret")),
         transport: Transport::Tcp,
         always_on: true,
+        exclusive: true,
         mjpeg: JpegOverrides { max_fps: Some(5), ..JpegOverrides::default() },
         hls: HlsOverrides::default(),
     }
@@ -33,10 +34,10 @@ fn the_least_and_the_most_that_makes_a_camera() {
     assert_eq!(new.settings.username, None);
     let new = create(members(json!({
         "url": "rtsp://10.0.0.1/h264", "name": " Yard ", "username": "admin", "password": "p", "always_on": true,
-        "transport": "udp", "mjpeg": {"max_fps": 60, "max_width": 64, "quality": null}, "hls": {"segment_seconds": 10},
+        "transport": "udp", "exclusive": true, "mjpeg": {"max_fps": 60, "max_width": 64, "quality": null}, "hls": {"segment_seconds": 10},
     })))
     .unwrap();
-    assert_eq!(new.slug_label, "Yard");
+    assert_eq!((new.slug_label.as_str(), new.settings.exclusive), ("Yard", true));
     assert_eq!(new.settings.mjpeg, JpegOverrides { max_fps: Some(60), max_width: Some(64), quality: None });
     assert_eq!(new.settings.hls.segment_seconds, Some(10));
     assert_eq!(new.settings.password.unwrap().expose(), "p");
@@ -68,6 +69,7 @@ fn every_wrong_member_is_named() {
         (json!({"password": "a\u{0}"}), "password"),
         (json!({"password": "***"}), "password"),
         (json!({"always_on": "yes"}), "always_on"),
+        (json!({"exclusive": 1}), "exclusive"),
         (json!({"transport": "http"}), "transport"),
         (json!({"mjpeg": 5}), "mjpeg"),
         (json!({"mjpeg": {"max_fps": 61}}), "mjpeg.max_fps"),

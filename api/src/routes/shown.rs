@@ -6,9 +6,10 @@ use rsm_shared::stream::state::StreamState;
 use salvo::oapi::{BasicType, Components, Object, RefOr, Schema, ToSchema};
 use serde::Serialize;
 
-use crate::directory::{Entry, View};
+use crate::directory::Entry;
 use crate::hls::viewers::Players;
-use crate::store::links::{CameraLink, HlsOverrides, JpegOverrides};
+use crate::store::links::{HlsOverrides, JpegOverrides};
+use crate::streams::{Offer, Stream, View};
 
 /// One camera.
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,9 +35,35 @@ pub struct ShownLink {
     pub has_password: bool,
     /// Whether it runs when nobody watches.
     pub always_on: bool,
+    /// Whether the camera serves one session only.
+    pub exclusive: bool,
     pub transport: TransportName,
     pub mjpeg: ShownJpeg,
     pub hls: ShownHls,
+    /// Workers of this zone run it.
+    pub zone: String,
+    pub viewers: Viewers,
+}
+
+/// One camera, as a relay shows it: without what only operators need.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(name = "CameraForViewers"))]
+pub struct ShownStream {
+    pub id: i64,
+    /// Its name in addresses; never changes.
+    pub slug: String,
+    pub name: String,
+    /// When it was registered, RFC 3339.
+    #[salvo(schema(value_type = String, format = DateTime))]
+    pub created: String,
+    pub state: StateName,
+    /// Why it is in that state, for a person.
+    pub reason: Option<String>,
+    /// Since when it is in that state, RFC 3339.
+    #[salvo(schema(value_type = String, format = DateTime))]
+    pub since: String,
+    /// Whether it runs when nobody watches.
+    pub always_on: bool,
     /// Workers of this zone run it.
     pub zone: String,
     pub viewers: Viewers,
@@ -120,28 +147,46 @@ pub fn show(entry: &Entry, players: &Players) -> ShownLink {
         name: link.name.clone(),
         url: link.url.masked(link.username.as_deref(), link.password.is_some()),
         created: link.created.to_string(),
-        state: StateName(state(&link, &view)),
+        state: StateName(state(&entry.offer(), &view)),
         reason: view.reason.as_ref().map(|reason| reason.text.clone()),
         since: view.since.to_string(),
         username: link.username.clone(),
         has_password: link.password.is_some(),
         always_on: link.always_on,
+        exclusive: link.exclusive,
         transport: TransportName(link.transport),
         mjpeg: ShownJpeg { max_fps, max_width, quality },
         hls: ShownHls { segment_seconds, window_segments },
         zone: link.zone.to_string(),
-        viewers: viewers(entry, &link, players),
+        viewers: viewers(entry, link.id, players),
+    }
+}
+
+/// What a relay shows of a stream now.
+pub fn show_stream(stream: &Stream, players: &Players) -> ShownStream {
+    let (offer, view) = (stream.offer(), stream.view());
+    ShownStream {
+        id: offer.id,
+        slug: stream.slug.to_string(),
+        name: offer.name.clone(),
+        created: offer.created.to_string(),
+        state: StateName(state(&offer, &view)),
+        reason: view.reason.as_ref().map(|reason| reason.text.clone()),
+        since: view.since.to_string(),
+        always_on: offer.always_on,
+        zone: offer.zone.to_string(),
+        viewers: viewers(stream, offer.id, players),
     }
 }
 
 /// Who watches a stream now.
-pub fn viewers(entry: &Entry, link: &CameraLink, players: &Players) -> Viewers {
-    Viewers { mjpeg: entry.wishes.jpeg_viewers(), hls: players.of(link.id) }
+pub fn viewers(stream: &Stream, id: i64, players: &Players) -> Viewers {
+    Viewers { mjpeg: stream.wishes.jpeg_viewers(), hls: players.of(id) }
 }
 
 /// The state as clients see it: a stop shows at once, before the stream has ended behind it.
-pub fn state(link: &CameraLink, view: &View) -> StreamState {
-    if link.enabled { view.state } else { StreamState::Stopped }
+pub fn state(offer: &Offer, view: &View) -> StreamState {
+    if offer.enabled { view.state } else { StreamState::Stopped }
 }
 
 /// Which streams a list shows.
@@ -153,14 +198,24 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether it lets a stream through. The text is looked for in name, slug and address; the address without user
-    /// info, so that a search cannot find out a user's name.
-    pub fn admits(&self, link: &CameraLink, view: &View) -> bool {
-        let state_fits = self.state.is_none_or(|wanted| state(link, view) == wanted);
+    /// Whether it lets a stream through, by its name and slug.
+    pub fn admits(&self, stream: &Stream) -> bool {
+        self.fits(stream, None)
+    }
+
+    /// As [`Filter::admits`], by the address too; the address without user info, so that a search cannot find out a
+    /// user's name.
+    pub fn admits_link(&self, entry: &Entry) -> bool {
+        self.fits(entry, Some(entry.link().url.as_url().as_str()))
+    }
+
+    fn fits(&self, stream: &Stream, address: Option<&str>) -> bool {
+        let offer = stream.offer();
+        let state_fits = self.state.is_none_or(|wanted| state(&offer, &stream.view()) == wanted);
         let text_fits = self.text.as_ref().is_none_or(|text| {
-            link.name.to_lowercase().contains(text)
-                || link.slug.as_str().contains(text.as_str())
-                || link.url.as_url().as_str().to_lowercase().contains(text)
+            offer.name.to_lowercase().contains(text)
+                || stream.slug.as_str().contains(text.as_str())
+                || address.is_some_and(|address| address.to_lowercase().contains(text))
         });
         state_fits && text_fits
     }
@@ -170,7 +225,7 @@ impl Filter {
 mod tests {
     use super::*;
     use crate::directory::Directory;
-    use crate::store::links::LinkSettings;
+    use crate::store::links::{CameraLink, LinkSettings};
     use rsm_shared::stream::camera_link::CameraUrl;
     use rsm_shared::stream::names::Zone;
     use rsm_shared::stream::secret::Secret;
@@ -191,6 +246,7 @@ mod tests {
                 password: Some(Secret::new("hunter2")),
                 transport: Transport::Auto,
                 always_on: false,
+                exclusive: false,
                 mjpeg: JpegOverrides::default(),
                 hls: HlsOverrides::default(),
             },
@@ -213,7 +269,7 @@ mod tests {
             (Some(StreamState::Running), Some("küche"), false),
         ] {
             let filter = Filter { state, text: text.map(str::to_owned) };
-            assert_eq!(filter.admits(&entry.link(), &entry.view()), want, "{filter:?}");
+            assert_eq!(filter.admits_link(&entry), want, "{filter:?}");
         }
     }
 
@@ -232,6 +288,6 @@ mod tests {
         let directory = Directory::new(vec![link()]);
         let entry = directory.put(CameraLink { enabled: false, ..link() });
         assert_eq!(entry.view().state, StreamState::Idle);
-        assert_eq!(state(&entry.link(), &entry.view()), StreamState::Stopped);
+        assert_eq!(state(&entry.offer(), &entry.view()), StreamState::Stopped);
     }
 }

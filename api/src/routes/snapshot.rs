@@ -17,9 +17,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::extract::{Answer, BySlug, Handles, Written};
 use super::query;
-use crate::directory::Entry;
 use crate::problem::{Problem, QueryProblems, WaitProblems, WatchProblems};
 use crate::relay::hub::{End, Frame, Watching, ended};
+use crate::streams::Stream;
 
 const X_CAPTURED_AT: HeaderName = HeaderName::from_static("x-captured-at");
 /// How long a request waits for a picture that is young enough.
@@ -68,17 +68,17 @@ impl Default for Snapshots {
 pub async fn snapshot(request: &mut Request, app: Handles, stream: BySlug, response: &mut Response) -> Answer {
     let max_age = Duration::from_millis(query::number(request, "max_age_ms", 0..=60_000)?.unwrap_or(MAX_AGE_MS));
     let width = query::number(request, "width", 16..=3840)?.and_then(|width| u32::try_from(width).ok());
-    let entry = &stream.0;
+    let stream = &stream.0;
     let begun = Instant::now();
     // Joined before the link is looked at, so that a stop in between is not missed.
-    let watching = app.0.hub.watch(entry);
-    if !entry.link().enabled {
+    let watching = app.0.hub.watch(stream);
+    if !stream.offer().enabled {
         return Err(Problem::stopped());
     }
-    app.0.desk.want_jpeg(entry, WAIT);
+    app.0.desk.want_jpeg(stream, WAIT);
     let oldest = begun.checked_sub(max_age).unwrap_or(begun);
     let frame = young_enough(watching, oldest, begun + WAIT).await.map_err(|none| match none {
-        None => Problem::later(RETRY_AFTER, no_picture(entry)),
+        None => Problem::later(RETRY_AFTER, no_picture(stream)),
         Some(End::Stopped) => Problem::stopped(),
         Some(End::Removed) => Problem::unknown_stream(),
     })?;
@@ -112,8 +112,8 @@ async fn young_enough(mut watching: Watching, oldest: Instant, deadline: Instant
     }
 }
 
-fn no_picture(entry: &Entry) -> String {
-    match &entry.view().reason {
+fn no_picture(stream: &Stream) -> String {
+    match &stream.view().reason {
         Some(reason) => format!("there is no picture: {}", reason.text),
         None => format!("no picture came within {} s; the camera may still be starting", WAIT.as_secs()),
     }

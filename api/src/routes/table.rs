@@ -9,8 +9,9 @@ use salvo::{Handler, Router, Service};
 use tracing::error;
 
 use super::border::{Border, Label};
-use super::{docs, links, live, page, play, playback, probes, snapshot};
-use crate::app::App;
+use super::{docs, elsewhere, links, list, live, page, play, playback, probes, snapshot};
+use crate::app::{App, Viewing};
+use crate::role::Role;
 
 /// A path and what answers there, by method.
 pub struct Route {
@@ -29,15 +30,24 @@ impl Route {
     }
 }
 
-/// The table. A path matches with and without its last slash; of several that match, the first that is listed.
-pub fn routes() -> Vec<Route> {
+/// The table of a role. A path matches with and without its last slash; of several that match, the first that is
+/// listed.
+pub fn routes(role: Role) -> Vec<Route> {
+    let mut routes = for_viewers();
+    routes.extend(match role {
+        Role::Api => for_operators(),
+        Role::Relay => instead_of_operators(),
+    });
+    routes
+}
+
+fn for_viewers() -> Vec<Route> {
     vec![
         Route::at("/").on(Method::GET, page::index),
         Route::at("/assets/{file}").on(Method::GET, page::file),
         Route::at("/health/live").on(Method::GET, probes::live),
         Route::at("/health/ready").on(Method::GET, probes::ready),
         Route::at("/metrics").on(Method::GET, probes::numbers),
-        Route::at("/metrics/targets").on(Method::GET, probes::targets),
         Route::at("/openapi.json").on(Method::GET, docs::openapi),
         Route::at("/docs").on(Method::GET, docs::page),
         Route::at("/docs/{file}").on(Method::GET, docs::file),
@@ -46,6 +56,14 @@ pub fn routes() -> Vec<Route> {
         Route::at("/video/play/{id}/").on(Method::GET, play::multivariant),
         Route::at("/video/play/{id}/source.m3u8").on(Method::GET, play::media_playlist),
         Route::at("/video/play/{id}/{owner}/source/{file}").on(Method::GET, play::media),
+        Route::at("/video/{slug}/status").on(Method::GET, playback::status),
+        Route::at("/video/{slug}/snapshot.jpg").on(Method::GET, snapshot::snapshot),
+    ]
+}
+
+fn for_operators() -> Vec<Route> {
+    vec![
+        Route::at("/metrics/targets").on(Method::GET, probes::targets),
         Route::at("/video/").on(Method::GET, links::list).on(Method::POST, links::create),
         Route::at("/video/{slug}/")
             .on(Method::GET, playback::watch)
@@ -53,23 +71,35 @@ pub fn routes() -> Vec<Route> {
             .on(Method::DELETE, links::remove),
         Route::at("/video/{slug}/start").on(Method::POST, links::start),
         Route::at("/video/{slug}/stop").on(Method::POST, links::stop),
-        Route::at("/video/{slug}/status").on(Method::GET, playback::status),
-        Route::at("/video/{slug}/snapshot.jpg").on(Method::GET, snapshot::snapshot),
     ]
 }
 
-/// All that is served.
-pub fn service(app: Arc<App>) -> Service {
-    if let Err(e) = docs::publish(&docs::document(&router(false))) {
-        error!("the OpenAPI document cannot be written: {e}");
+/// A relay says where changes go.
+fn instead_of_operators() -> Vec<Route> {
+    vec![
+        Route::at("/video/").on(Method::GET, list::streams).on(Method::POST, elsewhere::READ_ONLY),
+        Route::at("/video/{slug}/")
+            .on(Method::GET, playback::watch)
+            .on(Method::PATCH, elsewhere::READ_ONLY)
+            .on(Method::DELETE, elsewhere::READ_ONLY),
+        Route::at("/video/{slug}/start").on(Method::POST, elsewhere::NOTHING),
+        Route::at("/video/{slug}/stop").on(Method::POST, elsewhere::NOTHING),
+    ]
+}
+
+/// All that is served; by a relay, without `app`.
+pub fn service(viewing: Arc<Viewing>, app: Option<Arc<App>>) -> Service {
+    match docs::document(&router(viewing.role, false)).to_json() {
+        Ok(text) => drop(viewing.openapi.set(text.into())),
+        Err(e) => error!("the OpenAPI document cannot be written: {e}"),
     }
-    Service::new(router(true)).hoop(Border::new(app))
+    Service::new(router(viewing.role, true)).hoop(Border::new(viewing, app))
 }
 
 /// The table as salvo routes it. `head`: whether HEAD is answered wherever GET is, which goes without saying in the
 /// documentation.
-pub fn router(head: bool) -> Router {
-    routes().into_iter().fold(Router::new(), |all, route| {
+pub fn router(role: Role, head: bool) -> Router {
+    routes(role).into_iter().fold(Router::new(), |all, route| {
         let mut here = Router::with_path(route.path).hoop(Label(route.path));
         for (method, handler) in route.methods {
             if head && method == Method::GET {

@@ -40,6 +40,9 @@ pub struct LinkSettings {
     pub password: Option<Secret>,
     pub transport: Transport,
     pub always_on: bool,
+    /// The camera serves one session only: never two owners at once, so a stream moves with a gap. Not part of what a
+    /// worker is told, so that a change restarts nothing.
+    pub exclusive: bool,
     pub mjpeg: JpegOverrides,
     pub hls: HlsOverrides,
 }
@@ -64,14 +67,21 @@ pub struct HlsOverrides {
     pub window_segments: Option<u32>,
 }
 
+impl JpegOverrides {
+    /// The settings in force.
+    pub fn over(self, defaults: JpegParams) -> JpegParams {
+        JpegParams {
+            max_fps: self.max_fps.unwrap_or(defaults.max_fps),
+            max_width: self.max_width.unwrap_or(defaults.max_width),
+            quality: self.quality.unwrap_or(defaults.quality),
+        }
+    }
+}
+
 impl LinkSettings {
     /// The JPEG settings in force.
     pub fn jpeg_params(&self, defaults: JpegParams) -> JpegParams {
-        JpegParams {
-            max_fps: self.mjpeg.max_fps.unwrap_or(defaults.max_fps),
-            max_width: self.mjpeg.max_width.unwrap_or(defaults.max_width),
-            quality: self.mjpeg.quality.unwrap_or(defaults.quality),
-        }
+        self.mjpeg.over(defaults)
     }
 
     /// What a worker is told.
@@ -196,7 +206,8 @@ impl Store {
 fn write_settings(db: &Connection, id: i64, settings: &LinkSettings) -> Result<(), rusqlite::Error> {
     db.execute(
         "UPDATE links SET name = :name, url = :url, username = :username, password = :password,
-                transport = :transport, always_on = :always_on, mjpeg = :mjpeg, hls = :hls
+                transport = :transport, always_on = :always_on, exclusive = :exclusive,
+                mjpeg = :mjpeg, hls = :hls
          WHERE id = :id",
         named_params! {
             ":id": id,
@@ -206,6 +217,7 @@ fn write_settings(db: &Connection, id: i64, settings: &LinkSettings) -> Result<(
             ":password": settings.password.as_ref().map(Secret::expose),
             ":transport": to_text(&settings.transport),
             ":always_on": settings.always_on,
+            ":exclusive": settings.exclusive,
             ":mjpeg": to_json(&settings.mjpeg),
             ":hls": to_json(&settings.hls),
         },
@@ -247,6 +259,7 @@ fn from_row(row: &Row<'_>) -> Result<CameraLink, rusqlite::Error> {
             password: row.get::<_, Option<String>>("password")?.map(Secret::new),
             transport: parsed(row, "transport", from_text)?,
             always_on: row.get("always_on")?,
+            exclusive: row.get("exclusive")?,
             mjpeg: parsed(row, "mjpeg", |text| serde_json::from_str(text).ok())?,
             hls: parsed(row, "hls", |text| serde_json::from_str(text).ok())?,
         },
@@ -290,6 +303,7 @@ mod tests {
             password: Some(Secret::new("s3cret")),
             transport: Transport::Tcp,
             always_on: true,
+            exclusive: false,
             mjpeg: JpegOverrides { max_fps: Some(5), ..JpegOverrides::default() },
             hls: HlsOverrides::default(),
         }
@@ -315,9 +329,9 @@ mod tests {
     async fn only_what_a_pipeline_depends_on_raises_the_revision() {
         let (_dir, store) = store().await;
         let link = store.add_link("yard".into(), settings(), 10).await.unwrap();
-        let renamed = LinkSettings { name: "Garden".into(), always_on: false, ..settings() };
+        let renamed = LinkSettings { name: "Garden".into(), always_on: false, exclusive: true, ..settings() };
         let link = store.change_link(link.id, renamed).await.unwrap().unwrap();
-        assert_eq!(link.spec_rev, 1);
+        assert_eq!((link.spec_rev, link.exclusive), (1, true));
         let changed = LinkSettings { password: Some(Secret::new("other")), ..settings() };
         assert_eq!(store.change_link(link.id, changed).await.unwrap().unwrap().spec_rev, 2);
         assert_eq!(store.change_link(999, settings()).await.unwrap(), None);

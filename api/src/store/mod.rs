@@ -19,8 +19,12 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// How long SQLite waits for a lock that another program (a backup, a shell) holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
-static MIGRATIONS: LazyLock<Migrations<'static>> =
-    LazyLock::new(|| Migrations::new(vec![M::up(include_str!("../../../migrations/01-streams/up.sql"))]));
+static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
+    Migrations::new(vec![
+        M::up(include_str!("../../../migrations/01-streams/up.sql")),
+        M::up(include_str!("../../../migrations/02-exclusive/up.sql")),
+    ])
+});
 
 /// The database cannot be used. One line for the person who starts the program; nothing was overwritten.
 #[derive(Debug, thiserror::Error)]

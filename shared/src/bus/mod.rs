@@ -4,9 +4,11 @@ pub mod claims;
 pub mod connect;
 pub mod control;
 pub mod demand;
+pub mod directory;
 pub mod frames;
 pub mod heartbeat;
 pub mod registers;
+pub mod relays;
 pub mod tickets;
 pub mod topology;
 

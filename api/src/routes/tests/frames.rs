@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// An API and a worker's side of the same NATS server.
 struct Stage {
@@ -74,14 +74,14 @@ async fn next(socket: &mut Socket) -> Message {
     }
 }
 
-async fn next_frame(socket: &mut Socket) -> Bytes {
+pub(super) async fn next_frame(socket: &mut Socket) -> Bytes {
     match next(socket).await {
         Message::Binary(bytes) => bytes,
         other => panic!("expected a frame, got {other:?}"),
     }
 }
 
-async fn close_of(socket: &mut Socket) -> (u16, String) {
+pub(super) async fn close_of(socket: &mut Socket) -> (u16, String) {
     loop {
         if let Message::Close(Some(frame)) = next(socket).await {
             return (frame.code.into(), frame.reason.to_string());

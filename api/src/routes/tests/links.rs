@@ -37,6 +37,7 @@ async fn a_camera_is_registered_listed_changed_and_removed() {
         ("username", json!("admin")),
         ("has_password", json!(true)),
         ("always_on", json!(false)),
+        ("exclusive", json!(false)),
         ("transport", json!("tcp")),
         ("mjpeg", json!({"max_fps": 5, "max_width": null, "quality": null})),
         ("hls", json!({"segment_seconds": 4, "window_segments": null})),
@@ -57,9 +58,9 @@ async fn a_camera_is_registered_listed_changed_and_removed() {
     assert_eq!(after.password.as_ref().unwrap().expose(), "hunter2");
 
     let changed: Value =
-        api.send(Method::PATCH, &path, json!({"name": "Back", "always_on": true})).await.json().await.unwrap();
+        api.send(Method::PATCH, &path, json!({"name": "Back", "exclusive": true})).await.json().await.unwrap();
     assert_eq!(
-        (&changed["name"], &changed["always_on"], &changed["slug"]),
+        (&changed["name"], &changed["exclusive"], &changed["slug"]),
         (&json!("Back"), &json!(true), &json!(slug))
     );
     assert_eq!(api.app.store.links().await.unwrap()[0].name, "Back", "the store has it");

@@ -4,7 +4,9 @@ mod documents;
 mod errors;
 mod frames;
 mod hls;
+mod hls_remote;
 mod links;
+mod relay;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -145,26 +147,44 @@ async fn problem(answer: Response, status: u16) -> Value {
     body
 }
 
-/// A real server on a port it chose itself.
+/// A real server on a port it chose itself, with a store of its own.
 struct Nats {
     child: Child,
     url: String,
-    _ports: TempDir,
+    dir: TempDir,
 }
 
 impl Nats {
     async fn start() -> Self {
-        let ports = tempfile::tempdir().unwrap();
-        let child = Command::new("nats-server")
-            .args(["-a", "127.0.0.1", "-p", "-1", "--ports_file_dir"])
-            .arg(ports.path())
+        let dir = tempfile::tempdir().unwrap();
+        let child = Self::spawn("-1", &dir, "store");
+        let file = dir.path().join(format!("nats-server_{}.ports", child.id()));
+        let url = until("the ports file", || first_url(&file), Option::is_some).await.unwrap();
+        Self { child, url, dir }
+    }
+
+    fn spawn(port: &str, dir: &TempDir, store: &str) -> Child {
+        Command::new("nats-server")
+            .args(["-a", "127.0.0.1", "-p", port, "-js", "-sd"])
+            .arg(dir.path().join(store))
+            .arg("--ports_file_dir")
+            .arg(dir.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("nats-server is installed");
-        let file = ports.path().join(format!("nats-server_{}.ports", child.id()));
-        let url = until("the ports file", || first_url(&file), Option::is_some).await.unwrap();
-        Self { child, url, _ports: ports }
+            .expect("nats-server is installed")
+    }
+
+    /// Ends the server without warning.
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again at the same port, with nothing in its store.
+    fn start_empty(&mut self) {
+        let port = self.url.rsplit(':').next().unwrap().to_owned();
+        self.child = Self::spawn(&port, &self.dir, "another-store");
     }
 }
 

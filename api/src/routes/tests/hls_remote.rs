@@ -1,0 +1,167 @@
+use super::*;
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use rsm_shared::stream::state::StreamState;
+use salvo::prelude::{Depot, FlowCtrl, Handler, Request, Response as Written, Router, StatusCode};
+
+const INDEX: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS=\"avc1.64001f\"\nsource.m3u8\n";
+
+/// A worker's server for segments, as another machine would have it: files by path, and how often each was asked for.
+#[derive(Clone, Default)]
+struct Worker(Arc<Mutex<HashMap<String, (Vec<u8>, usize)>>>);
+
+#[salvo::async_trait]
+impl Handler for Worker {
+    async fn handle(&self, request: &mut Request, _: &mut Depot, response: &mut Written, _: &mut FlowCtrl) {
+        let path = request.uri().path().to_owned();
+        let found = self.0.lock().unwrap().get_mut(&path).map(|(body, asked)| {
+            *asked += 1;
+            body.clone()
+        });
+        // Long enough for others to ask for the same meanwhile.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        match found {
+            Some(body) if body == b"elsewhere" => {
+                response.status_code(StatusCode::FOUND);
+                let _ = response.add_header("location", "/hls/secret", true);
+            }
+            Some(body) => drop(response.write_body(body)),
+            None => drop(response.status_code(StatusCode::NOT_FOUND)),
+        }
+    }
+}
+
+impl Worker {
+    /// Where it listens: `host:port`.
+    async fn start(&self) -> String {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = tcp.local_addr().unwrap().to_string();
+        let server = Server::new(listener::acceptor(tcp).unwrap());
+        tokio::spawn(server.try_serve(Router::with_path("{**path}").goal(self.clone())));
+        address
+    }
+
+    fn put(&self, path: String, body: impl Into<Vec<u8>>) {
+        self.0.lock().unwrap().insert(path, (body.into(), 0));
+    }
+
+    fn asked(&self, path: &str) -> usize {
+        self.0.lock().unwrap().get(path).map_or(0, |(_, asked)| *asked)
+    }
+
+    /// What an owner has: playlists and one segment.
+    fn write(&self, entry: &Entry, owner: &str) {
+        let dir = format!("/hls/{}/{owner}", entry.slug);
+        let media = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\n{owner}/source/7.m4s\n");
+        self.put(format!("{dir}/index.m3u8"), INDEX);
+        self.put(format!("{dir}/source.m3u8"), media);
+        self.put(format!("{dir}/source/7.m4s"), format!("segment of {owner}"));
+    }
+}
+
+fn own(api: &Api, entry: &Entry, fence: Fence, http: &str) {
+    api.show(entry, |view| {
+        view.state = StreamState::Running;
+        view.fence = Some(fence);
+        view.http = Some(http.to_owned());
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_players_of_a_stream_on_another_machine_make_one_request() {
+    let (api, worker) = (Api::start().await, Worker::default());
+    let http = worker.start().await;
+    let entry = api.add_one().await;
+    let id = entry.link().id;
+    own(&api, &entry, fence(7, 3), &http);
+    let appearing = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        worker.write(&entry, "7-3");
+    };
+    let play = format!("/video/play/{id}/");
+    let (index, ()) = tokio::join!(api.get(&play), appearing);
+    assert_eq!(index.status(), 200, "held until the worker had it");
+    assert!(index.text().await.unwrap().contains("source.m3u8?viewer="));
+    let playlist = api.get(&format!("/video/play/{id}/source.m3u8")).await;
+    assert!(playlist.text().await.unwrap().contains("7-3/source/7.m4s"));
+
+    let segment = format!("/video/play/{id}/7-3/source/7.m4s");
+    let together = (0..10).map(|_| api.get(&segment));
+    for answer in futures_util::future::join_all(together).await {
+        assert_eq!(
+            (answer.status(), &answer.headers()["content-type"]),
+            (StatusCode::OK, &"video/iso.segment".parse().unwrap())
+        );
+        assert_eq!(answer.headers()["content-length"], "14");
+        assert_eq!(answer.text().await.unwrap(), "segment of 7-3");
+    }
+    assert_eq!(worker.asked(&format!("/hls/{}/7-3/source/7.m4s", entry.slug)), 1);
+    let numbers = api.get("/metrics").await.text().await.unwrap();
+    assert!(numbers.contains("rsm_hls_fetches_total{outcome=\"absent\"}"), "{numbers}");
+    assert!(numbers.contains("rsm_hls_fetches_total{outcome=\"hit\"}"), "{numbers}");
+    assert!(numbers.contains("rsm_hls_fetches_total{outcome=\"miss\"} 3"), "{numbers}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_playlist_is_fetched_anew_and_what_is_on_the_own_disk_is_not_fetched() {
+    let (api, worker) = (Api::start().await, Worker::default());
+    let http = worker.start().await;
+    let entry = api.add_one().await;
+    let path = format!("/video/play/{}/source.m3u8", entry.link().id);
+    own(&api, &entry, fence(7, 3), &http);
+    worker.write(&entry, "7-3");
+    assert!(api.get(&path).await.text().await.unwrap().contains("7-3/source/7.m4s"));
+    worker.put(format!("/hls/{}/7-3/source.m3u8", entry.slug), "#EXTM3U\n7-3/source/8.m4s\n");
+    let begun = Instant::now();
+    while !api.get(&path).await.text().await.unwrap().contains("8.m4s") {
+        assert!(begun.elapsed() < DEADLINE, "the old playlist stays");
+    }
+    let dir = api.hls_root().join(entry.slug.as_str()).join("7-3");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("source.m3u8"), "#EXTM3U\nfrom the disk\n").unwrap();
+    assert!(api.get(&path).await.text().await.unwrap().contains("from the disk"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_segments_of_an_owner_that_was_replaced_are_still_fetched_from_it() {
+    let (api, old, new) = (Api::start().await, Worker::default(), Worker::default());
+    let (old_http, new_http) = (old.start().await, new.start().await);
+    let entry = api.add_one().await;
+    let id = entry.link().id;
+    old.write(&entry, "7-3");
+    new.write(&entry, "8-4");
+    own(&api, &entry, fence(7, 3), &old_http);
+    own(&api, &entry, fence(8, 4), &new_http);
+    let playlist = api.get(&format!("/video/play/{id}/source.m3u8")).await.text().await.unwrap();
+    assert!(playlist.contains("8-4/source/7.m4s") && !playlist.contains("7-3"));
+    for owner in ["7-3", "8-4"] {
+        let answer = api.get(&format!("/video/play/{id}/{owner}/source/7.m4s")).await;
+        assert_eq!(answer.text().await.unwrap(), format!("segment of {owner}"));
+    }
+    problem(api.get(&format!("/video/play/{id}/6-1/source/7.m4s")).await, 404).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_gone_or_answers_nonsense_is_no_fault_of_the_server() {
+    let (api, worker) = (Api::start().await, Worker::default());
+    let http = worker.start().await;
+    let entry = api.add_one().await;
+    let id = entry.link().id;
+    own(&api, &entry, fence(7, 3), &http);
+    let segment = |n: u32| format!("/hls/{}/7-3/source/{n}.m4s", entry.slug);
+    worker.put(segment(1), "elsewhere");
+    worker.put("/hls/secret".into(), "not to be followed");
+    worker.put(segment(2), vec![0; (16 << 20) + 1]);
+    worker.put(segment(3), vec![0; 1 << 20]);
+    for (n, status) in [(1, 404), (2, 404), (3, 200), (4, 404)] {
+        let answer = api.get(&format!("/video/play/{id}/7-3/source/{n}.m4s")).await;
+        assert_eq!(answer.status(), status, "{n}");
+    }
+    // Nobody listens there.
+    own(&api, &entry, fence(8, 1), "127.0.0.1:1");
+    problem(api.get(&format!("/video/play/{id}/8-1/source/1.m4s")).await, 404).await;
+    let answer = api.get(&format!("/video/play/{id}/")).await;
+    assert_eq!(answer.headers()["retry-after"], "2");
+    problem(answer, 503).await;
+}

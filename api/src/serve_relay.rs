@@ -1,0 +1,184 @@
+//! The relay process: viewers only, no database. A small control runtime on a thread of its own follows the directory
+//! that the API writes; HTTP and frames are on the caller's runtime.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus::IntGauge;
+use rsm_shared::bus::connect::{Bus, Purpose};
+use rsm_shared::bus::{directory, relays};
+use rsm_shared::config::{Config, NatsConfig};
+use rsm_shared::ops::health::Health;
+use rsm_shared::ops::{metrics, process};
+use rsm_shared::wire::messages::{RelayHello, VERSION};
+use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::app::{Viewing, ViewingParts};
+use crate::directory_follower::Follower;
+use crate::http::{self, DRAIN};
+use crate::relay::limits;
+use crate::role::Role;
+use crate::serve::{ApiError, ControlGuard};
+use crate::streams::Streams;
+
+/// How often it is looked whether NATS is there.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Runs a relay until `stop`. Call on the runtime that serves viewers.
+///
+/// # Errors
+/// [`ApiError`] when it cannot begin, or must not go on.
+pub async fn run(mut config: Config, version: &'static str, stop: CancellationToken) -> Result<(), ApiError> {
+    let tcp = process::listen(config.api.listen).map_err(ApiError::Environment)?;
+    limits::bound_unsent(&tcp)?;
+    let address = tcp.local_addr()?;
+    config.api.listen = address;
+    let health = Health::default();
+    health.fault("nats", "not connected to NATS yet");
+    let (registry, nats_connected) = metrics::registry(version)?;
+
+    let (control, control_ready) = oneshot::channel();
+    let (parts_tx, parts_rx) = oneshot::channel();
+    // Ends after everything that still has something to say on its connection.
+    let control_stop = CancellationToken::new();
+    let guard = ControlGuard { told: control_stop.clone(), process: stop.clone() };
+    let nats = config.nats.clone();
+    let thread = std::thread::Builder::new().name("control".into()).spawn({
+        let control_stop = control_stop.clone();
+        move || {
+            let _guard = guard;
+            control_thread(&nats, control, parts_rx, control_stop);
+        }
+    })?;
+    let control = control_ready.await.map_err(|_| ApiError::Environment("the control thread ended".into()))??;
+    let frames = Bus::connect(&config.nats, Purpose::Frames, "rsm-relay-frames").await?;
+    let viewing = Viewing::new(ViewingParts {
+        role: Role::Relay,
+        config,
+        streams: Streams::default(),
+        control: control.clone(),
+        frames: frames.clone(),
+        health,
+        registry,
+        nats_connected: nats_connected.clone(),
+        stop: stop.clone(),
+    })?;
+    let hello = RelayHello { v: VERSION, relay: process::unique(), http: advertised(address) };
+    // The control thread waits for exactly this.
+    let _ = parts_tx.send(Follow { viewing: viewing.clone(), frames, nats_connected, hello });
+
+    let demand = viewing.start();
+    if !address.ip().is_loopback() {
+        warn!(%address, "listening beyond loopback without access control: whoever reaches this address sees all cameras");
+    }
+    info!(%address, "relay begins");
+    let served = http::serve(tcp, viewing.service(), stop.clone()).await;
+    stop.cancel();
+    let _ = tokio::time::timeout(DRAIN, demand).await;
+    control.flush().await;
+    let died = thread.is_finished();
+    control_stop.cancel();
+    let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    served?;
+    if died { Err(ApiError::Environment("the control thread ended by itself".into())) } else { Ok(()) }
+}
+
+/// What the control thread works on.
+struct Follow {
+    viewing: Arc<Viewing>,
+    frames: Bus,
+    nats_connected: IntGauge,
+    hello: RelayHello,
+}
+
+/// Makes the control connection on this thread, hands it over, then follows the directory until `stop`.
+fn control_thread(
+    nats: &NatsConfig,
+    ready: oneshot::Sender<Result<Bus, ApiError>>,
+    parts: oneshot::Receiver<Follow>,
+    stop: CancellationToken,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            let _ = ready.send(Err(ApiError::Environment(format!("cannot make the control runtime: {e}"))));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let connected = Bus::connect(nats, Purpose::Control, "rsm-relay").await;
+        let bus = connected.as_ref().ok().cloned();
+        if ready.send(connected.map_err(ApiError::from)).is_err() {
+            return;
+        }
+        // An error means that the relay could not begin; it says why itself.
+        if let (Some(bus), Ok(follow)) = (bus, parts.await) {
+            stop.run_until_cancelled(follow.run(&bus)).await;
+        }
+    });
+}
+
+impl Follow {
+    async fn run(self, bus: &Bus) {
+        // Of this thread only; never held across an await.
+        let follower = Mutex::new(Follower::new(&self.viewing));
+        let following = directory::follow(bus, |news| {
+            follower.lock().unwrap_or_else(PoisonError::into_inner).take(news, Instant::now());
+        });
+        let looking = async {
+            let mut look = tokio::time::interval(LOOK);
+            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                look.tick().await;
+                self.look(bus);
+                follower.lock().unwrap_or_else(PoisonError::into_inner).sweep(Instant::now());
+            }
+        };
+        tokio::join!(following, looking, self.greet(bus));
+    }
+
+    fn look(&self, bus: &Bus) {
+        let connected = bus.connected() && self.frames.connected();
+        self.nats_connected.set(i64::from(connected));
+        if connected {
+            self.viewing.health.well("nats");
+        } else {
+            let why = "not connected to NATS; no frames arrive, and no stream can be started";
+            self.viewing.health.fault("nats", why);
+        }
+    }
+
+    async fn greet(&self, bus: &Bus) {
+        let mut repeat = tokio::time::interval(relays::REPEAT);
+        repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut connects = bus.connects();
+        loop {
+            tokio::select! {
+                _ = repeat.tick() => {}
+                Ok(()) = connects.changed() => {}
+            }
+            // What waits for a connection would be said late, and all at once.
+            if bus.connected()
+                && let Err(e) = relays::hello(bus, &self.hello).await
+            {
+                debug!("{e}");
+            }
+        }
+    }
+}
+
+/// Where others reach this listener: the host's name stands for "every address of this host".
+fn advertised(address: SocketAddr) -> String {
+    if !address.ip().is_unspecified() {
+        return address.to_string();
+    }
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => address.to_string(),
+        name => format!("{name}:{}", address.port()),
+    }
+}
