@@ -7,6 +7,8 @@ mod bad_input;
 mod browser;
 mod camera_faults;
 mod commands;
+mod farm;
+mod farm_nats;
 mod life;
 mod main_job;
 mod start_up;

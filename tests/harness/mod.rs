@@ -4,10 +4,14 @@
 #![allow(dead_code)]
 
 pub mod camera;
+pub mod chaos;
+pub mod farm;
 pub mod nats;
 pub mod process;
+pub mod role;
 pub mod system;
 pub mod viewer;
+pub mod watch;
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
