@@ -78,15 +78,11 @@ async fn a_worker_that_slept_shows_no_stale_frame_and_lets_go_what_others_took()
 async fn without_the_api_running_streams_go_on_and_their_epochs_stay() {
     let mut farm = Plan::of(2, 4).start().await;
     let consumer = NatsWatcher::open(&farm.nats.url, farm.slugs()).await;
-    for slug in farm.slugs() {
-        consumer.more(&slug, 3).await;
-    }
+    consumer.more(&farm.slugs(), 3).await;
     let (before, sessions) = (farm.until_all_run().await, farm.sessions().await);
     farm.api.kill().await;
     // Ten seconds of pictures, told by the pictures.
-    for slug in farm.slugs() {
-        consumer.more(&slug, 50).await;
-    }
+    consumer.more(&farm.slugs(), 50).await;
     assert_eq!(farm.sessions().await, sessions, "nobody stopped or opened anything");
     farm.api.start_again();
     farm.until_ready().await;
@@ -125,9 +121,7 @@ async fn a_worker_told_to_end_hands_its_streams_on_first() {
     let consumer = NatsWatcher::open(&farm.nats.url, Vec::new()).await;
     let (before, sessions) = (farm.until_all_run().await, farm.sessions().await);
     let leaver = busiest(&before);
-    for (slug, _) in before.iter().filter(|(_, owner)| owner.worker == leaver) {
-        consumer.more(slug, 1).await;
-    }
+    consumer.more(&farm.slugs(), 1).await;
     let status = farm.worker(&leaver).end().await;
     assert_eq!(status.code(), Some(0), "{}", farm.worker(&leaver).log.text());
     // Make before break: whoever ends has seen that others have taken over.

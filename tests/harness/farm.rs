@@ -38,7 +38,7 @@ pub struct Plan {
     /// Runs workers instead of `rsm worker`.
     pub worker_program: Option<PathBuf>,
     /// Where the cameras listen; `None`: loopback.
-    pub camera_address: Option<&'static str>,
+    pub camera_address: Option<String>,
 }
 
 /// Who owns a stream, by what the API says.
@@ -100,7 +100,7 @@ impl Plan {
     pub async fn start_bare(self) -> Farm {
         let (nats, dir) = (Nats::start().await, tempfile::tempdir().unwrap());
         let (count, fps, clip) = (self.streams.max(1).to_string(), FPS.to_string(), CLIP_SECONDS.to_string());
-        let listen = format!("{}:0", self.camera_address.unwrap_or("127.0.0.1"));
+        let listen = format!("{}:0", self.camera_address.as_deref().unwrap_or("127.0.0.1"));
         let flags = ["--listen", &listen, "--count", &count, "--fps", &fps, "--gop", &fps, "--clip-seconds", &clip];
         let camera = Camera::start_with(0, &flags, None).await;
         let listener = std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();

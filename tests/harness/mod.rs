@@ -7,6 +7,7 @@ pub mod camera;
 pub mod chaos;
 pub mod farm;
 pub mod nats;
+pub mod netns;
 pub mod process;
 pub mod role;
 pub mod system;

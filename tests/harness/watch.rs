@@ -203,11 +203,13 @@ impl NatsWatcher {
         }
     }
 
-    /// Waits for `count` more frames of a stream.
-    pub async fn more(&self, slug: &str, count: u64) {
-        let before = self.seen(slug).frames;
-        let what = format!("{count} more frames of {slug} on NATS");
-        eventually(&what, async || self.seen(slug), |seen| seen.frames >= before + count).await;
+    /// Waits for `count` more frames of each of these streams.
+    pub async fn more(&self, slugs: &[String], count: u64) {
+        let wanted: Vec<u64> = slugs.iter().map(|slug| self.seen(slug).frames + count).collect();
+        for (slug, wanted) in slugs.iter().zip(wanted) {
+            let what = format!("{count} more frames of {slug} on NATS");
+            eventually(&what, async || self.seen(slug), |seen| seen.frames >= wanted).await;
+        }
     }
 }
 
