@@ -26,6 +26,7 @@ use crate::hls::disk::{DiskUse, Lingering};
 use crate::metrics::StreamMetrics;
 use crate::pipeline::elements::{self, MissingElements};
 use crate::source::open::AddressPolicy;
+use crate::source::opener::{Cameras, Opener};
 use crate::stream::engine::{Engine, Timing};
 use crate::stream::pacer::StartPacer;
 
@@ -62,6 +63,19 @@ pub enum WorkerError {
 /// # Errors
 /// [`WorkerError`] when it cannot begin, or must not go on.
 pub async fn run(config: Config, version: &'static str, stop: CancellationToken) -> Result<(), WorkerError> {
+    run_with(config, version, stop, Arc::new(Cameras { addresses: AddressPolicy::any() })).await
+}
+
+/// The same with another opener of camera sessions: load tests run streams without cameras.
+///
+/// # Errors
+/// [`WorkerError`] when it cannot begin, or must not go on.
+pub async fn run_with(
+    config: Config,
+    version: &'static str,
+    stop: CancellationToken,
+    opener: Arc<dyn Opener>,
+) -> Result<(), WorkerError> {
     elements::init()?;
     let hls_root = config.hls_root();
     process::writable_dir(&config.data_dir).map_err(WorkerError::Environment)?;
@@ -83,7 +97,7 @@ pub async fn run(config: Config, version: &'static str, stop: CancellationToken)
         timing,
         pacer: StartPacer::default(),
         metrics: Arc::new(StreamMetrics::new(&registry)?),
-        addresses: AddressPolicy::any(),
+        opener,
         disk: DiskUse::new(config.hls.disk_budget_mb << 20),
         lingering: Lingering::default(),
     });

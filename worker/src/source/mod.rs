@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod open;
+pub mod opener;
 mod redact;
 mod resolve;
 mod retina;
@@ -31,6 +32,8 @@ pub struct SourceUnit {
 pub enum Source {
     Retina(retina::RetinaSource),
     Rtspsrc(rtspsrc::RtspsrcSource),
+    /// Not a camera: what an [`opener::Opener`] of another program gives.
+    Synthetic(Box<dyn opener::Synthetic>),
 }
 
 impl Source {
@@ -43,6 +46,7 @@ impl Source {
         match self {
             Self::Retina(source) => source.next().await,
             Self::Rtspsrc(source) => source.next().await,
+            Self::Synthetic(source) => source.next().await,
         }
     }
 
@@ -51,6 +55,8 @@ impl Source {
         match self {
             Self::Retina(source) => source.close().await,
             Self::Rtspsrc(source) => source.close().await,
+            // Nothing outside this process is to be told.
+            Self::Synthetic(source) => drop(source),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::hls::disk::{DiskUse, Lingering};
 use crate::metrics::StreamMetrics;
 use crate::output::frames::FrameSink;
-use crate::source::open::AddressPolicy;
+use crate::source::opener::Opener;
 use crate::stream::pacer::StartPacer;
 
 /// Deadlines and waits; given by the configuration.
@@ -45,7 +45,8 @@ pub struct Engine {
     pub timing: Timing,
     pub pacer: StartPacer,
     pub metrics: Arc<StreamMetrics>,
-    pub addresses: AddressPolicy,
+    /// Opens the sessions of all streams.
+    pub opener: Arc<dyn Opener>,
     /// Segments of all streams.
     pub disk: DiskUse,
     /// Directories of streams that ended; closed at the end of the process, after the last stream stopped.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rsm_shared::stream::spec::StreamSpec;
 use rsm_shared::stream::state::StreamState;
+use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
 use super::meter::Meter;
@@ -15,7 +16,7 @@ use crate::media::hub::StreamHub;
 use crate::media::media_time::MediaTime;
 use crate::metrics::StreamSeries;
 use crate::source::error::SourceError;
-use crate::source::open::{Carrier, OpenTiming, open};
+use crate::source::open::{Carrier, OpenTiming};
 use crate::source::{Source, SourceUnit};
 
 /// What all sessions of one stream share.
@@ -38,19 +39,18 @@ pub(super) struct Ended {
 }
 
 impl Sessions {
-    /// Runs one session until it ends by itself, or until `cancelled` resolves, which gives `None`.
+    /// Runs one session until it ends by itself, or until `cancel`, which gives `None`.
     /// `start` is given back as soon as the session is open, or is known not to open.
-    pub async fn run(&mut self, carrier: Carrier, start: Start, cancelled: impl Future<Output = ()>) -> Option<Ended> {
-        tokio::pin!(cancelled);
+    pub async fn run(&mut self, carrier: Carrier, start: Start, cancel: &CancellationToken) -> Option<Ended> {
         let timing = OpenTiming { step: self.engine.timing.connect_timeout, auth_retry: self.engine.timing.auth_retry };
-        let opened = open(&self.spec, carrier, &self.engine.addresses, timing, &mut cancelled).await;
+        let opened = self.engine.opener.open(&self.spec, carrier, timing, cancel).await;
         drop(start);
         let mut source = match opened? {
             Ok(source) => source,
             Err(error) => return Some(Ended { error, healthy: Duration::ZERO }),
         };
         let ended = tokio::select! {
-            () = &mut cancelled => None,
+            () = cancel.cancelled() => None,
             ended = self.pump(&mut source) => Some(ended),
         };
         // What this session left is no longer current; nobody shall begin with it.

@@ -132,7 +132,7 @@ async fn keep_open(slug: &Slug, mut sessions: Sessions, cancel: &CancellationTok
         };
         which = Try::Again;
         let carrier = choose(sessions.spec.url.scheme(), sessions.spec.transport, retina_refused);
-        let Some(ended) = sessions.run(carrier, start, cancel.cancelled()).await else { return };
+        let Some(ended) = sessions.run(carrier, start, cancel).await else { return };
         // Whichever carrier failed on the protocol, the other one has the next try.
         retina_refused = match carrier {
             Carrier::Retina => ended.error.may_suit_rtspsrc(),

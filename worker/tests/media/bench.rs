@@ -19,6 +19,7 @@ use rsm_worker::metrics::StreamMetrics;
 use rsm_worker::output::frames::FrameSink;
 use rsm_worker::pipeline::elements;
 use rsm_worker::source::open::AddressPolicy;
+use rsm_worker::source::opener::Cameras;
 use rsm_worker::stream::engine::{Engine, Timing};
 use rsm_worker::stream::pacer::StartPacer;
 use rsm_worker::stream::supervisor::{StreamContext, StreamHandle, spawn};
@@ -83,7 +84,7 @@ impl Bench {
             timing,
             pacer: StartPacer::default(),
             metrics: Arc::new(StreamMetrics::new(&prometheus::Registry::new()).unwrap()),
-            addresses: AddressPolicy::any(),
+            opener: Arc::new(Cameras { addresses: AddressPolicy::any() }),
             disk: DiskUse::new(64 << 20),
             lingering: Lingering::default(),
         };

@@ -1,0 +1,50 @@
+//! Who opens camera sessions: the edge of the worker towards cameras.
+//!
+//! A load test gives [`crate::app::run_with`] an [`Opener`] of its own, whose [`Synthetic`] sources make access units
+//! without a camera. All else, from the ticket to the heartbeat, then runs as it does with cameras.
+
+use futures_util::future::BoxFuture;
+use rsm_shared::stream::spec::StreamSpec;
+use tokio_util::sync::CancellationToken;
+
+use super::error::SourceError;
+use super::open::{AddressPolicy, Carrier, OpenTiming, open};
+use super::{Source, SourceUnit};
+
+/// Opens sessions, for every stream of a process.
+pub trait Opener: Send + Sync + 'static {
+    /// Opens one session; `None` when `cancel` comes first. It is not dropped half-way, so it must end by itself, in
+    /// time or once `cancel` comes, and leave nothing open unless it gives a session.
+    fn open<'a>(
+        &'a self,
+        spec: &'a StreamSpec,
+        carrier: Carrier,
+        timing: OpenTiming,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Option<Result<Source, SourceError>>>;
+}
+
+/// Pictures without a camera. Dropped at the end of the session.
+pub trait Synthetic: Send {
+    /// The next picture; the session is over after an error, and when none comes for the stall timeout. May be dropped
+    /// and called again.
+    fn next(&mut self) -> BoxFuture<'_, Result<SourceUnit, SourceError>>;
+}
+
+/// Opens real cameras.
+pub struct Cameras {
+    /// Which addresses may be connected to.
+    pub addresses: AddressPolicy,
+}
+
+impl Opener for Cameras {
+    fn open<'a>(
+        &'a self,
+        spec: &'a StreamSpec,
+        carrier: Carrier,
+        timing: OpenTiming,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Option<Result<Source, SourceError>>> {
+        Box::pin(open(spec, carrier, &self.addresses, timing, Box::pin(cancel.cancelled())))
+    }
+}
