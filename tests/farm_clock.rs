@@ -1,51 +1,15 @@
 //! Hosts whose clocks are wrong. Only the wall clock is: no kernel lets the monotonic one jump.
 
-use std::path::{Path, PathBuf};
-
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::harness::eventually;
 use crate::harness::farm::{Farm, Plan};
+use crate::harness::wall_clock::WallClock;
 use crate::harness::watch::NatsWatcher;
 
 /// How wrong: an hour.
 const HOUR_S: i64 = 3600;
-
-/// A wall clock that tests set, for the processes that have its environment.
-struct WallClock {
-    file: PathBuf,
-}
-
-impl WallClock {
-    fn new(dir: &Path) -> Self {
-        let clock = Self { file: dir.join("faketime") };
-        clock.set(0);
-        clock
-    }
-
-    /// By so many seconds it is wrong.
-    fn set(&self, seconds: i64) {
-        let aside = self.file.with_extension("new");
-        std::fs::write(&aside, format!("{seconds:+}\n")).unwrap();
-        std::fs::rename(aside, &self.file).unwrap();
-    }
-
-    fn environment(&self) -> [(&'static str, String); 4] {
-        let library = std::fs::read_dir("/usr/lib")
-            .unwrap()
-            .flatten()
-            .map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"))
-            .find(|path| path.exists())
-            .expect("libfaketime: run `make deps-test` first");
-        [
-            ("LD_PRELOAD", library.to_str().unwrap().to_owned()),
-            ("FAKETIME_TIMESTAMP_FILE", self.file.to_str().unwrap().to_owned()),
-            ("FAKETIME_CACHE_DURATION", "1".to_owned()),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-        ]
-    }
-}
 
 /// How far the clock of a stream's worker is from ours, seconds, by the frames that it publishes.
 fn worker_is_off(consumer: &NatsWatcher, slug: &str) -> i64 {

@@ -19,7 +19,7 @@ async fn a_host_whose_network_dies_loses_its_streams_and_lets_go_of_them_later()
         }
     };
     // The worker of the other host is there alone first, so that it gets the streams.
-    let plan = Plan { camera_address: Some(netns.address.to_string()), ..Plan::of(0, 4) };
+    let plan = Plan { camera_address: Some(netns.address.to_string()), udp: true, ..Plan::of(0, 4) };
     let mut farm = plan.start_bare().await;
     let road = Chaos::at(SocketAddr::new(netns.address, 0), farm.nats.address()).await;
     let recipe = farm.worker_recipe("far", road.address);

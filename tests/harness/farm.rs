@@ -37,6 +37,12 @@ pub struct Plan {
     pub shared_data: bool,
     /// Runs workers instead of `rsm worker`.
     pub worker_program: Option<PathBuf>,
+    /// The waits that a user has, instead of short ones.
+    pub default_waits: bool,
+    /// JPEG frames a second of each link.
+    pub max_fps: u32,
+    /// Pictures come over UDP: a dead client cannot hold the camera's others up.
+    pub udp: bool,
     /// Where the cameras listen; `None`: loopback.
     pub camera_address: Option<String>,
 }
@@ -69,7 +75,7 @@ impl Plan {
     pub fn of(workers: usize, streams: usize) -> Self {
         // Streams stay where they are unless a test is about moving them.
         let environment = vec![("RSM__CONTROL__REBALANCE", "false".to_owned())];
-        Self { workers, streams, environment, ..Self::default() }
+        Self { workers, streams, environment, max_fps: 5, ..Self::default() }
     }
 
     pub fn env(mut self, key: &'static str, value: &str) -> Self {
@@ -110,14 +116,10 @@ impl Plan {
         let http = reqwest::Client::builder().no_proxy().timeout(super::DEADLINE).build().unwrap();
         let mut environment = self.environment_of("api");
         environment.push(("RSM__NATS__URLS".to_owned(), nats.url.clone()));
+        environment.push(("RSM__DATA_DIR".to_owned(), dir.path().join("api").display().to_string()));
         let api = Role::start(
             "api",
-            Recipe {
-                program: rsm(),
-                arguments: vec!["api".into(), "--data-dir".into(), dir.path().join("api").into()],
-                environment,
-                listener: Some(Arc::new(listener)),
-            },
+            Recipe { program: rsm(), arguments: vec!["api".into()], environment, listener: Some(Arc::new(listener)) },
         );
         let workers = Vec::new();
         let (streams, chaos, plan) = (Vec::new(), BTreeMap::new(), self);
@@ -132,7 +134,8 @@ impl Plan {
     fn environment_of(&self, process: &str) -> Vec<(String, String)> {
         let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         let own = self.own_environment.iter().filter(|(of, ..)| *of == process);
-        let all = QUICK.into_iter().chain(self.environment.iter().map(|(key, value)| (*key, value.as_str())));
+        let quick = if self.default_waits { &[] } else { &QUICK[..] };
+        let all = quick.iter().copied().chain(self.environment.iter().map(|(key, value)| (*key, value.as_str())));
         all.chain(own.map(|(_, key, value)| (*key, value.as_str()))).map(owned).collect()
     }
 }
@@ -157,12 +160,12 @@ impl Farm {
         let program = self.plan.worker_program.clone().unwrap_or_else(rsm);
         let mut environment = self.plan.environment_of(name);
         environment.push(("RSM__NATS__URLS".to_owned(), format!("nats://{server}")));
+        environment.push(("RSM__DATA_DIR".to_owned(), data_dir.display().to_string()));
         environment.push(("RSM__WORKER__NAME".to_owned(), name.to_owned()));
         if self.plan.shared_data {
             environment.push(("RSM__WORKER__CLEAR_HLS".to_owned(), "false".to_owned()));
         }
-        let arguments = vec!["worker".into(), "--data-dir".into(), data_dir.into()];
-        Recipe { program, arguments, environment, listener: None }
+        Recipe { program, arguments: vec!["worker".into()], environment, listener: None }
     }
 
     pub fn worker(&mut self, name: &str) -> &mut Role {
@@ -185,10 +188,11 @@ impl Farm {
         (answer.status(), answer.json().await.unwrap_or(Value::Null))
     }
 
-    /// Registers a link: always on, small pictures, 5 a second.
+    /// Registers a link: always on, small pictures, few a second.
     pub async fn add(&self, url: &str) -> (String, i64) {
-        let jpeg = json!({ "max_fps": 5, "max_width": 160 });
-        let body = json!({ "url": url, "always_on": true, "mjpeg": jpeg });
+        let jpeg = json!({ "max_fps": self.plan.max_fps, "max_width": 160 });
+        let transport = if self.plan.udp { "udp" } else { "auto" };
+        let body = json!({ "url": url, "always_on": true, "mjpeg": jpeg, "transport": transport });
         let (status, answer) = self.send(Method::POST, "/video/", &body).await;
         assert_eq!(status, StatusCode::CREATED, "{answer}");
         (answer["slug"].as_str().unwrap().to_owned(), answer["id"].as_i64().unwrap())
