@@ -11,6 +11,7 @@ pub struct WallClock {
 impl WallClock {
     /// Right. `dir` keeps what it says.
     pub fn new(dir: &Path) -> Self {
+        std::fs::create_dir_all(dir).unwrap();
         let clock = Self { file: dir.join("faketime") };
         clock.set(0);
         clock
