@@ -66,7 +66,6 @@ async fn sequence_numbers_never_go_back_when_a_stream_moves_to_another_disk() {
     for _ in 0..2 {
         let old = farm.owner(&slug).await.unwrap();
         farm.worker(&old.worker).kill().await;
-        farm.worker(&old.worker).start_again();
         let mut look = tokio::time::interval(Duration::from_millis(200));
         let moved = async {
             loop {
@@ -84,6 +83,8 @@ async fn sequence_numbers_never_go_back_when_a_stream_moves_to_another_disk() {
         };
         newest = within("a playlist of the new owner", moved).await;
         farm.until_owned("the stream to move", |_, owner| owner.worker != old.worker).await;
+        farm.worker(&old.worker).start_again();
+        farm.beats(&[&old.worker], 3).await;
     }
 }
 
