@@ -6,7 +6,7 @@ BROWSER := tests/browser
 RUN_ARGS ?= --demo 2
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run test lint fmt doc deny bench clean
+.PHONY: help deps deps-test build run test lint fmt doc deny bench bench-faults bench-farm clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,14 @@ deny: ## Licences and advisories of the dependencies; needs cargo-deny and a net
 bench: build ## Measures start-up times, costs and steadiness of the release build; prints a table
 	cargo build --release --locked -p rsm-bench --bins
 	target/release/rsm-bench
+
+bench-faults: build ## Takes parts of a farm away, one after the other; prints what viewers saw of it
+	cargo build --release --locked -p rsm-bench --bins
+	target/release/rsm-bench-faults
+
+bench-farm: build ## Starts 500 streams on 3 workers and 10,000 on 20, without cameras; prints times and costs
+	cargo build --release --locked -p rsm-bench --bins
+	target/release/rsm-bench-farm
 
 clean: ## Removes what was built
 	cargo clean

@@ -3,6 +3,8 @@
 
 #[path = "../tests/harness/mod.rs"]
 mod harness;
+#[allow(dead_code)] // the other benches use the rest
+mod table;
 mod usage;
 
 use std::time::{Duration, Instant};
@@ -15,6 +17,7 @@ use harness::eventually;
 use harness::system::System;
 use harness::viewer::{JpegViewer, MediaPlaylist, frame_number};
 use rsm_simulator::schedule::Schedule;
+use table::line;
 use usage::Usage;
 
 /// The camera: 1080p30, 4 Mbit/s, a group of pictures of one second.
@@ -79,10 +82,6 @@ async fn main() {
         &format!("{:.2} s, {status}", begun.elapsed().as_secs_f64()),
         "5 s, exit 0",
     );
-}
-
-fn line(what: &str, seen: &str, aim: &str) {
-    println!("{what:<58} {seen:>22}  {aim}");
 }
 
 /// Smallest, middle and largest.

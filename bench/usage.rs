@@ -41,7 +41,8 @@ impl Usage {
 }
 
 impl Process {
-    fn read(role: &str, pid: u32) -> Self {
+    /// As it is now.
+    pub fn read(role: &str, pid: u32) -> Self {
         let dir = format!("/proc/{pid}");
         let stat = std::fs::read_to_string(format!("{dir}/stat")).unwrap_or_default();
         let fields: Vec<&str> = stat.rsplit_once(") ").map_or_else(Vec::new, |(_, rest)| rest.split(' ').collect());

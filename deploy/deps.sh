@@ -28,6 +28,8 @@ want nats-server                     'the message bus'
 if [ "${1:-run}" = test ]; then
   want chromium                      'the browser of the browser test'
   want ffmpeg                        'ffprobe, an independent judge of the HLS output'
+  want faketime                      'libfaketime, for hosts whose clocks are wrong'
+  want iproute2                      'ip, for a host whose network dies; that test needs root too'
   command -v node >/dev/null || want nodejs 'drives the browser'
   command -v npm >/dev/null || want npm    'installs playwright-core for the browser test'
 fi

@@ -4,10 +4,16 @@
 #![allow(dead_code)]
 
 pub mod camera;
+pub mod chaos;
+pub mod farm;
 pub mod nats;
+pub mod netns;
 pub mod process;
+pub mod role;
 pub mod system;
 pub mod viewer;
+pub mod wall_clock;
+pub mod watch;
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
@@ -17,14 +23,24 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Waits until `look` gives something that `fits`; says on failure what it saw last.
-pub async fn eventually<T: Debug>(what: &str, mut look: impl AsyncFnMut() -> T, fits: impl Fn(&T) -> bool) -> T {
-    let end = Instant::now() + DEADLINE;
+pub async fn eventually<T: Debug>(what: &str, look: impl AsyncFnMut() -> T, fits: impl Fn(&T) -> bool) -> T {
+    eventually_in(DEADLINE, what, look, fits).await
+}
+
+/// The same with another deadline.
+pub async fn eventually_in<T: Debug>(
+    deadline: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> T,
+    fits: impl Fn(&T) -> bool,
+) -> T {
+    let end = Instant::now() + deadline;
     loop {
         let seen = look().await;
         if fits(&seen) {
             return seen;
         }
-        assert!(Instant::now() < end, "waited {} s for: {what}; saw last: {seen:?}", DEADLINE.as_secs());
+        assert!(Instant::now() < end, "waited {} s for: {what}; saw last: {seen:?}", deadline.as_secs());
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -1,5 +1,8 @@
-//! A nats-server of the test's own, on a port that it picked, and a look into it.
+//! A nats-server of the test's own, on a port that it picked, and a look into it. It can be killed, started again on
+//! the same port, and lose its store in between.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use async_nats::jetstream;
@@ -11,33 +14,70 @@ use super::{eventually, within};
 
 pub struct Nats {
     pub url: String,
-    _child: Child,
-    _dir: tempfile::TempDir,
+    child: Option<Child>,
+    dir: tempfile::TempDir,
 }
 
 impl Nats {
     pub async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let mut nats = Self { url: String::new(), child: None, dir };
+        nats.run("-1").await;
+        nats
+    }
+
+    /// SIGKILL, and gone when this returns.
+    pub async fn kill(&mut self) {
+        self.child.take().expect("nats-server to run").kill().await.unwrap();
+    }
+
+    /// Takes away all that it stored. Only while it is down.
+    pub fn wipe(&mut self) {
+        assert!(self.child.is_none(), "nats-server runs");
+        std::fs::remove_dir_all(self.store()).unwrap();
+    }
+
+    /// Starts it again where it was.
+    pub async fn start_again(&mut self) {
+        assert!(self.child.is_none(), "nats-server runs");
+        let (before, port) = (self.url.clone(), self.address().port().to_string());
+        self.run(&port).await;
+        assert_eq!(self.url, before);
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.url.trim_start_matches("nats://").parse().unwrap()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().and_then(Child::id).expect("nats-server to run")
+    }
+
+    fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    async fn run(&mut self, port: &str) {
         let mut command = Command::new("nats-server");
         let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
         command
             .env("PATH", path)
-            .args(["-a", "127.0.0.1", "-p", "-1", "-js", "-sd"])
-            .arg(dir.path().join("store"))
+            .args(["-a", "127.0.0.1", "-p", port, "-js", "-sd"])
+            .arg(self.store())
             .arg("--ports_file_dir")
-            .arg(dir.path())
+            .arg(self.dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let child = spawn(&mut command);
-        let file = dir.path().join(format!("nats-server_{}.ports", child.id().unwrap()));
+        let file = self.dir.path().join(format!("nats-server_{}.ports", child.id().unwrap()));
         let read = async || {
             let text = std::fs::read_to_string(&file).ok()?;
             let ports: serde_json::Value = serde_json::from_str(&text).ok()?;
             ports["nats"][0].as_str().map(str::to_owned)
         };
-        let url = eventually("nats-server to name its port", read, Option::is_some).await.unwrap();
-        Self { url, _child: child, _dir: dir }
+        self.url = eventually("nats-server to name its port", read, Option::is_some).await.unwrap();
+        self.child = Some(child);
     }
 
     pub async fn client(&self) -> async_nats::Client {

@@ -1,0 +1,197 @@
+//! Several workers, of which some die, sleep, leave or come.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::harness::farm::{Farm, Owner, Plan};
+use crate::harness::watch::{NatsWatcher, Watcher};
+use crate::harness::{eventually, within};
+
+/// The worker with the most streams.
+pub fn busiest(owners: &BTreeMap<String, Owner>) -> String {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for owner in owners.values() {
+        *counts.entry(&owner.worker).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).unwrap().0.to_owned()
+}
+
+/// Streams that were not with `worker` are where they were, under the same epoch; those that were have a newer one.
+pub fn moved_only_from(worker: &str, before: &BTreeMap<String, Owner>, after: &BTreeMap<String, Owner>) {
+    for (slug, old) in before {
+        let new = &after[slug];
+        if old.worker == worker {
+            assert!(new.worker != worker && new.epoch > old.epoch, "{slug} did not move: {old:?}, {new:?}");
+        } else {
+            assert_eq!(new, old, "{slug} had no reason to move");
+        }
+    }
+}
+
+/// How often each camera was opened again, in the order of the streams.
+pub fn opened_again(before: &[(u64, u64)], after: &[(u64, u64)]) -> Vec<u64> {
+    before.iter().zip(after).map(|(before, after)| after.1 - before.1).collect()
+}
+
+/// One for each stream that was with `worker`.
+fn once_for_each_of(farm: &Farm, worker: &str, before: &BTreeMap<String, Owner>) -> Vec<u64> {
+    farm.streams.iter().map(|(slug, _)| u64::from(before[slug].worker == worker)).collect()
+}
+
+async fn more_of_all(watchers: &[Watcher]) {
+    for watcher in watchers {
+        watcher.more(5).await;
+    }
+}
+
+#[tokio::test]
+async fn the_streams_of_a_killed_worker_go_on_elsewhere_and_viewers_stay() {
+    let mut farm = Plan::of(3, 12).start().await;
+    let watchers = farm.watch_all().await;
+    let (before, sessions) = (farm.until_all_run().await, farm.sessions().await);
+    let victim = busiest(&before);
+    farm.worker(&victim).kill().await;
+    let after = farm.until_owned("streams to move", |_, owner| owner.worker != victim).await;
+    more_of_all(&watchers).await;
+    moved_only_from(&victim, &before, &after);
+    let again = opened_again(&sessions, &farm.until_one_session_each().await);
+    assert_eq!(again, once_for_each_of(&farm, &victim, &before));
+}
+
+#[tokio::test]
+async fn a_worker_that_slept_shows_no_stale_frame_and_lets_go_what_others_took() {
+    let mut farm = Plan::of(3, 6).start().await;
+    let watchers = farm.watch_all().await;
+    let before = farm.until_all_run().await;
+    let sleeper = busiest(&before);
+    farm.worker(&sleeper).pause();
+    let after = farm.until_owned("streams to move", |_, owner| owner.worker != sleeper).await;
+    more_of_all(&watchers).await;
+    farm.worker(&sleeper).go_on();
+    farm.beats(&[&sleeper], 3).await;
+    farm.until_one_session_each().await;
+    more_of_all(&watchers).await;
+    moved_only_from(&sleeper, &before, &after);
+    assert_eq!(farm.until_all_run().await, after, "moved once");
+}
+
+#[tokio::test]
+async fn without_the_api_running_streams_go_on_and_their_epochs_stay() {
+    let mut farm = Plan::of(2, 4).start().await;
+    let consumer = NatsWatcher::open(&farm.nats.url, farm.slugs()).await;
+    consumer.more(&farm.slugs(), 3).await;
+    let (before, sessions) = (farm.until_all_run().await, farm.sessions().await);
+    farm.api.kill().await;
+    // Ten seconds of pictures, told by the pictures.
+    consumer.more(&farm.slugs(), 50).await;
+    assert_eq!(farm.sessions().await, sessions, "nobody stopped or opened anything");
+    farm.api.start_again();
+    farm.until_ready().await;
+    assert_eq!(farm.until_all_run().await, before);
+    farm.beats(&["w1", "w2"], 8).await;
+    assert_eq!(farm.until_all_run().await, before, "and later");
+    assert_eq!(farm.sessions().await, sessions);
+    for slug in farm.slugs() {
+        assert_eq!(consumer.seen(&slug).fences.len(), 1, "one owner all the time");
+    }
+}
+
+#[tokio::test]
+async fn an_api_that_comes_back_hands_on_what_a_dead_worker_had() {
+    let mut farm = Plan::of(2, 4).start().await;
+    let before = farm.until_all_run().await;
+    let sessions = farm.sessions().await;
+    let victim = busiest(&before);
+    farm.api.kill().await;
+    farm.worker(&victim).kill().await;
+    farm.api.start_again();
+    farm.until_ready().await;
+    let after = farm.until_owned("streams to move", |_, owner| owner.worker != victim).await;
+    moved_only_from(&victim, &before, &after);
+    let again = opened_again(&sessions, &farm.until_one_session_each().await);
+    assert_eq!(again, once_for_each_of(&farm, &victim, &before));
+    for watcher in farm.watch_all().await {
+        watcher.fine();
+    }
+}
+
+#[tokio::test]
+async fn a_worker_told_to_end_hands_its_streams_on_first() {
+    let mut farm = Plan::of(3, 6).start().await;
+    let watchers = farm.watch_all().await;
+    let consumer = NatsWatcher::open(&farm.nats.url, Vec::new()).await;
+    let (before, sessions) = (farm.until_all_run().await, farm.sessions().await);
+    let leaver = busiest(&before);
+    consumer.more(&farm.slugs(), 1).await;
+    let status = farm.worker(&leaver).end().await;
+    assert_eq!(status.code(), Some(0), "{}", farm.worker(&leaver).log.text());
+    // Make before break: whoever ends has seen that others have taken over.
+    let after = farm.owners().await;
+    moved_only_from(&leaver, &before, &after);
+    assert!(after.values().all(|owner| owner.state == "running"), "{after:?}");
+    more_of_all(&watchers).await;
+    for slug in farm.slugs() {
+        let fences: Vec<_> = consumer.seen(&slug).fences.iter().map(|(fence, _)| *fence).collect();
+        assert!(fences.is_sorted(), "owners follow one another: {fences:?}");
+    }
+    let again = opened_again(&sessions, &farm.until_one_session_each().await);
+    assert_eq!(again, once_for_each_of(&farm, &leaver, &before));
+}
+
+#[tokio::test]
+async fn streams_move_to_a_worker_that_joins() {
+    let plan = Plan::of(1, 6).env("RSM__CONTROL__REBALANCE", "true").env("RSM__WORKER__CAPACITY", "10");
+    let mut farm = plan.start().await;
+    let watchers = farm.watch_all().await;
+    let before = farm.until_all_run().await;
+    farm.add_worker("w2").await;
+    let spread = |owners: &BTreeMap<String, Owner>| {
+        let busy: BTreeSet<_> = owners.values().map(|owner| owner.worker.as_str()).collect();
+        busy.len() == 2 && owners.values().all(|owner| owner.state == "running")
+    };
+    eventually("streams to move to w2", async || farm.owners().await, spread).await;
+    more_of_all(&watchers).await;
+    farm.until_one_session_each().await;
+    for (slug, owner) in farm.until_all_run().await {
+        assert!(owner.epoch >= before[&slug].epoch, "{slug}: {owner:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_kills_every_worker_is_set_apart_and_the_others_go_on() {
+    use futures_util::StreamExt as _;
+    /// Workers that may die before it has to be noticed.
+    const DEATHS: usize = 6;
+
+    let mut farm = Plan::of(3, 4).start().await;
+    let client = farm.nats.client().await;
+    let poison = farm.camera.urls[0].replace("/cam1", "/cam1?poison");
+    let mut claims = client.subscribe("$KV.RSM_CLAIMS.default.>").await.unwrap();
+    within("a subscription", client.flush()).await.unwrap();
+    let (slug, _) = farm.add(&poison).await;
+    let mut deaths = 0;
+    loop {
+        let status = farm.json(&format!("/video/{slug}/status")).await.unwrap();
+        if status["state"] == "failed" {
+            assert!(status["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{status}");
+            break;
+        }
+        assert!(deaths < DEATHS, "{slug} has killed {deaths} workers and is {status}");
+        let look = tokio::time::timeout(std::time::Duration::from_millis(200), claims.next()).await;
+        let Ok(claim) = look else { continue };
+        let claim = claim.expect("a claim");
+        if !claim.subject.contains(&format!(".{slug}.")) {
+            continue;
+        }
+        let claim: serde_json::Value = serde_json::from_slice(&claim.payload).unwrap();
+        let killed = farm.worker(claim["worker"].as_str().unwrap());
+        killed.kill().await;
+        killed.start_again();
+        deaths += 1;
+    }
+    assert!(deaths >= 2, "one death may be an accident");
+    farm.until_all_run().await;
+    for watcher in farm.watch_all().await {
+        watcher.more(5).await;
+    }
+    assert_eq!(farm.owner(&slug).await.unwrap().state, "failed", "and stays so");
+}
