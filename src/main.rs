@@ -84,7 +84,7 @@ fn serve(role: Role, config: Config) -> ExitCode {
 /// From the first signal to the end by force: a worker's streams go on for a while before they end.
 fn deadline(role: Role, config: &Config) -> Duration {
     let drain = match role {
-        Role::Api => Duration::ZERO,
+        Role::Api | Role::Relay => Duration::ZERO,
         Role::Worker => Duration::from_secs(config.worker.drain_s),
     };
     drain + config.shutdown()

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
-use rsm_shared::stream::fence::Fence;
+use rsm_shared::stream::fence::{Epoch, Fence};
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::state::{Reason, StreamState, VideoInfo};
 use tokio::sync::{Notify, watch};
 
+use crate::relay::latest::Known;
 use crate::store::links::JpegOverrides;
 use crate::wishes::Wishes;
 
@@ -202,9 +203,10 @@ impl Stream {
         self.view.subscribe()
     }
 
-    /// The fence of the current owner: media of a smaller one is stale, whatever else was seen.
-    pub fn floor(&self) -> Option<Fence> {
-        self.view.borrow().fence
+    /// What decides whether a frame counts.
+    pub fn known(&self) -> Known {
+        let view = self.view.borrow();
+        Known { shown: view.fence, newest: view.epoch.map(Epoch) }
     }
 
     /// `host:port` where an owner serves its segments, if it is one of the newest few.
@@ -246,7 +248,6 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rsm_shared::stream::fence::Epoch;
 
     fn offer(id: i64) -> Offer {
         Offer {
@@ -296,7 +297,7 @@ mod tests {
         streams.show(&stream, View { http: Some("moved:2".into()), ..(*stream.view()).clone() });
         assert_eq!(stream.served_at(fence(6)), Some("moved:2".into()));
         streams.show(&stream, View { fence: None, http: None, ..(*stream.view()).clone() });
-        assert_eq!((stream.floor(), stream.served_at(fence(6))), (None, Some("moved:2".into())));
+        assert_eq!((stream.known().shown, stream.served_at(fence(6))), (None, Some("moved:2".into())));
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use rsm_api::control::ControlMetrics;
 use rsm_api::control::arbiter::{Arbiter, Command, Place, Question, Settings, Wish};
 use rsm_api::control::outcomes::Done;
 use rsm_api::control::plan::Told;
+use rsm_api::relay::latest::Known;
 use rsm_api::store::assignments::{Assignment, Seen};
 use rsm_shared::bus::BusError;
 use rsm_shared::bus::control::Probe;
@@ -134,6 +135,11 @@ impl World {
         let Some(arbiter) = &mut self.api.arbiter else { return };
         let commands = arbiter.pass(&wishes, connected, now);
         let waiting = !arbiter.waiting().is_empty();
+        for wish in &wishes {
+            let sight = arbiter.sight(wish, now);
+            let shown = sight.owner.map(|owner| owner.owned.fence());
+            self.checks.tell(&wish.slug, Known { shown, newest: sight.epoch });
+        }
         for command in commands {
             self.carry_out(command);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rsm_api::relay::latest::{Latest, Verdict};
+use rsm_api::relay::latest::{Known, Latest, Verdict};
 use rsm_shared::stream::fence::{Epoch, Fence};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::frame_headers::FrameHeaders;
@@ -28,6 +28,8 @@ pub struct Checks {
 #[derive(Default)]
 struct Seen {
     latest: Latest,
+    /// What the API said last; kept while it is away.
+    known: Known,
     fence: Option<Fence>,
     at: Ms,
     captured: Ms,
@@ -46,6 +48,11 @@ impl Checks {
         {
             self.fail(format!("{slug}: epoch {epoch} after {before}"));
         }
+    }
+
+    /// What the relay is told of a stream.
+    pub fn tell(&mut self, slug: &Slug, known: Known) {
+        self.seen.entry(slug.clone()).or_default().known = known;
     }
 
     pub fn longest_gap(&self, slug: &Slug) -> Ms {
@@ -73,7 +80,7 @@ impl World {
         let headers =
             FrameHeaders { fence, seq, captured_at_us: captured * 1000, published_at_us: 0, width: 1, height: 1 };
         let seen = self.checks.seen.entry(slug.clone()).or_default();
-        if seen.latest.admit(&headers) == Verdict::Stale {
+        if seen.latest.admit(&headers, seen.known) == Verdict::Stale {
             self.checks.refused += 1;
             return;
         }

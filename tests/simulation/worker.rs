@@ -160,16 +160,12 @@ impl World {
         let absent = !self.alive(Node::Api) || !self.connected(Node::Api);
         if absent && self.open(Node::Worker(n)) {
             self.arrive(20, Node::Worker(n), move |w| {
-                w.jetstream(
-                    Node::Worker(n),
-                    |_| (),
-                    move |w, answered| {
-                        let met = if answered.is_some() { Met::ApiAbsent } else { Met::Unknown };
-                        if w.workers[n].answered < number {
-                            w.met(n, met);
-                        }
-                    },
-                );
+                w.reachable(Node::Worker(n), move |w, answered| {
+                    let met = if answered { Met::ApiAbsent } else { Met::Unknown };
+                    if w.workers[n].answered < number {
+                        w.met(n, met);
+                    }
+                });
             });
         } else {
             self.arrive(BEAT_DEADLINE, Node::Worker(n), move |w| {

@@ -204,7 +204,7 @@ impl Reconciler {
             zone: link.zone.clone(),
             enabled: link.enabled,
             always_on: link.always_on,
-            exclusive: false,
+            exclusive: link.exclusive,
             spec_rev: link.spec_rev,
             demanded,
             unwanted_for: entry.wishes.unwanted_for(),

@@ -195,7 +195,7 @@ impl Feed {
                 shared.counts.malformed.inc();
                 continue;
             };
-            let verdict = seen.lock().unwrap_or_else(PoisonError::into_inner).admit(&headers, stream.floor());
+            let verdict = seen.lock().unwrap_or_else(PoisonError::into_inner).admit(&headers, stream.known());
             match verdict {
                 Verdict::Stale => shared.counts.stale.inc(),
                 Verdict::New => {

@@ -1,6 +1,6 @@
 //! Which frame is the newest: the rule that keeps a stale owner's frames from viewers. Pure.
 
-use rsm_shared::stream::fence::Fence;
+use rsm_shared::stream::fence::{Epoch, Fence};
 use rsm_shared::wire::frame_headers::FrameHeaders;
 
 /// What has been seen of one stream.
@@ -8,6 +8,15 @@ use rsm_shared::wire::frame_headers::FrameHeaders;
 pub struct Latest {
     /// Fence and number of the newest frame; `None` before the first.
     seen: Option<(Fence, u64)>,
+}
+
+/// What is known of a stream's owners besides its frames. It may be a moment old: a frame of a larger epoch is newer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The owner whose media counts; `None` while there is none.
+    pub shown: Option<Fence>,
+    /// Epoch of the newest placement.
+    pub newest: Option<Epoch>,
 }
 
 /// What becomes of a frame.
@@ -21,11 +30,15 @@ pub enum Verdict {
 
 impl Latest {
     /// Judges a frame, and remembers it when it is the newest. A larger fence wins whatever its frame number: it
-    /// counts from 1 again. Within a fence numbers must grow. `floor` is the fence of the current owner as far as is
-    /// known: a process that has seen no frame yet must not begin with a stale owner's.
-    pub fn admit(&mut self, headers: &FrameHeaders, floor: Option<Fence>) -> Verdict {
+    /// counts from 1 again. Within a fence numbers must grow. A frame of an earlier placement than the newest counts
+    /// only while its owner is the one that is shown: others are dead or were told to end, and what they sent before
+    /// may come late, out of a buffer.
+    pub fn admit(&mut self, headers: &FrameHeaders, known: Known) -> Verdict {
         let this = (headers.fence, headers.seq);
-        if floor.is_some_and(|floor| headers.fence < floor) || self.seen.is_some_and(|seen| this <= seen) {
+        let shown = known.shown == Some(headers.fence);
+        let outdated = known.newest.is_some_and(|newest| headers.fence.epoch < newest) && !shown;
+        let below = known.shown.is_some_and(|shown| headers.fence < shown);
+        if outdated || below || self.seen.is_some_and(|seen| this <= seen) {
             return Verdict::Stale;
         }
         self.seen = Some(this);
@@ -37,7 +50,6 @@ impl Latest {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use rsm_shared::stream::fence::Epoch;
 
     fn headers(epoch: u64, revision: u64, seq: u64) -> FrameHeaders {
         FrameHeaders {
@@ -66,24 +78,37 @@ mod tests {
             (5, 2, 2, Stale),
             (6, 1, 3, New),
         ] {
-            assert_eq!(latest.admit(&headers(epoch, revision, seq), None), want, "{epoch}.{revision} {seq}");
+            assert_eq!(
+                latest.admit(&headers(epoch, revision, seq), Known::default()),
+                want,
+                "{epoch}.{revision} {seq}"
+            );
         }
     }
 
     #[test]
-    fn nobody_below_the_current_owner_is_shown() {
+    fn an_owner_that_is_not_shown_counts_only_when_it_is_of_the_newest_placement() {
         use Verdict::{New, Stale};
         let fence = |epoch, revision| Fence { epoch: Epoch(epoch), revision };
-        for (epoch, revision, floor, want) in [
-            (4, 9, Some(fence(5, 1)), Stale),
-            (5, 1, Some(fence(5, 2)), Stale),
-            (5, 2, Some(fence(5, 2)), New),
+        for (epoch, revision, shown, newest, want) in [
+            (4, 9, Some(fence(5, 1)), 5, Stale),
+            (5, 1, Some(fence(5, 2)), 5, Stale),
+            (5, 2, Some(fence(5, 2)), 5, New),
             // A new owner's frames may be here before the news of it.
-            (6, 1, Some(fence(5, 2)), New),
-            (4, 9, None, New),
+            (6, 1, Some(fence(5, 2)), 5, New),
+            // A hand-off: the earlier owner is shown, the next is on its way, one between them has failed.
+            (5, 2, Some(fence(5, 2)), 7, New),
+            (6, 1, Some(fence(5, 2)), 7, Stale),
+            (7, 1, Some(fence(5, 2)), 7, New),
+            // The owner was declared dead.
+            (5, 2, None, 6, Stale),
+            (6, 1, None, 6, New),
         ] {
-            assert_eq!(Latest::default().admit(&headers(epoch, revision, 1), floor), want, "{epoch}.{revision}");
+            let known = Known { shown, newest: Some(Epoch(newest)) };
+            let verdict = Latest::default().admit(&headers(epoch, revision, 1), known);
+            assert_eq!(verdict, want, "{epoch}.{revision} {known:?}");
         }
+        assert_eq!(Latest::default().admit(&headers(4, 9, 1), Known::default()), New);
     }
 
     proptest! {
@@ -92,7 +117,7 @@ mod tests {
             let mut latest = Latest::default();
             let mut shown = Vec::new();
             for (epoch, revision, seq) in frames {
-                if latest.admit(&headers(epoch, revision, seq), None) == Verdict::New {
+                if latest.admit(&headers(epoch, revision, seq), Known::default()) == Verdict::New {
                     shown.push((epoch, revision, seq));
                 }
             }

@@ -221,7 +221,7 @@ mod tests {
     /// Longest wait for anything.
     const LONG: Duration = Duration::from_secs(30);
 
-    struct Server(Child, tempfile::TempDir);
+    struct Server(Child, #[expect(dead_code, reason = "removed when dropped")] tempfile::TempDir);
 
     impl Server {
         async fn start() -> (Self, Bus) {
