@@ -2,10 +2,12 @@
 
 pub mod claims;
 pub mod connect;
+mod consumers;
 pub mod control;
 pub mod demand;
 pub mod frames;
 pub mod heartbeat;
+mod refusals;
 pub mod registers;
 pub mod tickets;
 pub mod topology;
