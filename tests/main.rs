@@ -9,4 +9,8 @@ mod camera_faults;
 mod commands;
 mod life;
 mod main_job;
+mod nats_cluster;
+mod nats_leaf;
+mod nats_permissions;
+mod nats_tls;
 mod start_up;

@@ -4,8 +4,10 @@
 #![allow(dead_code)]
 
 pub mod camera;
+pub mod cluster;
 pub mod nats;
 pub mod process;
+pub mod role;
 pub mod system;
 pub mod viewer;
 

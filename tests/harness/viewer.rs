@@ -20,7 +20,12 @@ impl JpegViewer {
     }
 
     pub async fn try_open(system: &System, slug: &str) -> Result<Self, Error> {
-        let url = format!("{}/ws/stream/{slug}/", system.base.replace("http://", "ws://"));
+        Self::try_open_at(&system.base, slug).await
+    }
+
+    /// At `http://host:port` of anything that serves viewers.
+    pub async fn try_open_at(base: &str, slug: &str) -> Result<Self, Error> {
+        let url = format!("{}/ws/stream/{slug}/", base.replace("http://", "ws://"));
         let (socket, _) = within("a WebSocket", tokio_tungstenite::connect_async(url)).await?;
         Ok(Self { socket })
     }

@@ -43,7 +43,9 @@ impl Reconciler {
     pub(super) fn check_nats(&mut self, now: Instant) {
         let connected = self.executor.bus.connected();
         self.metrics.nats_connected.set(i64::from(connected));
-        if !connected {
+        if let Some(refusal) = self.executor.bus.refusal() {
+            self.health.fault("nats", refusal);
+        } else if !connected {
             self.health
                 .fault("nats", "not connected to NATS; running streams go on, nothing can be started or stopped");
         } else if let Some(fault) = &self.nats.fault {

@@ -218,6 +218,10 @@ impl Keeper {
             Met::ApiAbsent => self.p.health.fault("api", "the API is away; running streams go on"),
             Met::Unknown => self.p.health.fault("api", "no contact with NATS or the API"),
         }
+        match self.p.bus.refusal() {
+            Some(refusal) => self.p.health.fault("nats", refusal),
+            None => self.p.health.well("nats"),
+        }
         let advice = self.contact.met(met, Instant::now());
         self.p.may_pull.send_if_modified(|may| std::mem::replace(may, advice.pull) != advice.pull);
         if advice.reconnect {
