@@ -55,10 +55,16 @@ impl Server {
 
     /// The only server of a farm, with more flags.
     pub async fn single_with(flags: &[&str]) -> Self {
+        Self::hub("north", flags).await
+    }
+
+    /// The server of a farm whose site with a leaf has this zone, with more flags.
+    pub async fn hub(site_zone: &str, flags: &[&str]) -> Self {
         Self::first_that_starts(async || {
             let ports = Ports::reserve(2);
             let numbers = ports.numbers();
             let mut server = Self::new("single.conf", "hub", (numbers[0], numbers[1]), &[]);
+            server.site_zone(site_zone);
             server.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
             drop(ports);
             server.start();
@@ -67,13 +73,14 @@ impl Server {
         .await
     }
 
-    /// A leaf of `hub` for the zone `north`.
-    pub async fn leaf_of(hub: &Self) -> Self {
+    /// A leaf of `hub`, for the workers `worker-north`.
+    pub async fn leaf_of(hub: &Self, site_zone: &str) -> Self {
         let remote = format!("[\"nats-leaf://leaf-north:{}@127.0.0.1:{}\"]", password("leaf-north"), hub.leaf_port);
         Self::first_that_starts(async || {
             let ports = Ports::reserve(1);
             let more = [("RSM_NATS_HUB", remote.clone())];
             let mut server = Self::new("leaf.conf", "north", (ports.numbers()[0], 0), &more);
+            server.site_zone(site_zone);
             drop(ports);
             server.start();
             server.is_up().await.then_some(server)
@@ -113,13 +120,25 @@ impl Server {
         Self {
             url: format!("nats://127.0.0.1:{port}"),
             leaf_port,
-            file: Path::new(env!("CARGO_MANIFEST_DIR")).join("config/nats-cluster").join(file),
+            file: shipped().join(file),
             flags: Vec::new(),
             environment,
             child: None,
             log: Log::default(),
             dir,
         }
+    }
+
+    /// Another zone for the users `worker-north` and `leaf-north`, as one who copies the files writes it there.
+    fn site_zone(&mut self, zone: &str) {
+        let dir = self.dir.path().join("config");
+        std::fs::create_dir(&dir).unwrap();
+        for entry in std::fs::read_dir(shipped()).unwrap().flatten() {
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            let text = text.replace(".north.", &format!(".{zone}.")).replace("start_north_", &format!("start_{zone}_"));
+            std::fs::write(dir.join(entry.file_name()), text).unwrap();
+        }
+        self.file = dir.join(self.file.file_name().unwrap());
     }
 
     /// Starts it, or starts it again with what it stored.
@@ -162,6 +181,15 @@ impl Server {
         within("nats-server to end", child.wait()).await.unwrap();
     }
 
+    /// Stops it without a word to anybody, as a machine that lost its power does; [`Server::thaw`] goes on.
+    pub fn freeze(&self) {
+        signal(self.child.as_ref().unwrap().id().unwrap(), Signal::SIGSTOP);
+    }
+
+    pub fn thaw(&self) {
+        signal(self.child.as_ref().unwrap().id().unwrap(), Signal::SIGCONT);
+    }
+
     pub fn log(&self) -> String {
         self.log.text()
     }
@@ -174,6 +202,10 @@ impl Server {
     pub async fn client(&self, user: &str) -> async_nats::Client {
         client(&[&self.url], user).await
     }
+}
+
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config/nats-cluster")
 }
 
 /// A connection as one of the users, with that user's inbox.

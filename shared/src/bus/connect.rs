@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ClientError, ConnectOptions, Event, ServerError};
+use async_nats::{Client, ClientError, ConnectOptions, Event, ReconnectToServer, ServerError};
 use rand::RngExt as _;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
@@ -68,6 +68,7 @@ impl Bus {
             Purpose::Frames => (FRAME_QUEUE, FRAME_SUBSCRIPTION),
         };
         let servers = config.urls.len();
+        let chosen = Mutex::new(None);
         let mut options = ConnectOptions::new()
             .name(name)
             .no_echo()
@@ -81,6 +82,12 @@ impl Bus {
             .client_capacity(queue)
             .subscription_capacity(subscription)
             .reconnect_delay_callback(move |attempt| pause(attempt, servers))
+            .reconnect_to_server_callback(move |pool, _| {
+                let mut last = chosen.lock().unwrap_or_else(PoisonError::into_inner);
+                let pool = pool.into_iter().map(|server| (server.failed_attempts, server.addr)).collect();
+                *last = choose(pool, last.as_ref(), rand::rng().random());
+                std::future::ready(last.clone().map(|addr| ReconnectToServer { addr, delay: None }))
+            })
             .event_callback(move |event| {
                 report(&label, &event, &mut refused.lock().unwrap_or_else(PoisonError::into_inner));
                 if matches!(event, Event::Connected) {
@@ -162,6 +169,15 @@ fn pause(attempt: usize, servers: usize) -> Duration {
     step.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
+/// The server to try next, of servers with the number of tries that failed in a row: one with the fewest, and rather
+/// not the `last` one. A machine that lost its power was the last one, and would take a whole timeout to say nothing.
+fn choose<T: PartialEq + Clone>(pool: Vec<(usize, T)>, last: Option<&T>, dice: u32) -> Option<T> {
+    let key = |(failed, server): &(usize, T)| (*failed, Some(server) == last);
+    let best = pool.iter().map(key).min()?;
+    let equals: Vec<_> = pool.iter().filter(|server| key(server) == best).collect();
+    equals.get(usize::try_from(dice).unwrap_or(0) % equals.len()).map(|(_, server)| server.clone())
+}
+
 /// Where answers to a user come: a subject of its own, so that permissions can keep others from listening.
 fn inbox_prefix(user: &str) -> String {
     let token: String =
@@ -224,6 +240,17 @@ mod tests {
                 assert!(pause * u32::try_from(servers).unwrap() <= RECONNECT_ROUND && !pause.is_zero(), "{pause:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_next_server_is_another_one_until_the_others_fail_more_often() {
+        for dice in 0..6 {
+            assert_ne!(choose(vec![(0, "a"), (0, "b"), (0, "c")], Some(&"a"), dice), Some("a"));
+            assert_eq!(choose(vec![(0, "a"), (1, "b"), (2, "c")], Some(&"a"), dice), Some("a"));
+            assert_eq!(choose(vec![(1, "a"), (1, "b")], Some(&"b"), dice), Some("a"));
+            assert_eq!(choose(vec![(7, "a")], Some(&"a"), dice), Some("a"), "the only one");
+        }
+        assert_eq!(choose(Vec::<(usize, &str)>::new(), None, 0), None);
     }
 
     #[test]
