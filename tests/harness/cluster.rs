@@ -64,7 +64,7 @@ impl Server {
             let ports = Ports::reserve(2);
             let numbers = ports.numbers();
             let mut server = Self::new("single.conf", "hub", (numbers[0], numbers[1]), &[]);
-            server.site_zone(site_zone);
+            server.rewrite(|text| with_site_zone(text, site_zone));
             server.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
             drop(ports);
             server.start();
@@ -75,12 +75,22 @@ impl Server {
 
     /// A leaf of `hub`, for the workers `worker-north`.
     pub async fn leaf_of(hub: &Self, site_zone: &str) -> Self {
+        Self::leaf(hub, |text| with_site_zone(text, site_zone)).await
+    }
+
+    /// A leaf of `hub` whose own configuration forbids nothing.
+    pub async fn rogue_leaf_of(hub: &Self) -> Self {
+        Self::leaf(hub, |text| text.replace("\"rsm.v1.hb.*\"", "\">\"").replace("\"_INBOX_worker-north.>\"", "\">\""))
+            .await
+    }
+
+    async fn leaf(hub: &Self, change: impl Fn(String) -> String) -> Self {
         let remote = format!("[\"nats-leaf://leaf-north:{}@127.0.0.1:{}\"]", password("leaf-north"), hub.leaf_port);
         Self::first_that_starts(async || {
             let ports = Ports::reserve(1);
             let more = [("RSM_NATS_HUB", remote.clone())];
             let mut server = Self::new("leaf.conf", "north", (ports.numbers()[0], 0), &more);
-            server.site_zone(site_zone);
+            server.rewrite(&change);
             drop(ports);
             server.start();
             server.is_up().await.then_some(server)
@@ -129,14 +139,13 @@ impl Server {
         }
     }
 
-    /// Another zone for the users `worker-north` and `leaf-north`, as one who copies the files writes it there.
-    fn site_zone(&mut self, zone: &str) {
+    /// Runs on changed copies of the files from now on.
+    fn rewrite(&mut self, change: impl Fn(String) -> String) {
         let dir = self.dir.path().join("config");
         std::fs::create_dir(&dir).unwrap();
         for entry in std::fs::read_dir(shipped()).unwrap().flatten() {
             let text = std::fs::read_to_string(entry.path()).unwrap();
-            let text = text.replace(".north.", &format!(".{zone}.")).replace("start_north_", &format!("start_{zone}_"));
-            std::fs::write(dir.join(entry.file_name()), text).unwrap();
+            std::fs::write(dir.join(entry.file_name()), change(text)).unwrap();
         }
         self.file = dir.join(self.file.file_name().unwrap());
     }
@@ -202,6 +211,11 @@ impl Server {
     pub async fn client(&self, user: &str) -> async_nats::Client {
         client(&[&self.url], user).await
     }
+}
+
+/// Another zone for the users `worker-north` and `leaf-north`, as one who copies the files writes it there.
+fn with_site_zone(text: String, zone: &str) -> String {
+    text.replace(".north.", &format!(".{zone}.")).replace("start_north_", &format!("start_{zone}_"))
 }
 
 fn shipped() -> PathBuf {
