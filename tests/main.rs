@@ -13,4 +13,5 @@ mod nats_cluster;
 mod nats_leaf;
 mod nats_permissions;
 mod nats_tls;
+mod nats_topology;
 mod start_up;

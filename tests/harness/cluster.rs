@@ -207,6 +207,13 @@ impl Server {
         self.dir.path()
     }
 
+    /// How many requests its JetStream has answered.
+    pub async fn requests(&self) -> u64 {
+        let answer = self.client("sys").await.request("$SYS.REQ.SERVER.PING.JSZ", "".into()).await.unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&answer.payload).unwrap();
+        answer["data"]["api"]["total"].as_u64().unwrap()
+    }
+
     /// A connection as one of the users, with that user's inbox.
     pub async fn client(&self, user: &str) -> async_nats::Client {
         client(&[&self.url], user).await

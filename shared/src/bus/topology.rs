@@ -32,7 +32,7 @@ pub struct Found {
 }
 
 /// Makes what is missing, and repairs what is not as it should be: a number of copies that was changed, a consumer
-/// that has fallen out of step with its stream. Safe to repeat; at rest it asks five questions, however many zones
+/// that has fallen out of step with its stream. Safe to repeat; at rest it asks six questions, however many zones
 /// there are. `fresh` is set when a stream was missing, also when something fails after that.
 ///
 /// # Errors
