@@ -225,6 +225,14 @@ fn with_site_zone(text: String, zone: &str) -> String {
     text.replace(".north.", &format!(".{zone}.")).replace("start_north_", &format!("start_{zone}_"))
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- log of nats-server at {}\n{}", self.url, self.log.text());
+        }
+    }
+}
+
 fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config/nats-cluster")
 }
