@@ -86,6 +86,9 @@ async fn frames_on_nats_carry_what_the_contract_says() {
 async fn a_consumer_on_nats_gets_frames_by_asking_for_them() {
     let (camera, nats) = (Camera::start().await, Nats::start().await);
     let system = System::start_with(None, &["--nats", &nats.url], &[]).await;
+    // The wish is said once: somebody has to be there to hear it.
+    let joined = async || system.json("/metrics/targets").await;
+    eventually("the worker to join", joined, |t| t[0]["targets"][0].is_string()).await;
     let (slug, _) = system.add(json!({ "url": camera.url() })).await;
     let client = nats.client().await;
     let mut frames = client.subscribe(format!("rsm.v1.frame.default.{slug}")).await.unwrap();

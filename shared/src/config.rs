@@ -17,6 +17,8 @@ use crate::stream::spec::{HlsParams, JpegParams};
 
 /// The file that documents every key; its values are the defaults.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
+/// How a certificate begins in a PEM file.
+const PEM_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// Most zones of one worker.
 const MAX_ZONES: usize = 8;
 
@@ -256,6 +258,13 @@ impl Config {
             // The same letters as a zone's: it becomes a token of subjects.
             Zone::parse(domain).map_err(|e| BadConfig(format!("nats.domain is {domain:?}, {e}")))?;
         }
+        if let Some(file) = &c.nats.ca_file {
+            let expected = "a readable file with certificates in PEM";
+            let text = std::fs::read(file).map_err(|e| bad("nats.ca_file", format!("{file:?}: {e}"), expected))?;
+            if !text.windows(PEM_CERTIFICATE.len()).any(|window| window == PEM_CERTIFICATE) {
+                return Err(bad("nats.ca_file", format!("{file:?}, which has no certificate"), expected));
+            }
+        }
         for origin in &c.api.allowed_origins {
             let fits = url::Url::parse(origin)
                 .is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.origin().ascii_serialization() == *origin);
@@ -420,6 +429,8 @@ mod tests {
             ("[log]\nformat = \"xml\"", vec![], vec!["log.format", "xml", "text"]),
             ("[nats]\nreplicas = 2", vec![], vec!["nats.replicas", "2", "1, 3 or 5"]),
             ("[nats]\nurls = [\"http://x\"]", vec![], vec!["nats.urls", "http://x", "nats://"]),
+            ("[nats]\nca_file = \"/no/such.pem\"", vec![], vec!["nats.ca_file", "/no/such.pem", "PEM"]),
+            ("[nats]\nca_file = \"/dev/null\"", vec![], vec!["nats.ca_file", "/dev/null", "no certificate"]),
             ("[api]\nallowed_origins = [\"https://a/b\"]", vec![], vec!["api.allowed_origins", "https://a/b"]),
             ("[worker]\nname = \"a b\"", vec![], vec!["worker.name", "a b"]),
             ("[camera]\nbackoff_min_s = 90", vec![], vec!["camera.backoff_max_s", "60", "90"]),

@@ -5,11 +5,13 @@
 
 pub mod camera;
 pub mod chaos;
+pub mod cluster;
 pub mod farm;
 pub mod nats;
 pub mod netns;
 pub mod process;
 pub mod role;
+pub mod service;
 pub mod system;
 pub mod viewer;
 pub mod wall_clock;

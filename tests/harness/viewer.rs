@@ -23,7 +23,7 @@ impl JpegViewer {
         Self::try_open_at(&system.base, slug).await
     }
 
-    /// At a process of its own: `http://host:port`.
+    /// At `http://host:port` of anything that serves viewers.
     pub async fn try_open_at(base: &str, slug: &str) -> Result<Self, Error> {
         let url = format!("{}/ws/stream/{slug}/", base.replace("http://", "ws://"));
         let (socket, _) = within("a WebSocket", tokio_tungstenite::connect_async(url)).await?;

@@ -151,7 +151,7 @@ impl World {
                     move |s| s.queue(priority),
                     move |w, found| {
                         let Some((delivered, waiting)) = found else { return };
-                        let (queue, now) = (Queue { delivered, waiting }, w.instant());
+                        let (queue, now) = (Queue { delivered, waiting, ..Queue::default() }, w.instant());
                         w.arbiter(|arbiter| arbiter.note_queue(&Zone::default_zone(), priority, queue, now));
                     },
                 );

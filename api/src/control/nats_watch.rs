@@ -1,6 +1,6 @@
 //! Keeps NATS in shape: what is missing is made, what was lost is written again, and health says when it is away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use rsm_shared::bus::BusError;
@@ -18,6 +18,8 @@ use super::tracked::ANSWER_AGE;
 const TOPOLOGY: Duration = Duration::from_secs(20);
 /// After a failed try. A cluster that just began needs a few seconds.
 const TOPOLOGY_RETRY: Duration = Duration::from_secs(1);
+/// A queue that has tickets, and workers that wait, and moves nothing for this long is stuck.
+const STUCK: Duration = Duration::from_secs(10);
 /// How far the queues have come is asked this often while tickets wait.
 const DELIVERED: Duration = Duration::from_secs(1);
 
@@ -41,11 +43,21 @@ pub(super) struct NatsWatch {
     next_delivered: Instant,
     /// A stream was missing, and what it held is not yet written again.
     fresh: bool,
+    /// Queues with tickets waiting, as they were when they last moved; two for each zone at most.
+    stands: HashMap<(Zone, Priority), (Instant, Queue)>,
 }
 
 impl NatsWatch {
     pub fn new(now: Instant) -> Self {
-        Self { next_topology: now, under_way: false, fault: None, ready: false, next_delivered: now, fresh: false }
+        Self {
+            next_topology: now,
+            under_way: false,
+            fault: None,
+            ready: false,
+            next_delivered: now,
+            fresh: false,
+            stands: HashMap::new(),
+        }
     }
 }
 
@@ -54,7 +66,9 @@ impl Reconciler {
     pub(super) fn check_nats(&mut self, now: Instant) {
         let connected = self.executor.bus.connected();
         self.metrics.nats_connected.set(i64::from(connected));
-        if !connected {
+        if let Some(refusal) = self.executor.bus.refusal() {
+            self.health.fault("nats", refusal);
+        } else if !connected {
             self.health
                 .fault("nats", "not connected to NATS; running streams go on, nothing can be started or stopped");
         } else if let Some(fault) = &self.nats.fault {
@@ -108,6 +122,7 @@ impl Reconciler {
     /// Asks how far the queues have come that have tickets waiting.
     pub(super) fn ask_queues(&mut self, now: Instant) {
         let waiting = self.arbiter.waiting();
+        self.nats.stands.retain(|(zone, _), _| waiting.contains(zone));
         if waiting.is_empty() || now < self.nats.next_delivered {
             return;
         }
@@ -126,9 +141,23 @@ impl Reconciler {
     }
 
     pub(super) fn note_queue(&mut self, zone: &Zone, priority: Priority, found: Result<Queue, BusError>, now: Instant) {
-        match found {
-            Ok(queue) => self.arbiter.note_queue(zone, priority, queue, now),
-            Err(e) => warn!(%zone, "{e}"),
+        let queue = match found {
+            Ok(queue) => queue,
+            Err(e) => return warn!(%zone, "{e}"),
+        };
+        self.arbiter.note_queue(zone, priority, queue, now);
+        let (since, before) = self.nats.stands.entry((zone.clone(), priority)).or_insert((now, queue));
+        if !queue.stands_still_since(before) || queue.unacknowledged > 0 {
+            (*since, *before) = (now, queue);
+        } else if now.saturating_duration_since(*since) >= STUCK {
+            *since = now;
+            let (bus, zone) = (self.executor.bus.clone(), zone.clone());
+            self.tasks.spawn(async move {
+                if let Err(e) = tickets::recreate(&bus, &zone, priority).await {
+                    warn!(%zone, "{e}");
+                }
+                Finished::Command(None)
+            });
         }
     }
 }

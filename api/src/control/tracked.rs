@@ -261,10 +261,10 @@ mod tests {
         for (zone, priority, last) in
             [(&zone, Priority::Hi, 6), (&zone, Priority::Lo, 7), (&Zone::parse("other").unwrap(), Priority::Hi, 7)]
         {
-            tracked.note_queue(zone, priority, Queue { delivered: last, waiting: 1 }, later);
+            tracked.note_queue(zone, priority, Queue { delivered: last, waiting: 1, ..Queue::default() }, later);
             assert_eq!(tracked.told, Told::Queued { urgent: true });
         }
-        tracked.note_queue(&zone, Priority::Hi, Queue { delivered: 7, waiting: 0 }, later);
+        tracked.note_queue(&zone, Priority::Hi, Queue { delivered: 7, ..Queue::default() }, later);
         let placed = tracked.placed(&Roster::default(), later);
         assert_eq!((placed.told, placed.age), (Told::Taken, Duration::ZERO));
     }
@@ -273,7 +273,7 @@ mod tests {
     fn a_ticket_that_is_nowhere_is_noticed() {
         let (start, zone) = (Instant::now(), Zone::default_zone());
         let mut tracked = tracked(start);
-        let empty = Queue { delivered: 6, waiting: 0 };
+        let empty = Queue { delivered: 6, ..Queue::default() };
         tracked.note_queue(&zone, Priority::Hi, empty, start + Duration::from_secs(1));
         assert_eq!(tracked.told, Told::Queued { urgent: true }, "the answer may be older than the ticket");
         tracked.note_queue(&zone, Priority::Hi, empty, start + Duration::from_secs(6));

@@ -44,7 +44,7 @@ async fn create(bus: &Bus, subject: &str, claim: &Claim) -> Result<u64, BusError
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
     let value = encode(&Claim { v: VERSION, ..claim.clone() });
-    let ack = within(what, bus.js.publish_with_headers(subject.to_owned(), headers, value)).await?;
+    let ack = within(what, bus.js.publish_with_headers(bus.stored(subject), headers, value)).await?;
     Ok(within(what, ack.into_future()).await?.sequence)
 }
 

@@ -1,14 +1,17 @@
 //! Connections to NATS, and what is known of them.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectOptions, Event, ServerError};
+use async_nats::{Client, ClientError, ConnectOptions, Event, ReconnectToServer, ServerError};
+use rand::RngExt as _;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
 use super::REQUEST_DEADLINE;
+use super::refusals::{Kind, Refusals};
 use crate::config::NatsConfig;
 
 /// Commands that wait in the client while the connection is away. Control messages are small and few.
@@ -23,8 +26,8 @@ const FRAME_SUBSCRIPTION: usize = 16;
 /// The client gives a connection up after three missed pings: a dead server is noticed within 3 s.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest pause between two tries to connect; a restarted server is found within this time.
-const RECONNECT_MAX: Duration = Duration::from_millis(1000);
+/// Longest round of tries to connect, over all servers of the list: a restarted one is found within this time.
+const RECONNECT_ROUND: Duration = Duration::from_millis(1000);
 
 /// A connection and its JetStream context. Cheap to clone.
 #[derive(Clone)]
@@ -32,6 +35,9 @@ pub struct Bus {
     pub(super) client: Client,
     pub(super) js: jetstream::Context,
     connects: watch::Receiver<u64>,
+    refusals: Arc<Mutex<Refusals>>,
+    /// Put before the subject of what is stored in a bucket: empty, or `$JS.<domain>.API.` behind a leaf node.
+    stored_prefix: Arc<str>,
 }
 
 /// What a connection is for: decides its queues. Media has one of its own, so that a stalled reader of frames
@@ -55,38 +61,76 @@ impl Bus {
     /// [`BadServers`] when no address of the configuration can be used.
     pub async fn connect(config: &NatsConfig, purpose: Purpose, name: &str) -> Result<Self, BadServers> {
         let (connects_tx, connects) = watch::channel(0_u64);
-        let label = name.to_owned();
+        let refusals = Arc::new(Mutex::new(Refusals::default()));
+        let (label, refused) = (name.to_owned(), refusals.clone());
         let (queue, subscription) = match purpose {
             Purpose::Control => (CONTROL_QUEUE, CONTROL_SUBSCRIPTION),
             Purpose::Frames => (FRAME_QUEUE, FRAME_SUBSCRIPTION),
         };
+        let servers = config.urls.len();
+        let chosen = Mutex::new(None);
         let mut options = ConnectOptions::new()
             .name(name)
             .no_echo()
             .retry_on_initial_connect()
+            // The list in the configuration is the truth: what a cluster says of itself are addresses of its own
+            // network, which are unreachable through NAT, and not in the certificate.
+            .ignore_discovered_servers()
             .connection_timeout(CONNECT_TIMEOUT)
             .request_timeout(Some(REQUEST_DEADLINE))
             .ping_interval(PING_INTERVAL)
             .client_capacity(queue)
             .subscription_capacity(subscription)
-            .reconnect_delay_callback(|attempt| {
-                RECONNECT_MAX.min(Duration::from_millis(50 * (1 << attempt.min(5)) as u64))
+            .reconnect_delay_callback(move |attempt| pause(attempt, servers))
+            .reconnect_to_server_callback(move |pool, _| {
+                let mut last = chosen.lock().unwrap_or_else(PoisonError::into_inner);
+                let pool = pool.into_iter().map(|server| (server.failed_attempts, server.addr)).collect();
+                *last = choose(pool, last.as_ref(), rand::rng().random());
+                std::future::ready(last.clone().map(|addr| ReconnectToServer { addr, delay: None }))
             })
             .event_callback(move |event| {
-                report(&label, &event);
+                report(&label, &event, &mut refused.lock().unwrap_or_else(PoisonError::into_inner));
                 if matches!(event, Event::Connected) {
                     connects_tx.send_modify(|n| *n += 1);
                 }
                 std::future::ready(())
             });
         if let (Some(user), Some(password)) = (&config.user, &config.password) {
-            options = options.user_and_password(user.clone(), password.expose().to_owned());
+            options = options
+                .user_and_password(user.clone(), password.expose().to_owned())
+                .custom_inbox_prefix(inbox_prefix(user));
+        }
+        // One such address, and no password goes to any of them in the clear.
+        if config.urls.iter().any(|url| url.starts_with("tls://")) {
+            options = options.require_tls(true);
+        }
+        if let Some(file) = &config.ca_file {
+            options = options.add_root_certificates(file.into());
         }
         let client = options.connect(&config.urls[..]).await.map_err(|e| BadServers(e.to_string()))?;
-        let mut js =
-            ContextBuilder::new().timeout(REQUEST_DEADLINE).ack_timeout(REQUEST_DEADLINE).build(client.clone());
+        let context = ContextBuilder::new().timeout(REQUEST_DEADLINE).ack_timeout(REQUEST_DEADLINE);
+        let (mut js, stored_prefix) = match &config.domain {
+            Some(domain) => (context.domain(domain).build(client.clone()), format!("$JS.{domain}.API.")),
+            None => (context.build(client.clone()), String::new()),
+        };
         js.set_timeout(REQUEST_DEADLINE);
-        Ok(Self { client, js, connects })
+        Ok(Self { client, js, connects, refusals, stored_prefix: stored_prefix.into() })
+    }
+
+    /// Where to publish what a bucket stores under `subject`: behind a leaf node that is not the subject itself.
+    pub(super) fn stored(&self, subject: &str) -> String {
+        format!("{}{subject}", self.stored_prefix)
+    }
+
+    /// What NATS refuses to this connection now, in a sentence for a person: a wrong password, a missing permission.
+    /// Requests that were refused only time out.
+    pub fn refusal(&self) -> Option<String> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).standing(Instant::now()).map(str::to_owned)
+    }
+
+    /// Whether the server is of this version or newer; `false` before the first connect.
+    pub(super) fn server_is_at_least(&self, (major, minor, patch): (i64, i64, i64)) -> bool {
+        self.client.try_server_info().is_some() && self.client.is_server_compatible(major, minor, patch)
     }
 
     /// Whether the connection stands now.
@@ -117,18 +161,123 @@ impl Bus {
     }
 }
 
-/// One log line per event, except slow consumers: those come per message and are counted elsewhere.
-fn report(name: &str, event: &Event) {
+/// The pause before a try to connect: short at first, with jitter, so that the clients of a restarted server do not
+/// come back in step.
+fn pause(attempt: usize, servers: usize) -> Duration {
+    let longest = RECONNECT_ROUND / u32::try_from(servers.max(1)).unwrap_or(u32::MAX);
+    let step = Duration::from_millis(50 << attempt.min(5)).min(longest);
+    step.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+/// The server to try next, of servers with the number of tries that failed in a row: one with the fewest, and rather
+/// not the `last` one. A machine that lost its power was the last one, and would take a whole timeout to say nothing.
+fn choose<T: PartialEq + Clone>(pool: Vec<(usize, T)>, last: Option<&T>, dice: u32) -> Option<T> {
+    let key = |(failed, server): &(usize, T)| (*failed, Some(server) == last);
+    let best = pool.iter().map(key).min()?;
+    let equals: Vec<_> = pool.iter().filter(|server| key(server) == best).collect();
+    equals.get(usize::try_from(dice).unwrap_or(0) % equals.len()).map(|(_, server)| server.clone())
+}
+
+/// Where answers to a user come: a subject of its own, so that permissions can keep others from listening.
+fn inbox_prefix(user: &str) -> String {
+    let token: String =
+        user.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' }).collect();
+    format!("_INBOX_{token}")
+}
+
+/// One log line per event, except slow consumers, which come per message and are counted elsewhere, and repeated
+/// refusals.
+fn report(name: &str, event: &Event, refusals: &mut Refusals) {
+    let mut refused = |kind, text: String| {
+        if refusals.note(kind, &text, Instant::now()) {
+            error!(connection = name, "{text}");
+        }
+    };
     match event {
-        Event::Connected => info!(connection = name, "connected to NATS"),
+        Event::Connected => {
+            refusals.connected();
+            info!(connection = name, "connected to NATS");
+        }
         Event::Disconnected => warn!(connection = name, "connection to NATS lost, trying again"),
         Event::SlowConsumer(_) => debug!(connection = name, "frames come faster than they are read"),
         Event::ServerError(ServerError::Other(text)) if text.contains("ermissions") => {
-            error!(connection = name, "NATS refuses: {text}; the user of this role lacks a permission");
+            let kind = if text.contains("Subscription") { Kind::Subscription } else { Kind::Publish };
+            refused(kind, format!("NATS refuses: {}; the user of this role lacks a permission", without_inbox(text)));
         }
-        Event::ServerError(ServerError::AuthorizationViolation) => {
-            error!(connection = name, "NATS refuses the user or password; check nats.user and nats.password");
+        Event::ServerError(ServerError::AuthorizationViolation) => refused(Kind::Connection, WRONG_USER.to_owned()),
+        // A try to connect failed: the client's words for why.
+        Event::ClientError(ClientError::Other(text)) if text.contains("authorization violation") => {
+            refused(Kind::Connection, WRONG_USER.to_owned());
+        }
+        Event::ClientError(ClientError::Other(text)) => {
+            let text = format!("cannot connect to NATS: {text}; check nats.urls, with tls:// also nats.ca_file");
+            if refusals.note(Kind::Connection, &text, Instant::now()) {
+                warn!(connection = name, "{text}");
+            }
         }
         other => debug!(connection = name, "NATS client: {other}"),
+    }
+}
+
+/// The server's words, without the random part of an inbox: it would make every one of them new.
+fn without_inbox(text: &str) -> String {
+    let Some(start) = text.find("_INBOX") else { return text.to_owned() };
+    let token = text[start..].find(['.', '"']).map_or(text.len(), |end| start + end);
+    format!("{}.>\"", &text[..token])
+}
+
+const WRONG_USER: &str = "NATS refuses the user or password; check nats.user and nats.password";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_over_all_servers_takes_a_second_at_most() {
+        for servers in [1, 3, 5] {
+            for attempt in [1, 2, 10, 1_000_000] {
+                let pause = pause(attempt, servers);
+                assert!(pause * u32::try_from(servers).unwrap() <= RECONNECT_ROUND && !pause.is_zero(), "{pause:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_next_server_is_another_one_until_the_others_fail_more_often() {
+        for dice in 0..6 {
+            assert_ne!(choose(vec![(0, "a"), (0, "b"), (0, "c")], Some(&"a"), dice), Some("a"));
+            assert_eq!(choose(vec![(0, "a"), (1, "b"), (2, "c")], Some(&"a"), dice), Some("a"));
+            assert_eq!(choose(vec![(1, "a"), (1, "b")], Some(&"b"), dice), Some("a"));
+            assert_eq!(choose(vec![(7, "a")], Some(&"a"), dice), Some("a"), "the only one");
+        }
+        assert_eq!(choose(Vec::<(usize, &str)>::new(), None, 0), None);
+    }
+
+    #[test]
+    fn an_inbox_prefix_is_one_token_whatever_the_user_is_called() {
+        for (user, prefix) in
+            [("api", "_INBOX_api"), ("worker-north", "_INBOX_worker-north"), ("a.b >*", "_INBOX_a_b___")]
+        {
+            assert_eq!(inbox_prefix(user), prefix);
+        }
+    }
+
+    #[test]
+    fn refusals_are_told_and_an_outage_is_no_refusal() {
+        let refused = |event| {
+            let mut refusals = Refusals::default();
+            report("test", &event, &mut refusals);
+            refusals.standing(Instant::now()).map(str::to_owned)
+        };
+        let violation = |text: &str| Event::ServerError(ServerError::Other(text.to_owned()));
+        let subject = "rsm.v1.hb.w1";
+        let text = refused(violation(&format!("Permissions Violation for Publish to \"{subject}\""))).unwrap();
+        assert!(text.contains(subject), "{text}");
+        let text = refused(violation("Permissions Violation for Subscription to \"_INBOX_api.Xy7.*\"")).unwrap();
+        assert!(text.contains("\"_INBOX_api.>\"") && !text.contains("Xy7"), "{text}");
+        let text = refused(Event::ClientError(ClientError::Other("authorization violation".into()))).unwrap();
+        assert!(text.contains("nats.password"), "{text}");
+        assert_eq!(refused(Event::Disconnected), None);
+        assert_eq!(refused(Event::LameDuckMode), None);
     }
 }

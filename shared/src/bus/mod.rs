@@ -2,11 +2,13 @@
 
 pub mod claims;
 pub mod connect;
+mod consumers;
 pub mod control;
 pub mod demand;
 pub mod directory;
 pub mod frames;
 pub mod heartbeat;
+mod refusals;
 pub mod registers;
 pub mod relays;
 pub mod tickets;

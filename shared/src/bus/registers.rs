@@ -1,6 +1,8 @@
 //! Desired records: the last word of the API on each stream.
 
-use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::stream::DirectGetErrorKind;
 
 use super::connect::Bus;
 use super::{BusError, decode, encode, within};
@@ -15,30 +17,23 @@ use crate::wire::subjects;
 /// [`BusError`] when it was not stored, or nobody can tell.
 pub async fn put(bus: &Bus, zone: &Zone, desired: &Desired) -> Result<(), BusError> {
     let what = "write a desired record";
-    let ack = within(what, bus.js.publish(subjects::desired(zone, &desired.cam), encode(desired))).await?;
+    let subject = bus.stored(&subjects::desired(zone, &desired.cam));
+    let ack = within(what, bus.js.publish(subject, encode(desired))).await?;
     within(what, ack.into_future()).await.map(drop)
 }
 
-/// Reads the record of a stream; `None` when there is none.
+/// Reads the record of a stream; `None` when there is none. In a cluster a copy that lags may answer: compare epochs.
 ///
 /// # Errors
 /// [`BusError`] when NATS does not answer or the record is not readable.
 pub async fn get(bus: &Bus, zone: &Zone, slug: &Slug) -> Result<Option<Desired>, BusError> {
     let what = "read a desired record";
-    let subject = subjects::desired(zone, slug);
     let stream = within(what, bus.js.get_stream_no_info(subjects::DESIRED_STREAM)).await?;
-    // The direct read names the subject in the request, so permissions can confine a worker to its zone.
-    let direct = tokio::time::timeout(super::REQUEST_DEADLINE, stream.direct_get_last_for_subject(subject.clone()));
-    match direct.await {
-        Ok(Ok(message)) => return decode(what, &message.payload).map(Some),
-        Ok(Err(e)) if e.kind() == DirectGetErrorKind::NotFound => return Ok(None),
-        // Direct reads are off on replicated buckets: ask the leader.
-        Ok(Err(_)) => {}
-        Err(_) => return Err(BusError::Deadline { what }),
-    }
-    match tokio::time::timeout(super::REQUEST_DEADLINE, stream.get_last_raw_message_by_subject(&subject)).await {
+    // The direct read names the subject in the request, so permissions confine a worker to its zone.
+    let direct = stream.direct_get_last_for_subject(subjects::desired(zone, slug));
+    match tokio::time::timeout(super::REQUEST_DEADLINE, direct).await {
         Ok(Ok(message)) => decode(what, &message.payload).map(Some),
-        Ok(Err(e)) if e.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Ok(Err(e)) if e.kind() == DirectGetErrorKind::NotFound => Ok(None),
         Ok(Err(e)) => Err(BusError::Failed { what, detail: e.to_string() }),
         Err(_) => Err(BusError::Deadline { what }),
     }
@@ -54,7 +49,15 @@ pub async fn purge(bus: &Bus, zone: &Zone, slug: &Slug) -> Result<(), BusError> 
     within(what, stream.purge().filter(subjects::desired(zone, slug)).into_future()).await.map(drop)
 }
 
-/// Whether JetStream answers: tells an absent API from a NATS that is cut off.
+/// Whether JetStream answers: tells an absent API from a NATS that is cut off. Behind a leaf node the hub must answer.
+/// That the stream is missing is an answer too: NATS was wiped while the API was away. While a cluster elects a leader,
+/// for some seconds, nobody answers; that matters only when the API is silent too.
 pub async fn reachable(bus: &Bus) -> bool {
-    within("look up the desired records", bus.js.get_stream(subjects::DESIRED_STREAM)).await.is_ok()
+    match tokio::time::timeout(super::REQUEST_DEADLINE, bus.js.get_stream(subjects::DESIRED_STREAM)).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(e)) => {
+            matches!(e.kind(), GetStreamErrorKind::JetStream(js) if js.error_code() == ErrorCode::STREAM_NOT_FOUND)
+        }
+        Err(_) => false,
+    }
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::{AckKind, Message};
 use futures_util::StreamExt as _;
 
 use super::connect::Bus;
-use super::{BusError, decode, encode, within};
+use super::{BusError, consumers, decode, encode, within};
 use crate::stream::names::Zone;
 use crate::stream::slug::Slug;
 use crate::wire::messages::{Priority, Ticket};
@@ -44,27 +44,55 @@ pub async fn purge(bus: &Bus, slug: &Slug) -> Result<(), BusError> {
 }
 
 /// How far one queue of tickets has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Queue {
     /// The last sequence number that was handed to a worker: a ticket with a larger one is still queued.
     pub delivered: u64,
     /// Tickets that wait to be handed out.
     pub waiting: u64,
+    /// Pulls of workers that wait for a ticket.
+    pub pulls: usize,
+    /// Tickets that were handed out and are not acknowledged yet.
+    pub unacknowledged: usize,
 }
 
-/// Looks at the queue of one zone and priority.
+impl Queue {
+    /// Whether the queue has handed out nothing since it looked like `earlier`, though tickets and workers waited then
+    /// and wait now. At two looks 10 s apart, and with nothing unacknowledged that could come back, that is a stuck
+    /// consumer: [`recreate`] it.
+    pub fn stands_still_since(&self, earlier: &Self) -> bool {
+        let waits = |queue: &Self| queue.waiting > 0 && queue.pulls > 0;
+        waits(earlier) && waits(self) && self.delivered == earlier.delivered
+    }
+}
+
+/// Looks at the queue of one zone and priority: one request.
 ///
 /// # Errors
 /// [`BusError`] when the consumer is missing or the server does not answer.
 pub async fn queue(bus: &Bus, zone: &Zone, priority: Priority) -> Result<Queue, BusError> {
     let what = "look at the queue of start tickets";
-    let mut consumer: PullConsumer = within(
-        what,
-        bus.js.get_consumer_from_stream(subjects::start_consumer(zone, priority), subjects::COMMANDS_STREAM),
-    )
-    .await?;
-    let info = within(what, consumer.info()).await?;
-    Ok(Queue { delivered: info.delivered.stream_sequence, waiting: info.num_pending })
+    let name = subjects::start_consumer(zone, priority);
+    let found = bus.js.get_consumer_from_stream::<pull::Config, _, _>(name, subjects::COMMANDS_STREAM);
+    let consumer = within(what, found).await?;
+    let info = consumer.cached_info();
+    Ok(Queue {
+        delivered: info.delivered.stream_sequence,
+        waiting: info.num_pending,
+        pulls: info.num_waiting,
+        unacknowledged: info.num_ack_pending,
+    })
+}
+
+/// Removes the queue's consumer and makes it again, for one that is stuck (see [`Queue::stands_still_since`]): several
+/// versions of nats-server have such faults. No ticket is lost: all that are stored are handed out again, and those
+/// that were claimed already meet their claims. Pulls that wait end, and workers pull again. Logs one warning. Do it
+/// once, then wait as long as before.
+///
+/// # Errors
+/// [`BusError`] when the server did not make it; [`super::topology::ensure`] does so later.
+pub async fn recreate(bus: &Bus, zone: &Zone, priority: Priority) -> Result<(), BusError> {
+    consumers::recreate(bus, zone, priority).await
 }
 
 /// A pulled ticket. The worker must say what became of it; one that is dropped comes back after the ack wait.
@@ -124,6 +152,21 @@ pub async fn pull(bus: &Bus, zone: &Zone, priority: Priority, expires: Duration)
         Err(e) => {
             finish(message.ack_with(AckKind::Term)).await?;
             Err(e)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_stands_still_only_while_both_sides_wait() {
+        let stuck = Queue { delivered: 7, waiting: 2, pulls: 1, unacknowledged: 0 };
+        assert!(stuck.stands_still_since(&stuck));
+        for other in [Queue { delivered: 8, ..stuck }, Queue { waiting: 0, ..stuck }, Queue { pulls: 0, ..stuck }] {
+            assert!(!other.stands_still_since(&stuck), "{other:?}");
+            assert!(!stuck.stands_still_since(&other), "{other:?}");
         }
     }
 }

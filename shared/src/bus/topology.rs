@@ -1,30 +1,26 @@
-//! Streams, buckets and consumers, made by the API when they are missing. Written with plain stream calls: the
-//! client's key-value constructor asks 2.9 servers for account information that they do not send in full.
+//! Streams and buckets, made by the API when they are missing and changed when they are not as they should be.
+//! Written with plain stream calls: the client's key-value constructor asks 2.9 servers for account information that
+//! they do not send in full.
 
+use std::sync::Once;
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, ReplayPolicy, pull};
 use async_nats::jetstream::context::GetStreamErrorKind;
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
-use tracing::info;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, State, StorageType};
+use tracing::{info, warn};
 
 use super::connect::Bus;
-use super::{BusError, within};
+use super::{BusError, consumers, within};
 use crate::stream::names::Zone;
-use crate::wire::messages::Priority;
 use crate::wire::subjects;
 
 /// Largest ticket.
 const MAX_TICKET_LEN: i32 = 64 << 10;
 /// Tickets are told apart by `<cam>:<epoch>` for this long.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
-/// A ticket that was pulled and not acknowledged goes to another worker after this time.
-const ACK_WAIT: Duration = Duration::from_secs(5);
-/// Pulled and not yet acknowledged tickets of one consumer.
-const MAX_ACK_PENDING: i64 = 20_000;
-/// Workers that wait at one consumer.
-const MAX_WAITING: i64 = 512;
+/// Before this version compare-and-set updates of replicated streams had several winners.
+const REPLICATES_WELL: (i64, i64, i64) = (2, 9, 21);
 
 /// What [`ensure`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,27 +31,38 @@ pub struct Found {
     pub directory_records: u64,
 }
 
-/// Makes what is missing, changes nothing that is there. Safe to repeat. `fresh` is set when a stream was missing,
-/// also when something fails after that.
+/// Makes what is missing, and repairs what is not as it should be: a number of copies that was changed, a consumer
+/// that has fallen out of step with its stream. Safe to repeat; at rest it asks six questions, however many zones
+/// there are. `fresh` is set when a stream was missing, also when something fails after that.
 ///
 /// # Errors
-/// [`BusError`] when JetStream does not answer, or refuses (its words are in the error).
+/// [`BusError`] when JetStream does not answer, or refuses (its words are in the error). A cluster that has just begun
+/// does so for a few seconds.
 pub async fn ensure(bus: &Bus, zones: &[Zone], replicas: usize, fresh: &mut bool) -> Result<Found, BusError> {
+    warn_of_old_servers(bus, replicas);
     let (created, _) = stream(bus, commands(replicas)).await?;
     *fresh |= created;
-    let (created, desired_records) =
-        stream(bus, bucket(subjects::DESIRED_STREAM, subjects::DESIRED_SUBJECTS, replicas, true)).await?;
+    let (created, desired) =
+        stream(bus, bucket(subjects::DESIRED_STREAM, subjects::DESIRED_SUBJECTS, replicas)).await?;
     *fresh |= created;
-    *fresh |= stream(bus, bucket(subjects::CLAIMS_STREAM, subjects::CLAIMS_SUBJECTS, replicas, false)).await?.0;
-    let (created, directory_records) =
-        stream(bus, bucket(subjects::DIRECTORY_STREAM, subjects::DIRECTORY_SUBJECTS, replicas, true)).await?;
+    *fresh |= stream(bus, claims(replicas)).await?.0;
+    let (created, directory) =
+        stream(bus, bucket(subjects::DIRECTORY_STREAM, subjects::DIRECTORY_SUBJECTS, replicas)).await?;
     *fresh |= created;
-    for zone in zones {
-        for priority in Priority::ALL {
-            consumer(bus, zone, priority).await?;
-        }
+    consumers::ensure(bus, zones).await?;
+    Ok(Found { desired_records: desired.messages, directory_records: directory.messages })
+}
+
+/// Says so once. Nothing here ever updates by compare-and-set: claims are keys that are written once, and those were
+/// exact on old servers too.
+fn warn_of_old_servers(bus: &Bus, replicas: usize) {
+    static SAID: Once = Once::new();
+    if replicas > 1 && bus.connected() && !bus.server_is_at_least(REPLICATES_WELL) {
+        SAID.call_once(|| {
+            let (major, minor, patch) = REPLICATES_WELL;
+            warn!("nats.replicas is {replicas}: nats-server {major}.{minor}.{patch} or newer is advised for clusters");
+        });
     }
-    Ok(Found { desired_records, directory_records })
 }
 
 fn commands(replicas: usize) -> Config {
@@ -74,8 +81,10 @@ fn commands(replicas: usize) -> Config {
     }
 }
 
-/// A key-value bucket in the form that key-value tools know.
-fn bucket(name: &str, subject: &str, replicas: usize, direct: bool) -> Config {
+/// A key-value bucket in the form that key-value tools know. Reads are direct: they name the key in the subject, so
+/// that permissions can confine a reader to its zone. In a cluster a copy that lags may answer; every record has an
+/// epoch, by which its reader notices.
+fn bucket(name: &str, subject: &str, replicas: usize) -> Config {
     Config {
         name: name.into(),
         subjects: vec![subject.into()],
@@ -85,48 +94,50 @@ fn bucket(name: &str, subject: &str, replicas: usize, direct: bool) -> Config {
         discard: DiscardPolicy::New,
         allow_rollup: true,
         deny_delete: true,
-        // Direct reads may be answered by a replica that lags: never for claims.
-        allow_direct: direct && replicas == 1,
+        allow_direct: true,
         ..Config::default()
     }
 }
 
-/// Whether the stream had to be made, and how many messages it holds.
-async fn stream(bus: &Bus, config: Config) -> Result<(bool, u64), BusError> {
+/// The bucket of claims is read from the leader only, for a copy that lags would deny a claim. And it takes no
+/// roll-ups: workers write here, and one such message could remove the claims of every zone.
+fn claims(replicas: usize) -> Config {
+    Config {
+        allow_direct: false,
+        allow_rollup: false,
+        ..bucket(subjects::CLAIMS_STREAM, subjects::CLAIMS_SUBJECTS, replicas)
+    }
+}
+
+/// Whether the stream had to be made, and what it holds.
+async fn stream(bus: &Bus, config: Config) -> Result<(bool, State), BusError> {
     let what = "look up a JetStream stream";
     match tokio::time::timeout(super::REQUEST_DEADLINE, bus.js.get_stream(&config.name)).await {
         Err(_) => Err(BusError::Deadline { what }),
-        Ok(Ok(found)) => Ok((false, found.cached_info().state.messages)),
+        Ok(Ok(found)) => {
+            let info = found.cached_info();
+            if !fits(&info.config, &config) {
+                within("change a JetStream stream", bus.js.update_stream(&config)).await?;
+                info!(stream = config.name, replicas = config.num_replicas, "changed on NATS");
+            }
+            Ok((false, info.state.clone()))
+        }
         Ok(Err(e)) => match e.kind() {
             GetStreamErrorKind::JetStream(js) if js.error_code() == ErrorCode::STREAM_NOT_FOUND => {
                 let name = config.name.clone();
-                within("create a JetStream stream", bus.js.create_stream(config)).await?;
+                let made = within("create a JetStream stream", bus.js.create_stream(config)).await?;
                 info!(stream = name, "created on NATS");
-                Ok((true, 0))
+                Ok((true, made.cached_info().state.clone()))
             }
             _ => Err(BusError::Failed { what, detail: e.to_string() }),
         },
     }
 }
 
-/// The work queue's consumer of one zone and priority. Filters of a work queue must not overlap; these cannot.
-async fn consumer(bus: &Bus, zone: &Zone, priority: Priority) -> Result<(), BusError> {
-    let name = subjects::start_consumer(zone, priority);
-    let config = pull::Config {
-        durable_name: Some(name),
-        filter_subject: subjects::start_filter(zone, priority),
-        ack_policy: AckPolicy::Explicit,
-        ack_wait: ACK_WAIT,
-        // Anything else leaves messages that used up their deliveries in the stream for ever.
-        max_deliver: -1,
-        max_ack_pending: MAX_ACK_PENDING,
-        max_waiting: MAX_WAITING,
-        deliver_policy: DeliverPolicy::All,
-        replay_policy: ReplayPolicy::Instant,
-        ..pull::Config::default()
-    };
-    // Creating one that is there with the same configuration changes nothing.
-    within("create a consumer of start tickets", bus.js.create_consumer_on_stream(config, subjects::COMMANDS_STREAM))
-        .await
-        .map(drop)
+/// Whether a stream is as it should be, in all that an earlier version or another number of copies made different.
+fn fits(found: &Config, wanted: &Config) -> bool {
+    found.num_replicas == wanted.num_replicas
+        && found.allow_direct == wanted.allow_direct
+        && found.allow_rollup == wanted.allow_rollup
+        && found.max_messages_per_subject == wanted.max_messages_per_subject
 }

@@ -177,6 +177,10 @@ impl Keeper {
             Met::ApiAbsent => self.p.health.fault("api", "the API is away; running streams go on"),
             Met::Unknown => self.p.health.fault("api", "no contact with NATS or the API"),
         }
+        match self.p.intake.bus.refusal() {
+            Some(refusal) => self.p.health.fault("nats", refusal),
+            None => self.p.health.well("nats"),
+        }
         let fleet = reply.as_ref().map(|reply| reply.fleet);
         if let Some(drain) = &mut self.drain {
             drain.met(met, fleet);
