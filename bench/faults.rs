@@ -16,13 +16,14 @@ use serde_json::json;
 use harness::chaos::Mode;
 use harness::farm::Plan;
 use harness::wall_clock::WallClock;
-use looks::{Field, settle};
+use looks::Field;
 use table::{line, seconds};
 
 const WORKERS: usize = 3;
 const STREAMS: usize = 12;
 /// As the default configuration has it.
 const JPEG_FPS: u32 = 10;
+const MALFORMED: usize = 100;
 /// Five frames: nobody calls that an outage.
 const NO_GAP: &str = "0.5 s";
 
@@ -92,7 +93,6 @@ async fn worker_asleep() {
     field.farm.worker(&sleeper).go_on();
     field.farm.until_one_session_each().await;
     let let_go = woken.elapsed();
-    settle().await;
     field.report("worker asleep for 12 s (SIGSTOP, SIGCONT)", "7 s", "one for each stream moved").await;
     line("  awake until it has let all go", &seconds(let_go), "2 s");
 }
@@ -228,7 +228,7 @@ async fn nonsense_queued() {
             client.publish(subject, ticket.to_string().into()).await.expect("published");
         }
     }
-    for n in 0..1000 {
+    for n in 0..MALFORMED {
         let subject = format!("rsm.v1.cmd.start.default.lo.nonsense{n}");
         client.publish(subject, "{".into()).await.expect("published");
     }
@@ -237,6 +237,6 @@ async fn nonsense_queued() {
     harness::eventually("nonsense to go away", left, |left| *left <= STREAMS).await;
     let took = begun.elapsed();
     pause(8).await;
-    field.report("duplicate, old and future tickets, 1000 malformed", NO_GAP, "0").await;
+    field.report("duplicate, old and future tickets, 100 malformed", NO_GAP, "0").await;
     line("  until the malformed are gone", &seconds(took), "");
 }

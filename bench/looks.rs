@@ -10,7 +10,7 @@ use crate::table::{line, seconds};
 /// After a move, so that what comes late is seen, too.
 const SETTLE: Duration = Duration::from_secs(3);
 
-pub async fn settle() {
+async fn settle() {
     tokio::time::sleep(SETTLE).await;
 }
 
@@ -84,11 +84,11 @@ impl Field {
             }
             Looks::OnNats(watcher) => watcher.more(&self.farm.slugs(), 3).await,
         }
-        settle().await;
     }
 
     /// Prints what was seen since [`Field::begin`].
     pub async fn report(&self, what: &str, bound: &str, restarts_bound: &str) {
+        settle().await;
         let (mut gaps, mut closed, mut stale) = (Vec::new(), 0, 0);
         match &self.looks {
             Looks::Viewers(watchers) => {

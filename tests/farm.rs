@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::harness::farm::{Farm, Owner, Plan};
 use crate::harness::watch::{NatsWatcher, Watcher};
 use crate::harness::{eventually, within};
@@ -154,6 +156,22 @@ async fn streams_move_to_a_worker_that_joins() {
     for (slug, owner) in farm.until_all_run().await {
         assert!(owner.epoch >= before[&slug].epoch, "{slug}: {owner:?}");
     }
+}
+
+#[tokio::test]
+async fn when_every_host_is_busy_streams_start_all_the_same() {
+    // Busier than the least that can be allowed, whatever else runs here.
+    let done = CancellationToken::new();
+    for _ in 0..std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2) {
+        let done = done.clone();
+        std::thread::spawn(move || while !done.is_cancelled() {});
+    }
+    let _done = done.drop_guard();
+    let mut farm = Plan::of(2, 4).env("RSM__WORKER__MAX_CPU_PERCENT", "10").start_bare().await;
+    // Until they have said so.
+    farm.beats(&["w1", "w2"], 4).await;
+    farm.add_streams().await;
+    farm.until_all_run().await;
 }
 
 #[tokio::test]

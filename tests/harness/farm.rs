@@ -74,7 +74,9 @@ pub struct Farm {
 impl Plan {
     pub fn of(workers: usize, streams: usize) -> Self {
         // Streams stay where they are unless a test is about moving them.
-        let environment = vec![("RSM__CONTROL__REBALANCE", "false".to_owned())];
+        // How busy the machine is with other tests decides nothing.
+        let environment =
+            vec![("RSM__CONTROL__REBALANCE", "false".to_owned()), ("RSM__WORKER__MAX_CPU_PERCENT", "100".to_owned())];
         Self { workers, streams, environment, max_fps: 5, ..Self::default() }
     }
 
