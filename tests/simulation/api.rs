@@ -335,10 +335,11 @@ impl World {
         };
         let (priority, reason, from, to) = (place.priority, place.reason, place.from, place.to);
         let record = assignment.clone();
+        let asked = to.as_ref().map(|(_, session)| session.clone());
         self.put(&record, move |w, put| {
             let placed = move |w: &mut World, told: Result<Told, BusError>, ticket: Option<u64>| {
                 let ticket = ticket.map(|sequence| (sequence, priority));
-                w.note(Done::Placed { assignment, reason, from, told, ticket, claimed_by });
+                w.note(Done::Placed { assignment, reason, from, to: asked, told, ticket, claimed_by });
             };
             let queue = move |w: &mut World, ticket: Ticket, placed: PlacedThen| {
                 w.jetstream(

@@ -9,10 +9,10 @@ use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::state::StreamState;
 use rsm_shared::wire::messages::{
-    Event, Heartbeat, HeartbeatReply, Load, Owned, Priority, Ticket, VERSION, Want, WorkerState,
+    Event, Heartbeat, HeartbeatReply, Load, Owned, Priority, Ticket, VERSION, WorkerState,
 };
 use rsm_worker::control::contact::{Contact, Met, Pulse};
-use rsm_worker::control::decide::{Verdict, accepts, verdict};
+use rsm_worker::control::decide::{Verdict, accepts, still_stands, verdict};
 use rsm_worker::control::holding::{Begin, Holding};
 
 use crate::nats::Claim;
@@ -327,7 +327,7 @@ impl World {
             move |s| s.desired.get(&slug).cloned(),
             move |w, read| {
                 w.workers[n].taking -= 1;
-                let stands = read.flatten().is_some_and(|d| d.epoch == ticket.epoch && d.state == Want::Run);
+                let stands = read.is_some_and(|d| d.is_none_or(|d| still_stands(&ticket, &d)));
                 if !stands {
                     return;
                 }

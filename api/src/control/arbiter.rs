@@ -369,10 +369,17 @@ impl Arbiter {
         }
         let index: HashMap<&SessionId, usize> = sessions.iter().enumerate().map(|(i, s)| (&s.id, i)).collect();
         let mut under_way = 0;
-        for tracked in self.placements.values().filter(|t| t.handed_from().is_some()) {
+        for tracked in self.placements.values() {
+            let Some(from) = tracked.handed_from() else { continue };
             under_way += 1;
-            if let Some(berth) = tracked.owner().and_then(|(o, _)| fleet.get_mut(*index.get(o)?)) {
+            // Both own it for now: it counts for the one that shall have it.
+            if let Some(berth) = index.get(&from.session).and_then(|at| fleet.get_mut(*at)) {
+                berth.used = berth.used.saturating_sub(1);
+            }
+            let there = tracked.owner().map(|(owner, _)| owner);
+            if let Some(berth) = there.or(from.to.as_ref()).and_then(|to| fleet.get_mut(*index.get(to)?)) {
                 berth.arriving += 1;
+                berth.used += usize::from(there.is_none());
             }
         }
         let streams: Vec<Movable> =

@@ -49,6 +49,7 @@ impl Executor {
             discontinuity_sequence: assignment.discontinuity,
             avoid: p.from.as_ref().map(|(session, _)| session.clone()),
         };
+        let to = p.to.as_ref().map(|(_, session)| session.clone());
         let (told, ticket) = match self.publish(&ticket, run_record(&assignment, spec), p.priority, p.to).await {
             Ok(Some(sequence)) => {
                 let urgent = p.priority == Priority::Hi;
@@ -57,7 +58,7 @@ impl Executor {
             Ok(None) => (Ok(Told::Taken), None),
             Err(e) => (Err(e), None),
         };
-        Done::Placed { assignment, reason: p.reason, from: p.from, told, ticket, claimed_by }
+        Done::Placed { assignment, reason: p.reason, from: p.from, to, told, ticket, claimed_by }
     }
 
     /// What was seen of earlier owners. The desired record counts too: it is newer than a database that was restored

@@ -28,6 +28,8 @@ pub enum Done {
         reason: TicketReason,
         /// The owner that goes on, and its epoch.
         from: Option<(SessionId, Epoch)>,
+        /// Who was asked to take it.
+        to: Option<SessionId>,
         told: Result<Told, BusError>,
         /// Where the ticket waits, when it does.
         ticket: Option<(u64, Priority)>,
@@ -67,7 +69,7 @@ impl Arbiter {
     /// Takes in what became of a command.
     pub fn note(&mut self, done: Done, now: Instant) {
         match done {
-            Done::Placed { assignment, reason, from, told, ticket, claimed_by } => {
+            Done::Placed { assignment, reason, from, to, told, ticket, claimed_by } => {
                 let slug = assignment.slug.clone();
                 self.busy.remove(&slug);
                 if let Some(session) = claimed_by.filter(|session| self.roster.get(session).is_none())
@@ -75,6 +77,7 @@ impl Arbiter {
                 {
                     warn!(stream = %slug, %session, "set aside: its worker died before it could say that it owns it");
                 }
+                let from = from.map(|(session, epoch)| HandoffFrom { session, epoch, to, since: now });
                 self.note_placed(assignment, reason, from, told, ticket, now);
             }
             Done::Halted { assignment, told } => {
@@ -136,7 +139,7 @@ impl Arbiter {
         &mut self,
         assignment: Assignment,
         reason: TicketReason,
-        from: Option<(SessionId, Epoch)>,
+        from: Option<HandoffFrom>,
         told: Result<Told, BusError>,
         ticket: Option<(u64, Priority)>,
         now: Instant,
@@ -154,8 +157,8 @@ impl Arbiter {
         }
         let moves = matches!(reason, TicketReason::Drain | TicketReason::Rebalance);
         let tracked = self.tracked(assignment, now, tries, from.is_some());
-        if let (true, Some((session, epoch))) = (moves, from) {
-            tracked.hand_off(HandoffFrom { session, epoch, since: now });
+        if let (true, Some(from)) = (moves, from) {
+            tracked.hand_off(from);
         }
         tracked.ticket = ticket;
         match told {

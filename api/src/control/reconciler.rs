@@ -29,9 +29,11 @@ use crate::store::assignments::Assignment;
 
 /// A pass at least this often; events wake it at once.
 const PASS: Duration = Duration::from_millis(250);
-/// Events that come close together are served by one pass; and a pass over ten thousand streams takes some
-/// milliseconds, so this bounds what events can cost.
+/// Events that come close together are served by one pass.
 const LEAST_PAUSE: Duration = Duration::from_millis(10);
+/// A pass over ten thousand streams takes some milliseconds: between two of them lies this many times what the last one
+/// took, so that events cannot make them take more than a third of a core.
+const REST: u32 = 2;
 /// Tasks under way at one time: the arbiter's commands, and a few of our own.
 pub(super) const MAX_TASKS: usize = 128;
 /// Longest time that somebody else's demand may hold, whatever it says.
@@ -93,16 +95,17 @@ impl Reconciler {
         let mut connects = self.executor.bus.connects();
         let mut timer = tokio::time::interval(PASS);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut passed = Instant::now();
+        let mut next_pass = Instant::now();
         let mut due = true;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep_until((passed + LEAST_PAUSE).into()), if due => {
+                () = tokio::time::sleep_until(next_pass.into()), if due => {
+                    let begun = Instant::now();
                     self.pass();
-                    passed = Instant::now();
                     due = false;
+                    next_pass = Instant::now() + LEAST_PAUSE.max(begun.elapsed() * REST);
                 }
                 Ok(()) = connects.changed() => {
                     connects.borrow_and_update();

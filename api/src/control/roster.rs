@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
 use rsm_shared::stream::slug::Slug;
-use rsm_shared::wire::messages::{Fleet, Heartbeat, Owned, WorkerState};
+use rsm_shared::wire::messages::{Fleet, Heartbeat, Load, Owned, WorkerState};
 
 /// Worker processes that are kept in mind; heartbeats of further ones are not answered.
 const MAX_SESSIONS: usize = 2000;
@@ -20,6 +20,7 @@ pub struct Session {
     pub capacity: u32,
     /// Streams that it would take now.
     pub room: u32,
+    pub load: Load,
     pub draining: bool,
     /// `host:port` of its metrics and health.
     pub http: String,
@@ -98,6 +99,7 @@ impl Roster {
             zones: beat.zones.clone(),
             capacity: beat.cap,
             room: beat.room,
+            load: beat.load,
             draining: beat.state == WorkerState::Draining,
             http: beat.http.clone(),
             owned: beat.inv.iter().map(|o| (o.cam.clone(), o.clone())).collect(),
@@ -150,12 +152,13 @@ impl Roster {
             .sessions
             .values()
             .filter(|s| s.id != session.id && !s.draining && s.zones.iter().any(|zone| session.zones.contains(zone)));
-        let mut fleet = Fleet { queued, least_used: 1.0, ..Fleet::default() };
+        let mut fleet = Fleet { queued, least_used: 1.0, least_cpu: 1.0, ..Fleet::default() };
         for other in others {
             fleet.others += 1;
             fleet.room = fleet.room.saturating_add(other.room);
             if other.room > 0 {
                 fleet.least_used = fleet.least_used.min(other.used());
+                fleet.least_cpu = fleet.least_cpu.min(other.load.cpu);
             }
         }
         if fleet.room == 0 {
@@ -170,7 +173,6 @@ mod tests {
     use super::*;
     use rsm_shared::stream::fence::Epoch;
     use rsm_shared::stream::state::StreamState;
-    use rsm_shared::wire::messages::Load;
 
     fn beat(worker: &str, session: &str, owned: &[(&str, u64)]) -> Heartbeat {
         Heartbeat {

@@ -48,6 +48,8 @@ pub struct Tracked {
 pub struct HandoffFrom {
     pub session: SessionId,
     pub epoch: Epoch,
+    /// Who shall have it, if that was said.
+    pub to: Option<SessionId>,
     pub since: Instant,
 }
 

@@ -15,7 +15,7 @@ use crate::wire::messages::{Priority, Ticket};
 use crate::wire::subjects;
 
 /// How long a parked pull waits at the server before it is asked again.
-pub const PULL_EXPIRES: Duration = Duration::from_secs(5);
+pub const PULL_EXPIRES: Duration = Duration::from_secs(3);
 /// How long a refused ticket stays away before it is handed out again.
 const NAK_DELAY: Duration = Duration::from_millis(500);
 

@@ -215,6 +215,9 @@ pub struct Fleet {
     pub room: u32,
     /// The smallest share of its capacity that one of them with room uses, 0 to 1; 0 when nobody has.
     pub least_used: f32,
+    /// How busy the processor of the least busy one with room is, 0 to 1; 1 when nobody has.
+    #[serde(default)]
+    pub least_cpu: f32,
     /// Tickets that wait in the queues, as far as is known.
     pub queued: u32,
 }

@@ -1,7 +1,7 @@
 //! Whether this worker takes further streams now, and how eagerly. Pure.
 //!
 //! The queue hands its tickets to whoever waits longest, not to whoever has most room. So a worker with more streams
-//! than others steps back a little, and one without memory or processor time altogether.
+//! than others, or less processor time, steps back a little, and one without memory altogether.
 
 use std::time::Duration;
 
@@ -89,8 +89,9 @@ impl Standing {
             return Pull::Wait;
         }
         let Some(fleet) = self.fleet.filter(|fleet| fleet.others > 0 && fleet.room > 0) else { return Pull::Park };
-        if self.load.cpu > self.limits.cpu {
-            return Pull::Wait;
+        // When everybody is busy somebody has to take it all the same.
+        if self.load.cpu > self.limits.cpu && fleet.least_cpu <= self.limits.cpu {
+            return Pull::StepBack;
         }
         // A deep queue is emptied the sooner the more pull from it.
         let deep = fleet.queued > fleet.others.saturating_add(1).saturating_mul(2);
@@ -109,7 +110,7 @@ mod tests {
     const HALF: Room = Room { capacity: 10, free: 5 };
 
     fn standing() -> Standing {
-        let fleet = Fleet { others: 2, room: 20, least_used: 0.5, queued: 1 };
+        let fleet = Fleet { others: 2, room: 20, least_used: 0.5, least_cpu: 0.1, queued: 1 };
         Standing { open: true, fleet: Some(fleet), ..Standing::new(Limits { memory: 0.9, cpu: 0.8 }) }
     }
 
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_machine_leaves_tickets_to_others_while_they_have_room() {
+    fn a_busy_machine_lets_idle_ones_with_room_go_first() {
         let busy = |change: fn(&mut Standing)| {
             with(|s| {
                 s.load.cpu = 0.81;
@@ -164,7 +165,8 @@ mod tests {
             })
         };
         for (standing, want) in [
-            (busy(|_| {}), Pull::Wait),
+            (busy(|_| {}), Pull::StepBack),
+            (busy(|s| s.fleet.as_mut().unwrap().least_cpu = 0.9), Pull::Park),
             (busy(|s| s.load.cpu = 0.8), Pull::Park),
             (busy(|s| s.fleet.as_mut().unwrap().room = 0), Pull::Park),
             (busy(|s| s.fleet = Some(Fleet::default())), Pull::Park),

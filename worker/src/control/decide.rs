@@ -35,6 +35,12 @@ pub fn verdict(ticket: &Ticket, desired: Option<&Desired>, owned_here: bool, own
     }
 }
 
+/// Whether a ticket that was claimed still counts, by a record read after the claim. An older record than the ticket's
+/// says nothing: the one before the claim was right, and this comes from a replica that lags.
+pub fn still_stands(ticket: &Ticket, again: &Desired) -> bool {
+    again.epoch < ticket.epoch || (again.epoch == ticket.epoch && again.state == Want::Run)
+}
+
 /// Whether a stream that the API offers to this process is taken; `room` is for how many it has room.
 pub fn accepts(offer: &Ticket, zones: &[Zone], own: &SessionId, room: u32) -> bool {
     room > 0 && zones.contains(&offer.zone) && offer.avoid.as_ref() != Some(own)

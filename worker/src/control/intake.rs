@@ -10,13 +10,13 @@ use rsm_shared::bus::{BusError, registers};
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
 use rsm_shared::stream::spec::StreamSpec;
-use rsm_shared::wire::messages::{Claim, Priority, Ticket, VERSION, Want};
+use rsm_shared::wire::messages::{Claim, Priority, Ticket, VERSION};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::admission::{Pull, Standing};
-use super::decide::{Verdict, accepts, verdict};
+use super::decide::{Verdict, accepts, still_stands, verdict};
 use super::held::{Slot, Slots};
 
 /// A pull that failed is tried again after this long: NATS is away, or the API has not made the queue yet. So is an
@@ -56,7 +56,7 @@ pub struct Intake {
 /// What becomes of a ticket.
 enum Outcome {
     /// This process owns the epoch.
-    Claimed(Fence),
+    Claimed(Fence, Box<StreamSpec>),
     /// Done with: out of date, stopped, or another's.
     Over,
     /// Somebody may take it later.
@@ -86,6 +86,8 @@ pub async fn run(mut intake: Intake, zone: Zone, priority: Priority, stop: Cance
                 }
             }
             Ok(None) => failing = false,
+            // It is gone for good, and the next one waits.
+            Err(e @ BusError::Malformed { .. }) => warn!(%zone, "{e}"),
             Err(e) => {
                 if !failing {
                     debug!(%zone, priority = priority.as_str(), "{e}");
@@ -113,7 +115,7 @@ impl Intake {
                     continue;
                 }
                 Ok(Outcome::Over) => Ok(()),
-                Ok(Outcome::Claimed(fence)) => self.begin(&ticket, fence, slot).await,
+                Ok(Outcome::Claimed(fence, spec)) => self.begin(&ticket, fence, *spec, slot).await,
                 Err(e) => Err(e),
             };
             if let Err(e) = done {
@@ -154,12 +156,12 @@ impl Intake {
         match self.claim(&ticket).await? {
             Outcome::Over => pulled.done().await,
             Outcome::Later => pulled.give_back().await,
-            Outcome::Claimed(fence) => {
+            Outcome::Claimed(fence, spec) => {
                 // Nothing depends on this being confirmed: a ticket that comes again meets the claim.
                 if let Err(e) = pulled.done().await {
                     debug!(stream = %ticket.cam, "{e}");
                 }
-                self.begin(&ticket, fence, slot).await
+                self.begin(&ticket, fence, *spec, slot).await
             }
         }
     }
@@ -167,11 +169,11 @@ impl Intake {
     /// Looks at the record, and claims the epoch if that is right.
     async fn claim(&self, ticket: &Ticket) -> Result<Outcome, BusError> {
         let desired = registers::get(&self.bus, &ticket.zone, &ticket.cam).await?;
-        match verdict(ticket, desired.as_ref(), (self.owned)(ticket), &self.session) {
+        let spec = match verdict(ticket, desired.as_ref(), (self.owned)(ticket), &self.session) {
             Verdict::Discard => return Ok(Outcome::Over),
             Verdict::GiveBack => return Ok(Outcome::Later),
-            Verdict::Claim => {}
-        }
+            Verdict::Claim => desired.and_then(|desired| desired.spec),
+        };
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let claim = Claim {
             v: VERSION,
@@ -179,18 +181,17 @@ impl Intake {
             worker: self.worker.clone(),
             at_ms: u64::try_from(now.as_millis()).unwrap_or(0),
         };
-        match claims::claim(&self.bus, &ticket.zone, &ticket.cam, ticket.epoch, &claim).await? {
-            Claimed::Won(fence) => Ok(Outcome::Claimed(fence)),
-            Claimed::Lost => Ok(Outcome::Over),
+        match (claims::claim(&self.bus, &ticket.zone, &ticket.cam, ticket.epoch, &claim).await?, spec) {
+            (Claimed::Won(fence), Some(spec)) => Ok(Outcome::Claimed(fence, Box::new(spec))),
+            _ => Ok(Outcome::Over),
         }
     }
 
     /// Hands a claimed stream to the keeper, unless a stop or a newer placement came between the first look and the
-    /// claim.
-    async fn begin(&self, ticket: &Ticket, fence: Fence, slot: Slot) -> Result<(), BusError> {
+    /// claim. A record that is older than the first look comes from a replica that lags.
+    async fn begin(&self, ticket: &Ticket, fence: Fence, spec: StreamSpec, slot: Slot) -> Result<(), BusError> {
         let again = registers::get(&self.bus, &ticket.zone, &ticket.cam).await?;
-        let wanted = again.filter(|desired| desired.epoch == ticket.epoch && desired.state == Want::Run);
-        if let Some(spec) = wanted.and_then(|desired| desired.spec) {
+        if again.is_none_or(|desired| still_stands(ticket, &desired)) {
             // The keeper lives as long as this; when it is gone the process ends.
             let _ = self.starts.send(Start { ticket: ticket.clone(), spec, fence, slot }).await;
         }

@@ -67,7 +67,7 @@ fn alone() -> Fleet {
 }
 
 fn others() -> Fleet {
-    Fleet { others: 1, room: 4, least_used: 1.0, queued: 0 }
+    Fleet { others: 1, room: 4, least_used: 1.0, least_cpu: 1.0, queued: 0 }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
