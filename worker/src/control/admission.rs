@@ -31,8 +31,10 @@ pub struct Limits {
 /// How a worker stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Standing {
-    /// It may take streams at all: in contact with NATS, and not about to end.
-    pub open: bool,
+    /// The last heartbeat met the API, or a NATS without it: what is claimed now is known to be ours.
+    pub contact: bool,
+    /// About to end.
+    pub draining: bool,
     pub limits: Limits,
     pub load: Load,
     /// Streams that are starting, as [`Priority::Hi`] and as [`Priority::Lo`] tickets count them.
@@ -68,14 +70,14 @@ impl Room {
 }
 
 impl Standing {
-    /// Of a worker that has just begun: closed until a heartbeat was answered.
+    /// Of a worker that has just begun, and met nobody yet.
     pub fn new(limits: Limits) -> Self {
-        Self { open: false, limits, load: Load::default(), starting: [0; 2], fleet: None }
+        Self { contact: false, draining: false, limits, load: Load::default(), starting: [0; 2], fleet: None }
     }
 
-    /// Streams that it would take now.
+    /// Streams that it would take now, if they were offered.
     pub fn room(&self, room: Room) -> u32 {
-        if self.open && !self.out_of_memory() { room.free } else { 0 }
+        if self.draining || self.load.memory > self.limits.memory { 0 } else { room.free }
     }
 
     /// How to ask for a ticket of that priority.
@@ -85,7 +87,7 @@ impl Standing {
             Priority::Hi => (0, self.starting[0]),
             Priority::Lo => (1, self.starting[1]),
         };
-        if self.room(room) <= spare || starting >= MAX_STARTING {
+        if !self.contact || self.room(room) <= spare || starting >= MAX_STARTING {
             return Pull::Wait;
         }
         let Some(fleet) = self.fleet.filter(|fleet| fleet.others > 0 && fleet.room > 0) else { return Pull::Park };
@@ -97,10 +99,6 @@ impl Standing {
         let deep = fleet.queued > fleet.others.saturating_add(1).saturating_mul(2);
         if !deep && room.used() > fleet.least_used + UNEVEN { Pull::StepBack } else { Pull::Park }
     }
-
-    fn out_of_memory(&self) -> bool {
-        self.load.memory > self.limits.memory
-    }
 }
 
 #[cfg(test)]
@@ -111,7 +109,7 @@ mod tests {
 
     fn standing() -> Standing {
         let fleet = Fleet { others: 2, room: 20, least_used: 0.5, least_cpu: 0.1, queued: 1 };
-        Standing { open: true, fleet: Some(fleet), ..Standing::new(Limits { memory: 0.9, cpu: 0.8 }) }
+        Standing { contact: true, fleet: Some(fleet), ..Standing::new(Limits { memory: 0.9, cpu: 0.8 }) }
     }
 
     fn with(change: impl FnOnce(&mut Standing)) -> Standing {
@@ -125,16 +123,17 @@ mod tests {
     }
 
     #[test]
-    fn takes_nothing_while_closed_or_without_memory() {
-        for (standing, room) in [
-            (standing(), 5),
-            (with(|s| s.open = false), 0),
-            (with(|s| s.load.memory = 0.91), 0),
-            (with(|s| s.load.cpu = 1.0), 5),
+    fn takes_nothing_while_draining_or_without_memory_and_asks_for_nothing_without_contact() {
+        for (standing, room, pull) in [
+            (standing(), 5, Pull::Park),
+            (with(|s| s.draining = true), 0, Pull::Wait),
+            (with(|s| s.load.memory = 0.91), 0, Pull::Wait),
+            (with(|s| s.load.memory = 0.9), 5, Pull::Park),
+            (with(|s| s.contact = false), 5, Pull::Wait),
+            (Standing::new(Limits { memory: 1.0, cpu: 1.0 }), 5, Pull::Wait),
         ] {
-            assert_eq!(standing.room(HALF), room, "{standing:?}");
+            assert_eq!((standing.room(HALF), standing.pull(Priority::Hi, HALF)), (room, pull), "{standing:?}");
         }
-        assert_eq!(Standing::new(Limits { memory: 1.0, cpu: 1.0 }).room(HALF), 0, "before the first answer");
     }
 
     #[test]

@@ -14,7 +14,7 @@ const SILENT_BEATS: u32 = 3;
 /// Why a drain is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
-    /// Others have taken over what there was.
+    /// Others have taken over what there was, or it was stopped.
     NothingLeft,
     /// The time for it is up.
     TimeUp,
@@ -28,7 +28,7 @@ impl Over {
     /// For the log.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::NothingLeft => "others have taken everything over",
+            Self::NothingLeft => "nothing is left",
             Self::TimeUp => "the time for it is up",
             Self::Alone => "there is no other worker",
             Self::NoApi => "the API does not answer",

@@ -81,3 +81,35 @@ impl FrameSink for GatedPublisher {
         self.publisher.max_frame_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rsm_shared::bus::connect::{Bus, Purpose};
+    use rsm_shared::bus::frames::DropReason;
+    use rsm_shared::config::Config;
+    use rsm_shared::stream::fence::{Epoch, Fence};
+
+    #[tokio::test]
+    async fn a_frame_passes_only_while_the_process_may_show_something() {
+        let config = Config::load(None, &[("nats.urls", "nats://127.0.0.1:9".to_owned())]).unwrap();
+        let publisher = FramePublisher::new(Bus::connect(&config.nats, Purpose::Frames, "test").await.unwrap());
+        let headers = FrameHeaders {
+            fence: Fence { epoch: Epoch(1), revision: 1 },
+            seq: 1,
+            captured_at_us: 0,
+            published_at_us: 0,
+            width: 1,
+            height: 1,
+        };
+        let awake = SharedPulse::new(Duration::from_secs(3600));
+        // Its last beat is always too long ago.
+        let paused = SharedPulse::new(Duration::ZERO);
+        for (pulse, loss) in [(awake, FrameLoss::Bus(DropReason::NotConnected)), (paused, FrameLoss::Silenced)] {
+            let gated = GatedPublisher::new(publisher.clone(), pulse);
+            let (zone, slug) = (Zone::default_zone(), Slug::parse("yard").unwrap());
+            let published = gated.publish(&zone, &slug, headers, Bytes::from_static(b"jpeg")).await;
+            assert_eq!(published, Err(loss));
+        }
+    }
+}

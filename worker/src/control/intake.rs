@@ -100,7 +100,8 @@ pub async fn run(mut intake: Intake, zone: Zone, priority: Priority, stop: Cance
 }
 
 impl Intake {
-    /// Takes a slot for an offered stream, if it is to be taken.
+    /// Takes a slot for an offered stream, if it is to be taken. How many start at a time is up to the API here; cameras
+    /// are opened one after the other in any case.
     pub fn accept(&self, offer: &Ticket) -> Option<Slot> {
         let room = self.standing.borrow().room(self.slots.room());
         if accepts(offer, &self.zones, &self.session, room) { self.slots.take() } else { None }

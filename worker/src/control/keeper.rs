@@ -186,8 +186,7 @@ impl Keeper {
             drain.met(met, fleet);
         }
         let advice = self.contact.met(met, Instant::now());
-        let open = advice.pull && self.drain.is_none();
-        self.stand(|standing| (standing.open, standing.fleet) = (open, fleet));
+        self.stand(|standing| (standing.contact, standing.fleet) = (advice.pull, fleet));
         if advice.reconnect {
             let bus = self.p.intake.bus.clone();
             tokio::spawn(async move { bus.reconnect().await });
@@ -274,7 +273,7 @@ impl Keeper {
     fn begin_drain(&mut self) -> bool {
         let fleet = self.p.standing.borrow().fleet;
         let drain = Drain::new(self.p.drain, fleet, Instant::now());
-        self.stand(|standing| standing.open = false);
+        self.stand(|standing| standing.draining = true);
         if drain.over(self.holding.is_idle(), Instant::now()).is_some() {
             return false;
         }
@@ -297,7 +296,7 @@ impl Keeper {
 
     /// Stops pulling, ends every stream, says goodbye so that nobody waits for our silence.
     async fn end(&mut self) {
-        self.stand(|standing| standing.open = false);
+        self.stand(|standing| standing.draining = true);
         self.let_all_go();
         while self.ending.join_next().await.is_some() {}
         let goodbye = Heartbeat { state: WorkerState::Draining, ..self.heartbeat() };

@@ -121,7 +121,7 @@ impl Lingering {
         self.tasks.wait().await;
     }
 
-    /// Waits until none lingers; for [`LINGER`] at most, when no stream ends any more.
+    /// Waits until none lingers; a few seconds, when no stream ends any more.
     pub async fn settled(&self) {
         self.tasks.close();
         self.tasks.wait().await;

@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex};
 
 use rsm_shared::bus::connect::{Bus, Purpose};
 use rsm_shared::bus::heartbeat::{Ear, Heard};
-use rsm_shared::bus::{control, registers, tickets, topology};
+use rsm_shared::bus::{control, demand, registers, tickets, topology};
 use rsm_shared::config::Config;
 use rsm_shared::stream::camera_link::CameraUrl;
+use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, Zone};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
 use rsm_shared::wire::messages::{
-    Desired, Fleet, Heartbeat, HeartbeatReply, Owned, Priority, Ticket, TicketReason, VERSION, Want,
+    DemandMessage, Desired, Fleet, Heartbeat, HeartbeatReply, Owned, Priority, Ticket, TicketReason, VERSION, Want,
 };
 
 use super::eventually;
@@ -90,6 +91,12 @@ impl Api {
         registers::put(&self.bus, &zone, &record).await.unwrap();
         let reason = TicketReason::Start;
         Ticket { v: VERSION, cam, zone, epoch, reason, media_sequence: 0, discontinuity_sequence: 0, avoid: None }
+    }
+
+    /// One relay's demand for a stream.
+    pub async fn want(&self, cam: &str, demand: Demand) {
+        let message = DemandMessage { v: VERSION, from: "relay".into(), ttl_ms: 60_000, demand };
+        demand::publish(&self.bus, &Zone::default_zone(), &slug(cam), &message).await.unwrap();
     }
 
     pub async fn queue(&self, ticket: &Ticket) {

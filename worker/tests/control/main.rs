@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rsm_shared::config::Config;
+use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::state::StreamState;
-use rsm_shared::wire::messages::{Fleet, Ticket, WorkerState};
+use rsm_shared::wire::messages::{Fleet, Heartbeat, Ticket, WorkerState};
 use rsm_worker::app::{WorkerError, run_with};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +98,23 @@ async fn a_pulled_ticket_and_an_offer_lead_to_the_same() {
     .await;
     api.say(alone(), &[("yard", 5), ("door", 7)]);
     api.until("both to be let go", "w1", |beat| beat.inv.is_empty() && beat.room == 4).await;
+    worker.stop.cancel();
+    worker.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn demand_from_before_the_claim_counts_and_an_owner_is_ready_only_when_it_can_be_met() {
+    let nats = Nats::start().await;
+    let (api, worker) = (Api::start(&nats.url).await, Worker::start(&nats, "w1", &[]));
+    api.until("a heartbeat", "w1", |_| true).await;
+    // These pictures make no segment.
+    api.want("yard", Demand { jpeg: None, hls: true }).await;
+    api.queue(&api.place("yard", 5).await).await;
+    let running = |beat: &Heartbeat| owned(beat, "yard").is_some_and(|owned| owned.state == StreamState::Running);
+    let beat = api.until("the stream to run", "w1", running).await;
+    assert!(!owned(&beat, "yard").unwrap().ready, "{beat:?}");
+    api.want("yard", Demand::default()).await;
+    api.until_ready("w1", "yard").await;
     worker.stop.cancel();
     worker.ended().await;
 }
