@@ -25,6 +25,8 @@ use crate::streams::{Offer, Stream, Streams, View};
 const LOOK: Duration = Duration::from_secs(20);
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(1);
+/// So many failures in a row are worth a warning: at a first start the store is being made meanwhile.
+const FAILURES: u32 = 3;
 /// Least time between two rounds.
 const LEAST_PAUSE: Duration = Duration::from_millis(200);
 /// Writes under way.
@@ -70,7 +72,7 @@ impl DirectoryTeller {
         let mut connects = self.bus.connects();
         let mut settled = Instant::now() + self.settle;
         let mut next = Instant::now();
-        let (mut known, mut failing) = (false, false);
+        let (mut known, mut failures) = (false, 0_u32);
         let untold = self.streams.untold.clone();
         loop {
             tokio::select! {
@@ -95,16 +97,16 @@ impl DirectoryTeller {
                     if Instant::now() < settled {
                         next = next.min(settled);
                     }
-                    (known, failing) = (true, false);
+                    (known, failures) = (true, 0);
                 }
                 Err(e) => {
-                    if failing {
-                        debug!("{e}");
-                    } else {
-                        warn!("{e}; relays are told later");
-                    }
                     // Nobody can tell what of it was written.
-                    (known, failing) = (false, true);
+                    (known, failures) = (false, failures.saturating_add(1));
+                    if failures == FAILURES {
+                        warn!("{e}; relays are told later");
+                    } else {
+                        debug!("{e}");
+                    }
                     next = Instant::now() + RETRY;
                 }
             }

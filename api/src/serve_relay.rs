@@ -157,14 +157,13 @@ impl Follow {
         repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut connects = bus.connects();
         loop {
-            tokio::select! {
-                _ = repeat.tick() => {}
-                Ok(()) = connects.changed() => {}
-            }
-            // What waits for a connection would be said late, and all at once.
-            if bus.connected()
-                && let Err(e) = relays::hello(bus, &self.hello).await
-            {
+            // What waits for a connection would be said late, and all at once. That it was made is told a moment before
+            // it shows.
+            let connected = tokio::select! {
+                _ = repeat.tick() => bus.connected(),
+                Ok(()) = connects.changed() => true,
+            };
+            if connected && let Err(e) = relays::hello(bus, &self.hello).await {
                 debug!("{e}");
             }
         }

@@ -57,7 +57,8 @@ export class CameraForm {
     const { elements } = this.#form;
     const values = Object.fromEntries(TEXTS.map((name) => [name, elements[name].value.trim()]));
     values.password = elements.password.value; // a password may begin with a space
-    return { ...values, always_on: elements.always_on.checked, exclusive: elements.exclusive.checked, transport: elements.transport.value };
+    const checked = { always_on: elements.always_on.checked, exclusive: elements.exclusive.checked };
+    return { ...values, ...checked, transport: elements.transport.value };
   }
 
   // Only what differs from what was shown: an empty field of a new camera, and an untouched one of an old, say nothing.

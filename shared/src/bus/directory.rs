@@ -101,6 +101,11 @@ pub async fn follow(bus: &Bus, mut told: impl FnMut(News)) {
 /// With one consumer, until it fails or the connection is made anew.
 async fn follow_once(bus: &Bus, told: &mut impl FnMut(News)) -> BusError {
     let mut connects = bus.connects();
+    // A first connect is told a moment after it is made, and must not look like a second one.
+    if connects.wait_for(|count| *count > 0).await.is_err() {
+        return BusError::Failed { what: READ, detail: "the connection to NATS is closed".into() };
+    }
+    connects.mark_unchanged();
     let mut reader = match Reader::open(bus).await {
         Ok(reader) => reader,
         Err(e) => return e,
@@ -221,7 +226,10 @@ mod tests {
     /// Longest wait for anything.
     const LONG: Duration = Duration::from_secs(30);
 
-    struct Server(Child, #[expect(dead_code, reason = "removed when dropped")] tempfile::TempDir);
+    struct Server {
+        child: Child,
+        _dir: tempfile::TempDir,
+    }
 
     impl Server {
         async fn start() -> (Self, Bus) {
@@ -236,7 +244,7 @@ mod tests {
                 .spawn()
                 .expect("nats-server is installed");
             let file = dir.path().join(format!("nats-server_{}.ports", child.id()));
-            let server = Self(child, dir);
+            let server = Self { child, _dir: dir };
             let ports = eventually(|| {
                 let text = std::fs::read(&file).ok()?;
                 serde_json::from_slice::<serde_json::Value>(&text).ok()
@@ -252,8 +260,8 @@ mod tests {
 
     impl Drop for Server {
         fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
+            let _ = self.child.kill();
+            let _ = self.child.wait();
         }
     }
 

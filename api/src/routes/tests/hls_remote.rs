@@ -9,7 +9,10 @@ const INDEX: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS=\"avc1.64001f
 
 /// A worker's server for segments, as another machine would have it: files by path, and how often each was asked for.
 #[derive(Clone, Default)]
-struct Worker(Arc<Mutex<HashMap<String, (Vec<u8>, usize)>>>);
+struct Worker(Arc<Mutex<HashMap<String, Asked>>>);
+
+/// A file, and how often it was asked for.
+type Asked = (Vec<u8>, usize);
 
 #[salvo::async_trait]
 impl Handler for Worker {
