@@ -52,7 +52,8 @@ enum Wrong {
 async fn wrong_clock(wrong: Wrong) {
     let dir = tempfile::tempdir().unwrap();
     let clock = WallClock::new(dir.path());
-    let mut plan = Plan::of(2, 4);
+    // Neither worker has room for all.
+    let mut plan = Plan::of(2, 4).env("RSM__WORKER__CAPACITY", "3");
     for (key, value) in clock.environment() {
         plan = match wrong {
             Wrong::Worker => plan.own_env("w1", key, &value),
