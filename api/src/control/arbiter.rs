@@ -490,9 +490,13 @@ impl Arbiter {
         if self.busy.len() >= MAX_UNDER_WAY {
             return;
         }
+        if let (Step::Undo, Some(tracked)) = (step, self.placements.get_mut(slug)) {
+            tracked.stay(now, moves::LONG_REST);
+        }
         let tracked = self.placements.get(slug);
         let command = match (step, wish, tracked.map(|t| t.assignment.clone())) {
             (Step::Place(reason), Some(wish), _) => Command::Place(self.place(reason, wish, tracked, moving)),
+            (Step::Undo, Some(wish), _) => Command::Place(self.undo(wish, tracked)),
             (Step::Halt, _, Some(a)) => {
                 let seen = tracked.map(Tracked::seen).unwrap_or_default();
                 Command::Halt { slug: slug.clone(), zone: a.zone, spec_rev: a.spec_rev, seen }
@@ -528,6 +532,13 @@ impl Arbiter {
             from,
             to: moving.map(|m| (m.worker.clone(), m.to.clone())),
         }
+    }
+
+    /// Back to the owner that goes on: it begins anew, under a new epoch.
+    fn undo(&self, wish: &Wish, tracked: Option<&Tracked>) -> Place {
+        let back = tracked.and_then(Tracked::handed_from).and_then(|from| self.roster.get(&from.session));
+        let to = back.map(|session| (session.worker.clone(), session.id.clone()));
+        Place { from: None, to, ..self.place(TicketReason::Retry, wish, tracked, None) }
     }
 
     /// A command could not even be begun: what it was about is gone.

@@ -9,14 +9,18 @@ use rsm_shared::wire::messages::TicketReason;
 
 use super::roster::share;
 
-/// Moves under way at a time to empty workers that are about to end: they have half a minute.
-const DRAINING_AT_A_TIME: usize = 16;
+/// Moves under way at a time to empty workers that are about to end: with pictures of HLS to wait for each takes some
+/// seconds, and they have `worker.drain_s`.
+const DRAINING_AT_A_TIME: usize = 32;
 /// Moves under way at a time to even out: nobody waits for them.
 const BALANCING_AT_A_TIME: usize = 4;
 /// Streams that one worker is asked to start at a time: as many as it starts at once.
 const STARTS_OF_ONE: u32 = 8;
 /// A stream that was moved to even out stays for this long.
 pub const REST: Duration = Duration::from_secs(60);
+
+/// One whose new owner got no picture from its camera stays for this long: it would be moved in vain again.
+pub const LONG_REST: Duration = Duration::from_secs(3600);
 
 /// One live worker process.
 #[derive(Clone, Debug)]

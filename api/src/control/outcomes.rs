@@ -77,7 +77,7 @@ impl Arbiter {
                 {
                     warn!(stream = %slug, %session, "set aside: its worker died before it could say that it owns it");
                 }
-                let from = from.map(|(session, epoch)| HandoffFrom { session, epoch, to, since: now });
+                let from = from.map(|(session, epoch)| HandoffFrom { session, epoch, to, reason, since: now });
                 self.note_placed(assignment, reason, from, told, ticket, now);
             }
             Done::Halted { assignment, told } => {

@@ -75,8 +75,10 @@ pub struct Placed {
 /// How a hand-off stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handoff {
-    /// For this long; the new owner has nothing to show yet.
+    /// The new owner has had it for this long and has nothing to show yet; zero while there is none.
     Waiting(Duration),
+    /// The same, and it has no picture from the camera at all, while the earlier owner need not leave.
+    InVain(Duration),
     /// The new owner has pictures, or the old one has none to lose.
     Over,
 }
@@ -119,6 +121,8 @@ pub enum Step {
     HaltAgain,
     /// The earlier owner lets go: the new one has pictures.
     EndHandoff,
+    /// The new owner gets no picture and the earlier one has them: back to that one.
+    Undo,
     /// Its owner lets go before another one begins.
     Recall,
     /// Remove claims that no longer count.
@@ -152,7 +156,8 @@ fn owned(facts: &Facts, placed: &Placed) -> Step {
     match (placed.handoff, facts.moves) {
         (Some(Handoff::Over), _) => Step::EndHandoff,
         (Some(Handoff::Waiting(age)), _) if age >= HANDOFF_MAX => Step::EndHandoff,
-        (Some(Handoff::Waiting(_)), _) => Step::Nothing,
+        (Some(Handoff::InVain(age)), _) if age >= HANDOFF_MAX => Step::Undo,
+        (Some(Handoff::Waiting(_) | Handoff::InVain(_)), _) => Step::Nothing,
         (None, Some(_)) if facts.exclusive => match placed.recalled {
             Some(age) if age < RECALL_AGAIN => Step::Nothing,
             _ => Step::Recall,
@@ -176,6 +181,12 @@ fn ownerless(facts: &Facts, placed: &Placed) -> Step {
             Told::Failed if placed.age >= TELL_AGAIN => Step::Place(TicketReason::Retry),
             // Somebody came to wait for it: it must not stay behind those that nobody waits for.
             Told::Queued { urgent: false } if facts.urgent => Step::Place(TicketReason::Start),
+            // The earlier owner goes on counting segments: a ticket that waits long names numbers that are used.
+            Told::Queued { .. }
+                if placed.handoff.is_some() && placed.age >= HANDOFF_MAX.max(retry_after(placed.tries)) =>
+            {
+                Step::Place(TicketReason::Retry)
+            }
             Told::Taken if facts.settled && placed.age >= retry_after(placed.tries) => Step::Place(TicketReason::Retry),
             Told::Failed | Told::Queued { .. } | Told::Taken => Step::Nothing,
         },
@@ -357,12 +368,20 @@ mod tests {
             (Handoff::Waiting(S(0)), Step::Nothing),
             (Handoff::Waiting(S(14)), Step::Nothing),
             (Handoff::Waiting(S(15)), Step::EndHandoff),
+            (Handoff::InVain(S(14)), Step::Nothing),
+            (Handoff::InVain(S(15)), Step::Undo),
             (Handoff::Over, Step::EndHandoff),
         ] {
             let placement = Some(Placed { handoff: Some(handoff), ..placed() });
             assert_eq!(step(&Facts { placement: placement.clone(), ..running.clone() }), want, "{handoff:?}");
             let nobody_yet = facts(true, placement);
             assert_eq!(step(&nobody_yet), Step::Nothing, "the old owner goes on: {handoff:?}");
+            let queued = |age| {
+                let told = Told::Queued { urgent: true };
+                Some(Placed { handoff: Some(handoff), told, age: S(age), ..placed() })
+            };
+            assert_eq!(step(&facts(true, queued(14))), Step::Nothing);
+            assert_eq!(step(&facts(true, queued(15))), Step::Place(TicketReason::Retry));
         }
     }
 

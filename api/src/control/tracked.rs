@@ -6,7 +6,7 @@ use rsm_shared::bus::tickets::Queue;
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, Zone};
 use rsm_shared::stream::state::StreamState;
-use rsm_shared::wire::messages::{Event, Owned, Priority};
+use rsm_shared::wire::messages::{Event, Owned, Priority, TicketReason};
 
 use super::plan::{self, Handoff, Lost, Placed, Told};
 use super::roster::Roster;
@@ -33,7 +33,7 @@ pub struct Tracked {
     owned_since: Option<Instant>,
     handoff: Option<HandoffFrom>,
     recalled: Option<Instant>,
-    /// When it was last moved from one worker to another.
+    /// When it was last moved from one worker to another; in the future when it is to stay for longer.
     pub moved: Option<Instant>,
     /// Largest epoch seen anywhere.
     seen: Epoch,
@@ -50,6 +50,8 @@ pub struct HandoffFrom {
     pub epoch: Epoch,
     /// Who shall have it, if that was said.
     pub to: Option<SessionId>,
+    /// Why it moves.
+    pub reason: TicketReason,
     pub since: Instant,
 }
 
@@ -99,6 +101,11 @@ impl Tracked {
     pub fn hand_off(&mut self, from: HandoffFrom) {
         self.moved = Some(from.since);
         self.handoff = Some(from);
+    }
+
+    /// It was moved in vain: it stays where it is for `rest`.
+    pub fn stay(&mut self, now: Instant, rest: Duration) {
+        self.moved = Some(now + rest);
     }
 
     /// The earlier owner has to let go now.
@@ -224,9 +231,18 @@ impl Tracked {
         let slug = &self.assignment.slug;
         let old = roster.get(&from.session)?.owned.get(slug).filter(|owned| owned.epoch == from.epoch)?;
         let new = self.owner.as_ref().and_then(|owner| roster.get(owner)?.owned.get(slug));
-        let over = new
-            .is_some_and(|new| new.epoch == self.assignment.epoch && (new.ready || old.state != StreamState::Running));
-        Some(if over { Handoff::Over } else { Handoff::Waiting(now.saturating_duration_since(from.since)) })
+        let Some(new) = new.filter(|new| new.epoch == self.assignment.epoch) else {
+            return Some(Handoff::Waiting(Duration::ZERO));
+        };
+        let runs = new.state == StreamState::Running;
+        let age = self.owned_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        Some(if old.state != StreamState::Running || (runs && new.ready) {
+            Handoff::Over
+        } else if !runs && from.reason == TicketReason::Rebalance {
+            Handoff::InVain(age)
+        } else {
+            Handoff::Waiting(age)
+        })
     }
 
     /// Whether NATS must hold its desired record, as of an answer at most `age` old.
