@@ -125,7 +125,7 @@ impl World {
                 slug: slug.clone(),
                 zone: Zone::default_zone(),
                 enabled: link.enabled,
-                always_on: false,
+                always_on: true,
                 exclusive: link.exclusive,
                 spec_rev: link.spec_rev,
                 demanded: link.demanded,

@@ -109,7 +109,7 @@ impl World {
             if aside {
                 continue;
             }
-            if link.enabled && link.demanded {
+            if link.enabled {
                 let newest = self.newest(slug);
                 // A hand-off that nobody takes up leaves the stream with its earlier owner.
                 let handed = self.api.handed_from(slug);

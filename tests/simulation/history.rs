@@ -22,8 +22,10 @@ pub enum Kind {
     Storm,
     /// Faults that must not restart a single pipeline.
     Harmless,
-    /// Workers that come and go in order: no viewer sees a gap.
+    /// Workers that come and go in order, and an API that restarts: no viewer sees a gap.
     Moves,
+    /// Most workers are cut off at once, for less than is waited for: nothing moves.
+    MassSilence,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
         match seed % 10 {
             0 | 1 => Self::Harmless,
             2 | 3 => Self::Moves,
+            4 => Self::MassSilence,
             _ => Self::Storm,
         }
     }
@@ -38,7 +41,7 @@ impl Kind {
     fn weather(self) -> Weather {
         match self {
             Self::Storm => Weather { lost: 10, slow: 20 },
-            Self::Harmless | Self::Moves => Weather { lost: 0, slow: 0 },
+            Self::Harmless | Self::Moves | Self::MassSilence => Weather { lost: 0, slow: 0 },
         }
     }
 }
@@ -48,16 +51,21 @@ pub fn live(seed: u64, trace: bool) -> Result<World, String> {
     let kind = Kind::of(seed);
     let mut world = World::new(seed, kind.weather(), trace);
     world.say(|| format!("seed {seed}, {kind:?}"));
-    if kind == Kind::Harmless {
-        // Longer than all its faults in a row.
+    if matches!(kind, Kind::Harmless | Kind::MassSilence) {
+        // Longer than all their faults in a row.
         world.hold = Duration::from_secs(60);
     }
-    let workers = world.rng.random_range(if kind == Kind::Moves { 2..4 } else { 1..5 });
+    let workers = world.rng.random_range(match kind {
+        Kind::Moves => 2..4,
+        Kind::MassSilence => 3..7,
+        Kind::Storm | Kind::Harmless => 1..5,
+    });
     let streams: usize = world.rng.random_range(1..6);
     for n in 0..streams {
-        let exclusive = kind != Kind::Moves && world.rng.random_range(0..5) == 0;
-        let link = Registered { enabled: true, exclusive, spec_rev: 1, demanded: true };
-        world.registered.insert(slug(n), link);
+        let exclusive = world.rng.random_range(0..5) == 0;
+        // Some run although nobody watches.
+        let demanded = world.rng.random_range(0..4) != 0;
+        world.registered.insert(slug(n), Registered { enabled: true, exclusive, spec_rev: 1, demanded });
     }
     world.start_api();
     for _ in 0..workers {
@@ -70,7 +78,12 @@ pub fn live(seed: u64, trace: bool) -> Result<World, String> {
             Kind::Storm => storm(w, streams),
             Kind::Harmless => harmless(w),
             Kind::Moves => moves(w),
+            Kind::MassSilence => {}
         });
+    }
+    if kind == Kind::MassSilence {
+        let at = world.rng.random_range(9_000..20_000);
+        world.after(at, mass_silence);
     }
     world.run_until(HEALED);
     world.say(|| "healed".into());
@@ -91,17 +104,20 @@ pub fn live(seed: u64, trace: bool) -> Result<World, String> {
 
 fn judge(kind: Kind, streams: usize, world: &World) -> Result<(), String> {
     let streams_u32 = u32::try_from(streams).unwrap();
-    if kind == Kind::Harmless && world.checks.starts != streams_u32 {
+    if matches!(kind, Kind::Harmless | Kind::MassSilence) && world.checks.starts != streams_u32 {
         return Err(format!("{} pipelines were started for {streams} streams", world.checks.starts));
     }
     if kind == Kind::Moves {
-        for n in 0..streams {
+        for n in (0..streams).filter(|n| !world.registered[&slug(*n)].exclusive) {
             let gap = world.checks.longest_gap(&slug(n));
             // A frame each 400 ms; viewers may miss 500 ms.
             if gap > 900 {
                 return Err(format!("{} had a gap of {gap} ms", slug(n)));
             }
         }
+    }
+    if kind != Kind::Storm && world.checks.exclusive_most > 1 {
+        return Err("an exclusive camera had two sessions".into());
     }
     let open: Vec<_> = world.checks.sessions.iter().filter(|(_, open)| **open > 1).collect();
     if open.is_empty() { Ok(()) } else { Err(format!("cameras are opened more than once: {open:?}")) }
@@ -123,7 +139,7 @@ fn lasting(w: &mut World, most: Ms) -> Ms {
 
 fn storm(w: &mut World, streams: usize) {
     let stream = slug(w.rng.random_range(0..streams));
-    match w.rng.random_range(0..19) {
+    match w.rng.random_range(0..20) {
         0 | 1 => {
             if let Some(n) = any_worker(w) {
                 w.kill_worker(n);
@@ -184,6 +200,12 @@ fn storm(w: &mut World, streams: usize) {
                 w.hand_out();
             }
         }
+        18 => {
+            if let Some(link) = w.registered.get_mut(&stream) {
+                link.demanded = !link.demanded;
+                w.say(|| format!("the viewers of {stream} come or go"));
+            }
+        }
         _ => {
             w.say(|| format!("{stream} is poison"));
             w.poison.insert(stream);
@@ -202,7 +224,20 @@ fn harmless(w: &mut World) {
     }
 }
 
+fn mass_silence(w: &mut World) {
+    let all = w.workers.len();
+    let most = all * 56 / 100 + 1;
+    let pause = w.rng.random_range(5_000..15_000);
+    w.say(|| format!("{most} of {all} workers are cut off for {pause} ms"));
+    for n in 0..most {
+        w.cut(Node::Worker(n), pause);
+    }
+}
+
 fn moves(w: &mut World) {
+    if w.rng.random_range(0..4) == 0 {
+        return kill_api(w);
+    }
     let leaving = w.workers.iter().filter(|worker| worker.alive && worker.draining_since.is_none()).count();
     if leaving > 1 && w.rng.random_bool(0.5) {
         if let Some(n) = any_worker(w) {

@@ -226,10 +226,9 @@ impl World {
     }
 
     fn end(&mut self, n: usize, slug: Slug, exclusive: bool) {
-        // The session ends first; the rest takes a moment.
-        self.checks.session(&slug, exclusive, -1);
         let took = self.rng.random_range(10..300);
         self.arrive(took, Node::Worker(n), move |w| {
+            w.checks.session(&slug, exclusive, -1);
             if let Some((fence, ticket)) = w.workers[n].holding.ended(&slug) {
                 w.begin(n, fence, &ticket);
             }

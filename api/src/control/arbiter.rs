@@ -29,6 +29,10 @@ const SEQUENCE_SLACK: u64 = 16;
 const STALL: Duration = Duration::from_secs(1);
 /// Processes whose name is another live one's, kept in mind.
 pub(super) const MAX_CHALLENGERS: usize = 64;
+/// A refused process beats each second; one that has not for this long has ended.
+const CHALLENGER_KEPT: Duration = Duration::from_secs(10);
+/// Commands of the least class under way at one time: nobody waits for them, and they must not keep others waiting.
+const MAX_UNHURRIED: usize = 8;
 
 /// What decides how the arbiter behaves.
 #[derive(Clone, Copy, Debug)]
@@ -131,8 +135,11 @@ pub struct Arbiter {
     pub(super) suspects: Suspects,
     /// Streams with a command under way: the next one waits for it.
     pub(super) busy: HashSet<Slug>,
-    /// Processes whose name is another live one's: refused at their next heartbeat. At most [`MAX_CHALLENGERS`].
-    pub(super) challengers: HashSet<SessionId>,
+    /// Where streams with a move under way are going to. One entry for each busy stream at most.
+    moving: HashMap<Slug, SessionId>,
+    /// Processes whose name is another live one's, and since when: refused at their next heartbeat. At most
+    /// [`MAX_CHALLENGERS`].
+    pub(super) challengers: HashMap<SessionId, Instant>,
     /// Streams whose last command failed: one entry for each at most, gone after [`plan::TELL_AGAIN`].
     pub(super) not_before: HashMap<Slug, Instant>,
     pub(super) complaints: u64,
@@ -167,7 +174,8 @@ impl Arbiter {
             details: HashMap::new(),
             suspects: Suspects::default(),
             busy: HashSet::new(),
-            challengers: HashSet::new(),
+            moving: HashMap::new(),
+            challengers: HashMap::new(),
             not_before: HashMap::new(),
             complaints: 0,
             complained_at: None,
@@ -226,6 +234,7 @@ impl Arbiter {
             Noted::Known => {}
             Noted::New => {
                 info!(worker = %beat.worker, session = %beat.session, capacity = beat.cap, "worker joined");
+                self.challengers.remove(&beat.session);
                 self.roster_changed = true;
             }
             Noted::Left => {
@@ -234,7 +243,7 @@ impl Arbiter {
             }
             Noted::SameName(other) => {
                 // It is told to end only once the other was seen to answer.
-                reply.conflict = self.challengers.remove(&beat.session);
+                reply.conflict = self.challengers.remove(&beat.session).is_some();
                 if !reply.conflict {
                     let (worker, challenger) = (beat.worker.clone(), Some(beat.session.clone()));
                     question = Some(Question { worker, session: other, challenger });
@@ -259,10 +268,8 @@ impl Arbiter {
                 reply.drop.push((owned.cam.clone(), up_to));
             }
         }
-        if let Some(session) = self.roster.get(&beat.session) {
-            let queued = session.zones.iter().filter_map(|zone| self.queued.get(zone)).sum();
-            reply.fleet = self.roster.fleet(session, queued);
-        }
+        let queued = beat.zones.iter().filter_map(|zone| self.queued.get(zone)).sum();
+        reply.fleet = self.roster.fleet(&beat.session, &beat.zones, queued);
         (reply, question)
     }
 
@@ -292,22 +299,35 @@ impl Arbiter {
         let (placements, roster) = (&self.placements, &self.roster);
         self.suspects.tick(|slug| owned_for(placements.get(slug)?, roster, now), now);
         self.not_before.retain(|_, until| *until > now);
+        self.challengers.retain(|_, since| now.saturating_duration_since(*since) < CHALLENGER_KEPT);
+        self.moving.retain(|slug, _| self.busy.contains(slug));
+        self.placements.values_mut().for_each(|tracked| tracked.forget_gone(&self.roster));
         self.count_queued();
         if !connected {
             return Vec::new();
         }
         let moves: HashMap<Slug, Move> =
             self.choose_moves(wishes, now).into_iter().map(|m| (m.slug.clone(), m)).collect();
+        let mut steps = Vec::new();
         let mut registered = 0;
         for wish in wishes {
             registered += usize::from(self.placements.contains_key(&wish.slug));
             let moving = moves.get(&wish.slug);
-            let facts = self.facts(wish, moving.map(|m| m.reason), now);
-            let step = plan::step(&facts);
-            self.command(step, &wish.slug, Some(wish), moving, &mut commands, now);
+            let step = plan::step(&self.facts(wish, moving.map(|m| m.reason), now));
+            if step != Step::Nothing {
+                steps.push((step.class(wish.demanded), step, &wish.slug, Some(wish), moving));
+            }
         }
-        if self.placements.len() > registered {
-            self.pass_removed(wishes, &mut commands, now);
+        let removed = if self.placements.len() > registered { self.removed(wishes) } else { Vec::new() };
+        for slug in &removed {
+            let step = plan::step(&self.facts_of_removed(slug, now));
+            steps.push((step.class(false), step, slug, None, None));
+        }
+        // Not everything may fit: first what somebody waits for. The sort keeps the order within a class.
+        steps.sort_by_key(|(class, ..)| *class);
+        for (class, step, slug, wish, moving) in steps {
+            let room = if class < 2 { MAX_UNDER_WAY } else { MAX_UNHURRIED };
+            self.command(step, room, slug, wish, moving, &mut commands, now);
         }
         commands
     }
@@ -321,20 +341,22 @@ impl Arbiter {
             commands.push(Command::Probe(Question { worker, session, challenger: None }));
         }
         for id in look.dead {
+            let gone = self.detector.is_gone(&id);
             if let Some(session) = self.roster.remove(&id) {
                 let silent_s = now.saturating_duration_since(session.last_heard).as_secs_f32();
                 warn!(worker = %session.worker, session = %id, silent_s, streams = session.owned.len(), "worker is dead");
-                self.mourn(&id, now);
+                self.mourn(&session, gone, now);
             }
         }
     }
 
-    /// A worker died. Streams that it had just begun may be the reason.
-    pub(super) fn mourn(&mut self, session: &SessionId, now: Instant) {
+    /// A worker died. Streams that it had just begun may be the reason, if its process is `gone`: one that is only
+    /// silent may be cut off.
+    pub(super) fn mourn(&mut self, dead: &Session, gone: bool, now: Instant) {
         self.roster_changed = true;
-        for (slug, tracked) in &self.placements {
-            if let Some((_, since)) = tracked.owner().filter(|(owner, _)| *owner == session)
-                && self.suspects.died(slug, now.saturating_duration_since(since), now)
+        for (slug, tracked) in self.placements.iter().filter(|(_, tracked)| gone && tracked.is_ours()) {
+            if let Some((_, since)) = tracked.owner().filter(|(owner, _)| **owner == dead.id)
+                && self.suspects.died(slug, dead.last_heard.saturating_duration_since(since), now)
             {
                 warn!(stream = %slug, "set aside: its worker died right after its start, again and again");
                 self.metrics.claim_changes.with_label_values(&["quarantined"]).inc();
@@ -376,10 +398,22 @@ impl Arbiter {
             if let Some(berth) = index.get(&from.session).and_then(|at| fleet.get_mut(*at)) {
                 berth.used = berth.used.saturating_sub(1);
             }
-            let there = tracked.owner().map(|(owner, _)| owner);
-            if let Some(berth) = there.or(from.to.as_ref()).and_then(|to| fleet.get_mut(*index.get(to)?)) {
-                berth.arriving += 1;
-                berth.used += usize::from(there.is_none());
+            match (tracked.owner(), &from.to) {
+                (Some((owner, _)), _) => {
+                    if let Some(berth) = index.get(owner).and_then(|at| fleet.get_mut(*at)) {
+                        berth.arriving += 1;
+                    }
+                }
+                (None, Some(to)) => expect(&mut fleet, index.get(to)),
+                (None, None) => {}
+            }
+        }
+        for (slug, to) in &self.moving {
+            under_way += 1;
+            expect(&mut fleet, index.get(to));
+            let from = self.owners.get(slug).and_then(|owner| fleet.get_mut(*index.get(owner)?));
+            if let Some(berth) = from {
+                berth.used = berth.used.saturating_sub(1);
             }
         }
         let streams: Vec<Movable> =
@@ -437,26 +471,28 @@ impl Arbiter {
         plan::wanted(wish.enabled, wish.always_on, wish.demanded, running, unwanted_for, idle_timeout)
     }
 
-    fn pass_removed(&mut self, wishes: &[Wish], commands: &mut Vec<Command>, now: Instant) {
+    /// Streams that were placed and whose links are gone, in order.
+    fn removed(&self, wishes: &[Wish]) -> Vec<Slug> {
         let registered: HashSet<&Slug> = wishes.iter().map(|w| &w.slug).collect();
         let mut removed: Vec<Slug> =
             self.placements.keys().filter(|slug| !registered.contains(slug)).cloned().collect();
         removed.sort();
-        for slug in removed {
-            let facts = Facts {
-                registered: false,
-                wanted: false,
-                spec_rev: 0,
-                owned: false,
-                held: self.held(&slug),
-                urgent: false,
-                placement: self.placements.get(&slug).map(|t| t.placed(&self.roster, now)),
-                settled: self.detector.settled(now),
-                held_back: false,
-                exclusive: false,
-                moves: None,
-            };
-            self.command(plan::step(&facts), &slug, None, None, commands, now);
+        removed
+    }
+
+    fn facts_of_removed(&self, slug: &Slug, now: Instant) -> Facts {
+        Facts {
+            registered: false,
+            wanted: false,
+            spec_rev: 0,
+            owned: false,
+            held: self.held(slug),
+            urgent: false,
+            placement: self.placements.get(slug).map(|t| t.placed(&self.roster, now)),
+            settled: self.detector.settled(now),
+            held_back: false,
+            exclusive: false,
+            moves: None,
         }
     }
 
@@ -464,6 +500,7 @@ impl Arbiter {
     fn command(
         &mut self,
         step: Step,
+        room: usize,
         slug: &Slug,
         wish: Option<&Wish>,
         moving: Option<&Move>,
@@ -473,13 +510,14 @@ impl Arbiter {
         if step == Step::Nothing || self.busy.contains(slug) || self.not_before.contains_key(slug) {
             return;
         }
+        let held = self.held(slug);
         let tracked = self.placements.get_mut(slug);
         // These two wait for nothing and cost one message.
         if let (Step::EndHandoff | Step::Recall, Some(tracked)) = (step, tracked) {
             let Assignment { zone, epoch, .. } = tracked.assignment.clone();
             let up_to = if step == Step::Recall {
                 tracked.recall(now);
-                epoch
+                held.map_or(epoch, |held| held.max(epoch))
             } else {
                 tracked.end_handoff();
                 Epoch(epoch.0 - 1)
@@ -487,8 +525,12 @@ impl Arbiter {
             commands.push(Command::Release { slug: slug.clone(), zone, up_to });
             return;
         }
-        if self.busy.len() >= MAX_UNDER_WAY {
+        if self.busy.len() >= room {
             return;
+        }
+        if let (Step::Forget, Some(tracked)) = (step, self.placements.get_mut(slug)) {
+            // Its record is about to go: nobody is to miss it.
+            tracked.told = Told::Never;
         }
         if let (Step::Undo, Some(tracked)) = (step, self.placements.get_mut(slug)) {
             tracked.stay(now, moves::LONG_REST);
@@ -507,6 +549,9 @@ impl Arbiter {
             (Step::Forget, _, Some(a)) => Command::Forget(a),
             _ => return,
         };
+        if let Command::Place(Place { to: Some((_, to)), .. }) = &command {
+            self.moving.insert(slug.clone(), to.clone());
+        }
         self.busy.insert(slug.clone());
         commands.push(command);
     }
@@ -582,6 +627,15 @@ pub struct Sight<'a> {
     /// Of the newest placement.
     pub epoch: Option<Epoch>,
     pub held_back: Option<HeldBack>,
+}
+
+/// A stream is on its way to the worker of that index, which does not know of it yet.
+fn expect(fleet: &mut [Berth], at: Option<&usize>) {
+    if let Some(berth) = at.and_then(|at| fleet.get_mut(*at)) {
+        berth.arriving += 1;
+        berth.used += 1;
+        berth.room = berth.room.saturating_sub(1);
+    }
 }
 
 fn berth(session: &Session) -> Berth {

@@ -64,6 +64,7 @@ impl Detector {
     /// Nobody could be heard until now: after our own beginning, a reconnect, or a pause of this process.
     pub fn unsettle(&mut self, now: Instant) {
         self.settles_at = now + self.dead_after + Duration::from_secs(1);
+        self.brake_until = None;
         self.asked.clear();
     }
 
@@ -78,7 +79,7 @@ impl Detector {
         if !self.settled(now) {
             return look;
         }
-        let mut all = 0;
+        let (mut all, mut quiet) = (0, 0);
         for session in roster.live() {
             all += 1;
             let silent = now.saturating_duration_since(session.last_heard);
@@ -86,6 +87,7 @@ impl Detector {
                 self.asked.remove(&session.id);
                 continue;
             }
+            quiet += 1;
             let asked = self.asked.get(&session.id);
             if silent > self.dead_after || asked.is_some_and(|asked| asked.gone) {
                 look.dead.push(session.id.clone());
@@ -96,18 +98,24 @@ impl Detector {
             }
         }
         self.asked.retain(|id, _| roster.get(id).is_some());
-        if all >= MASS_OF && look.dead.len() * 100 > all * MASS_PERCENT {
-            let until = *self.brake_until.get_or_insert_with(|| {
-                look.brake = Some((look.dead.len(), all));
-                now + BRAKE
-            });
-            if now < until {
+        // All that are late count, not only those whose time is up: heartbeats of many do not end at one moment.
+        if all >= MASS_OF && quiet * 100 > all * MASS_PERCENT {
+            if !look.dead.is_empty() && self.brake_until.is_none() {
+                look.brake = Some((quiet, all));
+                self.brake_until = Some(now + BRAKE);
+            }
+            if self.brake_until.is_some_and(|until| now < until) {
                 look.dead.clear();
             }
         } else {
             self.brake_until = None;
         }
         look
+    }
+
+    /// Whether NATS said twice that nobody listens for a worker: its process is gone, not only cut off.
+    pub fn is_gone(&self, session: &SessionId) -> bool {
+        self.asked.get(session).is_some_and(|asked| asked.gone)
     }
 
     /// Takes in what asking a silent worker met.
@@ -237,6 +245,20 @@ mod tests {
         assert_eq!(world.look(20_001), Look::default());
         world.beat("w3", 24_400);
         assert_eq!(world.look(24_500).dead.len(), 2, "they are gone after all");
+    }
+
+    #[test]
+    fn a_mass_silence_is_seen_though_heartbeats_end_one_after_the_other() {
+        let names: Vec<String> = (0..20).map(|n| format!("w{n}")).collect();
+        let mut world = World::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        // Twelve fall silent within a second, eight go on.
+        for (n, name) in names.iter().enumerate() {
+            world.beat(name, u64::try_from(n).unwrap() * 50);
+        }
+        for ms in (1000..9000).step_by(100) {
+            names[12..].iter().for_each(|name| world.beat(name, ms));
+            assert!(world.look(ms).dead.is_empty(), "at {ms} ms");
+        }
     }
 
     #[test]

@@ -77,10 +77,13 @@ impl Executor {
         to: Option<(WorkerId, SessionId)>,
     ) -> Result<Option<u64>, BusError> {
         registers::put(&self.bus, &ticket.zone, &record).await?;
-        if let Some((worker, session)) = to
-            && control::take(&self.bus, &worker, &session, ticket).await?
-        {
-            return Ok(None);
+        if let Some((worker, session)) = to {
+            match control::take(&self.bus, &worker, &session, ticket).await {
+                Ok(true) => return Ok(None),
+                // It may have taken it: whether it did its heartbeats tell.
+                Err(BusError::Deadline { .. }) => return Ok(None),
+                Ok(false) | Err(_) => {}
+            }
         }
         tickets::publish(&self.bus, ticket, priority).await.map(Some)
     }

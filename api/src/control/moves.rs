@@ -1,6 +1,7 @@
 //! Which streams move from one live worker to another: away from one that is about to end, and to one that has more
 //! room. Pure.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
@@ -106,7 +107,10 @@ fn uneven(fleet: &[Berth], candidates: &[&Movable], balance: f32) -> Option<(usi
         let helps = from.used.saturating_sub(1) as f32 / from.capacity.max(1) as f32 >= taker.used_with(1);
         (difference > balance && helps).then_some((difference, to))
     };
-    let best = candidates.iter().enumerate().filter_map(|c| gain(&c).map(|(difference, to)| (difference, c.0, to)));
+    // One stream of an owner and zone is as good as the next.
+    let mut seen = HashSet::new();
+    let different = candidates.iter().enumerate().filter(|(_, stream)| seen.insert((stream.owner, &stream.zone)));
+    let best = different.filter_map(|c| gain(&c).map(|(difference, to)| (difference, c.0, to)));
     best.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, at, to)| (at, to))
 }
 

@@ -72,7 +72,9 @@ impl Arbiter {
             Done::Placed { assignment, reason, from, to, told, ticket, claimed_by } => {
                 let slug = assignment.slug.clone();
                 self.busy.remove(&slug);
-                if let Some(session) = claimed_by.filter(|session| self.roster.get(session).is_none())
+                // What an earlier process placed says nothing: its workers may have ended in order since.
+                let ours = self.placements.get(&slug).is_some_and(Tracked::is_ours);
+                if let Some(session) = claimed_by.filter(|session| ours && self.roster.get(session).is_none())
                     && self.suspects.died(&slug, Duration::ZERO, now)
                 {
                     warn!(stream = %slug, %session, "set aside: its worker died before it could say that it owns it");
@@ -118,15 +120,15 @@ impl Arbiter {
             Done::Probed { question: Question { worker, session, challenger: Some(challenger) }, probe } => match probe
             {
                 Probe::Gone => {
-                    if self.roster.remove(&session).is_some() {
+                    if let Some(gone) = self.roster.remove(&session) {
                         info!(%worker, %session, "worker process is gone, a new one of its name takes over");
-                        self.mourn(&session, now);
+                        self.mourn(&gone, true, now);
                     }
                 }
                 Probe::There => {
                     error!(%worker, running = %session, refused = %challenger, "two live workers have one name; the second is refused");
                     if self.challengers.len() < MAX_CHALLENGERS {
-                        self.challengers.insert(challenger);
+                        self.challengers.insert(challenger, now);
                     }
                 }
                 Probe::Unknown => {}
@@ -146,7 +148,10 @@ impl Arbiter {
     ) {
         let slug = assignment.slug.clone();
         let tries = match reason {
-            TicketReason::Retry => self.placements.get(&slug).map_or(0, |t| t.tries + 1),
+            // Only a ticket that somebody took, or that waited, was a try; that NATS was away is none.
+            TicketReason::Retry => {
+                self.placements.get(&slug).map_or(0, |t| t.tries + u32::from(t.told != Told::Failed))
+            }
             _ => 0,
         };
         match reason {

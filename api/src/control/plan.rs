@@ -21,6 +21,8 @@ const TIDY_AFTER: Duration = Duration::from_secs(6);
 const HANDOFF_MAX: Duration = Duration::from_secs(15);
 /// A worker that was asked to let a stream go, and did not, is asked again after this long.
 const RECALL_AGAIN: Duration = Duration::from_secs(2);
+/// A worker that has let a stream go tells so at once, but its camera session takes a moment to end.
+const CAMERA_REST: Duration = Duration::from_secs(2);
 /// What is left of a removed link is forgotten after this long.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
@@ -131,6 +133,18 @@ pub enum Step {
     Forget,
 }
 
+impl Step {
+    /// What goes first when not everything can: 0 what somebody waits for, 2 what nobody notices.
+    pub fn class(self, urgent: bool) -> u8 {
+        match self {
+            Self::Nothing | Self::Halt | Self::EndHandoff | Self::Recall => 0,
+            Self::Place(_) if urgent => 0,
+            Self::Place(_) | Self::Undo | Self::Rewrite => 1,
+            Self::HaltAgain | Self::Tidy | Self::Forget => 2,
+        }
+    }
+}
+
 /// Decides.
 pub fn step(facts: &Facts) -> Step {
     if facts.wanted { towards_running(facts) } else { towards_stopped(facts) }
@@ -141,10 +155,16 @@ fn towards_running(facts: &Facts) -> Step {
         return Step::Nothing;
     }
     let Some(placed) = facts.placement.as_ref().filter(|p| p.want == Want::Run) else {
-        return Step::Place(TicketReason::Start);
+        // A stop is under way: the answer to a heartbeat repeats it.
+        let runs = facts.exclusive && facts.held.is_some();
+        return if runs { Step::Nothing } else { Step::Place(TicketReason::Start) };
     };
     if placed.spec_rev != facts.spec_rev {
-        return Step::Place(TicketReason::Change);
+        return match placed.recalled {
+            Some(age) if facts.exclusive && facts.held.is_some() && age < RECALL_AGAIN => Step::Nothing,
+            _ if facts.exclusive && facts.held.is_some() => Step::Recall,
+            _ => Step::Place(TicketReason::Change),
+        };
     }
     if facts.owned { owned(facts, placed) } else { ownerless(facts, placed) }
 }
@@ -172,7 +192,7 @@ fn ownerless(facts: &Facts, placed: &Placed) -> Step {
     match placed.lost {
         // Before the failure detector has settled nobody is declared lost; an owner may just not have been heard yet.
         _ if !facts.settled && placed.told == Told::Never => Step::Nothing,
-        Lost::OwnerSilent(_) if placed.recalled.is_some() => Step::Place(TicketReason::Drain),
+        Lost::OwnerSilent(age) if placed.recalled.is_some() && age >= CAMERA_REST => Step::Place(TicketReason::Drain),
         Lost::OwnerGone if facts.settled => Step::Place(TicketReason::Failover),
         Lost::OwnerSilent(age) if facts.settled && age >= ADOPT_GRACE => Step::Place(TicketReason::Failover),
         Lost::OwnerGone | Lost::OwnerSilent(_) => Step::Nothing,
@@ -395,13 +415,23 @@ mod tests {
             ..facts(true, Some(placed()))
         };
         assert_eq!(step(&running), Step::Recall);
-        let recalled = |age| Some(Placed { recalled: Some(age), lost: Lost::OwnerSilent(S(0)), ..placed() });
+        let recalled = |age| Some(Placed { recalled: Some(age), lost: Lost::OwnerSilent(age), ..placed() });
         assert_eq!(step(&Facts { placement: recalled(S(1)), ..running.clone() }), Step::Nothing);
         assert_eq!(step(&Facts { placement: recalled(S(2)), ..running.clone() }), Step::Recall);
         assert_eq!(
-            step(&Facts { owned: false, placement: recalled(S(1)), ..running }),
+            step(&Facts { owned: false, placement: recalled(S(1)), ..running.clone() }),
+            Step::Nothing,
+            "its camera session may not have ended"
+        );
+        assert_eq!(
+            step(&Facts { owned: false, placement: recalled(S(2)), ..running.clone() }),
             Step::Place(TicketReason::Drain)
         );
+        let changed = Facts { spec_rev: 2, moves: None, ..running };
+        assert_eq!(step(&changed), Step::Recall);
+        assert_eq!(step(&Facts { owned: false, held: None, ..changed.clone() }), Step::Place(TicketReason::Change));
+        let stopping = Some(Placed { want: Want::Stop, ..placed() });
+        assert_eq!(step(&Facts { owned: false, placement: stopping, ..changed }), Step::Nothing);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The task around the arbiter: it hears, has the arbiter decide, and has commands carried out. It never waits for the
 //! disk or for NATS; see [`super::execute`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -190,8 +191,12 @@ impl Reconciler {
         for command in self.arbiter.pass(&wishes, connected, now) {
             self.carry_out(command);
         }
+        // One look at the workers for each zone, not for each stream.
+        let mut capacities = HashMap::new();
         for (entry, wish) in entries.iter().zip(&wishes) {
-            self.show(entry, wish, now);
+            let roster = self.arbiter.roster();
+            let capacity = *capacities.entry(&wish.zone).or_insert_with(|| roster.capacity(&wish.zone));
+            self.show(entry, wish, capacity, now);
         }
         self.show_workers();
         if connected {
@@ -265,10 +270,9 @@ impl Reconciler {
     }
 
     /// Puts what clients see, if it changed.
-    fn show(&self, entry: &Arc<Entry>, wish: &Wish, now: Instant) {
+    fn show(&self, entry: &Arc<Entry>, wish: &Wish, (workers, free): (usize, u32), now: Instant) {
         let sight = self.arbiter.sight(wish, now);
         let Sight { owner, detail, .. } = &sight;
-        let (workers, free) = self.arbiter.roster().capacity(&wish.zone);
         let (state, reason) = view::state(&view::Seen {
             enabled: wish.enabled,
             wanted: sight.wanted,

@@ -146,12 +146,12 @@ impl Roster {
             .fold((0, 0), |(workers, free), s| (workers + 1, free + s.room))
     }
 
-    /// How the others stand that could take streams of `session`'s zones. `queued` tickets wait there.
-    pub fn fleet(&self, session: &Session, queued: u32) -> Fleet {
+    /// How the workers other than `but` stand that could take streams of `zones`. `queued` tickets wait there.
+    pub fn fleet(&self, but: &SessionId, zones: &[Zone], queued: u32) -> Fleet {
         let others = self
             .sessions
             .values()
-            .filter(|s| s.id != session.id && !s.draining && s.zones.iter().any(|zone| session.zones.contains(zone)));
+            .filter(|s| s.id != *but && !s.draining && s.zones.iter().any(|zone| zones.contains(zone)));
         let mut fleet = Fleet { queued, least_used: 1.0, least_cpu: 1.0, ..Fleet::default() };
         for other in others {
             fleet.others += 1;
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(roster.owners()[&yard].as_str(), "w2-a");
         assert_eq!(roster.capacity(&Zone::default_zone()), (2, 17));
         assert_eq!(roster.capacity(&Zone::parse("other").unwrap()), (0, 0));
-        let fleet = roster.fleet(roster.get(&SessionId::parse("w1-a").unwrap()).unwrap(), 3);
+        let fleet = roster.fleet(&SessionId::parse("w1-a").unwrap(), &[Zone::default_zone()], 3);
         assert_eq!((fleet.others, fleet.room, fleet.least_used, fleet.queued), (1, 9, 0.1, 3));
     }
 }

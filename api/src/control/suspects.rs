@@ -34,6 +34,8 @@ struct Mark {
     aside_until: Option<Instant>,
     /// How often it was set aside.
     asides: usize,
+    /// Its last trial came to nothing: others go first until then.
+    rests_until: Option<Instant>,
 }
 
 /// Why a stream must not start now.
@@ -78,7 +80,9 @@ impl Suspects {
         if mark.deaths.len() < DEATHS {
             return None;
         }
+        let rests = mark.rests_until.is_some_and(|until| until > now);
         match &self.trial {
+            None if rests && self.another_waits(slug, now) => Some(HeldBack::Waits),
             None => {
                 self.trial = Some((slug.clone(), now));
                 None
@@ -86,6 +90,14 @@ impl Suspects {
             Some((of, _)) if of == slug => None,
             Some(_) => Some(HeldBack::Waits),
         }
+    }
+
+    /// Whether a suspect that has not just been tried is there besides `slug`.
+    fn another_waits(&self, slug: &Slug, now: Instant) -> bool {
+        self.marks.iter().any(|(other, mark)| {
+            let free = [mark.rests_until, mark.aside_until].iter().all(|until| until.is_none_or(|until| until <= now));
+            other != slug && mark.deaths.len() >= DEATHS && free
+        })
     }
 
     /// Whether a stream is held back, without a say in it.
@@ -103,6 +115,9 @@ impl Suspects {
                 self.marks.remove(slug);
                 self.trial = None;
             } else if now.saturating_duration_since(*since) >= TRIAL_MAX {
+                if let Some(mark) = self.marks.get_mut(slug) {
+                    mark.rests_until = Some(now + TRIAL_MAX);
+                }
                 self.trial = None;
             }
         }
@@ -175,6 +190,8 @@ mod tests {
         }
         assert_eq!(suspects.held_back(&slug("a"), start), None);
         suspects.tick(|_| None, start + TRIAL_MAX);
+        // Whoever asks first: the one that was just tried is not the next.
+        assert_eq!(suspects.held_back(&slug("a"), start + TRIAL_MAX), Some(HeldBack::Waits));
         assert_eq!(suspects.held_back(&slug("b"), start + TRIAL_MAX), None);
     }
 

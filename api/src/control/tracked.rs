@@ -6,7 +6,7 @@ use rsm_shared::bus::tickets::Queue;
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, Zone};
 use rsm_shared::stream::state::StreamState;
-use rsm_shared::wire::messages::{Event, Owned, Priority, TicketReason};
+use rsm_shared::wire::messages::{Event, Owned, Priority, TicketReason, Want};
 
 use super::plan::{self, Handoff, Lost, Placed, Told};
 use super::roster::Roster;
@@ -31,6 +31,8 @@ pub struct Tracked {
     revision: u64,
     owner_last_seen: Option<Instant>,
     owned_since: Option<Instant>,
+    /// This process made the placement: what it knows of its owner is not from hearsay.
+    ours: bool,
     handoff: Option<HandoffFrom>,
     recalled: Option<Instant>,
     /// When it was last moved from one worker to another; in the future when it is to stay for longer.
@@ -70,6 +72,7 @@ impl Tracked {
             revision: 0,
             owner_last_seen: None,
             owned_since: None,
+            ours: false,
             handoff: None,
             recalled: None,
             moved: None,
@@ -94,6 +97,7 @@ impl Tracked {
         self.revision = 0;
         self.owner_last_seen = None;
         self.owned_since = None;
+        self.ours = true;
         self.recalled = None;
     }
 
@@ -116,6 +120,21 @@ impl Tracked {
     /// The earlier owner, while there is one.
     pub fn handed_from(&self) -> Option<&HandoffFrom> {
         self.handoff.as_ref()
+    }
+
+    /// Whether the placement was made by this process.
+    pub fn is_ours(&self) -> bool {
+        self.ours
+    }
+
+    /// Forgets an earlier owner that has gone, or has let go by itself.
+    pub fn forget_gone(&mut self, roster: &Roster) {
+        let slug = &self.assignment.slug;
+        let goes_on = |from: &HandoffFrom| {
+            let owned = roster.get(&from.session).and_then(|session| session.owned.get(slug));
+            owned.is_some_and(|owned| owned.epoch == from.epoch)
+        };
+        self.handoff = self.handoff.take().filter(goes_on);
     }
 
     /// Its owner was asked to let it go.
@@ -152,6 +171,15 @@ impl Tracked {
         {
             event.state = owned.state;
             event.reason = None;
+        }
+        // Our predecessor made the newest placement and may have been in the middle of a hand-off: who runs the stream
+        // goes on until the new owner has pictures.
+        let earlier = self.handoff.as_ref().is_none_or(|from| from.epoch < owned.epoch);
+        if !self.ours && self.owner.is_none() && self.assignment.want == Want::Run && earlier {
+            if owned.epoch < self.assignment.epoch {
+                let (session, epoch, reason) = (session.clone(), owned.epoch, TicketReason::Drain);
+                self.handoff = Some(HandoffFrom { session, epoch, to: None, reason, since: now });
+            }
         }
         // Of two owners of one epoch the later claim counts; the other is told to let go.
         if owned.epoch != self.assignment.epoch || owned.revision < self.revision {
@@ -255,7 +283,6 @@ impl Tracked {
 mod tests {
     use super::*;
     use rsm_shared::stream::slug::Slug;
-    use rsm_shared::wire::messages::Want;
 
     fn tracked(start: Instant) -> Tracked {
         let assignment = Assignment {
