@@ -14,6 +14,8 @@ use crate::world::{Ms, Node, World};
 const ACK_WAIT: Ms = 5000;
 /// A pull waits this long.
 const PULL_EXPIRES: Ms = 5000;
+/// A ticket that was given back so often is ended.
+const MOST_DELIVERIES: u32 = 20;
 /// A request that was not answered by now has failed.
 const DEADLINE: Ms = 2000;
 
@@ -38,7 +40,7 @@ struct Queued {
     priority: Priority,
     /// Not handed out before this.
     not_before: Ms,
-    seen: bool,
+    deliveries: u32,
 }
 
 struct Pull {
@@ -95,7 +97,7 @@ impl Server {
     pub fn publish(&mut self, ticket: Ticket, priority: Priority) -> u64 {
         self.tickets.retain(|_, queued| queued.ticket.cam != ticket.cam || queued.priority != priority);
         self.ticket_sequence += 1;
-        self.tickets.insert(self.ticket_sequence, Queued { ticket, priority, not_before: 0, seen: false });
+        self.tickets.insert(self.ticket_sequence, Queued { ticket, priority, not_before: 0, deliveries: 0 });
         self.ticket_sequence
     }
 
@@ -107,6 +109,11 @@ impl Server {
         self.tickets.remove(&sequence);
     }
 
+    /// A connection was closed: nobody waits there any more. One that is cut off looks alive.
+    pub fn forget_pulls(&mut self, worker: usize) {
+        self.waiting.retain(|pull| pull.worker != worker);
+    }
+
     /// A ticket that was done with is there again, as an old server does after it was killed.
     pub fn resurrect(&mut self, ticket: Ticket) {
         self.publish(ticket, Priority::Hi);
@@ -115,12 +122,15 @@ impl Server {
     pub fn give_back(&mut self, sequence: u64, now: Ms) {
         if let Some(queued) = self.tickets.get_mut(&sequence) {
             queued.not_before = now + 500;
+            if queued.deliveries > MOST_DELIVERIES {
+                self.tickets.remove(&sequence);
+            }
         }
     }
 
     /// `(delivered, waiting)` of one queue.
     pub fn queue(&self, priority: Priority) -> (u64, u64) {
-        let waiting = self.tickets.values().filter(|q| q.priority == priority && !q.seen).count();
+        let waiting = self.tickets.values().filter(|q| q.priority == priority && q.deliveries == 0).count();
         (self.delivered[priority as usize], u64::try_from(waiting).unwrap())
     }
 }
@@ -191,7 +201,7 @@ impl World {
             let pull = self.server.waiting.remove(at);
             let Some(queued) = self.server.tickets.get_mut(&sequence) else { return };
             queued.not_before = now + ACK_WAIT;
-            queued.seen = true;
+            queued.deliveries += 1;
             let (ticket, priority) = (queued.ticket.clone(), queued.priority);
             let delivered = &mut self.server.delivered[priority as usize];
             *delivered = sequence.max(*delivered);

@@ -46,6 +46,8 @@ pub struct Worker {
     pub draining_since: Option<Ms>,
     pub capacity: u32,
     pub holding: Holding<Pipe, Ticket>,
+    /// Camera sessions that are open, also of streams that are ending; and whether the camera is exclusive.
+    open: Vec<(Slug, bool)>,
     /// Tickets taken and not yet started.
     taking: u32,
     contact: Contact,
@@ -70,6 +72,7 @@ impl World {
             draining_since: None,
             capacity: 8,
             holding: Holding::default(),
+            open: Vec::new(),
             taking: 0,
             contact: Contact::new(self.hold, self.instant()),
             pulse: Pulse::new(DEAD, Duration::from_millis(self.now)),
@@ -93,12 +96,11 @@ impl World {
     /// SIGKILL: the kernel closes its connections and camera sessions.
     pub fn kill_worker(&mut self, n: usize) {
         self.say(|| format!("w{n} is killed"));
-        let open: Vec<(Slug, bool)> =
-            self.workers[n].holding.inventory().map(|(slug, kept)| (slug.clone(), kept.handle.exclusive)).collect();
-        for (slug, exclusive) in open {
+        for (slug, exclusive) in std::mem::take(&mut self.workers[n].open) {
             self.checks.session(&slug, exclusive, -1);
         }
         self.workers[n].alive = false;
+        self.server.forget_pulls(n);
         self.workers[n].holding = Holding::default();
     }
 
@@ -229,6 +231,9 @@ impl World {
         let took = self.rng.random_range(10..300);
         self.arrive(took, Node::Worker(n), move |w| {
             w.checks.session(&slug, exclusive, -1);
+            if let Some(at) = w.workers[n].open.iter().position(|(of, _)| *of == slug) {
+                w.workers[n].open.swap_remove(at);
+            }
             if let Some((fence, ticket)) = w.workers[n].holding.ended(&slug) {
                 w.begin(n, fence, &ticket);
             }
@@ -261,6 +266,11 @@ impl World {
         self.jetstream(Node::Worker(n), work, |_, _| {});
         if give_back {
             self.after(600, |w| w.hand_out());
+        }
+        // It pulls again at once.
+        let priority = Priority::ALL[self.rng.random_range(0..2)];
+        if self.room(n) > 0 && self.workers[n].may_pull {
+            self.pull(n, priority);
         }
     }
 
@@ -345,6 +355,7 @@ impl World {
         self.checks.starts += 1;
         let exclusive = self.registered.get(&slug).is_some_and(|link| link.exclusive);
         self.checks.session(&slug, exclusive, 1);
+        self.workers[n].open.push((slug.clone(), exclusive));
         let running_at = self.now + self.rng.random_range(200..1000);
         let ready_at = running_at + self.rng.random_range(0..400);
         self.workers[n].holding.hold(slug.clone(), fence, Pipe { running_at, ready_at, exclusive });

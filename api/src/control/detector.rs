@@ -107,8 +107,10 @@ impl Detector {
             if self.brake_until.is_some_and(|until| now < until) {
                 look.dead.clear();
             }
-        } else {
-            self.brake_until = None;
+        } else if self.brake_until.take().is_some_and(|until| now < until) {
+            // They come back, one after the other: the rest has time to do so, too.
+            look.dead.clear();
+            self.unsettle(now);
         }
         look
     }
@@ -259,6 +261,19 @@ mod tests {
             names[12..].iter().for_each(|name| world.beat(name, ms));
             assert!(world.look(ms).dead.is_empty(), "at {ms} ms");
         }
+    }
+
+    #[test]
+    fn those_that_come_back_late_from_a_mass_silence_are_not_dead() {
+        let mut world = World::of(&["w1", "w2", "w3"]);
+        world.beat("w3", 9000);
+        assert_eq!(world.look(9100).brake, Some((2, 3)));
+        world.beat("w1", 9500);
+        assert!(world.look(9600).dead.is_empty());
+        world.beat("w1", 14_000);
+        world.beat("w3", 14_000);
+        assert!(world.look(14_500).dead.is_empty());
+        assert_eq!(world.look(14_700).dead, [session("w2")]);
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::wire::subjects;
 
 /// How long a parked pull waits at the server before it is asked again.
 pub const PULL_EXPIRES: Duration = Duration::from_secs(3);
+/// A ticket that was refused so often belongs to a record that is not coming: it is out of date, or the store was wiped.
+/// The API makes a new one where one is needed.
+const MOST_DELIVERIES: i64 = 20;
 /// How long a refused ticket stays away before it is handed out again.
 const NAK_DELAY: Duration = Duration::from_millis(500);
 
@@ -110,11 +113,14 @@ impl Pulled {
         finish(self.message.double_ack()).await
     }
 
-    /// Not now: somebody else may take it, in half a second.
+    /// Not now: somebody else may take it, in half a second. One that was given back for some ten seconds is ended.
     ///
     /// # Errors
     /// [`BusError`] when it could not be sent; the ticket then comes back after the ack wait.
     pub async fn give_back(self) -> Result<(), BusError> {
+        if self.message.info().is_ok_and(|info| info.delivered > MOST_DELIVERIES) {
+            return self.done().await;
+        }
         finish(self.message.ack_with(AckKind::Nak(Some(NAK_DELAY)))).await
     }
 }
