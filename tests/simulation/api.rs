@@ -85,8 +85,11 @@ fn assignment(slug: &Slug, stored: &Stored) -> Assignment {
 impl World {
     pub fn start_api(&mut self) {
         self.api.life += 1;
-        let settings =
-            Settings { dead_after: Duration::from_secs(4), idle_timeout: Duration::from_secs(30), balance: Some(0.3) };
+        let settings = Settings {
+            dead_after: Duration::from_secs(4),
+            idle_timeout: Duration::from_secs(30),
+            balance: self.balance,
+        };
         let stored = self.database.iter().map(|(slug, stored)| assignment(slug, stored)).collect();
         let metrics = ControlMetrics::unregistered().unwrap();
         let name = format!("api-{}", self.api.life);

@@ -54,6 +54,7 @@ pub fn live(seed: u64, trace: bool) -> Result<World, String> {
     if matches!(kind, Kind::Harmless | Kind::MassSilence) {
         // Longer than all their faults in a row.
         world.hold = Duration::from_secs(60);
+        world.balance = None;
     }
     let workers = world.rng.random_range(match kind {
         Kind::Moves => 2..4,

@@ -69,6 +69,8 @@ pub struct World {
     pub poison: BTreeSet<Slug>,
     /// A worker that is cut off stops after this.
     pub hold: Duration,
+    /// Streams move to emptier workers from this difference on.
+    pub balance: Option<f32>,
     pub trace: bool,
 }
 
@@ -105,6 +107,7 @@ impl World {
             clock_off: 0,
             poison: BTreeSet::new(),
             hold: Duration::from_secs(10),
+            balance: Some(0.3),
             trace,
         }
     }

@@ -103,8 +103,8 @@ pub enum Told {
 pub enum Lost {
     /// Nobody was seen to own it.
     NeverOwned,
-    /// Its owner is dead or said goodbye.
-    OwnerGone,
+    /// Its owner is dead or said goodbye; it was last heard of with it this long ago.
+    OwnerGone(Duration),
     /// Its owner lives and has not reported it for this long.
     OwnerSilent(Duration),
 }
@@ -193,9 +193,11 @@ fn ownerless(facts: &Facts, placed: &Placed) -> Step {
         // Before the failure detector has settled nobody is declared lost; an owner may just not have been heard yet.
         _ if !facts.settled && placed.told == Told::Never => Step::Nothing,
         Lost::OwnerSilent(age) if placed.recalled.is_some() && age >= CAMERA_REST => Step::Place(TicketReason::Drain),
-        Lost::OwnerGone if facts.settled => Step::Place(TicketReason::Failover),
+        // One that left in order may still be closing its camera session.
+        Lost::OwnerGone(age) if facts.exclusive && age < CAMERA_REST => Step::Nothing,
+        Lost::OwnerGone(_) if facts.settled => Step::Place(TicketReason::Failover),
         Lost::OwnerSilent(age) if facts.settled && age >= ADOPT_GRACE => Step::Place(TicketReason::Failover),
-        Lost::OwnerGone | Lost::OwnerSilent(_) => Step::Nothing,
+        Lost::OwnerGone(_) | Lost::OwnerSilent(_) => Step::Nothing,
         Lost::NeverOwned => match placed.told {
             Told::Never => Step::Place(TicketReason::Retry),
             Told::Failed if placed.age >= TELL_AGAIN => Step::Place(TicketReason::Retry),
@@ -365,8 +367,8 @@ mod tests {
     #[test]
     fn failover_waits_until_silence_means_something() {
         for (lost, settled, want) in [
-            (Lost::OwnerGone, true, Step::Place(TicketReason::Failover)),
-            (Lost::OwnerGone, false, Step::Nothing),
+            (Lost::OwnerGone(S(1)), true, Step::Place(TicketReason::Failover)),
+            (Lost::OwnerGone(S(1)), false, Step::Nothing),
             (Lost::OwnerSilent(S(3)), true, Step::Nothing),
             (Lost::OwnerSilent(S(4)), true, Step::Place(TicketReason::Failover)),
             (Lost::OwnerSilent(S(9)), false, Step::Nothing),

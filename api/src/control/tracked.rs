@@ -14,6 +14,8 @@ use crate::store::assignments::{Assignment, Seen};
 
 /// Placements younger than this may be newer than an answer that was asked for before them.
 pub(super) const ANSWER_AGE: Duration = Duration::from_secs(5);
+/// An owner that has not reported a stream for this long may be followed by another one of the same claim number.
+const RIVAL_AFTER: Duration = Duration::from_secs(4);
 /// Camera sessions that may have begun since the last heartbeat: one each second, at worst, until a worker is dead.
 const DISCONTINUITY_SLACK: u64 = 5;
 
@@ -153,7 +155,8 @@ impl Tracked {
             return None;
         }
         let newest = self.assignment.epoch;
-        if owned.epoch == newest && (self.recalled.is_some() || owned.revision < self.revision) {
+        let another = self.owner.as_ref().is_some_and(|owner| owner != session) && owned.revision <= self.revision;
+        if owned.epoch == newest && (self.recalled.is_some() || another) {
             return Some(newest);
         }
         plan::to_drop(owned.epoch, Some((newest, self.assignment.want)))
@@ -182,7 +185,8 @@ impl Tracked {
             }
         }
         // Of two owners of one epoch the later claim counts; the other is told to let go.
-        if owned.epoch != self.assignment.epoch || owned.revision < self.revision {
+        if owned.epoch != self.assignment.epoch || owned.revision < self.revision || self.is_rival(session, owned, now)
+        {
             return false;
         }
         self.revision = owned.revision;
@@ -194,6 +198,13 @@ impl Tracked {
             self.owned_since = Some(now);
         }
         new
+    }
+
+    /// Another session owns the same epoch by a claim of the same number: NATS was wiped between the two. Who was first
+    /// stays.
+    fn is_rival(&self, session: &SessionId, owned: &Owned, now: Instant) -> bool {
+        let heard = self.owner_last_seen.is_some_and(|at| now.saturating_duration_since(at) < RIVAL_AFTER);
+        owned.revision == self.revision && heard && self.owner.as_ref().is_some_and(|owner| owner != session)
     }
 
     /// Takes in a word of a session about the newest placement: it is earlier than the next inventory.
@@ -236,7 +247,7 @@ impl Tracked {
             (Some(owner), Some(seen)) if roster.get(owner).is_some() => {
                 Lost::OwnerSilent(now.saturating_duration_since(seen))
             }
-            (Some(_), _) => Lost::OwnerGone,
+            (Some(_), seen) => Lost::OwnerGone(seen.map_or(Duration::MAX, |seen| now.saturating_duration_since(seen))),
             (None, _) => Lost::NeverOwned,
         };
         Placed {
