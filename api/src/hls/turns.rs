@@ -47,6 +47,7 @@ struct Asker {
 }
 
 impl Turns {
+    /// None is taken.
     pub fn new() -> Self {
         Self { all: Arc::new(Semaphore::new(MAX_OF_ALL)), origins: Arc::default() }
     }
