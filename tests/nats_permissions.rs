@@ -12,7 +12,7 @@ use crate::harness::camera::Camera;
 use crate::harness::cluster::{Server, environment, password};
 use crate::harness::service::Service;
 use crate::harness::viewer::JpegViewer;
-use crate::harness::within;
+use crate::harness::{eventually, within};
 
 /// A client that hears what the server refuses.
 struct Tester {
@@ -101,6 +101,32 @@ async fn roles_with_users_of_their_own_show_a_camera_and_are_refused_nothing() {
     for role in [&api, &worker] {
         assert_eq!(role.errors(""), 0, "{}", role.log.text());
     }
+}
+
+#[tokio::test]
+async fn a_relay_with_a_user_of_its_own_lists_a_camera_and_shows_it_and_nobody_is_refused_anything() {
+    let (camera, server) = (Camera::start().await, Server::single().await);
+    let dirs: [_; 3] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    let api = Service::api(dirs[0].path(), &environment(&server.url, "api")).await;
+    let worker = Service::worker("w1", dirs[1].path(), &environment(&server.url, "worker-default")).await;
+    let relay = Service::relay(dirs[2].path(), &environment(&server.url, "relay")).await;
+    for role in [&api, &worker, &relay] {
+        role.until_ready().await;
+    }
+    let slug = api.add(&json!({ "url": camera.url() })).await;
+    let listed = async || relay.get("/video/").await.1;
+    eventually("the camera in the list of the relay", listed, |list| list[0]["slug"] == slug.as_str()).await;
+
+    let mut viewer = JpegViewer::try_open_at(&relay.base, &slug).await.unwrap();
+    viewer.frame_number().await;
+    assert_eq!(relay.until_state(&slug, "running").await["worker"], "w1");
+    drop(viewer);
+    relay.until_state(&slug, "idle").await;
+    for role in [&api, &worker, &relay] {
+        assert_eq!(role.errors(""), 0, "{}", role.log.text());
+        assert!(!role.log.text().contains("NATS refuses"), "{}", role.log.text());
+    }
+    assert!(!server.log().contains("Permissions Violation"), "{}", server.log());
 }
 
 #[tokio::test]

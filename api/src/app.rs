@@ -97,7 +97,9 @@ impl Viewing {
         let desk = WishDesk::new(streams.clone());
         let remote = Remote::new(config.hls.cache_mb << 20, metrics.fetches.clone())?;
         let wish_ttl = Duration::from_secs(config.hls.wish_ttl_s);
-        let hls = Hls::new(config.hls_root(), wish_ttl, streams.clone(), desk.clone(), remote);
+        // Relays share no disk with workers.
+        let root = (role == Role::Api).then(|| config.hls_root());
+        let hls = Hls::new(root, wish_ttl, streams.clone(), desk.clone(), remote);
         registry.register(Box::new(Observed::new(streams.clone(), seats.clone(), hls.players.clone())?))?;
         Ok(Arc::new(Self {
             hub: Hub::new(frames, config.api.max_links, metrics.hub.clone()),

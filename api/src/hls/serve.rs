@@ -1,6 +1,5 @@
 //! Answers players from the files on the disk, or from their worker; holds a playlist request until there is one.
 
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use rsm_shared::stream::fence::Fence;
 use tokio::fs::File;
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use super::disk::Disk;
 use super::fetch::{Origin, Remote};
-use super::locate::{self, MediaFile, Playlist};
+use super::locate::{MediaFile, Playlist};
 use super::viewers::Players;
 use crate::problem::Problem;
 use crate::relay::wishes::WishDesk;
@@ -21,21 +20,17 @@ use crate::streams::{Stream, Streams};
 
 /// How long a playlist request is held for the first segments.
 const HOLD: Duration = Duration::from_secs(10);
-/// How often the disk is looked at meanwhile.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often each of those held looks meanwhile; looks at one playlist are shared.
+const LOOK: Duration = Duration::from_millis(100);
 /// Requests held at a time, of all streams; more are told to come again.
 const MAX_HELD: usize = 1024;
-/// A disk that takes longer for one file is as good as absent.
-const READ_DEADLINE: Duration = Duration::from_secs(5);
-/// Longest playlist read, bytes: 60 segments take 10,000.
-const MAX_PLAYLIST: u64 = 256 << 10;
 /// When to try again, seconds.
-const RETRY_AFTER: u64 = 2;
+pub(super) const RETRY_AFTER: u64 = 2;
 
 /// Serves every stream's HLS. Cheap to clone.
 #[derive(Clone)]
 pub struct Hls {
-    root: PathBuf,
+    disk: Disk,
     wish_ttl: Duration,
     streams: Streams,
     remote: Remote,
@@ -53,11 +48,11 @@ pub enum Media {
 }
 
 impl Hls {
-    /// Of the files under `root` and those that `remote` fetches; a wish holds for `wish_ttl` after a playlist was
-    /// fetched.
-    pub fn new(root: PathBuf, wish_ttl: Duration, streams: Streams, desk: WishDesk, remote: Remote) -> Self {
-        let held = Arc::new(Semaphore::new(MAX_HELD));
-        Self { root, wish_ttl, streams, remote, desk, held, players: Players::default() }
+    /// Of the files under `root`, where workers write to this machine's disk, and those that `remote` fetches; a wish
+    /// holds for `wish_ttl` after a playlist was fetched.
+    pub fn new(root: Option<PathBuf>, wish_ttl: Duration, streams: Streams, desk: WishDesk, remote: Remote) -> Self {
+        let (disk, held) = (Disk::new(root), Arc::new(Semaphore::new(MAX_HELD)));
+        Self { disk, wish_ttl, streams, remote, desk, held, players: Players::default() }
     }
 
     /// Somebody is about to play: HLS is wanted. Whether it was already.
@@ -101,14 +96,8 @@ impl Hls {
     /// 409 when the stream is stopped, 404 when the file is not there.
     pub async fn media(&self, stream: &Stream, fence: Fence, file: &MediaFile) -> Result<Media, Problem> {
         self.check(stream)?;
-        let path = locate::media(&self.root, &stream.slug, fence, file);
-        let open = async {
-            let file = File::open(path).await?;
-            let len = file.metadata().await?.len();
-            Ok(Media::File(file, len))
-        };
-        if let Some(media) = within(open).await? {
-            return Ok(media);
+        if let Some((file, len)) = self.disk.media(&stream.slug, fence, file).await? {
+            return Ok(Media::File(file, len));
         }
         let http = stream.served_at(fence).ok_or_else(Problem::gone)?;
         let fetched = self.remote.media(Origin { http: &http, slug: &stream.slug, fence }, file).await;
@@ -127,14 +116,8 @@ impl Hls {
     async fn read_playlist(&self, stream: &Stream, which: Playlist) -> Result<Option<String>, Problem> {
         let view = stream.view();
         let Some(fence) = view.fence else { return Ok(None) };
-        let path = locate::playlist(&self.root, &stream.slug, fence, which);
-        let on_disk = within(async {
-            let mut text = String::new();
-            File::open(path).await?.take(MAX_PLAYLIST).read_to_string(&mut text).await?;
-            Ok(text)
-        });
-        match (on_disk.await?, &view.http) {
-            (Some(text), _) => Ok(Some(text)),
+        match (self.disk.playlist(&stream.slug, fence, which).await?, &view.http) {
+            (Some(text), _) => Ok(Some(text.to_string())),
             (None, None) => Ok(None),
             (None, Some(http)) => {
                 let origin = Origin { http, slug: &stream.slug, fence };
@@ -150,19 +133,6 @@ pub fn patience(playlist: &str) -> Duration {
     let target = playlist.lines().find_map(|line| line.strip_prefix("#EXT-X-TARGETDURATION:"));
     let seconds = target.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
     Duration::from_secs(seconds.saturating_mul(3).min(90))
-}
-
-/// What was read within the deadline; `None` when there is no such file.
-async fn within<T>(work: impl Future<Output = std::io::Result<T>>) -> Result<Option<T>, Problem> {
-    match tokio::time::timeout(READ_DEADLINE, work).await {
-        Ok(Ok(value)) => Ok(Some(value)),
-        Ok(Err(e)) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Ok(Err(e)) => {
-            tracing::error!("cannot read an HLS file: {e}");
-            Err(Problem::internal())
-        }
-        Err(_) => Err(Problem::later(RETRY_AFTER, "the disk for HLS segments does not answer in time")),
-    }
 }
 
 fn not_yet(stream: &Stream) -> String {

@@ -35,7 +35,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// [`BusError`] when it was not stored, or nobody can tell.
 pub async fn put(bus: &Bus, record: &DirectoryRecord) -> Result<(), BusError> {
     let what = "write a directory record";
-    let subject = subjects::directory(&record.zone, &record.cam);
+    let subject = bus.stored(&subjects::directory(&record.zone, &record.cam));
     let ack = within(what, bus.js.publish(subject, encode(record))).await?;
     within(what, ack.into_future()).await.map(drop)
 }
@@ -142,6 +142,8 @@ struct Reader {
     left: u64,
     /// All that was stored when it began has been handed out.
     whole: bool,
+    /// The consumer's number of the last record that came; it counts from 1.
+    sequence: u64,
 }
 
 impl Reader {
@@ -171,7 +173,7 @@ impl Reader {
         let pull =
             consumer.stream().max_messages_per_batch(BATCH).expires(PULL_EXPIRES).heartbeat(HEARTBEAT).messages();
         let messages = within(READ, pull).await?;
-        Ok(Self { name, messages, left, whole: false })
+        Ok(Self { name, messages, left, whole: false, sequence: 0 })
     }
 
     /// All that was stored at the beginning.
@@ -192,9 +194,15 @@ impl Reader {
             Some(Err(e)) => return Err(BusError::failed(READ)(Box::new(e))),
             None => return Err(BusError::Failed { what: READ, detail: "the consumer ended".into() }),
         };
+        let info = message.info().map_err(BusError::failed(READ))?;
+        // Nothing is acknowledged, so nothing comes again: what was lost on the way is only in a new reading.
+        self.sequence += 1;
+        if info.consumer_sequence != self.sequence {
+            let detail = format!("record {} came where {} was due", info.consumer_sequence, self.sequence);
+            return Err(BusError::Failed { what: READ, detail });
+        }
         // The server counts what is still to come; our own count is for one that gets it wrong.
-        let pending = message.info().map_or(u64::MAX, |info| info.pending);
-        self.left = self.left.saturating_sub(1).min(pending);
+        self.left = self.left.saturating_sub(1).min(info.pending);
         let record = decode::<DirectoryRecord>("read a directory record", &message.payload);
         Ok(record.map_err(|e| debug!(subject = %message.subject, "{e}")).ok())
     }
@@ -228,6 +236,7 @@ mod tests {
 
     struct Server {
         child: Child,
+        url: String,
         _dir: tempfile::TempDir,
     }
 
@@ -244,17 +253,24 @@ mod tests {
                 .spawn()
                 .expect("nats-server is installed");
             let file = dir.path().join(format!("nats-server_{}.ports", child.id()));
-            let server = Self { child, _dir: dir };
+            let mut server = Self { child, url: String::new(), _dir: dir };
             let ports = eventually(|| {
                 let text = std::fs::read(&file).ok()?;
                 serde_json::from_slice::<serde_json::Value>(&text).ok()
             })
             .await;
-            let url = ports["nats"][0].as_str().unwrap().to_owned();
-            let config = Config::load(None, &[("nats.urls", url)]).unwrap();
+            server.url = ports["nats"][0].as_str().unwrap().to_owned();
+            let bus = server.connect(&[]).await;
+            (server, bus)
+        }
+
+        async fn connect(&self, flags: &[(&str, &str)]) -> Bus {
+            let mut all = vec![("nats.urls", self.url.clone())];
+            all.extend(flags.iter().map(|(key, value)| (*key, (*value).to_owned())));
+            let config = Config::load(None, &all).unwrap();
             let bus = Bus::connect(&config.nats, Purpose::Control, "test").await.unwrap();
             eventually(|| bus.connected().then_some(())).await;
-            (server, bus)
+            bus
         }
     }
 
@@ -382,5 +398,62 @@ mod tests {
         let cam = Slug::parse("cam-7").unwrap();
         purge(&bus, &Zone::default_zone(), &cam).await.unwrap();
         assert_eq!(read_all(&bus).await.unwrap().len(), 2499);
+    }
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_change_that_was_lost_on_the_way_is_told_by_a_new_reading() {
+        let (_server, bus) = Server::start().await;
+        make(&bus).await;
+        let (told, mut heard) = mpsc::unbounded_channel();
+        let following = tokio::spawn({
+            let bus = bus.clone();
+            async move { follow(&bus, |news| drop(told.send(news))).await }
+        });
+        let mut next = async || timeout(LONG, heard.recv()).await.expect("news in time").unwrap();
+        let News::Snapshot(_) = next().await else { panic!("the store is there") };
+        // Another reader of the same consumer gets what the follower then never sees.
+        let stream = bus.js.get_stream(subjects::DIRECTORY_STREAM).await.unwrap();
+        let name = stream.consumer_names().next().await.unwrap().unwrap();
+        let consumer: PullConsumer = stream.get_consumer(&name).await.unwrap();
+        let mut thief = consumer.batch().max_messages(1).expires(LONG).messages().await.unwrap();
+        // The server hands records to both in turn.
+        for id in 0..4 {
+            put(&bus, &record(&format!("cam-{id}"), id)).await.unwrap();
+        }
+        let stolen = timeout(LONG, thief.next()).await.expect("a record in time").unwrap().unwrap();
+        let stolen = decode::<DirectoryRecord>("test", &stolen.payload).unwrap();
+        let mut away = false;
+        loop {
+            match next().await {
+                News::Snapshot(records) => {
+                    assert!(away && names(&records).contains(&stolen.name.as_str()));
+                    break;
+                }
+                News::Change(change) => assert_ne!(change.name, stolen.name),
+                News::Away(why) => {
+                    assert!(why.contains("was due"), "{why}");
+                    away = true;
+                }
+            }
+        }
+        following.abort();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn records_are_written_under_the_domain_when_there_is_one() {
+        let (server, hub) = Server::start().await;
+        let bus = server.connect(&[("nats.domain", "hub")]).await;
+        // In the place of a store beyond a leaf node, which hears nothing else.
+        let mut stored = hub.client.subscribe("$JS.hub.API.$KV.RSM_DIRECTORY.*.*").await.unwrap();
+        hub.client.flush().await.unwrap();
+        let storing = async {
+            let message = timeout(LONG, stored.next()).await.expect("a record in time").unwrap();
+            let ack = r#"{"stream":"KV_RSM_DIRECTORY","seq":1}"#;
+            hub.client.publish(message.reply.unwrap(), ack.into()).await.unwrap();
+            (message.subject.to_string(), decode::<DirectoryRecord>("test", &message.payload).unwrap())
+        };
+        let a = record("a", 1);
+        let (written, (subject, seen)) = tokio::join!(put(&bus, &a), storing);
+        written.unwrap();
+        assert_eq!((subject.as_str(), &seen), ("$JS.hub.API.$KV.RSM_DIRECTORY.default.a", &a));
     }
 }

@@ -18,8 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Files that are open for readers at a time; more are told to come again. A reader that takes nothing for a while is
 /// cut off by the listener.
 const MAX_OPEN: usize = 256;
-/// A disk that takes longer to open a file is as good as absent.
-const OPEN_DEADLINE: Duration = Duration::from_secs(5);
+/// A disk that takes longer to open a file is as good as absent. Shorter than the 5 s that readers wait for an answer.
+const OPEN_DEADLINE: Duration = Duration::from_secs(3);
 /// Read from the disk at a time, bytes.
 const CHUNK: u64 = 64 << 10;
 /// Most digits of a number that fits 64 bits.

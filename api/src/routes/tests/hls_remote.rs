@@ -79,7 +79,9 @@ async fn many_players_of_a_stream_on_another_machine_make_one_request() {
     let id = entry.link().id;
     own(&api, &entry, fence(7, 3), &http);
     let appearing = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let absent = &api.app.metrics.fetches.0;
+        let counted = || absent.with_label_values(&["absent"]).get();
+        until("a fetch of what is not there yet", counted, |count| *count > 0).await;
         worker.write(&entry, "7-3");
     };
     let play = format!("/video/play/{id}/");
@@ -123,7 +125,25 @@ async fn a_playlist_is_fetched_anew_and_what_is_on_the_own_disk_is_not_fetched()
     let dir = api.hls_root().join(entry.slug.as_str()).join("7-3");
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join("source.m3u8"), "#EXTM3U\nfrom the disk\n").unwrap();
-    assert!(api.get(&path).await.text().await.unwrap().contains("from the disk"));
+    let begun = Instant::now();
+    while !api.get(&path).await.text().await.unwrap().contains("from the disk") {
+        assert!(begun.elapsed() < DEADLINE, "the disk is not looked at");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_owner_is_seen_at_once_though_playlists_are_kept_for_a_moment() {
+    let (api, worker) = (Api::start().await, Worker::default());
+    let http = worker.start().await;
+    let entry = api.add_one().await;
+    let path = format!("/video/play/{}/source.m3u8", entry.link().id);
+    for n in 1..5 {
+        let owner = fence(n, n);
+        worker.write(&entry, &owner.dir_name());
+        own(&api, &entry, owner, &http);
+        let playlist = api.get(&path).await.text().await.unwrap();
+        assert!(playlist.contains(&format!("{n}-{n}/source/7.m4s")), "{playlist}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

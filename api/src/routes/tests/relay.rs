@@ -289,3 +289,31 @@ async fn links_that_went_while_the_api_was_away_are_told_as_removed() {
     let removed: Vec<_> = records.iter().filter(|record| record.removed).map(|record| &record.cam).collect();
     assert_eq!(removed, [&gone.slug]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_looks_at_no_disk() {
+    let stage = Stage::start().await;
+    stage.make_store().await;
+    let entry = stage.api.add_one().await;
+    // Nobody listens there.
+    stage.api.show(&entry, |view| {
+        view.state = StreamState::Running;
+        view.worker = Some("w1".into());
+        view.http = Some("127.0.0.1:1".into());
+        (view.fence, view.epoch) = (Some(fence(9, 2)), Some(9));
+    });
+    stage.relay.eventually("/video/", |list| list[0]["state"] == "running").await;
+    let segment = format!("/video/play/{}/9-2/source/7.m4s", entry.link().id);
+    let config = |data_dir: &Path| {
+        let flags = [("data_dir", data_dir.to_str().unwrap().to_owned()), ("nats.urls", NO_NATS.into())];
+        Config::load(None, &flags).unwrap()
+    };
+    let roots = [stage.api.hls_root(), config(&stage.api.dir.path().join("relay")).hls_root()];
+    for root in roots {
+        let dir = root.join(entry.slug.as_str()).join("9-2/source");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("7.m4s"), "segment").unwrap();
+    }
+    assert_eq!(stage.api.get(&segment).await.status(), 200);
+    problem(stage.relay.get(&segment).await, 404).await;
+}
