@@ -30,6 +30,11 @@ impl Service {
         Self::start(&["worker", "--name", name], dir, environment).await
     }
 
+    /// `rsm relay`, with its data in `dir`.
+    pub async fn relay(dir: &Path, environment: &[(&str, String)]) -> Self {
+        Self::start(&["relay", "--listen", "127.0.0.1:0"], dir, environment).await
+    }
+
     async fn start(words: &[&str], dir: &Path, environment: &[(&str, String)]) -> Self {
         let mut command = Command::new(rsm());
         command
