@@ -6,18 +6,35 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use crate::harness::camera::Camera;
+use crate::harness::nats::Nats;
+use crate::harness::service::Service;
 use crate::harness::system::System;
 use crate::harness::within;
 
 #[tokio::test]
 async fn a_camera_added_on_the_page_moves_as_jpeg_and_as_hls() {
     let (camera, system) = (Camera::start().await, System::start().await);
+    run("page.mjs", &["--base", &system.base, "--camera", camera.url()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_a_relay_shows_cameras_and_offers_no_change() {
+    let (nats, camera, dir) = (Nats::start().await, Camera::start().await, tempfile::tempdir().unwrap());
+    let environment = [("RSM__NATS__URLS", nats.url.clone())];
+    let api = Service::api(&dir.path().join("api"), &environment).await;
+    let _worker = Service::worker("w1", &dir.path().join("w1"), &environment).await;
+    let relay = Service::relay(&dir.path().join("relay"), &environment).await;
+    run("relay.mjs", &["--relay", &relay.base, "--api", &api.base, "--camera", camera.url()]).await;
+}
+
+/// Runs one of the scripts; it must end well.
+async fn run(name: &str, arguments: &[&str]) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     assert!(dir.join("node_modules").is_dir(), "playwright-core is missing: run `make deps-test` first");
     let script = Command::new("node")
         .current_dir(&dir)
-        .arg("page.mjs")
-        .args(["--base", &system.base, "--camera", camera.url()])
+        .arg(name)
+        .args(arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();

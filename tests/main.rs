@@ -21,3 +21,4 @@ mod nats_tls;
 mod nats_topology;
 mod relay;
 mod start_up;
+mod zones;

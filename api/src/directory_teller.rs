@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::{BusError, directory};
 use rsm_shared::stream::fence::Epoch;
-use rsm_shared::stream::names::WorkerId;
+use rsm_shared::stream::names::{WorkerId, Zone};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::JpegParams;
 use rsm_shared::wire::messages::{DirectoryOwner, DirectoryRecord, VERSION};
@@ -57,7 +57,9 @@ struct Stored {
 
 /// What is to be done to one record.
 enum Write {
-    Put(Box<Stored>),
+    /// Inside, the zone that the stream has left: the record there goes after the new one is written. Whoever follows
+    /// knows the stream by its slug, and is told of no removal.
+    Put(Box<Stored>, Option<Zone>),
     Purge(Box<DirectoryRecord>),
 }
 
@@ -126,20 +128,24 @@ impl DirectoryTeller {
         if !known {
             let now = Instant::now();
             let records = directory::read_all(&self.bus).await?;
-            self.stored = records
-                .into_iter()
-                .map(|record| {
-                    let removed = record.removed.then_some(now);
-                    (record.cam.clone(), Stored { record, of: None, removed })
-                })
-                .collect();
+            self.stored.clear();
+            for record in records {
+                let (cam, removed) = (record.cam.clone(), record.removed.then_some(now));
+                // They come in the order in which they were written: an older one is in a zone that the stream left.
+                if let Some(older) = self.stored.insert(cam.clone(), Stored { record, of: None, removed }) {
+                    directory::purge(&self.bus, &older.record.zone, &cam).await?;
+                }
+            }
         }
         let writes = self.due(Instant::now(), settled);
         let (mut failed, count) = (None, writes.len());
         let bus = &self.bus;
         let mut done = stream::iter(writes.into_iter().map(|write| async move {
             let result = match &write {
-                Write::Put(stored) => directory::put(bus, &stored.record).await,
+                Write::Put(stored, left) => match (directory::put(bus, &stored.record).await, left) {
+                    (Ok(()), Some(zone)) => directory::purge(bus, zone, &stored.record.cam).await,
+                    (result, _) => result,
+                },
                 Write::Purge(record) => directory::purge(bus, &record.zone, &record.cam).await,
             };
             (write, result)
@@ -148,7 +154,7 @@ impl DirectoryTeller {
         while let Some((write, result)) = done.next().await {
             match (write, result) {
                 (_, Err(e)) => failed = Some(e),
-                (Write::Put(stored), Ok(())) => drop(self.stored.insert(stored.record.cam.clone(), *stored)),
+                (Write::Put(stored, _), Ok(())) => drop(self.stored.insert(stored.record.cam.clone(), *stored)),
                 (Write::Purge(record), Ok(())) => drop(self.stored.remove(&record.cam)),
             }
         }
@@ -168,7 +174,7 @@ impl DirectoryTeller {
             match stored.removed {
                 None => {
                     let record = DirectoryRecord { removed: true, owner: None, ..stored.record.clone() };
-                    writes.push(Write::Put(Box::new(Stored { record, of: None, removed: Some(now) })));
+                    writes.push(Write::Put(Box::new(Stored { record, of: None, removed: Some(now) }), None));
                 }
                 Some(at) if now.duration_since(at) >= REMOVED => {
                     writes.push(Write::Purge(Box::new(stored.record.clone())));
@@ -188,7 +194,8 @@ impl DirectoryTeller {
             }
             let record = record(&stream, &offer, &view, self.defaults);
             if stored.is_none_or(|stored| stored.record != record) {
-                writes.push(Write::Put(Box::new(Stored { record, of: Some((offer, view)), removed: None })));
+                let left = stored.map(|stored| &stored.record.zone).filter(|zone| **zone != record.zone).cloned();
+                writes.push(Write::Put(Box::new(Stored { record, of: Some((offer, view)), removed: None }), left));
             }
         }
         writes
@@ -236,7 +243,6 @@ mod tests {
     use rsm_shared::bus::connect::Purpose;
     use rsm_shared::config::Config;
     use rsm_shared::stream::fence::Fence;
-    use rsm_shared::stream::names::Zone;
 
     fn offer(id: i64) -> Offer {
         Offer {
@@ -265,11 +271,11 @@ mod tests {
         // Carries out what is due at `now`; what it was.
         let mut round = |now: Instant| -> Vec<String> {
             let done = teller.due(now, begin).into_iter().map(|write| match write {
-                Write::Put(stored) => {
+                Write::Put(stored, left) => {
                     let what = if stored.record.removed { "removed" } else { "put" };
                     let slug = stored.record.cam.clone();
                     teller.stored.insert(slug.clone(), *stored);
-                    format!("{what} {slug}")
+                    left.map_or(format!("{what} {slug}"), |zone| format!("{what} {slug}, which left {zone}"))
                 }
                 Write::Purge(record) => {
                     teller.stored.remove(&record.cam);
@@ -287,6 +293,8 @@ mod tests {
         assert_eq!(round(begin), ["put cam-2"]);
         streams.put(&stream.slug, Offer { name: "Garden".into(), ..offer(2) });
         assert_eq!(round(begin), ["put cam-2"]);
+        streams.put(&stream.slug, Offer { zone: Zone::parse("north").unwrap(), ..offer(2) });
+        assert_eq!(round(begin), ["put cam-2, which left default"]);
         streams.remove(1);
         streams.put(&Slug::parse("cam-4").unwrap(), offer(4));
         assert_eq!(round(begin), ["removed cam-1", "put cam-4"], "removals come first");

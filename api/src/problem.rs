@@ -12,6 +12,7 @@ use salvo::{Response, Scribe};
 use serde::Serialize;
 
 use crate::store::StoreError;
+use crate::store::links::MAX_ZONES;
 
 /// Media type of every error.
 const MEDIA_TYPE: &str = "application/problem+json";
@@ -125,6 +126,12 @@ impl From<StoreError> for Problem {
             StoreError::Full => Self::new(
                 StatusCode::CONFLICT,
                 "the limit of registered cameras is reached; remove one, or raise api.max_links",
+            ),
+            StoreError::TooManyZones => Self::invalid(
+                "zone",
+                format!(
+                    "zone is a new one, and the cameras are in {MAX_ZONES} different zones already; use one of those"
+                ),
             ),
             StoreError::Sql(e) => {
                 tracing::error!("the database refused a call: {e}");

@@ -1,7 +1,8 @@
 // Knows the form that describes a camera link, for adding and for editing: its fields, what of them is sent, and
 // where the server's complaint is shown. The server judges the values; the page does not second-guess it.
 
-const TEXTS = ['url', 'name', 'username', 'password'];
+const TEXTS = ['url', 'name', 'username', 'password', 'zone'];
+const DEFAULT_ZONE = 'default'; // shown as an empty field
 
 export class CameraForm {
   #form;
@@ -45,6 +46,7 @@ export class CameraForm {
   fill(camera) {
     const { elements } = this.#form;
     for (const name of TEXTS) elements[name].value = name === 'password' ? '' : (camera[name] ?? '');
+    if (camera.zone === DEFAULT_ZONE) elements.zone.value = '';
     elements.always_on.checked = Boolean(camera.always_on);
     elements.exclusive.checked = Boolean(camera.exclusive);
     elements.transport.value = camera.transport ?? 'auto';

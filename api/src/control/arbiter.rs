@@ -79,7 +79,7 @@ pub enum Command {
     HaltAgain(Assignment),
     /// The desired record of the newest placement again.
     Rewrite(Assignment),
-    /// Remove claims that no longer count.
+    /// Remove claims that no longer count, and records of zones that it has left.
     Tidy(Assignment),
     /// Remove the last traces of a removed link.
     Forget(Assignment),
@@ -108,6 +108,8 @@ pub struct Place {
     pub from: Option<(SessionId, Epoch)>,
     /// Who shall have it; `None` for whoever pulls the ticket.
     pub to: Option<(WorkerId, SessionId)>,
+    /// The newest placement, with the largest epoch seen, when that was for another zone: it is stopped there first.
+    pub leaves: Option<Assignment>,
 }
 
 /// Why a process is asked.
@@ -576,6 +578,7 @@ impl Arbiter {
             media_sequence: tracked.map_or(0, |t| t.media_sequence + SEQUENCE_SLACK),
             from,
             to: moving.map(|m| (m.worker.clone(), m.to.clone())),
+            leaves: tracked.filter(|t| t.assignment.zone != wish.zone).map(Tracked::all_so_far),
         }
     }
 

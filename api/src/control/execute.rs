@@ -25,8 +25,14 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// New epoch, desired record, ticket: in this order, so that whoever gets the ticket finds the record.
+    /// New epoch, desired record, ticket: in this order, so that whoever gets the ticket finds the record. A stream that
+    /// changes its zone is stopped in the old one before that: nothing there hears of the new one.
     pub async fn place(self, p: Place, spec: StreamSpec, spec_rev: i64) -> Done {
+        if let Some(leaves) = &p.leaves
+            && let Err(error) = self.tell_stop(leaves).await
+        {
+            return Done::NotLeft { slug: p.slug, error };
+        }
         let seen = self.look_back(&p).await;
         let assigned = self.store.assign(p.slug.clone(), p.zone.clone(), Want::Run, spec_rev, seen).await;
         let assignment = match assigned {
@@ -119,16 +125,19 @@ impl Executor {
         Done::Told { slug: assignment.slug, result }
     }
 
-    /// Removes claims that no longer count.
+    /// Removes claims that no longer count, and the records of zones that the stream has left.
     pub async fn tidy(self, assignment: Assignment) -> Done {
         let keep_newest = assignment.want == Want::Run;
-        let result = claims::purge(&self.bus, &assignment.zone, &assignment.slug, keep_newest).await;
+        let mut result = claims::purge(&self.bus, &assignment.slug, keep_newest).await;
+        if result.is_ok() {
+            result = registers::purge(&self.bus, &assignment.slug, true).await;
+        }
         Done::Tidied { slug: assignment.slug, result }
     }
 
     /// Removes the last traces of a removed link.
     pub async fn forget(self, assignment: Assignment) -> Done {
-        let result = match registers::purge(&self.bus, &assignment.zone, &assignment.slug).await {
+        let result = match registers::purge(&self.bus, &assignment.slug, false).await {
             Ok(()) => self.store.forget(assignment.slug.clone()).await.map_err(|e| e.to_string()),
             Err(e) => Err(e.to_string()),
         };

@@ -10,6 +10,7 @@ use rsm_shared::stream::names::Zone;
 use rsm_shared::wire::messages::Priority;
 use tracing::warn;
 
+use super::arbiter::Wish;
 use super::outcomes::Done;
 use super::reconciler::{MAX_TASKS, Reconciler};
 use super::tracked::ANSWER_AGE;
@@ -43,6 +44,10 @@ pub(super) struct NatsWatch {
     next_delivered: Instant,
     /// A stream was missing, and what it held is not yet written again.
     fresh: bool,
+    /// Zones whose queues were asked for last.
+    asked: BTreeSet<Zone>,
+    /// Zones that have their queues.
+    made: BTreeSet<Zone>,
     /// Queues with tickets waiting, as they were when they last moved; two for each zone at most.
     stands: HashMap<(Zone, Priority), (Instant, Queue)>,
 }
@@ -56,14 +61,33 @@ impl NatsWatch {
             ready: false,
             next_delivered: now,
             fresh: false,
+            asked: BTreeSet::new(),
+            made: BTreeSet::new(),
             stands: HashMap::new(),
         }
     }
+
+    /// Whether it is time to look: a zone that was not asked for yet does not wait for the next look. One that was, and
+    /// failed, does.
+    fn is_due(&self, zones: &BTreeSet<Zone>, now: Instant) -> bool {
+        !self.under_way && (now >= self.next_topology || !zones.is_subset(&self.asked))
+    }
+}
+
+/// Every zone that needs queues: those of links are 64 at most, those of workers as many as operators give them.
+fn zones<'a>(of_links: impl Iterator<Item = &'a Zone>, of_workers: impl Iterator<Item = &'a Zone>) -> BTreeSet<Zone> {
+    let mut zones = BTreeSet::from([Zone::default_zone()]);
+    for zone in of_links.chain(of_workers) {
+        if !zones.contains(zone) {
+            zones.insert(zone.clone());
+        }
+    }
+    zones
 }
 
 impl Reconciler {
     /// Keeps NATS in shape, and says when it is away.
-    pub(super) fn check_nats(&mut self, now: Instant) {
+    pub(super) fn check_nats(&mut self, wishes: &[Wish], now: Instant) {
         let connected = self.executor.bus.connected();
         self.metrics.nats_connected.set(i64::from(connected));
         if let Some(refusal) = self.executor.bus.refusal() {
@@ -76,11 +100,16 @@ impl Reconciler {
         } else if self.nats.ready {
             self.health.well("nats");
         }
-        if connected && !self.nats.under_way && now >= self.nats.next_topology {
+        if !connected {
+            return;
+        }
+        let zones = zones(
+            wishes.iter().map(|wish| &wish.zone),
+            self.arbiter.roster().live().flat_map(|session| session.zones.iter()),
+        );
+        if self.nats.is_due(&zones, now) {
             self.nats.under_way = true;
-            let mut zones: BTreeSet<Zone> = self.directory.all().iter().map(|e| e.link().zone.clone()).collect();
-            zones.insert(Zone::default_zone());
-            zones.extend(self.arbiter.roster().live().flat_map(|s| s.zones.iter().cloned()));
+            self.nats.asked.clone_from(&zones);
             let (bus, replicas) = (self.executor.bus.clone(), self.executor.replicas);
             self.tasks.spawn(async move {
                 let zones: Vec<Zone> = zones.into_iter().collect();
@@ -99,6 +128,7 @@ impl Reconciler {
             Ok(found) => {
                 self.nats.fault = None;
                 self.nats.ready = true;
+                self.nats.made.clone_from(&self.nats.asked);
                 self.nats.next_topology = now + TOPOLOGY;
                 let told = self.arbiter.told_before(now, ANSWER_AGE);
                 if std::mem::take(&mut self.nats.fresh)
@@ -121,7 +151,8 @@ impl Reconciler {
 
     /// Asks how far the queues have come that have tickets waiting.
     pub(super) fn ask_queues(&mut self, now: Instant) {
-        let waiting = self.arbiter.waiting();
+        let mut waiting = self.arbiter.waiting();
+        waiting.retain(|zone| self.nats.made.contains(zone));
         self.nats.stands.retain(|(zone, _), _| waiting.contains(zone));
         if waiting.is_empty() || now < self.nats.next_delivered {
             return;
@@ -158,6 +189,31 @@ impl Reconciler {
                 }
                 Finished::Command(None)
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_zone_is_looked_after_at_once_and_tried_again_at_leisure() {
+        let (north, start) = (Zone::parse("north").unwrap(), Instant::now());
+        let mut watch = NatsWatch::new(start);
+        let without = zones([].iter(), [].iter());
+        assert_eq!(without, BTreeSet::from([Zone::default_zone()]));
+        assert!(watch.is_due(&without, start), "the first look");
+        (watch.asked, watch.next_topology) = (without.clone(), start + TOPOLOGY);
+        assert!(!watch.is_due(&without, start));
+        for with in [zones([north.clone()].iter(), [].iter()), zones([].iter(), [north.clone()].iter())] {
+            assert!(watch.is_due(&with, start), "{with:?}");
+            let waits = NatsWatch { under_way: true, asked: without.clone(), ..NatsWatch::new(start) };
+            assert!(!waits.is_due(&with, start), "one look at a time");
+            let failed =
+                NatsWatch { asked: with.clone(), next_topology: start + TOPOLOGY_RETRY, ..NatsWatch::new(start) };
+            assert!(!failed.is_due(&with, start), "a failure is not repeated with every pass");
+            assert!(failed.is_due(&with, start + TOPOLOGY_RETRY));
         }
     }
 }

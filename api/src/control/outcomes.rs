@@ -54,6 +54,11 @@ pub enum Done {
         slug: Slug,
         result: Result<(), String>,
     },
+    /// Nothing was placed, because the zone that the stream leaves could not be told.
+    NotLeft {
+        slug: Slug,
+        error: BusError,
+    },
     /// Nothing was published, because nothing could be committed.
     NotStored {
         slug: Slug,
@@ -111,6 +116,10 @@ impl Arbiter {
                     }
                     Err(e) => self.complain(&slug, &e, now),
                 }
+            }
+            Done::NotLeft { slug, error } => {
+                self.busy.remove(&slug);
+                self.complain(&slug, &format!("the zone that it leaves was not told, so it waits: {error}"), now);
             }
             Done::NotStored { slug, error } => {
                 self.busy.remove(&slug);

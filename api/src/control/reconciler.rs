@@ -184,9 +184,9 @@ impl Reconciler {
     /// Has the arbiter look at everything, carries out what it commands, and shows clients what is seen.
     fn pass(&mut self) {
         let now = Instant::now();
-        self.check_nats(now);
         let entries = self.directory.all();
         let wishes: Vec<Wish> = entries.iter().map(|entry| self.wish(entry)).collect();
+        self.check_nats(&wishes, now);
         let connected = self.executor.bus.connected();
         for command in self.arbiter.pass(&wishes, connected, now) {
             self.carry_out(command);
@@ -223,8 +223,9 @@ impl Reconciler {
         let executor = self.executor.clone();
         match command {
             Command::Place(place) => {
-                let Some(link) = self.directory.by_slug(place.slug.as_str()).map(|entry| entry.link()) else {
-                    // Removed in this very moment.
+                let link = self.directory.by_slug(place.slug.as_str()).map(|entry| entry.link());
+                let Some(link) = link.filter(|link| link.zone == place.zone) else {
+                    // Removed or moved to another zone in this very moment.
                     self.arbiter.give_up(&place.slug);
                     return;
                 };

@@ -241,6 +241,11 @@ impl Tracked {
         }
     }
 
+    /// The newest placement with the largest epoch that was seen anywhere: a stop of it is one of all before.
+    pub fn all_so_far(&self) -> Assignment {
+        Assignment { epoch: self.seen, ..self.assignment.clone() }
+    }
+
     /// The placement as the planner sees it.
     pub fn placed(&self, roster: &Roster, now: Instant) -> Placed {
         let lost = match (&self.owner, self.owner_last_seen) {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use prometheus::IntCounter;
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::frames::Frames;
+use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::frame_headers::FrameHeaders;
 use tokio::sync::watch;
@@ -162,9 +163,10 @@ impl Feed {
 
     /// Puts the newest frame into the slot until nobody watched for [`LINGER`].
     async fn follow(self: &Arc<Self>, shared: &Shared, stream: &Stream, seen: &Mutex<Latest>) {
-        let (slug, zone) = (&stream.slug, &stream.offer().zone);
+        let slug = &stream.slug;
         let mut number = 0;
         loop {
+            let zone = &stream.offer().zone;
             let mut frames = match Frames::open(&shared.bus, zone, slug).await {
                 Ok(frames) => frames,
                 Err(e) => {
@@ -178,6 +180,7 @@ impl Feed {
             tokio::select! {
                 () = self.take(&mut frames, shared, stream, seen, &mut number) => tokio::time::sleep(RETRY).await,
                 () = self.abandoned(shared, slug) => return,
+                () = moved(stream, zone) => debug!(stream = %slug, from = %zone, "its frames come from another zone now"),
             }
         }
     }
@@ -232,5 +235,16 @@ impl Feed {
             table.feeds.remove(slug);
         }
         true
+    }
+}
+
+/// Returns once the stream is not in `zone` any more. Where it goes it is placed anew, and that shows in its view.
+async fn moved(stream: &Stream, zone: &Zone) {
+    let mut views = stream.views();
+    while stream.offer().zone == *zone {
+        if views.changed().await.is_err() {
+            // Never: the stream holds the sender.
+            return std::future::pending().await;
+        }
     }
 }

@@ -26,6 +26,10 @@ pub struct LinkInput {
     /// Made from the address when left out.
     #[salvo(schema(min_length = 1, max_length = 200, required = false))]
     name: Option<String>,
+    /// Workers that have this zone in `worker.zones` run it: 1 to 32 characters of A-Z, a-z, 0-9, `_` and `-`;
+    /// `default` when left out. All cameras together are in 64 different zones at most. A change restarts the stream.
+    #[salvo(schema(min_length = 1, max_length = 32, pattern = "^[A-Za-z0-9_-]{1,32}$", required = false))]
+    zone: Option<String>,
     /// At most 256 bytes.
     #[salvo(schema(required = false))]
     username: Option<String>,

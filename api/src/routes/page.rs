@@ -6,10 +6,11 @@ use std::sync::LazyLock;
 use salvo::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use salvo::http::{HeaderValue, StatusCode};
 use salvo::oapi::endpoint;
-use salvo::{Request, Response};
+use salvo::{Request, Response, Writer as _};
 
-use super::extract::{Answer, Written};
+use super::extract::{Answer, Handles, Written};
 use crate::problem::{Problem, ProblemBody};
+use crate::role::Role;
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -55,6 +56,14 @@ static ASSETS: &[Asset] = &[
 
 static INDEX_TAG: LazyLock<HeaderValue> = LazyLock::new(|| INDEX.tag());
 
+/// The page as a relay serves it: its root element says so, and the page leaves out what only operators can do.
+static RELAY_INDEX: LazyLock<Asset> = LazyLock::new(|| {
+    let html = String::from_utf8_lossy(INDEX.bytes).replacen("<html ", "<html data-role=\"relay\" ", 1);
+    Asset { bytes: html.into_bytes().leak(), ..INDEX }
+});
+
+static RELAY_INDEX_TAG: LazyLock<HeaderValue> = LazyLock::new(|| RELAY_INDEX.tag());
+
 /// The viewer page
 #[endpoint(
     operation_id = "page",
@@ -64,8 +73,11 @@ static INDEX_TAG: LazyLock<HeaderValue> = LazyLock::new(|| INDEX.tag());
         (status_code = 304, description = "As the client has it")
     )
 )]
-pub async fn index(request: &mut Request, response: &mut Response) -> Answer {
-    INDEX.serve(request, response, INDEX_TAG.clone());
+pub async fn index(request: &mut Request, handles: Handles, response: &mut Response) -> Answer {
+    match handles.0.role {
+        Role::Api => INDEX.serve(request, response, INDEX_TAG.clone()),
+        Role::Relay => RELAY_INDEX.serve(request, response, RELAY_INDEX_TAG.clone()),
+    }
     Ok(Written)
 }
 
@@ -134,6 +146,13 @@ mod tests {
                 assert!(ASSETS.iter().any(|asset| asset.name == name), "{name} is not in the table");
             }
         }
+    }
+
+    #[test]
+    fn only_a_relay_says_what_it_is() {
+        let says = |page: &Asset| std::str::from_utf8(page.bytes).unwrap().contains("<html data-role=\"relay\" lang");
+        assert!(says(&RELAY_INDEX) && !says(&INDEX));
+        assert_ne!(RELAY_INDEX.tag(), INDEX.tag());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From the body of a POST or PATCH to a link's settings. Pure.
 
 use rsm_shared::stream::camera_link::{BadUrl, CameraUrl, MAX_CREDENTIAL_LEN, ParsedUrl};
+use rsm_shared::stream::names::{MAX_TOKEN_LEN, Zone};
 use rsm_shared::stream::secret::{MASK, Secret};
 use rsm_shared::stream::spec::Transport;
 use serde_json::{Map, Value};
@@ -12,8 +13,8 @@ use crate::store::links::{HlsOverrides, JpegOverrides, LinkSettings};
 /// Longest name, characters.
 const MAX_NAME: usize = 200;
 /// What GET shows and nobody can set: ignored in a change, so that what was read can be sent back.
-const READ_ONLY: [&str; 10] =
-    ["id", "slug", "created", "state", "reason", "since", "viewers", "has_password", "zone", "enabled"];
+const READ_ONLY: [&str; 9] =
+    ["id", "slug", "created", "state", "reason", "since", "viewers", "has_password", "enabled"];
 /// How RTP may travel.
 const TRANSPORTS: [(&str, Transport); 3] =
     [("auto", Transport::Auto), ("tcp", Transport::Tcp), ("udp", Transport::Udp)];
@@ -23,6 +24,7 @@ const TRANSPORTS: [(&str, Transport); 3] =
 struct Body {
     url: Given<String>,
     name: Given<String>,
+    zone: Given<Zone>,
     username: Given<String>,
     password: Given<Secret>,
     always_on: Given<bool>,
@@ -83,6 +85,7 @@ pub fn create(members: Map<String, Value>) -> Result<NewLink, Problem> {
         settings: LinkSettings {
             name: name.unwrap_or_else(|| default_name(&label)),
             url: parsed.url,
+            zone: body.zone.value().unwrap_or_else(Zone::default_zone),
             username: username.over(None),
             password: password.over(None),
             transport: body.transport.value().unwrap_or_default(),
@@ -122,6 +125,7 @@ pub fn change(members: Map<String, Value>, before: &LinkSettings) -> Result<Link
             Given::Null => default_name(&url.label()),
             Given::Value(name) => name,
         },
+        zone: body.zone.over(Some(before.zone.clone())).unwrap_or_else(Zone::default_zone),
         username: username.over(before.username.clone()),
         password: password.over(before.password.clone()),
         transport: body.transport.over(Some(before.transport)).unwrap_or_default(),
@@ -139,6 +143,7 @@ impl Body {
             // Its own length limit is in bytes, and checked with the rest of it.
             url: fields.text("url", 0..=usize::MAX)?,
             name: read_name(&mut fields)?,
+            zone: read_zone(&mut fields)?,
             username: emptied(credential(&mut fields, "username")?),
             password: match emptied(credential(&mut fields, "password")?) {
                 Given::Absent => Given::Absent,
@@ -189,6 +194,20 @@ fn read_name(fields: &mut Fields) -> Result<Given<String>, Problem> {
             Ok(Given::Value(text.to_owned()))
         }
         other => Ok(other),
+    }
+}
+
+fn read_zone(fields: &mut Fields) -> Result<Given<Zone>, Problem> {
+    match emptied(fields.text("zone", 0..=usize::MAX)?) {
+        Given::Absent => Ok(Given::Absent),
+        Given::Null => Ok(Given::Null),
+        Given::Value(text) => match Zone::parse(text.trim()) {
+            Ok(zone) => Ok(Given::Value(zone)),
+            Err(_) => {
+                let rule = format!("must have 1 to {MAX_TOKEN_LEN} characters of A-Z, a-z, 0-9, _ and -");
+                Err(invalid("zone", &rule))
+            }
+        },
     }
 }
 

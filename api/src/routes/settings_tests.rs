@@ -13,6 +13,7 @@ fn before() -> LinkSettings {
     LinkSettings {
         name: "Yard".into(),
         url: CameraUrl::parse("rtsp://10.0.0.1:8554/h264").unwrap().url,
+        zone: Zone::parse("north").unwrap(),
         username: Some("admin".into()),
         password: Some(Secret::new("s3cret")),
         transport: Transport::Tcp,
@@ -31,14 +32,16 @@ fn changed(body: Value) -> LinkSettings {
 fn the_least_and_the_most_that_makes_a_camera() {
     let new = create(members(json!({"url": "rtsp://10.0.0.1/h264"}))).unwrap();
     assert_eq!((new.settings.name.as_str(), new.slug_label.as_str()), ("10.0.0.1/h264", "10.0.0.1/h264"));
-    assert_eq!(new.settings.username, None);
+    assert_eq!((new.settings.username, new.settings.zone), (None, Zone::default_zone()));
     let new = create(members(json!({
         "url": "rtsp://10.0.0.1/h264", "name": " Yard ", "username": "admin", "password": "p", "always_on": true,
-        "transport": "udp", "exclusive": true, "mjpeg": {"max_fps": 60, "max_width": 64, "quality": null}, "hls": {"segment_seconds": 10},
+        "transport": "udp", "exclusive": true, "zone": "site_1-b",
+        "mjpeg": {"max_fps": 60, "max_width": 64, "quality": null}, "hls": {"segment_seconds": 10},
     })))
     .unwrap();
     assert_eq!((new.slug_label.as_str(), new.settings.exclusive), ("Yard", true));
     assert_eq!(new.settings.mjpeg, JpegOverrides { max_fps: Some(60), max_width: Some(64), quality: None });
+    assert_eq!(new.settings.zone.as_str(), "site_1-b");
     assert_eq!(new.settings.hls.segment_seconds, Some(10));
     assert_eq!(new.settings.password.unwrap().expose(), "p");
 }
@@ -70,6 +73,9 @@ fn every_wrong_member_is_named() {
         (json!({"password": "***"}), "password"),
         (json!({"always_on": "yes"}), "always_on"),
         (json!({"exclusive": 1}), "exclusive"),
+        (json!({"zone": 1}), "zone"),
+        (json!({"zone": "a.b"}), "zone"),
+        (json!({"zone": "z".repeat(33)}), "zone"),
         (json!({"transport": "http"}), "transport"),
         (json!({"mjpeg": 5}), "mjpeg"),
         (json!({"mjpeg": {"max_fps": 61}}), "mjpeg.max_fps"),
@@ -179,5 +185,18 @@ proptest! {
         for value in [json!(value), json!(number), json!([number]), json!({"max_fps": number})] {
             let _ = change(members(json!({name.as_str(): value})), &before());
         }
+    }
+}
+
+#[test]
+fn a_zone_is_kept_changed_or_taken_back_to_the_default() {
+    for (body, want) in [
+        (json!({"name": "Garden"}), "north"),
+        (json!({"zone": "south"}), "south"),
+        (json!({"zone": " south "}), "south"),
+        (json!({"zone": null}), "default"),
+        (json!({"zone": ""}), "default"),
+    ] {
+        assert_eq!(changed(body.clone()).zone.as_str(), want, "{body}");
     }
 }

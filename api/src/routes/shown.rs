@@ -235,13 +235,13 @@ mod tests {
         CameraLink {
             id: 1,
             slug: Slug::parse("yard-x1").unwrap(),
-            zone: Zone::default_zone(),
             spec_rev: 1,
             created: "2026-01-02T03:04:05Z".parse().unwrap(),
             enabled: true,
             settings: LinkSettings {
                 name: "Küche Nord".into(),
                 url: CameraUrl::parse("rtsp://10.0.0.1/Live").unwrap().url,
+                zone: Zone::default_zone(),
                 username: Some("operator".into()),
                 password: Some(Secret::new("hunter2")),
                 transport: Transport::Auto,

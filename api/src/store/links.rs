@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Store, StoreError};
 
+/// Different zones of all links: each has two queues on NATS.
+pub const MAX_ZONES: usize = 64;
+
 /// One registered camera.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CameraLink {
     pub id: i64,
     pub slug: Slug,
-    pub zone: Zone,
     /// Grows when a running pipeline must be restarted for the change.
     pub spec_rev: i64,
     pub created: jiff::Timestamp,
@@ -36,6 +38,8 @@ impl std::ops::Deref for CameraLink {
 pub struct LinkSettings {
     pub name: String,
     pub url: CameraUrl,
+    /// Workers of this zone run it.
+    pub zone: Zone,
     pub username: Option<String>,
     pub password: Option<Secret>,
     pub transport: Transport,
@@ -106,8 +110,8 @@ impl LinkSettings {
 
     /// Whether a running pipeline must be restarted to get from `self` to `other`.
     fn needs_restart(&self, other: &Self) -> bool {
-        (&self.url, &self.username, &self.password, self.transport, self.hls)
-            != (&other.url, &other.username, &other.password, other.transport, other.hls)
+        (&self.url, &self.zone, &self.username, &self.password, self.transport, self.hls)
+            != (&other.url, &other.zone, &other.username, &other.password, other.transport, other.hls)
     }
 }
 
@@ -115,7 +119,7 @@ impl Store {
     /// Registers a link, enabled. The slug's random part is drawn again should it be taken.
     ///
     /// # Errors
-    /// [`StoreError::Full`] at `max_links`; else as the database says.
+    /// [`StoreError::Full`] at `max_links`, [`StoreError::TooManyZones`]; else as the database says.
     pub async fn add_link(
         &self,
         slug_label: String,
@@ -145,7 +149,7 @@ impl Store {
     /// Replaces what a user set; `None` when the link is gone.
     ///
     /// # Errors
-    /// As the database says.
+    /// [`StoreError::TooManyZones`]; else as the database says.
     pub async fn change_link(&self, id: i64, settings: LinkSettings) -> Result<Option<CameraLink>, StoreError> {
         self.call(move |db| {
             let tx = db.transaction()?;
@@ -202,10 +206,10 @@ impl Store {
     }
 }
 
-/// Everything that a user sets, into the row of `id`.
-fn write_settings(db: &Connection, id: i64, settings: &LinkSettings) -> Result<(), rusqlite::Error> {
+/// Everything that a user sets, into the row of `id`. Nothing may be committed after an error.
+fn write_settings(db: &Connection, id: i64, settings: &LinkSettings) -> Result<(), StoreError> {
     db.execute(
-        "UPDATE links SET name = :name, url = :url, username = :username, password = :password,
+        "UPDATE links SET name = :name, url = :url, zone = :zone, username = :username, password = :password,
                 transport = :transport, always_on = :always_on, exclusive = :exclusive,
                 mjpeg = :mjpeg, hls = :hls
          WHERE id = :id",
@@ -213,6 +217,7 @@ fn write_settings(db: &Connection, id: i64, settings: &LinkSettings) -> Result<(
             ":id": id,
             ":name": settings.name,
             ":url": settings.url.to_string(),
+            ":zone": settings.zone.as_str(),
             ":username": settings.username,
             ":password": settings.password.as_ref().map(Secret::expose),
             ":transport": to_text(&settings.transport),
@@ -222,6 +227,10 @@ fn write_settings(db: &Connection, id: i64, settings: &LinkSettings) -> Result<(
             ":hls": to_json(&settings.hls),
         },
     )?;
+    let zones: i64 = db.query_row("SELECT count(DISTINCT zone) FROM links", [], |row| row.get(0))?;
+    if usize::try_from(zones).unwrap_or(usize::MAX) > MAX_ZONES {
+        return Err(StoreError::TooManyZones);
+    }
     Ok(())
 }
 
@@ -248,13 +257,13 @@ fn from_row(row: &Row<'_>) -> Result<CameraLink, rusqlite::Error> {
     Ok(CameraLink {
         id: row.get("id")?,
         slug: parsed(row, "slug", |text| Slug::parse(text).ok())?,
-        zone: parsed(row, "zone", |text| Zone::parse(text).ok())?,
         spec_rev: row.get("spec_rev")?,
         created: parsed(row, "created", |text| text.parse().ok())?,
         enabled: row.get("enabled")?,
         settings: LinkSettings {
             name: row.get("name")?,
             url: parsed(row, "url", |text| CameraUrl::parse(text).ok().map(|parsed| parsed.url))?,
+            zone: parsed(row, "zone", |text| Zone::parse(text).ok())?,
             username: row.get("username")?,
             password: row.get::<_, Option<String>>("password")?.map(Secret::new),
             transport: parsed(row, "transport", from_text)?,
@@ -299,6 +308,7 @@ mod tests {
         LinkSettings {
             name: "Yard".into(),
             url: parsed.url,
+            zone: Zone::default_zone(),
             username: Some("admin".into()),
             password: Some(Secret::new("s3cret")),
             transport: Transport::Tcp,
@@ -333,8 +343,27 @@ mod tests {
         let link = store.change_link(link.id, renamed).await.unwrap().unwrap();
         assert_eq!((link.spec_rev, link.exclusive), (1, true));
         let changed = LinkSettings { password: Some(Secret::new("other")), ..settings() };
-        assert_eq!(store.change_link(link.id, changed).await.unwrap().unwrap().spec_rev, 2);
+        assert_eq!(store.change_link(link.id, changed.clone()).await.unwrap().unwrap().spec_rev, 2);
+        let moved = LinkSettings { zone: Zone::parse("north").unwrap(), ..changed };
+        assert_eq!(store.change_link(link.id, moved).await.unwrap().unwrap().spec_rev, 3);
         assert_eq!(store.change_link(999, settings()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn there_are_so_many_zones_and_no_more() {
+        let (_dir, store) = store().await;
+        let of = |n: usize| LinkSettings { zone: Zone::parse(&format!("z{n}")).unwrap(), ..settings() };
+        let mut links = Vec::new();
+        for n in 0..MAX_ZONES {
+            links.push(store.add_link("a".into(), of(n), 1000).await.unwrap());
+        }
+        assert!(matches!(store.add_link("b".into(), of(MAX_ZONES), 1000).await, Err(StoreError::TooManyZones)));
+        assert_eq!(store.links().await.unwrap(), links, "nothing of it was kept");
+        let second = store.add_link("b".into(), of(0), 1000).await.unwrap();
+        let one_more = store.change_link(second.id, of(MAX_ZONES)).await;
+        assert!(matches!(one_more, Err(StoreError::TooManyZones)));
+        assert_eq!(store.links().await.unwrap().last(), Some(&second));
+        assert!(store.change_link(links[1].id, of(MAX_ZONES)).await.unwrap().is_some(), "its own zone is free then");
     }
 
     #[tokio::test]

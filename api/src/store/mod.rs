@@ -44,6 +44,8 @@ pub enum StoreError {
     Busy,
     #[error("the limit of registered links is reached")]
     Full,
+    #[error("the limit of different zones is reached")]
+    TooManyZones,
     #[error("database: {0}")]
     Sql(#[from] rusqlite::Error),
 }

@@ -67,14 +67,14 @@ pub async fn owner(bus: &Bus, zone: &Zone, slug: &Slug, epoch: Epoch) -> Result<
     Ok(read(bus, &subjects::claim(zone, slug, epoch)).await?.map(|(claim, _)| claim.session))
 }
 
-/// Removes the claims of a stream's epochs; with `keep_newest` all but the last written.
+/// Removes the claims of a stream's epochs, in whatever zone it was; with `keep_newest` all but the last written.
 ///
 /// # Errors
 /// [`BusError`] when the server did not say that it did.
-pub async fn purge(bus: &Bus, zone: &Zone, slug: &Slug, keep_newest: bool) -> Result<(), BusError> {
+pub async fn purge(bus: &Bus, slug: &Slug, keep_newest: bool) -> Result<(), BusError> {
     let what = "remove old claims";
     let stream = claims_stream(bus).await?;
-    let purge = stream.purge().filter(subjects::claims_of_stream(zone, slug));
+    let purge = stream.purge().filter(subjects::claims_of_stream(slug));
     if keep_newest {
         within(what, purge.keep(1).into_future()).await.map(drop)
     } else {

@@ -39,14 +39,20 @@ pub async fn get(bus: &Bus, zone: &Zone, slug: &Slug) -> Result<Option<Desired>,
     }
 }
 
-/// Removes the record of a deleted stream. No watcher is told; nobody watches.
+/// Removes the records of a stream, in whatever zone it was; with `keep_newest` all but the last written. No watcher is
+/// told; nobody watches.
 ///
 /// # Errors
 /// [`BusError`] when the server did not say that it did.
-pub async fn purge(bus: &Bus, zone: &Zone, slug: &Slug) -> Result<(), BusError> {
+pub async fn purge(bus: &Bus, slug: &Slug, keep_newest: bool) -> Result<(), BusError> {
     let what = "remove a desired record";
     let stream = within(what, bus.js.get_stream_no_info(subjects::DESIRED_STREAM)).await?;
-    within(what, stream.purge().filter(subjects::desired(zone, slug)).into_future()).await.map(drop)
+    let purge = stream.purge().filter(subjects::desired_of_stream(slug));
+    if keep_newest {
+        within(what, purge.keep(1).into_future()).await.map(drop)
+    } else {
+        within(what, purge.into_future()).await.map(drop)
+    }
 }
 
 /// Whether JetStream answers: tells an absent API from a NATS that is cut off. Behind a leaf node the hub must answer.

@@ -104,6 +104,11 @@ pub fn desired(zone: &Zone, slug: &Slug) -> String {
     format!("$KV.RSM_DESIRED.{zone}.{slug}")
 }
 
+/// The desired records of a stream in whatever zone it was.
+pub fn desired_of_stream(slug: &Slug) -> String {
+    format!("$KV.RSM_DESIRED.*.{slug}")
+}
+
 /// What relays know of a stream.
 pub fn directory(zone: &Zone, slug: &Slug) -> String {
     format!("$KV.RSM_DIRECTORY.{zone}.{slug}")
@@ -120,6 +125,6 @@ pub fn claim(zone: &Zone, slug: &Slug, epoch: Epoch) -> String {
 }
 
 /// Every claim of a stream.
-pub fn claims_of_stream(zone: &Zone, slug: &Slug) -> String {
-    format!("$KV.RSM_CLAIMS.{zone}.{slug}.*")
+pub fn claims_of_stream(slug: &Slug) -> String {
+    format!("$KV.RSM_CLAIMS.*.{slug}.*")
 }

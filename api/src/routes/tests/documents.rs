@@ -81,7 +81,7 @@ async fn every_operation_says_what_it_takes_and_answers() {
     assert_eq!(change["required"], Value::Null);
     assert_eq!(input["properties"], change["properties"]);
     let names: BTreeSet<_> = input["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-    let want = ["url", "name", "username", "password", "always_on", "exclusive", "transport", "mjpeg", "hls"];
+    let want = ["url", "name", "zone", "username", "password", "always_on", "exclusive", "transport", "mjpeg", "hls"];
     assert_eq!(names, BTreeSet::from(want));
 }
 

@@ -65,6 +65,12 @@ async fn a_camera_is_registered_listed_changed_and_removed() {
     );
     assert_eq!(api.app.store.links().await.unwrap()[0].name, "Back", "the store has it");
 
+    let moved: Value = api.send(Method::PATCH, &path, json!({"zone": "north"})).await.json().await.unwrap();
+    assert_eq!(moved["zone"], "north");
+    let offer = api.app.directory.by_slug(&slug).unwrap().offer();
+    assert_eq!(offer.zone.as_str(), "north", "viewers' side knows");
+    problem(api.send(Method::PATCH, &path, json!({"zone": "no.rth"})).await, 422).await;
+
     assert_eq!(api.call(Method::DELETE, &path).send().await.unwrap().status(), 204);
     problem(api.call(Method::DELETE, &path).send().await.unwrap(), 404).await;
     assert_eq!(list(&api, "").await, (vec![], "0".into()));

@@ -9,6 +9,7 @@ use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::state::StreamState;
 use rsm_shared::wire::frame_headers::FrameHeaders;
+use rsm_shared::wire::messages::DirectoryRecord;
 
 use crate::directory_teller::DirectoryTeller;
 use crate::serve_relay;
@@ -316,4 +317,30 @@ async fn a_relay_looks_at_no_disk() {
     }
     assert_eq!(stage.api.get(&segment).await.status(), 200);
     problem(stage.relay.get(&segment).await, 404).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_in_a_zone_that_the_stream_had_left_is_removed_and_viewers_stay() {
+    let stage = Stage::start().await;
+    stage.make_store().await;
+    let entry = stage.api.add_one().await;
+    stage.relay.eventually("/video/", |list| list[0]["name"] == "Yard").await;
+    let mut socket = stage.relay.watch(&entry.slug).await;
+    stage.telling.cancel();
+    // As after an end between the new record and the removal of the old one.
+    let stale = directory::read_all(&stage.worker).await.unwrap().remove(0);
+    stage.api.send(Method::PATCH, &format!("/video/{}/", entry.slug), json!({"zone": "north"})).await;
+    let north = Zone::parse("north").unwrap();
+    directory::put(&stage.worker, &DirectoryRecord { zone: north.clone(), ..stale }).await.unwrap();
+    assert_eq!(directory::count(&stage.worker).await.unwrap(), 2);
+    let telling = tell(&stage.api, &stage.worker);
+    let begun = Instant::now();
+    while directory::count(&stage.worker).await.unwrap() != 1 {
+        assert!(begun.elapsed() < DEADLINE, "the old record stays");
+    }
+    assert_eq!(directory::read_all(&stage.worker).await.unwrap()[0].zone, north);
+    stage.relay.eventually("/video/", |list| list[0]["zone"] == "north").await;
+    stage.api.send(Method::DELETE, &format!("/video/{}/", entry.slug), Value::Null).await;
+    assert_eq!(close_of(&mut socket).await, (1000, "stream removed".into()), "and not before");
+    telling.cancel();
 }
