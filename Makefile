@@ -4,6 +4,8 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 BROWSER := tests/browser
 RUN_ARGS ?= --demo 2
+# Most tests wait for other processes most of the time: three for each processor, and not more than a laptop bears.
+TEST_THREADS ?= $(shell n=$$(( $$(nproc) * 3 )); echo $$(( n < 12 ? n : 12 )))
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-test build run test lint fmt doc deny bench bench-faults bench-farm clean
@@ -29,7 +31,7 @@ run: build ## Builds and runs everything on this machine, with two test cameras
 
 test: deps-test ## Builds and passes every test
 	cargo build --locked --workspace --bins
-	cargo test --locked --workspace
+	cargo test --locked --workspace -- --test-threads $(TEST_THREADS)
 
 lint: ## Format, clippy and documentation without warnings
 	cargo fmt --all --check

@@ -191,6 +191,8 @@ impl Family {
             self.keep(&format!("worker-{n}"), move || {
                 let mut command = worker.command("worker");
                 command.env("RSM__WORKER__NAME", name.as_str());
+                // All of them end at the same time: nobody is left to take streams over.
+                command.env("RSM__WORKER__DRAIN_S", "0");
                 command.env("RSM__WORKER__CLEAR_HLS", "false").env("RSM__WORKER__LISTEN", "127.0.0.1:0");
                 command
             });

@@ -270,8 +270,24 @@ impl Farm {
         eventually("one RTSP session for each camera", async || self.sessions().await, alone).await
     }
 
-    /// Waits for `count` heartbeats of each of these workers. Not while the API is away: somebody who listens to
-    /// heartbeats hides that nobody answers them.
+    /// Waits until the newest heartbeat of each of these workers fits. Not while the API is away: somebody who listens
+    /// to heartbeats hides that nobody answers them.
+    pub async fn until_beats(&self, what: &str, workers: &[&str], fits: impl Fn(&Value) -> bool) {
+        let client = self.nats.client().await;
+        let mut beats = client.subscribe("rsm.v1.hb.*").await.unwrap();
+        let mut last = BTreeMap::new();
+        let all = async {
+            while !workers.iter().all(|worker| last.get(*worker).is_some_and(&fits)) {
+                let beat = beats.next().await.expect("a subscription");
+                let name = beat.subject.rsplit('.').next().unwrap().to_owned();
+                last.insert(name, serde_json::from_slice::<Value>(&beat.payload).unwrap());
+            }
+        };
+        let seen = tokio::time::timeout(super::DEADLINE, all).await;
+        assert!(seen.is_ok(), "waited for: {what}; saw last: {last:?}");
+    }
+
+    /// Waits for `count` heartbeats of each of these workers. Not while the API is away, as above.
     pub async fn beats(&self, workers: &[&str], count: usize) {
         let client = self.nats.client().await;
         let mut beats = client.subscribe("rsm.v1.hb.*").await.unwrap();

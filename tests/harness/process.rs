@@ -48,13 +48,19 @@ pub fn signal(pid: u32, signal: Signal) {
 
 /// What a child wrote, collected in the background.
 #[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<String>>>, CancellationToken);
+pub struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+    /// Cancelled to read no further.
+    end: CancellationToken,
+    /// Cancelled when nothing more comes.
+    ended: CancellationToken,
+}
 
 impl Log {
     /// Collects the lines of `output` until it ends.
     pub fn of(output: impl AsyncRead + Send + Unpin + 'static) -> Self {
         let log = Self::default();
-        let (lines, end) = (log.0.clone(), log.1.clone());
+        let Self { lines, end, ended } = log.clone();
         tokio::spawn(async move {
             let mut reader = BufReader::new(output).lines();
             while let Some(Ok(Some(line))) = end.run_until_cancelled(reader.next_line()).await {
@@ -63,18 +69,25 @@ impl Log {
                     lines.push(line);
                 }
             }
+            ended.cancel();
         });
         log
     }
 
     /// Reads no further: whoever writes finds nobody there.
     pub fn close(&self) {
-        self.1.cancel();
+        self.end.cancel();
     }
 
     /// Everything so far.
     pub fn text(&self) -> String {
-        self.0.lock().unwrap().join("\n")
+        self.lines.lock().unwrap().join("\n")
+    }
+
+    /// Everything, once the child and all that it passed its end of the pipe on to are gone.
+    pub async fn ended(&self) -> String {
+        super::within("a log to end", self.ended.cancelled()).await;
+        self.text()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The decisions of API and worker, run against a model of workers, cameras and a NATS that loses, delays and reorders,
 //! with a seeded clock: ten thousand histories, each a function of its seed. A history that fails is told with its
-//! seed; `RSM_SIMULATION_SEED=<seed> cargo test --test simulation -- --nocapture` lives through it again and prints
+//! seed; `RSM_SIMULATION_SEED=<seed> cargo test -p rsm-simulation -- --nocapture` lives through it again and prints
 //! what happens. `RSM_SIMULATION_HISTORIES` sets another number.
 
 mod api;

@@ -1,7 +1,7 @@
 //! The world of one history: a clock that jumps from event to event, a seeded chance, and a network that loses, delays
 //! and reorders. Everything that happens is a function of the seed.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,13 @@ pub type Ms = u64;
 
 /// What happens at a time.
 pub type Act = Box<dyn FnOnce(&mut World)>;
+
+/// Ordered for a heap: the greatest is the earliest, and of one time the one that was scheduled first.
+struct Event {
+    at: Ms,
+    id: u64,
+    act: Act,
+}
 
 /// Who has a connection to NATS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +57,7 @@ pub struct World {
     pub now: Ms,
     pub rng: StdRng,
     base: Instant,
-    events: BinaryHeap<Reverse<(Ms, u64)>>,
-    acts: HashMap<u64, Act>,
+    events: BinaryHeap<Event>,
     scheduled: u64,
     pub weather: Weather,
     pub links: HashMap<usize, Link>,
@@ -94,7 +100,6 @@ impl World {
             // Any base will do: only differences count.
             base: Instant::now() + Duration::from_secs(3600),
             events: BinaryHeap::new(),
-            acts: HashMap::new(),
             scheduled: 0,
             weather,
             links: HashMap::new(),
@@ -135,21 +140,15 @@ impl World {
 
     pub fn after(&mut self, delay: Ms, act: impl FnOnce(&mut World) + 'static) {
         self.scheduled += 1;
-        self.events.push(Reverse((self.now + delay, self.scheduled)));
-        self.acts.insert(self.scheduled, Box::new(act));
+        self.events.push(Event { at: self.now + delay, id: self.scheduled, act: Box::new(act) });
     }
 
     /// Lets everything happen until `end`.
     pub fn run_until(&mut self, end: Ms) {
-        while let Some(Reverse((at, id))) = self.events.peek().copied() {
-            if at > end {
-                break;
-            }
-            self.events.pop();
-            self.now = at;
-            if let Some(act) = self.acts.remove(&id) {
-                act(self);
-            }
+        while self.events.peek().is_some_and(|event| event.at <= end) {
+            let Some(event) = self.events.pop() else { break };
+            self.now = event.at;
+            (event.act)(self);
         }
         self.now = end;
     }
@@ -260,6 +259,26 @@ impl World {
         self.database.get(slug).map(|stored| stored.epoch)
     }
 }
+
+impl Ord for Event {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.id).cmp(&(self.at, self.id))
+    }
+}
+
+impl PartialOrd for Event {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Event {}
 
 fn index(node: Node) -> usize {
     match node {

@@ -277,6 +277,7 @@ impl Reconciler {
         let (state, reason) = view::state(&view::Seen {
             enabled: wish.enabled,
             wanted: sight.wanted,
+            demanded: wish.demanded,
             owner: owner.map(|o| detail.map_or((o.owned.state, None), |d| (d.state, d.reason.as_ref()))),
             held_back: sight.held_back,
             workers,

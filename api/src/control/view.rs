@@ -8,6 +8,8 @@ use super::suspects::HeldBack;
 pub struct Seen<'a> {
     pub enabled: bool,
     pub wanted: bool,
+    /// Somebody watches it.
+    pub demanded: bool,
     /// State and reason as the owner of the newest placement reports them.
     pub owner: Option<(StreamState, Option<&'a Reason>)>,
     /// It must not start now.
@@ -51,6 +53,13 @@ pub fn state(seen: &Seen<'_>) -> (StreamState, Option<Reason>) {
             "All {} workers of zone {} are full. Start another, or raise worker.capacity or worker.max_memory_percent.",
             seen.workers, seen.zone
         )
+    } else if !seen.demanded && seen.free as usize <= seen.workers {
+        // What is left may be no more than the slot that each worker of several keeps.
+        format!(
+            "Nobody watches it, and the last free slot of each of the {} workers of zone {} is kept for streams that \
+             somebody watches. Start another, or raise worker.capacity.",
+            seen.workers, seen.zone
+        )
     } else {
         return (StreamState::Starting, None);
     };
@@ -67,6 +76,7 @@ mod tests {
         let seen = |enabled, wanted, owner, workers, free| Seen {
             enabled,
             wanted,
+            demanded: true,
             owner,
             held_back: None,
             workers,
@@ -88,6 +98,21 @@ mod tests {
         ] {
             let (state, reason) = state(&seen);
             assert_eq!((state, reason.map(|r| r.code)), want);
+        }
+        let last_slots = |demanded, workers, free| {
+            let (state, reason) = state(&Seen { demanded, ..seen(true, true, None, workers, free) });
+            assert_eq!(state, StreamState::Starting);
+            reason.map(|r| r.text.contains("kept for streams that somebody watches"))
+        };
+        for (demanded, workers, free, want) in [
+            (false, 2, 1, Some(true)),
+            (false, 2, 2, Some(true)),
+            (false, 2, 3, None),
+            (true, 2, 2, None),
+            (false, 2, 0, Some(false)),
+            (false, 0, 0, Some(false)),
+        ] {
+            assert_eq!(last_slots(demanded, workers, free), want, "{demanded} {workers} {free}");
         }
         let aside = Some(HeldBack::Aside(std::time::Duration::from_secs(61)));
         let (state, reason) = state(&Seen { held_back: aside, ..seen(true, true, None, 1, 1) });

@@ -47,6 +47,19 @@ fn the_least_and_the_most_that_makes_a_camera() {
 }
 
 #[test]
+fn a_password_in_the_path_gets_into_no_name_and_no_slug() {
+    let (body, login) = (json!({"url": "rtsp://10.0.0.1/user=admin_password=Xy77_channel=1.sdp"}), ["admin", "Xy77"]);
+    let new = create(members(body.clone())).unwrap();
+    let again = change(members(json!({"url": body["url"], "name": null})), &before()).unwrap();
+    let slug = rsm_shared::stream::slug::Slug::generate(&new.slug_label);
+    for told in [&new.settings.name, &again.name, slug.as_str()] {
+        assert!(told.starts_with("10"), "{told}");
+        assert!(!login.iter().any(|word| told.to_lowercase().contains(&word.to_lowercase())), "{told}");
+    }
+    assert!(new.settings.url.to_string().contains("Xy77"), "the camera is asked for all of it");
+}
+
+#[test]
 fn no_address_is_a_problem_of_its_own() {
     for body in [json!({}), json!({"url": null}), json!({"url": ""}), json!({"url": "  "}), json!({"nonsense": 1})] {
         let problem = create(members(body)).unwrap_err();

@@ -112,9 +112,13 @@ impl CameraUrl {
         &self.0
     }
 
-    /// Host and path, for a slug or a default name.
+    /// Host and path, for a slug or a default name. Some cameras take their password in the path
+    /// (`/user=admin_password=secret_channel=1.sdp`), where it may have slashes, too: the path ends before the first
+    /// segment that looks like that.
     pub fn label(&self) -> String {
-        format!("{}{}", self.host(), self.0.path().trim_end_matches('/'))
+        let open = self.0.path().split('/').take_while(|segment| !may_hold_credentials(segment));
+        let path = open.collect::<Vec<_>>().join("/");
+        format!("{}{}", self.host(), path.trim_end_matches('/'))
     }
 
     /// The address as it is shown to people: `rtsp://user:***@host/path`.
@@ -128,6 +132,11 @@ impl CameraUrl {
         };
         self.0.as_str().replacen("://", &format!("://{info}"), 1)
     }
+}
+
+/// Whether a segment of a path has a sign that stands between names, values and credentials, escaped or not.
+fn may_hold_credentials(segment: &str) -> bool {
+    percent_decode_str(segment).any(|byte| matches!(byte, b'=' | b'&' | b'@' | b':'))
 }
 
 fn decode(part: Option<&str>) -> Result<Option<String>, BadUrl> {
@@ -222,6 +231,22 @@ mod tests {
         let again = CameraUrl::parse(&shown).unwrap();
         assert_eq!((again.url, again.username), (parsed.url, parsed.username));
         assert_eq!(again.password.unwrap().expose(), MASK);
+    }
+
+    #[test]
+    fn a_label_is_host_and_path_without_credentials() {
+        for (text, want) in [
+            ("rtsp://u:Xy@cam.example:8554/live/main/?a=b", "cam.example/live/main"),
+            ("rtsp://[::1]/", "[::1]"),
+            ("rtsp://cam/user=admin_password=Xy_channel=1.sdp", "cam"),
+            ("rtsp://cam/user%3Dadmin_password%3dXy_channel%3D1.sdp", "cam"),
+            ("rtsp://cam/live/admin:Xy@/1", "cam/live"),
+            ("rtsp://cam/live/admin%3AXy/1", "cam/live"),
+            ("rtsp://cam/1/a&Xy", "cam/1"),
+            ("rtsp://cam/user=a&password=q/Xy/z&channel=1", "cam"),
+        ] {
+            assert_eq!(CameraUrl::parse(text).unwrap().url.label(), want, "{text}");
+        }
     }
 
     #[test]

@@ -82,10 +82,10 @@ impl Standing {
 
     /// How to ask for a ticket of that priority.
     pub fn pull(&self, priority: Priority, room: Room) -> Pull {
-        // The last free slot is kept for tickets that somebody waits for.
+        // The last free slot is kept for tickets that somebody waits for, unless it is the only one there is.
         let (spare, starting) = match priority {
             Priority::Hi => (0, self.starting[0]),
-            Priority::Lo => (1, self.starting[1]),
+            Priority::Lo => (u32::from(room.capacity > 1), self.starting[1]),
         };
         if !self.contact || self.room(room) <= spare || starting >= MAX_STARTING {
             return Pull::Wait;
@@ -143,6 +143,15 @@ mod tests {
         for (free, hi, lo) in [(0, Pull::Wait, Pull::Wait), (1, Pull::Park, Pull::Wait), (2, Pull::Park, Pull::Park)] {
             assert_eq!(even.pull(Priority::Hi, room(free)), hi, "{free}");
             assert_eq!(even.pull(Priority::Lo, room(free)), lo, "{free}");
+        }
+    }
+
+    #[test]
+    fn the_only_slot_of_a_worker_is_for_everybody() {
+        for (free, want) in [(0, Pull::Wait), (1, Pull::Park)] {
+            let room = Room { capacity: 1, free };
+            assert_eq!(standing().pull(Priority::Lo, room), want, "{free}");
+            assert_eq!(standing().pull(Priority::Hi, room), want, "{free}");
         }
     }
 

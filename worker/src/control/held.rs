@@ -15,15 +15,15 @@ use tokio::sync::watch;
 use super::admission::Room;
 use crate::stream::supervisor::{StreamHandle, StreamStatus};
 
-/// Segments that a player needs to begin: it begins three before the end of a live playlist (RFC 8216 section 6.3.3).
-const PLAYABLE: usize = 3;
+/// Segments that a viewer's player can go on with, and from which target duration on one will do; seconds. A player
+/// that begins wants three (RFC 8216 section 6.3.3), but one that watches has those of the earlier owner.
+const PLAYABLE: usize = 2;
+const LONG_S: u64 = 5;
 
 /// One owned stream.
 pub struct Held {
     pub handle: StreamHandle,
     pub started: Instant,
-    /// Segments that its playlist lists at most.
-    pub window: usize,
     pub status: watch::Receiver<StreamStatus>,
     pub demand: watch::Sender<Demand>,
     /// Gives the slot back when the stream has ended.
@@ -34,7 +34,12 @@ impl Held {
     /// The row in a heartbeat.
     pub fn row(&self, slug: &Slug, fence: Fence) -> Owned {
         let status = self.status.borrow();
-        let shown = Shown { frame: status.frame_shown(), segments: status.segments_listed() };
+        let shown = Shown {
+            frame: status.frame_shown(),
+            segments: status.segments_listed(),
+            target_s: status.target_s(),
+            hls_failed: status.hls_error.is_some(),
+        };
         Owned {
             cam: slug.clone(),
             epoch: fence.epoch,
@@ -43,7 +48,7 @@ impl Held {
             media_age_ms: status.last_media_age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             media_sequence: status.media_sequence(),
             discontinuity_sequence: status.discontinuity_sequence(),
-            ready: ready(status.state, *self.demand.borrow(), shown, self.window),
+            ready: ready(status.state, *self.demand.borrow(), shown),
         }
     }
 
@@ -75,19 +80,24 @@ impl Held {
 }
 
 /// What viewers can see of an owner.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Shown {
     /// A frame was published.
     frame: bool,
     /// Segments in the playlist.
     segments: usize,
+    /// Its target duration, seconds.
+    target_s: u64,
+    /// HLS cannot be made, which waiting does not change.
+    hls_failed: bool,
 }
 
-/// Whether every output that is wanted has something to show, so that an earlier owner may end.
-fn ready(state: StreamState, demand: Demand, shown: Shown, window: usize) -> bool {
+/// Whether every output that is wanted has something to show, or never will, so that an earlier owner may end.
+fn ready(state: StreamState, demand: Demand, shown: Shown) -> bool {
+    let playable = if shown.target_s >= LONG_S { 1 } else { PLAYABLE };
     state == StreamState::Running
         && (demand.jpeg.is_none() || shown.frame)
-        && (!demand.hls || shown.segments >= PLAYABLE.min(window))
+        && (!demand.hls || shown.hls_failed || shown.segments >= playable)
 }
 
 /// How many streams this process has room for. Cheap to clone.
@@ -148,20 +158,31 @@ mod tests {
             jpeg: jpeg.then_some(JpegParams { max_fps: 5, max_width: 640, quality: 80 }),
             hls,
         };
-        for (demand, frame, segments, window, want) in [
-            (wanted(false, false), false, 0, 6, true),
-            (wanted(true, false), false, 6, 6, false),
-            (wanted(true, false), true, 0, 6, true),
-            (wanted(false, true), true, 2, 6, false),
-            (wanted(false, true), false, 3, 6, true),
+        for (demand, frame, segments, target_s, want) in [
+            (wanted(false, false), false, 0, 2, true),
+            (wanted(true, false), false, 6, 2, false),
+            (wanted(true, false), true, 0, 2, true),
+            (wanted(false, true), true, 1, 2, false),
             (wanted(false, true), false, 2, 2, true),
-            (wanted(true, true), true, 2, 6, false),
-            (wanted(true, true), false, 3, 6, false),
-            (wanted(true, true), true, 3, 6, true),
+            (wanted(false, true), false, 1, 4, false),
+            (wanted(false, true), false, 0, 5, false),
+            (wanted(false, true), false, 1, 5, true),
+            (wanted(true, true), true, 1, 2, false),
+            (wanted(true, true), false, 2, 2, false),
+            (wanted(true, true), true, 2, 2, true),
         ] {
-            let shown = Shown { frame, segments };
-            assert_eq!(ready(StreamState::Running, demand, shown, window), want, "{demand:?} {frame} {segments}");
-            assert!(!ready(StreamState::Reconnecting, demand, shown, window));
+            let shown = Shown { frame, segments, target_s, hls_failed: false };
+            assert_eq!(ready(StreamState::Running, demand, shown), want, "{demand:?} {shown:?}");
+            assert!(!ready(StreamState::Reconnecting, demand, shown));
+        }
+    }
+
+    #[test]
+    fn hls_that_cannot_be_made_is_not_waited_for() {
+        let jpeg = Some(JpegParams { max_fps: 5, max_width: 640, quality: 80 });
+        for (jpeg, frame, want) in [(None, false, true), (jpeg, false, false), (jpeg, true, true)] {
+            let shown = Shown { frame, segments: 0, target_s: 0, hls_failed: true };
+            assert_eq!(ready(StreamState::Running, Demand { jpeg, hls: true }, shown), want, "{jpeg:?} {shown:?}");
         }
     }
 

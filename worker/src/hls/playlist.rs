@@ -66,6 +66,11 @@ impl Window {
         self.listed.len()
     }
 
+    /// Its target duration, seconds.
+    pub fn target_s(&self) -> u64 {
+        self.target_duration
+    }
+
     /// Whether nothing is listed.
     pub fn is_empty(&self) -> bool {
         self.listed.is_empty()
@@ -202,6 +207,16 @@ mod tests {
         );
         let gone = window.push(listed(10, 2000, 5, 1));
         assert_eq!(gone.iter().map(|s| s.sequence).collect::<Vec<_>>(), [7]);
+    }
+
+    #[test]
+    fn the_target_duration_is_that_of_the_longest_segment() {
+        let mut window = Window::new(3, Duration::from_secs(2));
+        assert_eq!(window.target_s(), 2);
+        for (sequence, ms, want) in [(0, 2000, 2), (1, 4800, 5), (2, 1000, 5)] {
+            window.push(listed(sequence, ms, 0, 0));
+            assert_eq!(window.target_s(), want, "{ms}");
+        }
     }
 
     #[test]

@@ -21,8 +21,8 @@ const LEAST_LISTED: usize = 3;
 pub trait HlsReport: Send + Sync + 'static {
     /// The numbers that the next segment gets.
     fn progress(&self, media_sequence: u64, discontinuity_sequence: u64);
-    /// Segments that the playlist lists; 0 while there is none.
-    fn listed(&self, segments: usize);
+    /// Segments that the playlist lists, 0 while there is none; and its target duration, seconds.
+    fn listed(&self, segments: usize, target_s: u64);
     /// A sentence for people while HLS cannot be made; `None` when it can.
     fn error(&self, text: Option<String>);
     /// Pictures per second as measured.
@@ -120,7 +120,7 @@ impl Shelf {
         let changed = (multivariant != self.multivariant).then(|| multivariant.clone());
         self.dir.write_playlists(self.window.render(&self.prefix), changed).await?;
         self.multivariant = multivariant;
-        self.report.listed(self.window.len());
+        self.report.listed(self.window.len(), self.window.target_s());
         self.report.error(None);
         self.report_progress();
         Ok(())
@@ -158,7 +158,7 @@ impl Shelf {
 
     /// Nothing is playable any more; the files stay for a window's time.
     pub async fn withdraw(&mut self) {
-        self.report.listed(0);
+        self.report.listed(0, self.window.target_s());
         self.dir.remove_playlists().await;
         self.multivariant.clear();
         let gone = self.window.clear();

@@ -41,6 +41,7 @@ struct Live {
     discontinuity_sequence: AtomicU64,
     frame_shown: Arc<AtomicBool>,
     segments_listed: AtomicUsize,
+    target_s: AtomicU64,
 }
 
 impl StreamStatus {
@@ -69,6 +70,11 @@ impl StreamStatus {
     pub fn segments_listed(&self) -> usize {
         self.live.segments_listed.load(Ordering::Relaxed)
     }
+
+    /// Target duration of the playlist, seconds; 0 before there is one.
+    pub fn target_s(&self) -> u64 {
+        self.live.target_s.load(Ordering::Relaxed)
+    }
 }
 
 /// The writing side. Clones write the same status.
@@ -87,6 +93,7 @@ impl StatusCell {
             discontinuity_sequence: AtomicU64::new(first_discontinuity_sequence),
             frame_shown: Arc::default(),
             segments_listed: AtomicUsize::new(0),
+            target_s: AtomicU64::new(0),
         });
         let status = StreamStatus {
             state: StreamState::Starting,
@@ -164,7 +171,8 @@ impl HlsReport for StatusCell {
         self.live.discontinuity_sequence.store(discontinuity_sequence, Ordering::Relaxed);
     }
 
-    fn listed(&self, segments: usize) {
+    fn listed(&self, segments: usize, target_s: u64) {
+        self.live.target_s.store(target_s, Ordering::Relaxed);
         self.live.segments_listed.store(segments, Ordering::Relaxed);
     }
 

@@ -30,7 +30,6 @@ impl Keeper {
         let slug = ticket.cam.clone();
         let (demand, demand_rx) = watch::channel(self.demands.of(&slug, Instant::now()));
         let (first_media_sequence, first_discontinuity_sequence) = first_sequences(fence, &ticket);
-        let window = usize::try_from(spec.hls.window_segments).unwrap_or(usize::MAX);
         let context = StreamContext {
             slug: slug.clone(),
             zone: ticket.zone.clone(),
@@ -49,7 +48,7 @@ impl Keeper {
         let status = handle.status();
         self.watch(slug.clone(), fence, status.clone());
         self.p.owned.lock().unwrap_or_else(PoisonError::into_inner).insert(slug.clone(), fence.epoch);
-        let held = Held { handle, started: Instant::now(), window, status, demand, slot };
+        let held = Held { handle, started: Instant::now(), status, demand, slot };
         self.holding.hold(slug, fence, held);
         self.count();
         self.stand(|_| {});

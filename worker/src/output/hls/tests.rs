@@ -22,7 +22,7 @@ impl HlsReport for Report {
         let mut report = self.0.lock().unwrap();
         (report.0, report.1) = (media_sequence, discontinuity_sequence);
     }
-    fn listed(&self, segments: usize) {
+    fn listed(&self, segments: usize, _target_s: u64) {
         self.1.store(segments, Ordering::Relaxed);
     }
     fn error(&self, text: Option<String>) {
