@@ -22,6 +22,7 @@ use rsm_shared::wire::messages::{
     Desired, Event, Fleet, Heartbeat, HeartbeatReply, Priority, Ticket, TicketReason, VERSION, Want,
 };
 
+use crate::nats::Then;
 use crate::world::{Ms, Node, World};
 
 const PASS: Ms = 250;
@@ -36,6 +37,7 @@ const PROBE_DEADLINE: Ms = 500;
 pub struct Api {
     pub life: u64,
     pub arbiter: Option<Arbiter>,
+    begun: Ms,
     was_connected: bool,
     generation: Option<u64>,
     next_topology: Ms,
@@ -94,6 +96,7 @@ impl World {
         let metrics = ControlMetrics::unregistered().unwrap();
         let name = format!("api-{}", self.api.life);
         self.api.arbiter = Some(Arbiter::new(settings, metrics, name, stored, self.instant()));
+        self.api.begun = self.now;
         self.api.was_connected = false;
         self.api.generation = None;
         self.api.next_topology = 0;
@@ -141,7 +144,10 @@ impl World {
         for wish in &wishes {
             let sight = arbiter.sight(wish, now);
             let shown = sight.owner.map(|owner| owner.owned.fence());
-            self.checks.tell(&wish.slug, Known { shown, newest: sight.epoch });
+            // An API that has just begun leaves what relays know of owners that it has not heard yet.
+            if shown.is_some() || self.now - self.api.begun > 5000 {
+                self.checks.tell(&wish.slug, Known { shown, newest: sight.epoch });
+            }
         }
         for command in commands {
             self.carry_out(command);
@@ -395,7 +401,7 @@ impl World {
             life: u64,
             left: Ms,
             answer: std::rc::Rc<std::cell::Cell<Option<bool>>>,
-            then: Box<dyn FnOnce(&mut World, Option<bool>)>,
+            then: Then<bool>,
         ) {
             match answer.get() {
                 None if left > 0 => {
@@ -404,7 +410,7 @@ impl World {
                 seen => then(w, seen),
             }
         }
-        let then: Box<dyn FnOnce(&mut World, Option<bool>)> = Box::new(move |w, taken| then(w, ticket, taken));
+        let then: Then<bool> = Box::new(move |w, taken| then(w, ticket, taken));
         wait(self, life, TAKE_DEADLINE, answer, then);
     }
 

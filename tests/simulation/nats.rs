@@ -68,6 +68,9 @@ impl Default for Server {
     }
 }
 
+/// What follows a request: its result, or `None` when none came.
+pub type Then<R> = Box<dyn FnOnce(&mut World, Option<R>)>;
+
 /// What a try to claim led to.
 #[derive(Clone, Debug)]
 pub enum Claim {
@@ -144,11 +147,11 @@ impl World {
         then: impl FnOnce(&mut World, Option<R>) + 'static,
     ) {
         let (began, life) = (self.now, self.life(node));
-        let failed = move |w: &mut World, then: Box<dyn FnOnce(&mut World, Option<R>)>| {
+        let failed = move |w: &mut World, then: Then<R>| {
             let left = (began + DEADLINE).saturating_sub(w.now);
             w.at_node(left, node, life, move |w| then(w, None));
         };
-        let then: Box<dyn FnOnce(&mut World, Option<R>)> = Box::new(then);
+        let then: Then<R> = Box::new(then);
         let Some(there) = self.leg(node) else { return failed(self, then) };
         self.after(there, move |w| {
             if !(w.server.up && w.server.leader && w.server.made) {

@@ -121,6 +121,17 @@ pub struct Question {
     pub challenger: Option<SessionId>,
 }
 
+/// What is to be done about one stream.
+struct Decision<'a> {
+    /// See [`Step::class`].
+    class: u8,
+    step: Step,
+    slug: &'a Slug,
+    /// `None` for what is left of a removed one.
+    wish: Option<&'a Wish>,
+    moving: Option<&'a Move>,
+}
+
 /// The state machine.
 pub struct Arbiter {
     pub(super) settings: Settings,
@@ -310,26 +321,26 @@ impl Arbiter {
         }
         let moves: HashMap<Slug, Move> =
             self.choose_moves(wishes, now).into_iter().map(|m| (m.slug.clone(), m)).collect();
-        let mut steps = Vec::new();
+        let mut decisions = Vec::new();
         let mut registered = 0;
         for wish in wishes {
             registered += usize::from(self.placements.contains_key(&wish.slug));
             let moving = moves.get(&wish.slug);
             let step = plan::step(&self.facts(wish, moving.map(|m| m.reason), now));
             if step != Step::Nothing {
-                steps.push((step.class(wish.demanded), step, &wish.slug, Some(wish), moving));
+                let class = step.class(wish.demanded);
+                decisions.push(Decision { class, step, slug: &wish.slug, wish: Some(wish), moving });
             }
         }
         let removed = if self.placements.len() > registered { self.removed(wishes) } else { Vec::new() };
         for slug in &removed {
             let step = plan::step(&self.facts_of_removed(slug, now));
-            steps.push((step.class(false), step, slug, None, None));
+            decisions.push(Decision { class: step.class(false), step, slug, wish: None, moving: None });
         }
         // Not everything may fit: first what somebody waits for. The sort keeps the order within a class.
-        steps.sort_by_key(|(class, ..)| *class);
-        for (class, step, slug, wish, moving) in steps {
-            let room = if class < 2 { MAX_UNDER_WAY } else { MAX_UNHURRIED };
-            self.command(step, room, slug, wish, moving, &mut commands, now);
+        decisions.sort_by_key(|decision| decision.class);
+        for decision in decisions {
+            self.command(decision, &mut commands, now);
         }
         commands
     }
@@ -499,16 +510,8 @@ impl Arbiter {
     }
 
     /// Turns a step into a command, unless one of the same stream or too many others are under way.
-    fn command(
-        &mut self,
-        step: Step,
-        room: usize,
-        slug: &Slug,
-        wish: Option<&Wish>,
-        moving: Option<&Move>,
-        commands: &mut Vec<Command>,
-        now: Instant,
-    ) {
+    fn command(&mut self, decision: Decision<'_>, commands: &mut Vec<Command>, now: Instant) {
+        let Decision { class, step, slug, wish, moving } = decision;
         if step == Step::Nothing || self.busy.contains(slug) || self.not_before.contains_key(slug) {
             return;
         }
@@ -527,7 +530,7 @@ impl Arbiter {
             commands.push(Command::Release { slug: slug.clone(), zone, up_to });
             return;
         }
-        if self.busy.len() >= room {
+        if self.busy.len() >= if class < 2 { MAX_UNDER_WAY } else { MAX_UNHURRIED } {
             return;
         }
         if let (Step::Forget, Some(tracked)) = (step, self.placements.get_mut(slug)) {

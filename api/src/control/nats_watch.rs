@@ -131,12 +131,9 @@ impl Reconciler {
                 self.nats.made.clone_from(&self.nats.asked);
                 self.nats.next_topology = now + TOPOLOGY;
                 let told = self.arbiter.told_before(now, ANSWER_AGE);
-                if std::mem::take(&mut self.nats.fresh)
-                    || found.desired_records < u64::try_from(told).unwrap_or(u64::MAX)
-                {
-                    if self.arbiter.store_lost() > 0 && told > 0 {
-                        warn!("NATS has lost its store; writing everything again");
-                    }
+                let fewer = found.desired_records < u64::try_from(told).unwrap_or(u64::MAX);
+                if (std::mem::take(&mut self.nats.fresh) || fewer) && self.arbiter.store_lost() > 0 && told > 0 {
+                    warn!("NATS has lost its store; writing everything again");
                 }
             }
             Err(e) => {

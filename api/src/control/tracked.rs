@@ -177,12 +177,11 @@ impl Tracked {
         }
         // Our predecessor made the newest placement and may have been in the middle of a hand-off: who runs the stream
         // goes on until the new owner has pictures.
-        let earlier = self.handoff.as_ref().is_none_or(|from| from.epoch < owned.epoch);
-        if !self.ours && self.owner.is_none() && self.assignment.want == Want::Run && earlier {
-            if owned.epoch < self.assignment.epoch {
-                let (session, epoch, reason) = (session.clone(), owned.epoch, TicketReason::Drain);
-                self.handoff = Some(HandoffFrom { session, epoch, to: None, reason, since: now });
-            }
+        let newer = self.handoff.as_ref().is_none_or(|from| from.epoch < owned.epoch);
+        let between = owned.epoch < self.assignment.epoch && self.owner.is_none() && newer;
+        if !self.ours && between && self.assignment.want == Want::Run {
+            let (session, epoch, reason) = (session.clone(), owned.epoch, TicketReason::Drain);
+            self.handoff = Some(HandoffFrom { session, epoch, to: None, reason, since: now });
         }
         // Of two owners of one epoch the later claim counts; the other is told to let go.
         if owned.epoch != self.assignment.epoch || owned.revision < self.revision || self.is_rival(session, owned, now)
