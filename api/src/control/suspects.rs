@@ -20,7 +20,7 @@ const TRIAL_MAX: Duration = Duration::from_secs(30);
 /// have had bad luck, then longer.
 const ASIDE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
 
-/// Streams with a mark: at most one entry for each placement, gone after [`WINDOW`].
+/// Streams with a mark: at most one entry for each placement, gone after ten minutes.
 #[derive(Debug, Default)]
 pub struct Suspects {
     marks: HashMap<Slug, Mark>,
