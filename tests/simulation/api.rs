@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use rsm_api::control::ControlMetrics;
-use rsm_api::control::arbiter::{Arbiter, Command, Place, Question, Settings, Wish};
+use rsm_api::control::arbiter::{Arbiter, Settings, Wish};
+use rsm_api::control::command::{Command, Place, Question};
 use rsm_api::control::outcomes::Done;
 use rsm_api::control::plan::Told;
 use rsm_api::relay::latest::Known;

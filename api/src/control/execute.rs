@@ -10,7 +10,7 @@ use rsm_shared::stream::spec::StreamSpec;
 use rsm_shared::wire::messages::{Desired, Priority, Stop, Ticket, TicketReason, VERSION, Want};
 use tracing::debug;
 
-use super::arbiter::{Place, Question};
+use super::command::{Place, Question};
 use super::outcomes::Done;
 use super::plan::Told;
 use crate::store::Store;

@@ -6,11 +6,14 @@
 //! always answered at once.
 
 pub mod arbiter;
+pub mod command;
 pub mod detector;
 pub mod execute;
+mod fleet;
 pub mod moves;
 mod nats_watch;
 pub mod outcomes;
+mod passes;
 pub mod plan;
 pub mod reconciler;
 pub mod roster;

@@ -11,7 +11,8 @@ use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::{Priority, TicketReason, Want};
 use tracing::{error, info, warn};
 
-use super::arbiter::{Arbiter, MAX_CHALLENGERS, Question};
+use super::arbiter::{Arbiter, MAX_CHALLENGERS};
+use super::command::Question;
 use super::plan::{self, Told};
 use super::tracked::{HandoffFrom, Tracked};
 use crate::store::StoreError;
@@ -222,8 +223,11 @@ impl Arbiter {
 
     fn tracked(&mut self, assignment: Assignment, now: Instant, tries: u32, keep_handoff: bool) -> &mut Tracked {
         let slug = assignment.slug.clone();
+        let first = !self.placements.contains_key(&slug);
         let tracked = self.placements.entry(slug).or_insert_with(|| Tracked::new(assignment.clone(), Told::Never, now));
         tracked.renew(assignment, now, tries, keep_handoff);
+        // There is no earlier claim to remove.
+        tracked.tidy = first;
         tracked
     }
 }

@@ -18,7 +18,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::arbiter::{Arbiter, Command, Settings, Sight, Wish};
+use super::arbiter::{Arbiter, Settings, Sight, Wish};
+use super::command::Command;
 use super::execute::Executor;
 use super::nats_watch::{Finished, NatsWatch};
 use super::outcomes::Done;
