@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod control;
+pub mod control_thread;
 pub mod directory;
 pub mod directory_follower;
 pub mod directory_teller;

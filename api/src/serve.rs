@@ -5,16 +5,17 @@ use std::time::Duration;
 use rsm_shared::bus::connect::{BadServers, Bus, Purpose};
 use rsm_shared::bus::demand::Demands;
 use rsm_shared::bus::heartbeat::Ear;
-use rsm_shared::config::{Config, NatsConfig};
+use rsm_shared::config::Config;
 use rsm_shared::ops::health::Health;
 use rsm_shared::ops::{metrics, process};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::app::{App, HandlesError, Parts};
 use crate::control::execute::Executor;
 use crate::control::reconciler::{self, Reconciler};
+use crate::control_thread::ControlThread;
 use crate::directory::Directory;
 use crate::directory_teller::DirectoryTeller;
 use crate::hls::janitor;
@@ -61,20 +62,9 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     let (registry, nats_connected) = metrics::registry(version)?;
     let (workers_tx, workers) = watch::channel(Vec::new());
 
-    let (control, control_ready) = oneshot::channel();
-    let (parts_tx, parts_rx) = oneshot::channel();
-    // Ends after everything that still has something to say on its connection.
-    let control_stop = CancellationToken::new();
-    let guard = ControlGuard { told: control_stop.clone(), process: stop.clone() };
-    let nats = config.nats.clone();
-    let thread = std::thread::Builder::new().name("control".into()).spawn({
-        let control_stop = control_stop.clone();
-        move || {
-            let _guard = guard;
-            control_thread(&nats, control, parts_rx, control_stop);
-        }
-    })?;
-    let control = control_ready.await.map_err(|_| ApiError::Environment("the control thread ended".into()))??;
+    let run = |parts, _: Bus, told| Reconciler::new(parts).run(told);
+    let thread = ControlThread::start(&config.nats, "rsm-api", stop.clone(), run).await?;
+    let control = thread.bus.clone();
     let frames = Bus::connect(&config.nats, Purpose::Frames, "rsm-api-frames").await?;
 
     let app = App::new(Parts {
@@ -101,8 +91,7 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
         directory: directory.clone(),
         config: config.clone(),
     };
-    // The control thread waits for exactly this.
-    let _ = parts_tx.send(reconciler);
+    let working = thread.give(reconciler);
 
     let demand = app.start();
     let settle = Duration::from_secs(config.control.worker_dead_s + 1);
@@ -117,53 +106,8 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     let served = http::serve(tcp, app.service(), stop.clone()).await;
     stop.cancel();
     let _ = tokio::time::timeout(DRAIN, async { tokio::join!(demand, sweeper, telling, listening) }).await;
-    control.flush().await;
-    let died = thread.is_finished();
-    control_stop.cancel();
-    let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    let ended = working.end().await;
     store.close().await;
     served?;
-    if died { Err(ApiError::Environment("the control thread ended by itself".into())) } else { Ok(()) }
-}
-
-/// Ends the process when the control thread ends without being told to, also by a panic: an API that starts and stops
-/// nothing, or a relay that hears nothing, must not look alive.
-pub(crate) struct ControlGuard {
-    pub told: CancellationToken,
-    pub process: CancellationToken,
-}
-
-impl Drop for ControlGuard {
-    fn drop(&mut self) {
-        if !self.told.is_cancelled() {
-            self.process.cancel();
-        }
-    }
-}
-
-/// Makes the control connection on this thread, hands it over, then reconciles until `stop`.
-fn control_thread(
-    nats: &NatsConfig,
-    ready: oneshot::Sender<Result<Bus, ApiError>>,
-    parts: oneshot::Receiver<reconciler::Parts>,
-    stop: CancellationToken,
-) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(e) => {
-            let _ = ready.send(Err(ApiError::Environment(format!("cannot make the control runtime: {e}"))));
-            return;
-        }
-    };
-    runtime.block_on(async {
-        let connected = Bus::connect(nats, Purpose::Control, "rsm-api").await;
-        let failed = connected.is_err();
-        if ready.send(connected.map_err(ApiError::from)).is_err() || failed {
-            return;
-        }
-        // An error means that the API could not begin; it says why itself.
-        if let Ok(parts) = parts.await {
-            Reconciler::new(parts).run(stop).await;
-        }
-    });
+    ended
 }

@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use prometheus::IntGauge;
 use rsm_shared::bus::connect::{Bus, Purpose};
 use rsm_shared::bus::{directory, relays};
-use rsm_shared::config::{Config, NatsConfig};
+use rsm_shared::config::Config;
 use rsm_shared::ops::health::Health;
 use rsm_shared::ops::{metrics, process};
 use rsm_shared::wire::messages::{RelayHello, VERSION};
-use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::app::{Viewing, ViewingParts};
+use crate::control_thread::ControlThread;
 use crate::directory_follower::Follower;
 use crate::http::{self, DRAIN};
 use crate::relay::limits;
 use crate::role::Role;
-use crate::serve::{ApiError, ControlGuard};
+use crate::serve::ApiError;
 use crate::streams::Streams;
 
 /// How often it is looked whether NATS is there.
@@ -41,26 +41,17 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     health.fault("nats", "not connected to NATS yet");
     let (registry, nats_connected) = metrics::registry(version)?;
 
-    let (control, control_ready) = oneshot::channel();
-    let (parts_tx, parts_rx) = oneshot::channel();
-    // Ends after everything that still has something to say on its connection.
-    let control_stop = CancellationToken::new();
-    let guard = ControlGuard { told: control_stop.clone(), process: stop.clone() };
-    let nats = config.nats.clone();
-    let thread = std::thread::Builder::new().name("control".into()).spawn({
-        let control_stop = control_stop.clone();
-        move || {
-            let _guard = guard;
-            control_thread(&nats, control, parts_rx, control_stop);
-        }
-    })?;
-    let control = control_ready.await.map_err(|_| ApiError::Environment("the control thread ended".into()))??;
+    let run = |follow: Follow, bus, told: CancellationToken| async move {
+        told.run_until_cancelled(follow.run(&bus)).await;
+    };
+    let thread = ControlThread::start(&config.nats, "rsm-relay", stop.clone(), run).await?;
+    let control = thread.bus.clone();
     let frames = Bus::connect(&config.nats, Purpose::Frames, "rsm-relay-frames").await?;
     let viewing = Viewing::new(ViewingParts {
         role: Role::Relay,
         config,
         streams: Streams::default(),
-        control: control.clone(),
+        control,
         frames: frames.clone(),
         health,
         registry,
@@ -68,8 +59,7 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
         stop: stop.clone(),
     })?;
     let hello = RelayHello { v: VERSION, relay: process::unique(), http: advertised(address) };
-    // The control thread waits for exactly this.
-    let _ = parts_tx.send(Follow { viewing: viewing.clone(), frames, nats_connected, hello });
+    let working = thread.give(Follow { viewing: viewing.clone(), frames, nats_connected, hello });
 
     let demand = viewing.start();
     if !address.ip().is_loopback() {
@@ -79,12 +69,9 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     let served = http::serve(tcp, viewing.service(), stop.clone()).await;
     stop.cancel();
     let _ = tokio::time::timeout(DRAIN, demand).await;
-    control.flush().await;
-    let died = thread.is_finished();
-    control_stop.cancel();
-    let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    let ended = working.end().await;
     served?;
-    if died { Err(ApiError::Environment("the control thread ended by itself".into())) } else { Ok(()) }
+    ended
 }
 
 /// What the control thread works on.
@@ -93,33 +80,6 @@ struct Follow {
     frames: Bus,
     nats_connected: IntGauge,
     hello: RelayHello,
-}
-
-/// Makes the control connection on this thread, hands it over, then follows the directory until `stop`.
-fn control_thread(
-    nats: &NatsConfig,
-    ready: oneshot::Sender<Result<Bus, ApiError>>,
-    parts: oneshot::Receiver<Follow>,
-    stop: CancellationToken,
-) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(e) => {
-            let _ = ready.send(Err(ApiError::Environment(format!("cannot make the control runtime: {e}"))));
-            return;
-        }
-    };
-    runtime.block_on(async {
-        let connected = Bus::connect(nats, Purpose::Control, "rsm-relay").await;
-        let bus = connected.as_ref().ok().cloned();
-        if ready.send(connected.map_err(ApiError::from)).is_err() {
-            return;
-        }
-        // An error means that the relay could not begin; it says why itself.
-        if let (Some(bus), Ok(follow)) = (bus, parts.await) {
-            stop.run_until_cancelled(follow.run(&bus)).await;
-        }
-    });
 }
 
 impl Follow {
@@ -144,7 +104,9 @@ impl Follow {
     fn look(&self, bus: &Bus) {
         let connected = bus.connected() && self.frames.connected();
         self.nats_connected.set(i64::from(connected));
-        if connected {
+        if let Some(refusal) = bus.refusal() {
+            self.viewing.health.fault("nats", refusal);
+        } else if connected {
             self.viewing.health.well("nats");
         } else {
             let why = "not connected to NATS; no frames arrive, and no stream can be started";
