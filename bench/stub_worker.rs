@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use rsm_shared::config::Config;
 use rsm_shared::ops::{shutdown, telemetry};
 use rsm_shared::stream::spec::StreamSpec;
-use rsm_worker::media::access_unit::VideoParameters;
+use rsm_worker::media::parameters::{VideoCodec, VideoParameters};
 use rsm_worker::source::error::SourceError;
 use rsm_worker::source::open::{Carrier, OpenTiming};
 use rsm_worker::source::opener::{Opener, Synthetic};
@@ -57,8 +57,9 @@ impl Synthetic for Pictures {
                 time_ns: i64::try_from((arrived - self.begun).as_nanos()).unwrap_or(i64::MAX),
                 is_key: true,
                 arrived,
-                arrived_wall: SystemTime::now(),
+                captured: SystemTime::now(),
                 video: self.video.clone(),
+                sound: None,
             })
         }
         .boxed()
@@ -79,11 +80,12 @@ fn main() -> ExitCode {
         let stop = CancellationToken::new();
         shutdown::on_signal(stop.clone(), config.shutdown()).map_err(|e| e.to_string())?;
         let video = VideoParameters {
+            codec: VideoCodec::H264,
             codec_data: Bytes::new(),
             rfc6381: "avc1.42c01e".to_owned(),
             width: 320,
             height: 180,
-            reorders: false,
+            reorder: Some(0),
             declared_fps: None,
         };
         let opener = Arc::new(Stub { video: Arc::new(video) });

@@ -156,6 +156,7 @@ fn read(record: DirectoryRecord) -> Option<(Offer, View)> {
         http,
         epoch: record.epoch.map(|epoch| epoch.0),
         video: record.video,
+        audio: record.audio,
         restarts: record.restarts,
         last_media: None,
         hls_error: record.hls_error,

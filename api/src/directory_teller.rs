@@ -230,6 +230,7 @@ fn record(stream: &Stream, offer: &Offer, view: &View, defaults: JpegParams) -> 
         epoch: view.epoch.map(Epoch),
         owner: owner(),
         video: view.video.clone(),
+        audio: view.audio.clone(),
         restarts: view.restarts,
         hls_error: view.hls_error.clone(),
         removed: false,

@@ -9,7 +9,7 @@ use std::time::Instant;
 use rsm_shared::stream::fence::{Epoch, Fence};
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
-use rsm_shared::stream::state::{Reason, StreamState, VideoInfo};
+use rsm_shared::stream::state::{AudioInfo, Reason, StreamState, VideoInfo};
 use tokio::sync::{Notify, watch};
 
 use crate::relay::latest::Known;
@@ -58,6 +58,7 @@ pub struct View {
     /// Epoch of the newest placement.
     pub epoch: Option<u64>,
     pub video: Option<VideoInfo>,
+    pub audio: Option<AudioInfo>,
     pub restarts: u32,
     /// When the camera's last picture came, by this process's clock.
     pub last_media: Option<Instant>,
@@ -180,6 +181,7 @@ impl Stream {
                 http: None,
                 epoch: None,
                 video: None,
+                audio: None,
                 restarts: 0,
                 last_media: None,
                 hls_error: None,
@@ -237,11 +239,12 @@ impl Stream {
 impl View {
     /// Whether relays would be told the same. Of the pictures' age they are told nothing: it changes with each.
     pub fn tells_the_same(&self, other: &Self) -> bool {
-        let Self { state, reason, since, worker, fence, http, epoch, video, restarts, last_media: _, hls_error } = self;
+        let Self { state, reason, since, worker, fence, http, epoch, video, audio, restarts, last_media: _, hls_error } =
+            self;
         (state, reason, since, worker, fence)
             == (&other.state, &other.reason, &other.since, &other.worker, &other.fence)
             && (http, epoch, video, restarts) == (&other.http, &other.epoch, &other.video, &other.restarts)
-            && *hls_error == other.hls_error
+            && (audio, hls_error) == (&other.audio, &other.hls_error)
     }
 }
 

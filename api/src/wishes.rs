@@ -96,7 +96,11 @@ impl Wishes {
     pub fn demand(&self, params: JpegParams) -> Demand {
         let now = self.now();
         let jpeg = self.jpeg_viewers() > 0 || self.jpeg_until.load(Ordering::Relaxed) > now;
-        let demand = Demand { jpeg: jpeg.then_some(params), hls: self.hls_until.load(Ordering::Relaxed) > now };
+        let demand = Demand {
+            jpeg: jpeg.then_some(params),
+            hls: self.hls_until.load(Ordering::Relaxed) > now,
+            ..Demand::default()
+        };
         if demand.any() {
             self.touch();
         }

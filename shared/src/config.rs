@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use self::layers::{keys, refuse_unknown};
 use crate::stream::names::{WorkerId, Zone};
+use crate::stream::rendition::Rendition;
 use crate::stream::secret::{MASK, Secret};
 use crate::stream::spec::{HlsParams, JpegParams};
 
@@ -79,6 +80,10 @@ pub struct WorkerConfig {
     pub drain_s: u64,
     pub max_memory_percent: u32,
     pub max_cpu_percent: u32,
+    pub max_encoders: u32,
+    pub h264_decoder: String,
+    pub h265_decoder: String,
+    pub h264_encoder: String,
     pub clear_hls: bool,
 }
 
@@ -98,6 +103,10 @@ pub struct CameraConfig {
 pub struct HlsConfig {
     pub segment_seconds: u32,
     pub window_segments: u32,
+    pub part_ms: u32,
+    pub always_on: bool,
+    #[serde(deserialize_with = "layers::list")]
+    pub renditions: Vec<String>,
     pub wish_ttl_s: u64,
     pub disk_budget_mb: u64,
     pub cache_mb: u64,
@@ -106,7 +115,13 @@ pub struct HlsConfig {
 impl HlsConfig {
     /// What a stream is made with.
     pub fn params(&self) -> HlsParams {
-        HlsParams { segment_seconds: self.segment_seconds, window_segments: self.window_segments }
+        HlsParams {
+            segment_seconds: self.segment_seconds,
+            window_segments: self.window_segments,
+            part_ms: self.part_ms,
+            always_on: self.always_on,
+            renditions: self.renditions.iter().filter_map(|name| Rendition::from_name(name)).collect(),
+        }
     }
 }
 
@@ -204,6 +219,7 @@ impl Config {
             ("worker.capacity", c.worker.capacity.into(), 0, 10_000),
             ("worker.drain_s", c.worker.drain_s, 0, 600),
             ("worker.max_memory_percent", c.worker.max_memory_percent.into(), 50, 100),
+            ("worker.max_encoders", c.worker.max_encoders.into(), 0, 1000),
             ("worker.max_cpu_percent", c.worker.max_cpu_percent.into(), 10, 100),
             ("camera.stall_timeout_s", c.camera.stall_timeout_s, 1, 60),
             ("camera.connect_timeout_s", c.camera.connect_timeout_s, 1, 60),
@@ -265,6 +281,24 @@ impl Config {
                 return Err(bad("nats.ca_file", format!("{file:?}, which has no certificate"), expected));
             }
         }
+        for (key, name) in [
+            ("worker.h264_decoder", &c.worker.h264_decoder),
+            ("worker.h265_decoder", &c.worker.h265_decoder),
+            ("worker.h264_encoder", &c.worker.h264_encoder),
+        ] {
+            // Whether the machine has it is found out where GStreamer is.
+            if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+                return Err(bad(key, format!("{name:?}"), "auto or the name of a GStreamer element"));
+            }
+        }
+        if c.hls.part_ms != 0 && !(200..=1000).contains(&c.hls.part_ms) {
+            return Err(bad("hls.part_ms", c.hls.part_ms, "0 or 200 to 1000"));
+        }
+        for name in &c.hls.renditions {
+            if Rendition::from_name(name).and_then(Rendition::height).is_none() {
+                return Err(bad("hls.renditions", format!("{name:?}"), "of 1080p, 720p, 540p, 480p, 360p, 240p"));
+            }
+        }
         for origin in &c.api.allowed_origins {
             let fits = url::Url::parse(origin)
                 .is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.origin().ascii_serialization() == *origin);
@@ -318,10 +352,10 @@ impl Config {
             "data_dir = {:?}\n\n\
              [api]\nlisten = \"{}\"\nallowed_origins = [{}]\nmax_body_bytes = {}\nmax_links = {}\nmax_viewers = {}\n\n\
              [nats]\nurls = [{}]\nuser = {:?}\npassword = {password:?}\ndomain = {:?}\nca_file = {:?}\nreplicas = {}\n\n\
-             [worker]\nname = {:?}\nzones = [{}]\ncapacity = {}\nlisten = \"{}\"\nadvertise = {:?}\ndrain_s = {}\nmax_memory_percent = {}\nmax_cpu_percent = {}\nclear_hls = {}\n\n\
+             [worker]\nname = {:?}\nzones = [{}]\ncapacity = {}\nlisten = \"{}\"\nadvertise = {:?}\ndrain_s = {}\nmax_memory_percent = {}\nmax_cpu_percent = {}\nmax_encoders = {}\nh264_decoder = {:?}\nh265_decoder = {:?}\nh264_encoder = {:?}\nclear_hls = {}\n\n\
              [camera]\nstall_timeout_s = {}\nconnect_timeout_s = {}\nbackoff_min_s = {}\nbackoff_max_s = {}\nauth_retry_s = {}\nidle_timeout_s = {}\n\n\
              [mjpeg]\nmax_fps = {}\nmax_width = {}\nquality = {}\n\n\
-             [hls]\nsegment_seconds = {}\nwindow_segments = {}\nwish_ttl_s = {}\ndisk_budget_mb = {}\ncache_mb = {}\n\n\
+             [hls]\nsegment_seconds = {}\nwindow_segments = {}\npart_ms = {}\nalways_on = {}\nrenditions = [{}]\nwish_ttl_s = {}\ndisk_budget_mb = {}\ncache_mb = {}\n\n\
              [control]\nworker_dead_s = {}\nhold_s = {}\nrebalance = {}\nrebalance_percent = {}\nshutdown_s = {}\n\n\
              [log]\nformat = \"{}\"\nfilter = {:?}\n",
             c.data_dir,
@@ -343,6 +377,10 @@ impl Config {
             c.worker.drain_s,
             c.worker.max_memory_percent,
             c.worker.max_cpu_percent,
+            c.worker.max_encoders,
+            c.worker.h264_decoder,
+            c.worker.h265_decoder,
+            c.worker.h264_encoder,
             c.worker.clear_hls,
             c.camera.stall_timeout_s,
             c.camera.connect_timeout_s,
@@ -355,6 +393,9 @@ impl Config {
             c.mjpeg.quality,
             c.hls.segment_seconds,
             c.hls.window_segments,
+            c.hls.part_ms,
+            c.hls.always_on,
+            list(&c.hls.renditions),
             c.hls.wish_ttl_s,
             c.hls.disk_budget_mb,
             c.hls.cache_mb,

@@ -17,6 +17,7 @@ use rsm_shared::bus::tickets::Queue;
 use rsm_shared::stream::camera_link::CameraUrl;
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
+use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
 use rsm_shared::wire::messages::{
@@ -70,7 +71,14 @@ fn spec() -> StreamSpec {
         url: CameraUrl::parse("rtsp://127.0.0.1/cam").unwrap().url,
         credentials: None,
         transport: Transport::Auto,
-        hls: HlsParams { segment_seconds: 2, window_segments: 6 },
+        tls_insecure: false,
+        hls: HlsParams {
+            segment_seconds: 2,
+            window_segments: 6,
+            part_ms: 0,
+            always_on: false,
+            renditions: RenditionSet::NONE,
+        },
     }
 }
 

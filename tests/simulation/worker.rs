@@ -370,6 +370,8 @@ impl World {
             reason: None,
             since_ms: 0,
             video: None,
+            audio: None,
+            audio: None,
             restarts: 0,
             hls_error: None,
         };

@@ -300,6 +300,7 @@ impl Reconciler {
             http: owner.map(|o| o.session.http.clone()),
             epoch: sight.epoch.map(|epoch| epoch.0),
             video: detail.and_then(|d| d.video.clone()),
+            audio: detail.and_then(|d| d.audio.clone()),
             restarts: detail.map_or(0, |d| d.restarts),
             last_media: owner.as_ref().and_then(Owner::last_media),
             hls_error: detail.and_then(|d| d.hls_error.clone()),

@@ -121,7 +121,7 @@ mod tests {
             .iter()
             .map(|(slug, hls)| {
                 let jpeg = JpegParams { max_fps: 5, max_width: 640, quality: 80 };
-                let demand = Demand { jpeg: Some(jpeg), hls: *hls };
+                let demand = Demand { jpeg: Some(jpeg), hls: *hls, ..Demand::default() };
                 (Slug::parse(slug).unwrap(), (Zone::default_zone(), demand))
             })
             .collect()

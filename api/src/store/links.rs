@@ -101,9 +101,11 @@ impl LinkSettings {
             url: self.url.clone(),
             credentials,
             transport: self.transport,
+            tls_insecure: false,
             hls: HlsParams {
                 segment_seconds: self.hls.segment_seconds.unwrap_or(defaults.segment_seconds),
                 window_segments: self.hls.window_segments.unwrap_or(defaults.window_segments),
+                ..defaults
             },
         }
     }

@@ -95,6 +95,7 @@ fn record(slug: &str, id: i64) -> DirectoryRecord {
         epoch: None,
         owner: None,
         video: None,
+        audio: None,
         restarts: 0,
         hls_error: None,
         removed: false,

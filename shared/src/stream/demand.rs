@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rendition::RenditionSet;
 use super::spec::JpegParams;
 
 /// Which outputs are wanted now. The default is none.
@@ -13,6 +14,9 @@ pub struct Demand {
     /// HLS segments.
     #[serde(default)]
     pub hls: bool,
+    /// Renditions of the HLS that are encoded only while somebody watches them. Nothing without `hls`.
+    #[serde(default, skip_serializing_if = "RenditionSet::is_empty")]
+    pub renditions: RenditionSet,
 }
 
 impl Demand {
@@ -31,6 +35,6 @@ impl Demand {
             }),
             (a, b) => a.or(b),
         };
-        Self { jpeg, hls: self.hls || other.hls }
+        Self { jpeg, hls: self.hls || other.hls, renditions: self.renditions.union(other.renditions) }
     }
 }

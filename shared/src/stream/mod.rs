@@ -4,6 +4,7 @@ pub mod camera_link;
 pub mod demand;
 pub mod fence;
 pub mod names;
+pub mod rendition;
 pub mod secret;
 pub mod slug;
 pub mod spec;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::camera_link::{CameraUrl, Credentials};
+use super::rendition::RenditionSet;
 
 /// How RTP travels from the camera.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,16 @@ pub struct HlsParams {
     pub segment_seconds: u32,
     /// Segments listed in the playlist; 3 to 60.
     pub window_segments: u32,
+    /// Length of a part of a segment that players may fetch before the segment is whole, milliseconds; 200 to 1000,
+    /// or 0 for none: then latency is that of whole segments.
+    #[serde(default)]
+    pub part_ms: u32,
+    /// Made from the first picture on, whether somebody watches or not.
+    #[serde(default)]
+    pub always_on: bool,
+    /// What is offered beside the source, as far as it has fewer lines than the source. Of those with a height.
+    #[serde(default)]
+    pub renditions: RenditionSet,
 }
 
 /// All that a worker needs to run one stream. Carries the camera's password: goes into the desired record and
@@ -45,5 +56,8 @@ pub struct StreamSpec {
     pub credentials: Option<Credentials>,
     #[serde(default)]
     pub transport: Transport,
+    /// Whether any certificate of an `rtsps` camera is taken: most cameras sign their own.
+    #[serde(default)]
+    pub tls_insecure: bool,
     pub hls: HlsParams,
 }

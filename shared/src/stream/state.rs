@@ -112,7 +112,7 @@ pub struct Reason {
 /// What is known of a stream's picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VideoInfo {
-    /// `h264`, later `h265` and `jpeg`.
+    /// `h264`, `h265` or `jpeg`.
     pub codec: String,
     /// RFC 6381 string for the playlist's CODECS, such as `avc1.64001f`.
     pub rfc6381: String,
@@ -123,4 +123,14 @@ pub struct VideoInfo {
     pub fps: Option<f64>,
     /// Bits per second as seen over the last seconds; `None` until measured.
     pub bitrate: Option<u64>,
+}
+
+/// What is known of a stream's sound.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioInfo {
+    /// As the camera sends it: `aac`, `pcma` or `pcmu`.
+    pub codec: String,
+    /// Hertz.
+    pub sample_rate: u32,
+    pub channels: u16,
 }

@@ -7,7 +7,7 @@ use crate::stream::fence::{Epoch, Fence};
 use crate::stream::names::{SessionId, WorkerId, Zone};
 use crate::stream::slug::Slug;
 use crate::stream::spec::{JpegParams, StreamSpec};
-use crate::stream::state::{Reason, StreamState, VideoInfo};
+use crate::stream::state::{AudioInfo, Reason, StreamState, VideoInfo};
 
 /// Version of every message here.
 pub const VERSION: u8 = 1;
@@ -262,6 +262,8 @@ pub struct Event {
     pub since_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub video: Option<VideoInfo>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<AudioInfo>,
     /// Camera sessions after the first, in this epoch.
     pub restarts: u32,
     /// Why HLS is not written although it is wanted.
@@ -310,6 +312,8 @@ pub struct DirectoryRecord {
     pub owner: Option<DirectoryOwner>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub video: Option<VideoInfo>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<AudioInfo>,
     /// Camera sessions after the first, in this epoch.
     #[serde(default)]
     pub restarts: u32,

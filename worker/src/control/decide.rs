@@ -51,6 +51,7 @@ mod tests {
     use super::*;
     use rsm_shared::stream::camera_link::CameraUrl;
     use rsm_shared::stream::fence::Epoch;
+    use rsm_shared::stream::rendition::RenditionSet;
     use rsm_shared::stream::slug::Slug;
     use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
     use rsm_shared::wire::messages::TicketReason;
@@ -64,7 +65,14 @@ mod tests {
             url: CameraUrl::parse("rtsp://127.0.0.1/cam1").unwrap().url,
             credentials: None,
             transport: Transport::Auto,
-            hls: HlsParams { segment_seconds: 2, window_segments: 6 },
+            tls_insecure: false,
+            hls: HlsParams {
+                segment_seconds: 2,
+                window_segments: 6,
+                part_ms: 0,
+                always_on: false,
+                renditions: RenditionSet::NONE,
+            },
         };
         Desired { v: 1, cam: Slug::parse("yard").unwrap(), epoch: Epoch(epoch), state, spec: Some(spec) }
     }

@@ -66,6 +66,7 @@ impl Held {
             reason: status.reason.clone(),
             since_ms: u64::try_from(since.as_millis()).unwrap_or(0),
             video: status.video.clone(),
+            audio: status.audio.clone(),
             restarts: status.restarts,
             hls_error: status.hls_error.clone(),
         }
@@ -182,7 +183,11 @@ mod tests {
         let jpeg = Some(JpegParams { max_fps: 5, max_width: 640, quality: 80 });
         for (jpeg, frame, want) in [(None, false, true), (jpeg, false, false), (jpeg, true, true)] {
             let shown = Shown { frame, segments: 0, target_s: 0, hls_failed: true };
-            assert_eq!(ready(StreamState::Running, Demand { jpeg, hls: true }, shown), want, "{jpeg:?} {shown:?}");
+            assert_eq!(
+                ready(StreamState::Running, Demand { jpeg, hls: true, ..Demand::default() }, shown),
+                want,
+                "{jpeg:?} {shown:?}"
+            );
         }
     }
 

@@ -21,14 +21,28 @@ struct Inner {
     /// Since the last key picture; at most [`MAX_UNITS`] and [`MAX_BYTES`], beyond that empty until the next one.
     group: Vec<Arc<AccessUnit>>,
     group_bytes: usize,
-    /// One per output that runs: two.
+    /// One per output that runs: JPEG, the source of HLS, and one per encoded rendition.
     subscribers: Vec<Weak<Shared>>,
 }
 
 #[derive(Debug)]
 struct Shared {
+    listen: Listen,
     queue: Mutex<GroupQueue>,
     news: Notify,
+}
+
+/// What of a stream an output takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    Pictures,
+    PicturesAndSound,
+}
+
+impl Listen {
+    fn takes(self, unit: &AccessUnit) -> bool {
+        self == Self::PicturesAndSound || unit.is_picture()
+    }
 }
 
 /// One output's view of a stream. Dropping it ends the subscription.
@@ -47,8 +61,10 @@ impl StreamHub {
         inner.keep(&unit);
         inner.subscribers.retain(|subscriber| {
             let Some(shared) = subscriber.upgrade() else { return false };
-            lock(&shared.queue).push(unit.clone());
-            shared.news.notify_one();
+            if shared.listen.takes(&unit) {
+                lock(&shared.queue).push(unit.clone());
+                shared.news.notify_one();
+            }
             true
         });
     }
@@ -66,13 +82,13 @@ impl StreamHub {
     }
 
     /// From the current group on.
-    pub fn subscribe(&self) -> Subscription {
+    pub fn subscribe(&self, listen: Listen) -> Subscription {
         let mut inner = lock(&self.inner);
         let mut queue = GroupQueue::new(MAX_UNITS, MAX_BYTES);
-        inner.group.iter().for_each(|unit| queue.push(unit.clone()));
+        inner.group.iter().filter(|unit| listen.takes(unit)).for_each(|unit| queue.push(unit.clone()));
         let timeline = inner.group.last().map(|unit| unit.timeline);
-        let newest = inner.group.iter().map(|unit| unit.pts).max();
-        let shared = Arc::new(Shared { queue: Mutex::new(queue), news: Notify::new() });
+        let newest = inner.group.iter().filter(|unit| unit.is_picture()).map(|unit| unit.pts).max();
+        let shared = Arc::new(Shared { listen, queue: Mutex::new(queue), news: Notify::new() });
         inner.subscribers.push(Arc::downgrade(&shared));
         Subscription { shared, backlog: timeline.zip(newest) }
     }
@@ -117,6 +133,7 @@ impl Subscription {
             let popped = lock(&self.shared.queue).pop();
             match popped {
                 Some(Popped::Unit(unit)) if unit.is_key => return Some(unit),
+                Some(Popped::Unit(unit)) if !unit.is_picture() => continue,
                 Some(_) => {}
                 // Also for a picture that the queue refused, waiting for a key picture itself.
                 None => self.shared.news.notified().await,
@@ -162,7 +179,7 @@ mod tests {
         for i in 0..7 {
             hub.publish(unit(i, i % 5 == 0));
         }
-        let late = hub.subscribe();
+        let late = hub.subscribe(Listen::PicturesAndSound);
         assert!(late.is_backlog(&unit(5, true)) && !late.is_backlog(&unit(6, false)));
         assert_eq!((pts(&late).await, pts(&late).await), (5, 6));
         hub.publish(unit(7, false));
@@ -172,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_subscriber_harms_nobody_and_is_told() {
         let hub = StreamHub::default();
-        let (slow, fast) = (hub.subscribe(), hub.subscribe());
+        let (slow, fast) = (hub.subscribe(Listen::PicturesAndSound), hub.subscribe(Listen::PicturesAndSound));
         for i in 0..(MAX_UNITS as u64 + 100) {
             hub.publish(unit(i, i % 50 == 0));
             assert_eq!(pts(&fast).await, i);
@@ -185,10 +202,10 @@ mod tests {
     async fn forgets_the_group_of_an_ended_session_and_dropped_subscribers() {
         let hub = StreamHub::default();
         hub.publish(unit(0, true));
-        drop(hub.subscribe());
+        drop(hub.subscribe(Listen::PicturesAndSound));
         hub.forget();
         hub.publish(unit(1, false));
-        let late = hub.subscribe();
+        let late = hub.subscribe(Listen::PicturesAndSound);
         assert!(tokio::time::timeout(Duration::from_millis(20), late.next()).await.is_err());
         assert_eq!(hub.subscribers(), 1);
     }
@@ -196,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn pictures_without_a_key_picture_are_not_waited_for_without_end() {
         let hub = StreamHub::default();
-        let subscription = hub.subscribe();
+        let subscription = hub.subscribe(Listen::PicturesAndSound);
         let patience = Duration::from_millis(50);
         let quiet = tokio::time::timeout(patience * 4, subscription.next_key(None, patience)).await;
         assert!(quiet.is_err(), "a silent camera is not one without key pictures");
@@ -214,6 +231,19 @@ mod tests {
         assert!(late.is_none());
         hub.publish(unit(0, true));
         assert!(subscription.next_key(None, patience).await.is_some_and(|unit| unit.is_key));
+    }
+
+    #[tokio::test]
+    async fn who_wants_pictures_hears_nothing() {
+        let hub = StreamHub::default();
+        let sound = crate::media::parameters::tests::sound();
+        hub.publish(unit(0, true));
+        hub.publish(AccessUnit { sound: Some(sound.clone()), ..unit(5, false) });
+        let (pictures, all) = (hub.subscribe(Listen::Pictures), hub.subscribe(Listen::PicturesAndSound));
+        hub.publish(AccessUnit { sound: Some(sound), ..unit(25, false) });
+        hub.publish(unit(40, false));
+        assert_eq!([pts(&pictures).await, pts(&pictures).await], [0, 40]);
+        assert_eq!([pts(&all).await, pts(&all).await, pts(&all).await, pts(&all).await], [0, 5, 25, 40]);
     }
 
     #[test]

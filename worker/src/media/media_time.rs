@@ -66,6 +66,17 @@ impl MediaTime {
         self.newest = self.newest.max(at);
         Placed { pts: Duration::from_nanos(at.unsigned_abs()), discontinuity }
     }
+
+    /// Places a frame of sound at the camera's time `source_ns`, in the time that the pictures gave; `None` when that
+    /// is not known, or the sound is further than [`MAX_FORWARD`] from the newest picture.
+    pub fn place_sound(&self, source_ns: i64) -> Option<Duration> {
+        if !self.begun || self.restarted {
+            return None;
+        }
+        let at = source_ns.saturating_add(self.offset);
+        let distance = at.saturating_sub(self.newest).saturating_abs();
+        (at >= 0 && distance <= nanos(MAX_FORWARD)).then(|| Duration::from_nanos(at.unsigned_abs()))
+    }
 }
 
 /// RTP ticks as nanoseconds.

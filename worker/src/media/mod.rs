@@ -4,5 +4,6 @@ pub mod access_unit;
 pub mod hub;
 pub mod keyless;
 pub mod media_time;
+pub mod parameters;
 pub mod queue;
 pub mod rate;

@@ -13,7 +13,7 @@ use super::wish::Wish;
 use crate::hls::disk::{DiskError, Lingering, SegmentDir};
 use crate::hls::segmenter::{Cut, Segment, Segmenter};
 use crate::media::access_unit::AccessUnit;
-use crate::media::hub::{StreamHub, Subscription};
+use crate::media::hub::{Listen, StreamHub, Subscription};
 use crate::media::keyless::PATIENCE;
 use crate::media::queue::{MAX_BYTES, MAX_UNITS, Popped};
 use crate::metrics::StreamSeries;
@@ -93,7 +93,7 @@ impl HlsOutput {
 
     /// One muxer after the other while HLS is wanted.
     async fn produce(&self, shelf: &mut Shelf, wish: &mut Wish) -> Result<(), Fault> {
-        let subscription = self.hub.subscribe();
+        let subscription = self.hub.subscribe(Listen::Pictures);
         let mut next = None;
         loop {
             let first = tokio::select! {
@@ -119,7 +119,7 @@ impl HlsOutput {
     ) -> Result<Break, Fault> {
         let (mut pipeline, output) = CmafPipeline::start(&first.video).await?;
         let target = Duration::from_secs(u64::from(self.params.segment_seconds));
-        let origin = Origin { init: 0, began: first.arrived_wall, video: first.video.clone() };
+        let origin = Origin { init: 0, began: first.captured, video: first.video.clone() };
         let stop = CancellationToken::new();
         let writer = Writer { shelf, metrics: &self.metrics, origin, segmenter: Segmenter::new(target, true), output };
         let result = {

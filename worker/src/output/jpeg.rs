@@ -15,7 +15,7 @@ use rsm_shared::wire::frame_headers::FrameHeaders;
 use super::frames::FrameSink;
 use super::wish::Wish;
 use crate::media::access_unit::AccessUnit;
-use crate::media::hub::{StreamHub, Subscription};
+use crate::media::hub::{Listen, StreamHub, Subscription};
 use crate::media::keyless::PATIENCE;
 use crate::media::queue::Popped;
 use crate::metrics::{FrameLoss, StreamSeries};
@@ -76,7 +76,7 @@ fn pace(age: Duration, backlog: bool) -> Pace {
     }
 }
 
-/// When the units in the pipeline that will be shown arrived, by their time.
+/// When the units in the pipeline that will be shown were captured, by their time.
 #[derive(Default)]
 struct InFlight(Mutex<VecDeque<(Duration, SystemTime)>>);
 
@@ -104,7 +104,7 @@ impl JpegOutput {
 
     /// One decoder after the other while these parameters are wanted.
     async fn produce(&self, params: JpegParams, wish: &mut Wish, seq: &mut u64) -> Result<(), PipelineError> {
-        let subscription = self.hub.subscribe();
+        let subscription = self.hub.subscribe(Listen::Pictures);
         let mut next = None;
         // Told once; after that there is nothing to do but to wait on.
         let mut patience = PATIENCE;
@@ -203,7 +203,7 @@ impl InFlight {
         if units.len() >= MAX_IN_FLIGHT {
             units.pop_front();
         }
-        units.push_back((unit.pts, unit.arrived_wall));
+        units.push_back((unit.pts, unit.captured));
     }
 
     /// When the unit of that time arrived. Pictures come out in the order of their times, so all earlier ones are
@@ -265,7 +265,7 @@ mod tests {
         let units: Vec<_> = [0, 120, 40, 80].map(|ms| unit(ms, ms == 0)).into();
         units.iter().for_each(|unit| in_flight.add(unit));
         for i in [0, 2, 3, 1] {
-            assert_eq!(in_flight.take(units[i].pts), Some(units[i].arrived_wall));
+            assert_eq!(in_flight.take(units[i].pts), Some(units[i].captured));
         }
         assert_eq!(in_flight.take(Duration::ZERO), None);
         (0..5000).for_each(|ms| in_flight.add(&unit(ms, false)));
@@ -293,7 +293,7 @@ mod tests {
         let clip = Clip { width: 320, height: 240, fps: 25, pictures: 75, group: 25, b_pictures: 0 }.encode();
         let params = JpegParams { max_fps: 60, max_width: 320, quality: 80 };
         let (hub, in_flight) = (StreamHub::default(), InFlight::default());
-        let subscription = hub.subscribe();
+        let subscription = hub.subscribe(Listen::Pictures);
         let long_ago = Instant::now().checked_sub(Duration::from_secs(20)).unwrap();
         for (i, unit) in clip.iter().enumerate() {
             // The newest group is current, and stays so on a busy machine; two others wait before it.

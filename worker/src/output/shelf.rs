@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::hls::disk::{DiskError, SegmentDir};
 use crate::hls::playlist::{Listed, Variant, Window};
 use crate::hls::segmenter::Segment;
-use crate::media::access_unit::VideoParameters;
+use crate::media::parameters::VideoParameters;
 
 /// A playlist is not made shorter than this to stay within the budget: players begin three segments before the end
 /// (RFC 8216 section 6.3.3).

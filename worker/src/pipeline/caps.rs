@@ -2,7 +2,7 @@
 
 use gstreamer as gst;
 
-use crate::media::access_unit::VideoParameters;
+use crate::media::parameters::VideoParameters;
 
 /// Smallest side of a JPEG, pixels.
 const MIN_SIDE: u32 = 2;

@@ -9,7 +9,8 @@ use gstreamer_app as gst_app;
 use tokio::sync::Notify;
 
 use super::{PipelineError, caps};
-use crate::media::access_unit::{AccessUnit, VideoParameters};
+use crate::media::access_unit::AccessUnit;
+use crate::media::parameters::VideoParameters;
 
 /// Most bytes waiting inside an appsrc; one unit more may be there. The rest waits in the hub's queue, which knows
 /// how to drop.

@@ -9,7 +9,8 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::elements;
-use crate::media::access_unit::{AccessUnit, VideoParameters};
+use crate::media::access_unit::AccessUnit;
+use crate::media::parameters::VideoParameters;
 
 /// What is encoded.
 pub(crate) struct Clip {
@@ -75,8 +76,9 @@ fn unit(sample: &gst::Sample, before: &[AccessUnit]) -> AccessUnit {
         pts: pts - before.first().map_or(pts, |_| Duration::from_secs(3_600_000)),
         is_key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
         arrived: Instant::now(),
-        arrived_wall: SystemTime::now(),
+        captured: SystemTime::now(),
         timeline: 1,
         video,
+        sound: None,
     }
 }

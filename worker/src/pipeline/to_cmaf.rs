@@ -19,7 +19,8 @@ use tokio::sync::mpsc;
 use super::feed::Feed;
 use super::run::{BusNews, Running};
 use super::{PipelineError, elements};
-use crate::media::access_unit::{AccessUnit, VideoParameters};
+use crate::media::access_unit::AccessUnit;
+use crate::media::parameters::VideoParameters;
 
 /// Fragments waiting to be taken. Full, the muxer's own thread waits, then the appsrc fills, then the hub drops.
 const MAX_WAITING: usize = 16;
@@ -78,8 +79,8 @@ impl CmafPipeline {
     /// [`PipelineError`] when an element is missing or refuses to start.
     pub async fn start(video: &VideoParameters) -> Result<(Self, CmafOutput), PipelineError> {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        let feed = Feed::new(video, !video.reorders);
-        let pipeline = build(&feed, video.reorders, sender)?;
+        let feed = Feed::new(video, video.reorder == Some(0));
+        let pipeline = build(&feed, video.reorder != Some(0), sender)?;
         let running = Running::start(pipeline).await?;
         Ok((Self { running, feeder: CmafFeeder { feed, base: None } }, receiver))
     }
@@ -227,7 +228,7 @@ mod tests {
     async fn every_group_becomes_one_fragment_of_exact_duration() {
         for b_pictures in [0, 2] {
             let (units, outputs) = mux(b_pictures).await;
-            assert_eq!(units[0].video.reorders, b_pictures > 0);
+            assert_eq!(units[0].video.reorder.is_none_or(|n| n > 0), b_pictures > 0);
             let kinds: Vec<_> = outputs.iter().map(|output| output.kind).collect();
             assert_eq!(
                 kinds,

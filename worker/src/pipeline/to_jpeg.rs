@@ -23,7 +23,8 @@ use tokio::sync::watch;
 use super::feed::Feed;
 use super::run::Running;
 use super::{PipelineError, caps, elements};
-use crate::media::access_unit::{AccessUnit, VideoParameters};
+use crate::media::access_unit::AccessUnit;
+use crate::media::parameters::VideoParameters;
 use crate::media::rate::RateLimit;
 
 /// One encoded picture.

@@ -13,19 +13,24 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 
-use crate::media::access_unit::VideoParameters;
+use crate::media::parameters::{AudioParameters, VideoParameters};
 use error::SourceError;
 
-/// One picture as a camera sent it, in the camera's time.
+/// One picture, or one frame of sound, as a camera sent it, in the camera's time.
 #[derive(Debug)]
 pub struct SourceUnit {
+    /// As [`crate::media::access_unit::AccessUnit::data`].
     pub data: Bytes,
-    /// Nanoseconds, beginning anywhere; may jump.
+    /// Nanoseconds, beginning anywhere; may jump. Sound and pictures of a session have one time.
     pub time_ns: i64,
     pub is_key: bool,
     pub arrived: Instant,
-    pub arrived_wall: SystemTime,
+    /// When the camera took it, by the camera's clock when that is credible; else when it arrived.
+    pub captured: SystemTime,
+    /// Of the picture; for sound, of the newest picture: sound before the first one is left out.
     pub video: Arc<VideoParameters>,
+    /// `Some` for sound.
+    pub sound: Option<Arc<AudioParameters>>,
 }
 
 /// An open camera session.
@@ -37,7 +42,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The next picture. Safe to drop and call again. Waits for ever when the camera falls silent: the caller watches
+    /// The next picture or frame of sound. Safe to drop and call again. Waits for ever when the camera falls silent: the caller watches
     /// the time.
     ///
     /// # Errors

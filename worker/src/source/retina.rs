@@ -16,8 +16,9 @@ use url::Url;
 use super::SourceUnit;
 use super::error::{SourceError, from_retina};
 use super::open::{OpenTiming, log_detail};
-use crate::media::access_unit::{MAX_UNIT_BYTES, VideoParameters};
+use crate::media::access_unit::MAX_UNIT_BYTES;
 use crate::media::media_time::ticks_to_ns;
+use crate::media::parameters::VideoParameters;
 
 /// For the TEARDOWN and its answer.
 const TEARDOWN_DEADLINE: Duration = Duration::from_secs(1);
@@ -150,9 +151,10 @@ fn unit(frame: VideoFrame, video: Arc<VideoParameters>) -> SourceUnit {
         time_ns: ticks_to_ns(timestamp.elapsed(), timestamp.clock_rate().get()),
         is_key: frame.is_random_access_point(),
         arrived: received.received(),
-        arrived_wall: received.received_wall().into(),
+        captured: received.received_wall().into(),
         data: frame.into_data().into(),
         video,
+        sound: None,
     }
 }
 

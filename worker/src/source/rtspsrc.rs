@@ -10,7 +10,8 @@ use url::Url;
 use super::SourceUnit;
 use super::error::SourceError;
 use super::open::{OpenTiming, log_detail};
-use crate::media::access_unit::{MAX_UNIT_BYTES, VideoParameters};
+use crate::media::access_unit::MAX_UNIT_BYTES;
+use crate::media::parameters::VideoParameters;
 use crate::pipeline::from_rtsp::{RtspFault, RtspPipeline, RtspProtocols, RtspTarget, RtspUnit};
 
 /// Connecting, DESCRIBE, SETUP and PLAY happen inside rtspsrc; together they get this many steps.
@@ -89,8 +90,9 @@ impl RtspsrcSource {
                 time_ns: unit.time_ns,
                 is_key: unit.is_key,
                 arrived: unit.arrived,
-                arrived_wall: unit.arrived_wall,
+                captured: unit.arrived_wall,
                 video,
+                sound: None,
             });
         }
     }

@@ -11,9 +11,10 @@ use super::engine::Engine;
 use super::meter::Meter;
 use super::pacer::Start;
 use super::status::StatusCell;
-use crate::media::access_unit::{AccessUnit, VideoParameters};
+use crate::media::access_unit::AccessUnit;
 use crate::media::hub::StreamHub;
 use crate::media::media_time::MediaTime;
+use crate::media::parameters::VideoParameters;
 use crate::metrics::StreamSeries;
 use crate::source::error::SourceError;
 use crate::source::open::{Carrier, OpenTiming};
@@ -67,14 +68,22 @@ impl Sessions {
         let mut video: Option<Arc<VideoParameters>> = None;
         self.time.restart();
         self.timeline += 1;
+        // Sound alone does not keep a session: somebody wants to see something.
+        let mut silent_at = tokio::time::Instant::now() + stall;
         let error = loop {
-            let unit = match tokio::time::timeout(stall, source.next()).await {
+            let unit = match tokio::time::timeout_at(silent_at, source.next()).await {
                 Ok(Ok(unit)) => unit,
                 Ok(Err(error)) => break error,
                 Err(_) => break SourceError::Stalled(stall),
             };
-            self.status.media(unit.arrived);
             self.metrics.ingested(unit.data.len());
+            if let Some(sound) = &unit.sound {
+                self.status.audio(Some(sound));
+                self.publish_sound(unit);
+                continue;
+            }
+            silent_at = tokio::time::Instant::now() + stall;
+            self.status.media(unit.arrived);
             if first.is_none() {
                 first = Some(Instant::now());
                 self.status.video(&unit.video);
@@ -94,13 +103,21 @@ impl Sessions {
     }
 
     fn publish(&mut self, unit: SourceUnit) {
-        let SourceUnit { data, time_ns, is_key, arrived, arrived_wall, video } = unit;
-        let placed = self.time.place(time_ns, video.reorders);
+        let SourceUnit { data, time_ns, is_key, arrived, captured, video, .. } = unit;
+        let placed = self.time.place(time_ns, video.reorder != Some(0));
         if placed.discontinuity {
             self.begin_timeline();
         }
         let (pts, timeline) = (placed.pts, self.timeline);
-        self.hub.publish(AccessUnit { data, pts, is_key, arrived, arrived_wall, timeline, video });
+        self.hub.publish(AccessUnit { data, pts, is_key, arrived, captured, timeline, video, sound: None });
+    }
+
+    /// Sound follows the pictures' time; what cannot be placed in it is left out.
+    fn publish_sound(&mut self, unit: SourceUnit) {
+        let SourceUnit { data, time_ns, arrived, captured, video, sound, .. } = unit;
+        let Some(pts) = self.time.place_sound(time_ns) else { return };
+        let timeline = self.timeline;
+        self.hub.publish(AccessUnit { data, pts, is_key: false, arrived, captured, timeline, video, sound });
     }
 
     fn begin_timeline(&mut self) {

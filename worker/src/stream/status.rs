@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use rsm_shared::stream::state::{Reason, StreamState, VideoInfo};
+use rsm_shared::stream::state::{AudioInfo, Reason, StreamState, VideoInfo};
 use tokio::sync::watch;
 
 use super::meter::Measured;
-use crate::media::access_unit::VideoParameters;
+use crate::media::parameters::{AudioParameters, VideoParameters};
 use crate::output::hls::HlsReport;
 
 /// Instants are counted from here, to fit an atomic.
@@ -26,6 +26,7 @@ pub struct StreamStatus {
     /// When it came into this state.
     pub since: SystemTime,
     pub video: Option<VideoInfo>,
+    pub audio: Option<AudioInfo>,
     /// Camera sessions that ended.
     pub restarts: u32,
     /// Why HLS cannot be made now.
@@ -100,6 +101,7 @@ impl StatusCell {
             reason: None,
             since: SystemTime::now(),
             video: None,
+            audio: None,
             restarts: 0,
             hls_error: None,
             live: live.clone(),
@@ -143,7 +145,7 @@ impl StatusCell {
         self.sender.send_if_modified(|status| {
             let old = status.video.as_ref();
             let new = VideoInfo {
-                codec: "h264".into(),
+                codec: video.codec.as_str().into(),
                 rfc6381: video.rfc6381.clone(),
                 width: video.width,
                 height: video.height,
@@ -152,6 +154,20 @@ impl StatusCell {
             };
             let changed = old != Some(&new);
             status.video = Some(new);
+            changed
+        });
+    }
+
+    /// What is heard, or that nothing is.
+    pub fn audio(&self, audio: Option<&AudioParameters>) {
+        self.sender.send_if_modified(|status| {
+            let new = audio.map(|audio| AudioInfo {
+                codec: audio.codec.as_str().into(),
+                sample_rate: audio.sample_rate,
+                channels: audio.channels,
+            });
+            let changed = status.audio != new;
+            status.audio = new;
             changed
         });
     }

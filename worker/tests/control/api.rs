@@ -11,6 +11,7 @@ use rsm_shared::stream::camera_link::CameraUrl;
 use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, Zone};
+use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
 use rsm_shared::wire::messages::{
@@ -84,8 +85,14 @@ impl Api {
     /// Writes the record of a placement.
     pub async fn place(&self, cam: &str, epoch: u64) -> Ticket {
         let url = CameraUrl::parse("rtsp://camera.invalid/x").unwrap().url;
-        let hls = HlsParams { segment_seconds: 1, window_segments: 6 };
-        let spec = Some(StreamSpec { url, credentials: None, transport: Transport::Auto, hls });
+        let hls = HlsParams {
+            segment_seconds: 1,
+            window_segments: 6,
+            part_ms: 0,
+            always_on: false,
+            renditions: RenditionSet::NONE,
+        };
+        let spec = Some(StreamSpec { url, credentials: None, transport: Transport::Auto, tls_insecure: false, hls });
         let (zone, cam, epoch) = (Zone::default_zone(), slug(cam), Epoch(epoch));
         let record = Desired { v: VERSION, cam: cam.clone(), epoch, state: Want::Run, spec };
         registers::put(&self.bus, &zone, &record).await.unwrap();

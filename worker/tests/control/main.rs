@@ -108,7 +108,7 @@ async fn demand_from_before_the_claim_counts_and_an_owner_is_ready_only_when_it_
     let (api, worker) = (Api::start(&nats.url).await, Worker::start(&nats, "w1", &[]));
     api.until("a heartbeat", "w1", |_| true).await;
     // These pictures make no segment.
-    api.want("yard", Demand { jpeg: None, hls: true }).await;
+    api.want("yard", Demand { hls: true, ..Demand::default() }).await;
     api.queue(&api.place("yard", 5).await).await;
     let running = |beat: &Heartbeat| owned(beat, "yard").is_some_and(|owned| owned.state == StreamState::Running);
     let beat = api.until("the stream to run", "w1", running).await;

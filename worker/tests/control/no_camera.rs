@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rsm_shared::stream::spec::StreamSpec;
-use rsm_worker::media::access_unit::VideoParameters;
+use rsm_worker::media::parameters::{VideoCodec, VideoParameters};
 use rsm_worker::source::error::SourceError;
 use rsm_worker::source::open::{Carrier, OpenTiming};
 use rsm_worker::source::opener::{Opener, Synthetic};
@@ -54,11 +54,12 @@ impl Opener for NoCamera {
     ) -> BoxFuture<'a, Option<Result<Source, SourceError>>> {
         self.opened.fetch_add(1, Ordering::Relaxed);
         let video = Arc::new(VideoParameters {
+            codec: VideoCodec::H264,
             codec_data: Bytes::new(),
             rfc6381: "avc1.42c00c".into(),
             width: 16,
             height: 16,
-            reorders: false,
+            reorder: Some(0),
             declared_fps: None,
         });
         let session = Session { video, begun: Instant::now(), ended: self.ended.subscribe() };
@@ -76,8 +77,9 @@ impl Synthetic for Session {
                     time_ns: i64::try_from(self.begun.elapsed().as_nanos()).unwrap(),
                     is_key: true,
                     arrived: Instant::now(),
-                    arrived_wall: SystemTime::now(),
+                    captured: SystemTime::now(),
                     video: self.video.clone(),
+                    sound: None,
                 }),
             }
         })

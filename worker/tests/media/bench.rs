@@ -10,6 +10,7 @@ use rsm_shared::stream::camera_link::{CameraUrl, Credentials};
 use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::fence::{Epoch, Fence};
 use rsm_shared::stream::names::Zone;
+use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::{HlsParams, JpegParams, StreamSpec, Transport};
 use rsm_shared::wire::frame_headers::FrameHeaders;
@@ -117,7 +118,14 @@ impl Bench {
                     "tcp" => Transport::Tcp,
                     _ => Transport::Auto,
                 },
-                hls: HlsParams { segment_seconds: 1, window_segments: 6 },
+                tls_insecure: false,
+                hls: HlsParams {
+                    segment_seconds: 1,
+                    window_segments: 6,
+                    part_ms: 0,
+                    always_on: false,
+                    renditions: RenditionSet::NONE,
+                },
             },
             first_media_sequence: 1,
             first_discontinuity_sequence: 0,
@@ -128,7 +136,7 @@ impl Bench {
 
     pub fn want(&self, jpeg: bool, hls: bool) {
         let jpeg = jpeg.then_some(JpegParams { max_fps: 10, max_width: 640, quality: 80 });
-        self.demand.send_replace(Demand { jpeg, hls });
+        self.demand.send_replace(Demand { jpeg, hls, ..Demand::default() });
     }
 
     /// A playlist, empty while it is not there.

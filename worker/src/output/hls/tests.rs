@@ -63,7 +63,7 @@ fn begin_with(root: &Path, budget: u64, window_segments: u32) -> Bench {
         first_media_sequence: 100,
         first_discontinuity_sequence: 7,
     };
-    let (demand, receiver) = watch::channel(Demand { jpeg: None, hls: true });
+    let (demand, receiver) = watch::channel(Demand { hls: true, ..Demand::default() });
     let cancel = CancellationToken::new();
     let task = tokio::spawn(output.run(Wish { demand: receiver, cancel: cancel.clone() }));
     Bench { hub, demand, cancel, report, lingering, dir: root.join("door/9-1"), task }
@@ -132,7 +132,7 @@ async fn demand_that_ends_takes_the_playlists_and_numbers_never_go_back() {
         tokio::task::yield_now().await;
     }
     assert!(bench.dir.join("source/104.m4s").exists());
-    bench.demand.send_replace(Demand { jpeg: None, hls: true });
+    bench.demand.send_replace(Demand { hls: true, ..Demand::default() });
     bench.publish(&units, 2).await;
     let text = bench.until(|text| text.contains("EXTINF")).await;
     assert!(text.contains("#EXT-X-DISCONTINUITY-SEQUENCE:8\n") && !text.contains("/104.m4s"), "{text}");

@@ -1,0 +1,176 @@
+//! What is known of the pictures and the sound of a stream: all that decoding and playlists need.
+
+use bytes::Bytes;
+use h264_reader::avcc::AvcDecoderConfigurationRecord;
+use h264_reader::nal::sps::{Profile, SeqParameterSet};
+use h264_reader::nal::{Nal as _, RefNal};
+
+/// How pictures are encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VideoCodec {
+    H264,
+    H265,
+    /// Every picture a JPEG file of its own.
+    Jpeg,
+}
+
+impl VideoCodec {
+    /// As clients see it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::H264 => "h264",
+            Self::H265 => "h265",
+            Self::Jpeg => "jpeg",
+        }
+    }
+}
+
+/// How sound is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AudioCodec {
+    Aac,
+    /// G.711 A-law.
+    Pcma,
+    /// G.711 mu-law.
+    Pcmu,
+}
+
+impl AudioCodec {
+    /// As clients see it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Aac => "aac",
+            Self::Pcma => "pcma",
+            Self::Pcmu => "pcmu",
+        }
+    }
+}
+
+/// What is known of the sound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AudioParameters {
+    pub codec: AudioCodec,
+    /// `AudioSpecificConfig` (ISO/IEC 14496-3 section 1.6.2.1) of AAC; empty for the others.
+    pub codec_data: Bytes,
+    /// Hertz.
+    pub sample_rate: u32,
+    pub channels: u16,
+}
+
+/// What is known of the pictures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VideoParameters {
+    pub codec: VideoCodec,
+    /// `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 section 5.3.3.1) of H.264, `HEVCDecoderConfigurationRecord`
+    /// (section 8.3.3.1) of H.265; empty for JPEG.
+    pub codec_data: Bytes,
+    /// RFC 6381 section 3.3, such as `avc1.64001f` or `hvc1.1.6.L93.B0`; empty for JPEG.
+    pub rfc6381: String,
+    /// Shown pixels, before the pixel aspect ratio.
+    pub width: u32,
+    pub height: u32,
+    /// By how many pictures the order of decoding may be ahead of the order of showing; 0 when both are the same and
+    /// DTS is PTS. At most [`MAX_REORDER`]. `None`: the camera does not say, as most; it must be seen.
+    pub reorder: Option<u32>,
+    /// Pictures per second as the camera declares them; cameras are often wrong about it.
+    pub declared_fps: Option<f64>,
+}
+
+/// The parameter sets are not usable.
+#[derive(Debug, thiserror::Error)]
+#[error("the H.264 parameter sets are not readable: {0}")]
+pub struct BadParameters(String);
+
+impl VideoParameters {
+    /// Reads an `AVCDecoderConfigurationRecord`.
+    ///
+    /// # Errors
+    /// [`BadParameters`] when it is truncated, has no sequence parameter set, or one that breaks the standard.
+    pub fn from_avcc(codec_data: Bytes) -> Result<Self, BadParameters> {
+        let record = AvcDecoderConfigurationRecord::try_from(codec_data.as_ref())
+            .map_err(|e| BadParameters(format!("{e:?}")))?;
+        let sps = record
+            .sequence_parameter_sets()
+            .next()
+            .ok_or_else(|| BadParameters("no sequence parameter set".into()))?
+            .map_err(|e| BadParameters(format!("{e:?}")))?;
+        let sps = SeqParameterSet::from_bits(RefNal::new(sps, &[], true).rbsp_bits())
+            .map_err(|e| BadParameters(format!("{e:?}")))?;
+        let (width, height) = sps.pixel_dimensions().map_err(|e| BadParameters(format!("{e:?}")))?;
+        if width == 0 || height == 0 {
+            return Err(BadParameters("the picture is empty".into()));
+        }
+        let level = codec_data.get(3).copied().unwrap_or(sps.level_idc);
+        let constraints = codec_data.get(2).copied().unwrap_or_default();
+        Ok(Self {
+            codec: VideoCodec::H264,
+            rfc6381: format!("avc1.{:02x}{constraints:02x}{level:02x}", sps.profile().profile_idc()),
+            width,
+            height,
+            reorder: reorder(&sps),
+            declared_fps: sps.fps().filter(|fps| fps.is_finite() && (0.1..=240.0).contains(fps)),
+            codec_data,
+        })
+    }
+}
+
+/// Most pictures that wait to be shown: ISO/IEC 14496-10 A.3.1.
+pub const MAX_REORDER: u32 = 16;
+
+/// ISO/IEC 14496-10: baseline has no B pictures (A.2.1), picture order count type 2 is output in decoding order
+/// (8.2.1.3), and `max_num_reorder_frames` says so for the rest (E.2.1).
+fn reorder(sps: &SeqParameterSet) -> Option<u32> {
+    use h264_reader::nal::sps::PicOrderCntType;
+    if matches!(sps.profile(), Profile::Baseline) || matches!(sps.pic_order_cnt, PicOrderCntType::TypeTwo) {
+        return Some(0);
+    }
+    let restrictions = sps.vui_parameters.as_ref()?.bitstream_restrictions.as_ref()?;
+    Some(restrictions.max_num_reorder_frames.min(MAX_REORDER))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    /// `avcC` of an x264 stream: 640x360, high profile, level 3.0, B-frames (`max_num_reorder_frames` 2).
+    const HIGH_B: &str =
+        "0164001effe1001a6764001eacd940a02ff970110000030001000003003c0f162d9601000668ebe3cb22c0fdf8f800";
+    /// `avcC` of a baseline stream: 320x240, level 1.2.
+    const BASELINE: &str = "0142c00cffe100186742c00cd90141fb0110000003001000000301e0f142a48001000568cb83cb20";
+
+    fn hex(text: &str) -> Bytes {
+        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect::<Vec<_>>().into()
+    }
+
+    /// Parameters for tests of other modules.
+    pub(crate) fn parameters() -> Arc<VideoParameters> {
+        Arc::new(VideoParameters::from_avcc(hex(BASELINE)).unwrap())
+    }
+
+    /// Sound for tests of other modules.
+    pub(crate) fn sound() -> Arc<AudioParameters> {
+        let codec_data = Bytes::new();
+        Arc::new(AudioParameters { codec: AudioCodec::Pcma, codec_data, sample_rate: 8000, channels: 1 })
+    }
+
+    #[test]
+    fn reads_size_codec_and_reordering() {
+        let high = VideoParameters::from_avcc(hex(HIGH_B)).unwrap();
+        assert_eq!((high.width, high.height, high.rfc6381.as_str()), (640, 360, "avc1.64001e"));
+        assert_eq!(high.reorder, Some(2));
+        let baseline = VideoParameters::from_avcc(hex(BASELINE)).unwrap();
+        assert_eq!((baseline.width, baseline.height, baseline.rfc6381.as_str()), (320, 240, "avc1.42c00c"));
+        assert_eq!(baseline.reorder, Some(0));
+    }
+
+    #[test]
+    fn refuses_truncated_records_without_panic() {
+        let whole = hex(HIGH_B);
+        for len in 0..whole.len() {
+            let _ = VideoParameters::from_avcc(whole.slice(..len));
+        }
+        assert!(VideoParameters::from_avcc(Bytes::new()).is_err());
+        assert!(VideoParameters::from_avcc(whole.slice(..12)).is_err());
+    }
+}
