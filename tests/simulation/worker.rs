@@ -371,7 +371,6 @@ impl World {
             since_ms: 0,
             video: None,
             audio: None,
-            audio: None,
             restarts: 0,
             hls_error: None,
         };

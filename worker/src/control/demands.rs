@@ -61,7 +61,7 @@ mod tests {
 
     fn message(from: &str, jpeg_fps: Option<u32>, hls: bool) -> DemandMessage {
         let jpeg = jpeg_fps.map(|max_fps| JpegParams { max_fps, max_width: 640, quality: 80 });
-        DemandMessage { v: 1, from: from.into(), ttl_ms: 6000, demand: Demand { jpeg, hls } }
+        DemandMessage { v: 1, from: from.into(), ttl_ms: 6000, demand: Demand { jpeg, hls, ..Demand::default() } }
     }
 
     #[test]

@@ -158,6 +158,7 @@ mod tests {
         let wanted = |jpeg: bool, hls| Demand {
             jpeg: jpeg.then_some(JpegParams { max_fps: 5, max_width: 640, quality: 80 }),
             hls,
+            ..Demand::default()
         };
         for (demand, frame, segments, target_s, want) in [
             (wanted(false, false), false, 0, 2, true),

@@ -6,6 +6,7 @@ use crate::metrics::StreamMetrics;
 use crate::pipeline::test_clip::Clip;
 use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::fence::Epoch;
+use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::slug::Slug;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -54,7 +55,13 @@ fn begin_with(root: &Path, budget: u64, window_segments: u32) -> Bench {
     let output = HlsOutput {
         slug: slug.to_string(),
         fence,
-        params: HlsParams { segment_seconds: 1, window_segments },
+        params: HlsParams {
+            segment_seconds: 1,
+            window_segments,
+            part_ms: 0,
+            always_on: false,
+            renditions: RenditionSet::NONE,
+        },
         hub: hub.clone(),
         dir: SegmentDir::new(root, &slug, fence, DiskUse::new(budget)),
         lingering: lingering.clone(),
