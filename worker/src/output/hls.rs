@@ -11,7 +11,7 @@ pub use super::shelf::HlsReport;
 use super::shelf::{Origin, Shelf};
 use super::wish::Wish;
 use crate::hls::disk::{DiskError, Lingering, SegmentDir};
-use crate::hls::segmenter::{Cut, Segment, Segmenter};
+use crate::hls::old::{Cut, Segment, Segmenter};
 use crate::media::access_unit::AccessUnit;
 use crate::media::hub::{Listen, StreamHub, Subscription};
 use crate::media::keyless::PATIENCE;

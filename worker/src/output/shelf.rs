@@ -9,8 +9,8 @@ use rsm_shared::stream::spec::HlsParams;
 use tokio::time::Instant;
 
 use crate::hls::disk::{DiskError, SegmentDir};
+use crate::hls::old::Segment;
 use crate::hls::playlist::{Listed, Variant, Window};
-use crate::hls::segmenter::Segment;
 use crate::media::parameters::VideoParameters;
 
 /// A playlist is not made shorter than this to stay within the budget: players begin three segments before the end
