@@ -5,6 +5,7 @@ pub mod old;
 pub mod pictures;
 pub mod plan;
 pub mod playlist;
+pub mod segment_dir;
 pub mod segmenter;
 pub mod serve;
 pub mod sound;
