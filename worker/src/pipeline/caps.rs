@@ -7,9 +7,8 @@ use crate::media::parameters::{VideoCodec, VideoParameters};
 /// Smallest side of a JPEG, pixels.
 const MIN_SIDE: u32 = 2;
 
-/// Pictures as [`crate::media::access_unit::AccessUnit`] holds them; `rate` is what the encoder behind is told, where
-/// there is one.
-pub(super) fn pictures(video: &VideoParameters, rate: Option<gst::Fraction>) -> gst::Caps {
+/// Pictures as [`crate::media::access_unit::AccessUnit`] holds them.
+pub(super) fn pictures(video: &VideoParameters) -> gst::Caps {
     let side = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
     let packed = |media: &str, format: &str| {
         gst::Caps::builder(media)
@@ -22,8 +21,7 @@ pub(super) fn pictures(video: &VideoParameters, rate: Option<gst::Fraction>) -> 
         VideoCodec::H265 => packed("video/x-h265", "hvc1"),
         VideoCodec::Jpeg => gst::Caps::builder("image/jpeg").field("parsed", true),
     };
-    let caps = caps.field("width", side(video.width)).field("height", side(video.height));
-    caps.field_if_some("framerate", rate).build()
+    caps.field("width", side(video.width)).field("height", side(video.height)).build()
 }
 
 /// H.264 as segments hold it: of profile main, or what that includes.

@@ -38,8 +38,8 @@ pub(super) fn make(name: &str, form: &EncodedForm) -> Result<Encoder, PipelineEr
     let bps = form.average_bps;
     let (kbps, bps) = ((bps / 1000).to_string(), bps.to_string());
     let settings: &[(&str, &str)] = match name {
-        // Constant quality below the bound. `force-cfr=0`: the rate is bounded by the times of the pictures, not by
-        // what a camera says its rate is. One thread, for many cameras share few cores, and slices cost quality.
+        // Constant quality below the bound. `force-cfr=0`: the rate is bounded by the times of the pictures. One
+        // thread, for many cameras share few cores, and slices cost quality.
         "x264enc" => &[
             ("speed-preset", X264_PRESET),
             ("tune", "zerolatency"),
@@ -99,6 +99,14 @@ pub(super) fn make(name: &str, form: &EncodedForm) -> Result<Encoder, PipelineEr
     }
     chain.push(packed);
     Ok(Encoder { chain, element })
+}
+
+/// The rate that an encoder is told: what is seen of the camera, for encoders that divide their bits by it; none for
+/// x264, which then goes by the times of the pictures.
+pub(super) fn told_rate(name: &str, fps: Option<f64>) -> gst::Fraction {
+    let fps = fps.unwrap_or(30.0).clamp(1.0, 240.0);
+    let told = (name != "x264enc").then(|| gst::Fraction::approximate_f64(fps)).flatten();
+    told.unwrap_or(gst::Fraction::new(0, 1))
 }
 
 fn software(name: &str) -> bool {

@@ -35,7 +35,7 @@ impl Feed {
     /// An appsrc for the pictures of `video`. Not live: nothing here waits for a clock, pictures go through as they come.
     /// `with_dts` sets the decoding time to the presentation time, which is right without reordering.
     pub fn new(video: &VideoParameters, with_dts: bool) -> Self {
-        Self::of(&caps::pictures(video, None), with_dts)
+        Self::of(&caps::pictures(video), with_dts)
     }
 
     /// An appsrc for what `caps` say.

@@ -26,7 +26,7 @@ use super::feed::Feed;
 use super::form::kept_one_in;
 use super::hardware::Hardware;
 use super::run::{BusNews, Running};
-use super::{PipelineError, caps, decoder, elements, encoder};
+use super::{PipelineError, decoder, elements, encoder};
 use crate::media::access_unit::AccessUnit;
 use crate::media::parameters::{VideoCodec, VideoParameters};
 
@@ -83,11 +83,10 @@ impl EncoderPipeline {
         let stopping = CancellationToken::new();
         let keep = kept_one_in(video, (form.width, form.height), fps);
         let gate = Arc::new(Gate(Mutex::new(GateState::new(video.codec == VideoCodec::Jpeg, keep))));
-        // For encoders that divide their rate by it; x264 goes by the times of the pictures.
-        let rate = fps.map_or(30.0, |fps| fps.clamp(1.0, 240.0)) / f64::from(keep);
-        let rate = gst::Fraction::approximate_f64(rate);
-        let feed = Feed::of(&caps::pictures(video, rate), false);
-        let pipeline = build(video, form, hardware, &feed, &gate, output(sender, form, &stopping))?;
+        let rate = encoder::told_rate(hardware.encoder(), fps.map(|fps| fps / f64::from(keep)));
+        let feed = Feed::new(video, false);
+        let (pipeline, ends) = build(video, form, hardware, &feed, output(sender, form, &stopping))?;
+        watch_decoded(&ends, gate.clone(), rate);
         let running = Running::start(pipeline).await?;
         let feeder = EncoderFeeder { feed, gate };
         Ok((Self { running, feeder, _stopping: stopping.drop_guard() }, receiver))
@@ -211,14 +210,19 @@ impl GateState {
     }
 }
 
+/// Where pictures leave the decoder, and the encoder.
+struct Ends {
+    decoded: gst::Pad,
+    encoded: gst::Pad,
+}
+
 fn build(
     video: &VideoParameters,
     form: &EncodedForm,
     hardware: &Hardware,
     feed: &Feed,
-    gate: &Arc<Gate>,
     output: gst_app::AppSinkCallbacks,
-) -> Result<gst::Pipeline, PipelineError> {
+) -> Result<(gst::Pipeline, Ends), PipelineError> {
     let pipeline = gst::Pipeline::new();
     let encoder = encoder::make(hardware.encoder(), form)?;
     let mut chain: Vec<gst::Element> = vec![feed.appsrc().clone().upcast()];
@@ -233,35 +237,45 @@ fn build(
     chain.push(sink.upcast());
     pipeline.add_many(&chain).map_err(PipelineError::build)?;
     gst::Element::link_many(&chain).map_err(PipelineError::build)?;
-    watch_decoded(&decoded, &encoded, gate.clone());
-    Ok(pipeline)
+    Ok((pipeline, Ends { decoded, encoded }))
 }
 
-fn watch_decoded(decoded: &gst::Pad, encoded: &gst::Pad, gate: Arc<Gate>) {
-    let encoded = encoded.downgrade();
+fn watch_decoded(ends: &Ends, gate: Arc<Gate>, rate: gst::Fraction) {
+    let encoded = ends.encoded.downgrade();
+    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
     // The probe goes with the pad; nothing removes it earlier.
-    let _ = decoded.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let Some(gst::PadProbeData::Buffer(buffer)) = &info.data else { return gst::PadProbeReturn::Ok };
-        let Some(pts) = buffer.pts() else { return gst::PadProbeReturn::Drop };
-        match gate.lock().decoded(pts.into()) {
-            Fate::Drop => return gst::PadProbeReturn::Drop,
-            Fate::Encode => {}
-            Fate::EncodeAsKey => {
-                if let Some(pad) = encoded.upgrade() {
-                    // The first picture is one anyway; an encoder that refuses gives longer segments.
-                    let _ = pad.send_event(key_picture_at(pts));
+    let _ = ends.decoded.add_probe(mask, move |_, info| match &mut info.data {
+        Some(gst::PadProbeData::Buffer(buffer)) => {
+            let Some(pts) = buffer.pts() else { return gst::PadProbeReturn::Drop };
+            match gate.lock().decoded(pts.into()) {
+                Fate::Drop => return gst::PadProbeReturn::Drop,
+                Fate::Encode => {}
+                Fate::EncodeAsKey => {
+                    if let Some(pad) = encoded.upgrade() {
+                        // The first picture is one anyway; an encoder that refuses gives longer segments.
+                        let _ = pad.send_event(next_is_key());
+                    }
                 }
             }
+            gst::PadProbeReturn::Ok
         }
-        gst::PadProbeReturn::Ok
+        Some(gst::PadProbeData::Event(event)) => {
+            if let gst::EventView::Caps(caps) = event.view() {
+                let mut caps = caps.caps_owned();
+                caps.make_mut().set("framerate", rate);
+                *event = gst::event::Caps::new(&caps);
+            }
+            gst::PadProbeReturn::Ok
+        }
+        _ => gst::PadProbeReturn::Ok,
     });
 }
 
-/// The event of `gst_video_event_new_upstream_force_key_unit`. The appsrc's segment begins at zero, so the running
-/// time is the PTS.
-fn key_picture_at(running_time: gst::ClockTime) -> gst::Event {
+/// The event of `gst_video_event_new_upstream_force_key_unit`, for the next picture that reaches the encoder: sent by
+/// the thread that is about to bring it. A time in it is not understood by encoders that shift their clock.
+fn next_is_key() -> gst::Event {
     let structure = gst::Structure::builder("GstForceKeyUnit")
-        .field("running-time", running_time)
+        .field("running-time", gst::ClockTime::NONE)
         .field("all-headers", false)
         .field("count", 0u32)
         .build();
@@ -313,3 +327,6 @@ fn picture(sample: gst::Sample, form: &EncodedForm, known: &mut (Bytes, Bytes)) 
     let data = encoder::without_parameter_sets(Bytes::from_owner(buffer.into_mapped_buffer_readable().ok()?));
     Some(EncodedPicture { data, pts: pts.into(), is_key, codec_data: known.1.clone() })
 }
+
+#[cfg(test)]
+mod tests;
