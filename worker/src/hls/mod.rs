@@ -1,6 +1,11 @@
 //! HLS without I/O where it can be: where to cut, what a playlist says, and the files that a player gets.
 
 pub mod disk;
+pub mod live;
+pub mod multivariant;
+pub mod parts;
 pub mod playlist;
+pub mod query;
 pub mod segmenter;
 pub mod serve;
+pub mod window;

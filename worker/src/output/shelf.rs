@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use rsm_shared::stream::rendition::Rendition;
 use rsm_shared::stream::spec::HlsParams;
 use tokio::time::Instant;
 
 use crate::hls::disk::{DiskError, SegmentDir};
-use crate::hls::playlist::{Listed, Variant, Window};
+use crate::hls::multivariant::{Multivariant, Variant};
 use crate::hls::segmenter::Segment;
+use crate::hls::window::{Listed, Window};
 use crate::media::parameters::VideoParameters;
 
 /// A playlist is not made shorter than this to stay within the budget: players begin three segments before the end
@@ -74,7 +76,7 @@ impl Shelf {
         prefix: String,
         (sequence, discontinuity): (u64, u64),
     ) -> Self {
-        let window = Window::new(params.window_segments as usize, target(params));
+        let window = Window::new(params.window_segments as usize, target(params), None);
         let shelf = Self {
             dir,
             report,
@@ -206,19 +208,19 @@ impl Shelf {
         }
     }
 
-    /// Bandwidth is rounded up to two digits, so that the file changes seldom.
     fn render_multivariant(&self, video: &VideoParameters) -> String {
         let (peak, average) = self.window.bandwidth();
-        Variant {
-            codecs: &video.rfc6381,
+        let source = Variant {
+            rendition: Rendition::Source,
+            codecs: video.rfc6381.clone(),
             width: video.width,
             height: video.height,
             frame_rate: self.report.fps().or(video.declared_fps),
-            peak: two_digits_up(peak),
-            average: two_digits_up(average),
-            uri: "source.m3u8",
-        }
-        .render()
+            range: None,
+            peak,
+            average,
+        };
+        Multivariant { variants: vec![source], audio: None }.render()
     }
 
     fn report_progress(&self) {
@@ -228,24 +230,4 @@ impl Shelf {
 
 fn target(params: HlsParams) -> Duration {
     Duration::from_secs(u64::from(params.segment_seconds))
-}
-
-fn two_digits_up(value: u64) -> u64 {
-    let mut unit = 1;
-    while value / unit >= 100 {
-        unit *= 10;
-    }
-    value.div_ceil(unit) * unit
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rounds_bandwidth_up() {
-        for (value, want) in [(0, 0), (7, 7), (99, 99), (101, 110), (4_123_456, 4_200_000), (4_200_000, 4_200_000)] {
-            assert_eq!(two_digits_up(value), want);
-        }
-    }
 }
