@@ -15,7 +15,7 @@ use rsm_shared::ops::health::Health;
 use rsm_shared::ops::{listener, metrics, process};
 use rsm_shared::stream::names::{NotAToken, SessionId, WorkerId, Zone};
 use rsm_shared::wire::messages::{Load, Priority, Ticket};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -26,14 +26,19 @@ use crate::control::intake::{self, Intake};
 use crate::control::keeper::{self, Ears, Ended};
 use crate::control::load;
 use crate::hls::disk::{DiskUse, Lingering};
+use crate::hls::live::LiveIndex;
 use crate::hls::serve;
 use crate::metrics::StreamMetrics;
 use crate::pipeline::elements::{self, MissingElements};
+use crate::pipeline::hardware::Hardware;
 use crate::source::open::AddressPolicy;
 use crate::source::opener::{Cameras, Opener};
 use crate::stream::engine::{Engine, Timing};
 use crate::stream::pacer::StartPacer;
 
+/// Encoders for each core, when the configuration does not say: 360p at 30 pictures per second takes a third of a core
+/// with its decoding.
+const ENCODERS_PER_CORE: usize = 2;
 /// Streams for each core, when the configuration does not say.
 const STREAMS_PER_CORE: u32 = 100;
 /// Claimed streams on their way to the keeper.
@@ -105,6 +110,9 @@ pub async fn run_with(
         opener,
         disk: DiskUse::new(config.hls.disk_budget_mb << 20),
         lingering: Lingering::default(),
+        live: LiveIndex::default(),
+        hardware: Hardware::software(),
+        encoders: Arc::new(Semaphore::new(encoders(&config))),
     });
 
     let worker = config.worker.name.as_deref().map_or_else(|| Ok(process::host_worker_name()), WorkerId::parse)?;
@@ -281,6 +289,13 @@ fn timing(config: &Config) -> Timing {
         backoff_max: Duration::from_secs(c.backoff_max_s),
         auth_retry: Duration::from_secs(c.auth_retry_s),
         ..Timing::default()
+    }
+}
+
+fn encoders(config: &Config) -> usize {
+    match config.worker.max_encoders {
+        0 => std::thread::available_parallelism().map_or(1, usize::from) * ENCODERS_PER_CORE,
+        n => usize::try_from(n).unwrap_or(usize::MAX),
     }
 }
 

@@ -141,7 +141,9 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_from_a_broken_one() {
-        for (kind, full) in [(io::ErrorKind::StorageFull, true), (io::ErrorKind::QuotaExceeded, true), (io::ErrorKind::Other, false)] {
+        for (kind, full) in
+            [(io::ErrorKind::StorageFull, true), (io::ErrorKind::QuotaExceeded, true), (io::ErrorKind::Other, false)]
+        {
             assert_eq!(matches!(DiskError::from(io::Error::from(kind)), DiskError::Full), full);
         }
     }

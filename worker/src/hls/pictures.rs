@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::plan::Cut;
 use super::segmenter::{Made, Sample, Segmenter};
+use super::window::PartTarget;
 use crate::media::access_unit::AccessUnit;
 use crate::media::dts::{DecodingTimes, seen_reorder};
 use crate::mp4::VIDEO_TIMESCALE;
@@ -19,20 +20,17 @@ const LOOK_AHEAD: usize = 6;
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
 /// Between pictures when only one was seen.
 const USUAL_STEP: u64 = VIDEO_TIMESCALE as u64 / 25;
-/// Shortest and longest part that a playlist may be told, whatever the rate of pictures: RFC 8216bis section 4.4.3.8
-/// leaves it open; less is more requests than pictures, more is no low latency.
-const PART_BOUNDS: (u64, u64) = (200, 2000);
 
 /// One run of continuous time of one rendition's pictures.
 pub struct PictureTrack {
-    /// Length of a part that is asked for, milliseconds; 0 for none.
-    part_ms: u32,
+    /// Length of a part that is asked for; zero for none. And of a segment.
+    wanted: (Duration, Duration),
     /// Set once the first pictures were looked at.
     running: Option<Running>,
     /// At most [`LOOK_AHEAD`].
     held: Vec<(Arc<AccessUnit>, Option<Cut>)>,
     /// Decided already, by the source.
-    part_target: Option<Option<Duration>>,
+    part_target: Option<Option<PartTarget>>,
 }
 
 struct Running {
@@ -41,18 +39,19 @@ struct Running {
 }
 
 impl PictureTrack {
-    /// Pictures of the source: it decides how long parts are.
-    pub fn source(part_ms: u32) -> Self {
-        Self { part_ms, running: None, held: Vec::new(), part_target: None }
+    /// Pictures of the source: it decides how long parts are, near to `part` (zero for none) of a `segment`.
+    pub fn source(part: Duration, segment: Duration) -> Self {
+        Self { wanted: (part, segment), running: None, held: Vec::new(), part_target: None }
     }
 
     /// Pictures of another rendition, whose parts are as long as the source's.
-    pub fn following(part_target: Option<Duration>) -> Self {
-        Self { part_ms: 0, running: None, held: Vec::new(), part_target: Some(part_target) }
+    pub fn following(part_target: Option<PartTarget>) -> Self {
+        let wanted = (Duration::ZERO, Duration::ZERO);
+        Self { wanted, running: None, held: Vec::new(), part_target: Some(part_target) }
     }
 
-    /// Longest part, milliseconds exactly; `None` until it is decided, `Some(None)` when there are no parts.
-    pub fn part_target(&self) -> Option<Option<Duration>> {
+    /// Longest part; `None` until it is decided, `Some(None)` when there are no parts.
+    pub fn part_target(&self) -> Option<Option<PartTarget>> {
         self.running.as_ref().and(self.part_target)
     }
 
@@ -86,8 +85,10 @@ impl PictureTrack {
         let step = typical_step(&shown_at);
         let declared = held.first().and_then(|(unit, _)| unit.video.reorder);
         let reorder = declared.unwrap_or_default().max(seen_reorder(&shown_at));
-        let target = *self.part_target.get_or_insert_with(|| part_target(self.part_ms, step));
-        let part_ticks = target.map(|target| target.as_millis() as u64 * u64::from(VIDEO_TIMESCALE) / 1000);
+        let (part, segment) = self.wanted;
+        let of_source = || PartTarget::for_pictures(part, from_ticks(step), segment);
+        let part_ticks =
+            self.part_target.get_or_insert_with(of_source).map(|target| part_ticks(target, VIDEO_TIMESCALE));
         let segmenter = Segmenter::new(part_ticks, u32::try_from(step).unwrap_or(u32::MAX));
         let running = self.running.insert(Running { times: DecodingTimes::new(reorder, step), segmenter });
         held.into_iter().flat_map(|(unit, cut)| running.push(&unit, cut)).collect()
@@ -119,16 +120,13 @@ fn typical_step(shown_at: &[u64]) -> u64 {
     steps.get(steps.len() / 2).copied().unwrap_or(USUAL_STEP)
 }
 
-/// The whole number of pictures that comes nearest to what is asked for, so that parts are equally long: those of a
-/// playlist must be at least 85 % of the target (RFC 8216bis section 4.4.3.8). Rounded up to a millisecond.
-fn part_target(part_ms: u32, step: u64) -> Option<Duration> {
-    if part_ms == 0 {
-        return None;
-    }
-    let wanted = u64::from(part_ms) * u64::from(VIDEO_TIMESCALE) / 1000;
-    let pictures = ((wanted + step / 2) / step).max(1);
-    let ms = (pictures * step * 1000).div_ceil(u64::from(VIDEO_TIMESCALE)) + 1;
-    Some(Duration::from_millis(ms.clamp(PART_BOUNDS.0, PART_BOUNDS.1)))
+fn from_ticks(ticks: u64) -> Duration {
+    Duration::from_nanos(ticks.saturating_mul(1_000_000_000) / u64::from(VIDEO_TIMESCALE))
+}
+
+/// The most ticks of a track that a part may last.
+pub fn part_ticks(target: PartTarget, timescale: u32) -> u64 {
+    u64::try_from(target.duration().as_nanos() * u128::from(timescale) / 1_000_000_000).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -136,6 +134,8 @@ mod tests {
     use super::*;
     use crate::media::access_unit::tests::unit;
     use std::time::SystemTime;
+
+    const SEGMENT: Duration = Duration::from_secs(2);
 
     fn cut(sequence: u64) -> Cut {
         let (discontinuity, timeline) = (0, 1);
@@ -151,25 +151,8 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_whole_numbers_of_pictures_near_to_what_is_asked_for() {
-        for (fps, part_ms, want_ms) in [
-            (30, 333, 335),
-            (25, 333, 321),
-            (15, 333, 335),
-            (7, 333, 287),
-            (2, 333, 501),
-            (1, 200, 1001),
-            (60, 200, 201),
-        ] {
-            let step = u64::from(VIDEO_TIMESCALE) / fps;
-            assert_eq!(part_target(part_ms, step), Some(Duration::from_millis(want_ms)), "{fps} per second");
-        }
-        assert_eq!(part_target(0, 3000), None);
-    }
-
-    #[test]
     fn looks_at_the_first_pictures_and_then_passes_them_on() {
-        let mut track = PictureTrack::source(200);
+        let mut track = PictureTrack::source(Duration::from_millis(200), SEGMENT);
         let mut made = Vec::new();
         for n in 0..30 {
             let begins = (n % 15 == 0).then(|| cut(10 + n / 15));
@@ -177,13 +160,13 @@ mod tests {
             assert_eq!(track.part_target().is_some(), n >= 5);
         }
         made.extend(track.finish());
-        assert_eq!(track.part_target(), Some(Some(Duration::from_millis(201))));
+        assert_eq!(track.part_target(), Some(Some(PartTarget::new(Duration::from_millis(210)))));
         assert_eq!(parts(&made), [18_000; 6]);
     }
 
     #[test]
     fn what_was_only_looked_at_is_not_lost_at_a_break() {
-        let mut track = PictureTrack::source(0);
+        let mut track = PictureTrack::source(Duration::ZERO, SEGMENT);
         assert!(track.push(Arc::new(unit(0, true)), Some(cut(1))).is_empty());
         let made = track.finish();
         assert!(matches!(&made[..], [Made::Segment(segment)] if segment.sequence == 1));
@@ -192,7 +175,7 @@ mod tests {
 
     #[test]
     fn b_pictures_are_seen_though_the_camera_does_not_tell() {
-        let mut track = PictureTrack::source(0);
+        let mut track = PictureTrack::source(Duration::ZERO, SEGMENT);
         let mut made = Vec::new();
         for (n, ms) in [0, 120, 40, 80, 240, 160, 200].into_iter().enumerate() {
             let mut unit = unit(ms, n == 0);

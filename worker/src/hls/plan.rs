@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
+use super::window::PartTarget;
+
 /// A segment this much shorter than asked for is long enough: groups of pictures jitter by some RTP ticks, and
 /// waiting for one more group would double the segment. Less than half a picture at 25 per second, and an exception
 /// per segment, so that sequence numbers do not outrun the clock.
@@ -100,7 +102,7 @@ struct Decided {
     cuts: VecDeque<Cut>,
     /// Every picture of the source up to here was looked at.
     until: Option<(u64, Duration)>,
-    part_target: Option<Option<Duration>>,
+    part_target: Option<Option<PartTarget>>,
 }
 
 impl Default for Plan {
@@ -110,10 +112,10 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// The source's key picture at `pts` was looked at; it begins `cut`, if any.
+    /// The source's picture at `pts` was looked at; it begins `cut`, if any.
     pub fn decided(&self, timeline: u64, pts: Duration, cut: Option<Cut>) {
         self.0.send_modify(|decided| {
-            decided.until = Some((timeline, pts));
+            decided.until = decided.until.max(Some((timeline, pts)));
             if let Some(cut) = cut {
                 decided.cuts.push_back(cut);
                 if decided.cuts.len() > MAX_CUTS {
@@ -124,12 +126,12 @@ impl Plan {
     }
 
     /// How long a part of every rendition may be; `None`: there are no parts.
-    pub fn set_part_target(&self, target: Option<Duration>) {
+    pub fn set_part_target(&self, target: Option<PartTarget>) {
         self.0.send_modify(|decided| decided.part_target = Some(target));
     }
 
     /// As [`Plan::set_part_target`] said, once it has.
-    pub async fn part_target(&self) -> Option<Duration> {
+    pub async fn part_target(&self) -> Option<PartTarget> {
         let mut receiver = self.0.subscribe();
         // Its sender lives as long as this value.
         let target = receiver.wait_for(|decided| decided.part_target.is_some()).await;
@@ -148,6 +150,16 @@ impl Plan {
         let decided = self.0.borrow();
         let begun = |cut: &&Cut| cut.timeline == timeline && cut.pts <= pts;
         decided.cuts.iter().filter(begun).find(|cut| sequence.is_none_or(|before| cut.sequence > before)).copied()
+    }
+
+    /// The segment of that number.
+    pub fn cut(&self, sequence: u64) -> Option<Cut> {
+        self.0.borrow().cuts.iter().rev().find(|cut| cut.sequence == sequence).copied()
+    }
+
+    /// How far the source's pictures were looked at, in this timeline.
+    pub fn reached(&self, timeline: u64) -> Option<Duration> {
+        self.0.borrow().until.filter(|until| until.0 == timeline).map(|until| until.1)
     }
 
     /// The newest segment of that timeline that begins not after `pts`.

@@ -220,7 +220,9 @@ impl RenditionDir {
     /// Removes initialisation sections that no segment needs.
     pub async fn remove_inits(&self, numbers: Vec<u64>) {
         let path = self.dir();
-        let removed = self.stream.usage
+        let removed = self
+            .stream
+            .usage
             .run(move || numbers.iter().for_each(|k| remove_quietly(&path.join(format!("init-{k}.mp4")))));
         // Late or never, what stays goes with the directory.
         let _ = removed.await;
@@ -311,7 +313,10 @@ mod tests {
         let here = root.path().join("door/12-3");
         let source = dir.rendition(Rendition::Source);
         source.write_init(0, Bytes::from_static(b"init")).await.unwrap();
-        source.write_segment(7, vec![Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"cde")]).await.unwrap();
+        source
+            .write_segment(7, vec![Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"cde")])
+            .await
+            .unwrap();
         source.write_playlist("media".into()).await.unwrap();
         dir.write_index("index".into()).await.unwrap();
         assert_eq!(names(&here), ["index.m3u8", "source", "source.m3u8"]);

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::pictures::FIRST_PTS;
+use super::pictures::{FIRST_PTS, part_ticks};
 use super::plan::Plan;
 use super::segmenter::{Made, Sample, Segmenter};
+use super::window::PartTarget;
 use crate::media::parameters::AudioParameters;
 
 /// Samples of an AAC frame (ISO/IEC 14496-3 section 4.5.1.1).
@@ -41,8 +42,8 @@ pub struct TooLongAGap;
 
 impl SoundTrack {
     /// Sound with these parameters, in the pictures' `timeline`, in parts of at most `part_target`.
-    pub fn new(parameters: Arc<AudioParameters>, timeline: u64, part_target: Option<Duration>) -> Self {
-        let part_ticks = part_target.map(|target| ticks(target, parameters.sample_rate));
+    pub fn new(parameters: Arc<AudioParameters>, timeline: u64, part_target: Option<PartTarget>) -> Self {
+        let part_ticks = part_target.map(|target| part_ticks(target, parameters.sample_rate));
         let segmenter = Segmenter::new(part_ticks, u32::try_from(FRAME).unwrap_or(u32::MAX));
         Self { parameters, timeline, segmenter, next: None, sequence: None }
     }
@@ -50,6 +51,11 @@ impl SoundTrack {
     /// What it was made for.
     pub fn parameters(&self) -> &Arc<AudioParameters> {
         &self.parameters
+    }
+
+    /// How long parts of sound with these parameters are that are wanted `part` long, of a `segment`.
+    pub fn part_target(parameters: &AudioParameters, part: Duration, segment: Duration) -> Option<PartTarget> {
+        PartTarget::for_pictures(part, duration(FRAME, parameters.sample_rate), segment)
     }
 
     /// Takes one frame at `pts`, which the pictures have reached.

@@ -9,16 +9,8 @@ use super::form::{BURST_MS, EncodedForm, MAIN};
 use super::{PipelineError, caps, elements};
 
 /// Encoders whose settings are known here.
-pub(super) const KNOWN: [&str; 8] = [
-    "vah264enc",
-    "vah264lpenc",
-    "vaapih264enc",
-    "v4l2h264enc",
-    "nvh264enc",
-    "nvcudah264enc",
-    "x264enc",
-    "openh264enc",
-];
+pub(super) const KNOWN: [&str; 8] =
+    ["vah264enc", "vah264lpenc", "vaapih264enc", "v4l2h264enc", "nvh264enc", "nvcudah264enc", "x264enc", "openh264enc"];
 /// Quality of x264, where the bound of the rate lets it: about what cameras send themselves.
 const X264_RATE_FACTOR: &str = "23";
 /// As good as never; x264's own word for it.
@@ -151,7 +143,8 @@ pub(super) fn without_parameter_sets(picture: Bytes) -> Bytes {
     if !units().any(|(kind, _)| matches!(kind, 7..=9)) {
         return picture;
     }
-    let kept: Vec<u8> = units().filter(|(kind, _)| !matches!(kind, 7..=9)).flat_map(|(_, unit)| unit).copied().collect();
+    let kept: Vec<u8> =
+        units().filter(|(kind, _)| !matches!(kind, 7..=9)).flat_map(|(_, unit)| unit).copied().collect();
     kept.into()
 }
 

@@ -12,7 +12,6 @@ mod run;
 #[cfg(test)]
 pub(crate) mod test_clip;
 pub mod to_aac;
-pub mod to_cmaf;
 pub mod to_h264;
 pub mod to_jpeg;
 mod trial;

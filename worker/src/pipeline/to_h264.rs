@@ -21,9 +21,9 @@ use gstreamer_app as gst_app;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use super::form::{EncodedForm, form};
 use super::feed::Feed;
 use super::form::kept_one_in;
+pub use super::form::{EncodedForm, form};
 use super::hardware::Hardware;
 use super::run::{BusNews, Running};
 use super::{PipelineError, decoder, elements, encoder};
