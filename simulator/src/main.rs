@@ -25,6 +25,7 @@ mod packet;
 mod picture;
 mod programme;
 mod quirks;
+mod scheduling;
 mod server;
 mod site;
 mod source;
@@ -105,6 +106,7 @@ enum StartError {
 
 /// Returns only when the cameras cannot start: once they serve, the process ends by command or signal.
 fn serve(settings: Settings) -> Result<(), StartError> {
+    scheduling::prefer_throughput();
     gst::init()?;
     for signal in SIGNALS {
         glib::source::unix_signal_add(signal, || end("signal"));
