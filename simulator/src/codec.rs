@@ -57,8 +57,8 @@ impl Codec {
                     format!("scenecut=0:open-gop=0:keyint-min={gop}{slices}")
                 })
                 .build(),
-            // The look-ahead must exceed the B-frames. Small coding units, or a small picture has too few rows of
-            // them for eight slices.
+            // The look-ahead must exceed the B-frames. Small coding tree units for slices, or a
+            // small picture has too few rows of them.
             Self::H265 => gst::ElementFactory::make("x265enc")
                 .property("bitrate", bitrate_kbps)
                 .property("key-int-max", gop as i32)
@@ -68,8 +68,9 @@ impl Codec {
                     format!(
                         "scenecut=0:open-gop=0:min-keyint={gop}:bframes={bframes}:b-adapt=0:b-pyramid=0:cutree=0:\
                          rc-lookahead={}:vbv-maxrate={bitrate_kbps}:vbv-bufsize={bitrate_kbps}:repeat-headers=1:\
-                         info=0:ctu=16:slices={slices}",
-                        bframes + 1
+                         info=0:ctu={}:slices={slices}",
+                        bframes + 1,
+                        if slices > 1 { 16 } else { 32 }
                     ),
                 )
                 .build(),

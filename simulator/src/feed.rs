@@ -101,12 +101,17 @@ impl Feed {
             return Sent::Dropped;
         }
         let stamp = Stamp { pts, rtp: self.clock.rtp(pts, line.track.clock_rate, line.start) };
-        let mut list = gst::BufferList::new_sized(packets.len());
-        let buffers = list.make_mut();
-        for (payload, marker) in packets {
-            buffers.add(line.numbering.packet(&line.track, payload, marker, stamp));
-        }
-        match line.source.input().push_buffer_list(list) {
+        let input = line.source.input();
+        let mut buffers = packets.map(|(payload, marker)| line.numbering.packet(&line.track, payload, marker, stamp));
+        let pushed = match (buffers.next(), buffers.len()) {
+            (None, _) => return Sent::Yes,
+            (Some(only), 0) => input.push_buffer(only),
+            // One list, one write to the socket.
+            (Some(first), _) => {
+                input.push_buffer_list(std::iter::once(first).chain(buffers).collect::<gst::BufferList>())
+            }
+        };
+        match pushed {
             Ok(_) => Sent::Yes,
             Err(_) => Sent::Dropped,
         }
