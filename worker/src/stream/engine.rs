@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::hls::disk::{DiskUse, Lingering};
 use crate::metrics::StreamMetrics;
 use crate::output::frames::FrameSink;
+use crate::pipeline::hardware::Hardware;
 use crate::source::opener::Opener;
 use crate::stream::pacer::StartPacer;
 
@@ -45,6 +46,8 @@ pub struct Engine {
     pub timing: Timing,
     pub pacer: StartPacer,
     pub metrics: Arc<StreamMetrics>,
+    /// What decodes and encodes pictures on this machine.
+    pub hardware: Hardware,
     /// Opens the sessions of all streams.
     pub opener: Arc<dyn Opener>,
     /// Segments of all streams.
