@@ -67,6 +67,13 @@ pub enum WorkerError {
     Closed,
 }
 
+impl WorkerError {
+    /// Whether the person who configured it is at fault, rather than the machine.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Config(_) | Self::Name(_))
+    }
+}
+
 /// Runs a worker until `stop`; every stream has ended when this returns. Call on the media runtime.
 ///
 /// # Errors
@@ -86,6 +93,7 @@ pub async fn run_with(
     opener: Arc<dyn Opener>,
 ) -> Result<(), WorkerError> {
     elements::init()?;
+    let hardware = find_hardware(&config).await?;
     let hls_root = config.hls_root();
     process::writable_dir(&config.data_dir).map_err(WorkerError::Environment)?;
     if config.worker.clear_hls {
@@ -107,6 +115,7 @@ pub async fn run_with(
         timing,
         pacer: StartPacer::default(),
         metrics: Arc::new(StreamMetrics::new(&registry)?),
+        hardware,
         opener,
         disk: DiskUse::new(config.hls.disk_budget_mb << 20),
         lingering: Lingering::default(),
@@ -144,6 +153,15 @@ pub async fn run_with(
     serving.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(1), served).await;
     ended.map(drop)
+}
+
+/// Off the async threads: a driver may take its time.
+async fn find_hardware(config: &Config) -> Result<Hardware, WorkerError> {
+    let wanted = config.worker.clone();
+    let found = tokio::task::spawn_blocking(move || Hardware::find(&wanted)).await;
+    let hardware = found.map_err(|e| WorkerError::Environment(format!("cannot try the codecs: {e}")))??;
+    hardware.tell();
+    Ok(hardware)
 }
 
 struct Gauges {

@@ -190,3 +190,6 @@ fn sound(
     let data = Bytes::from_owner(buffer.into_mapped_buffer_readable().map_err(drop)?);
     Ok(pts.map(|pts| EncodedSound { data, pts, parameters }))
 }
+
+#[cfg(test)]
+mod tests;

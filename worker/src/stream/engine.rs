@@ -49,6 +49,8 @@ pub struct Engine {
     pub timing: Timing,
     pub pacer: StartPacer,
     pub metrics: Arc<StreamMetrics>,
+    /// What decodes and encodes pictures on this machine.
+    pub hardware: Hardware,
     /// Opens the sessions of all streams.
     pub opener: Arc<dyn Opener>,
     /// Segments of all streams.

@@ -171,6 +171,8 @@ fn outputs(
         hub: hub.clone(),
         frames: engine.frames.clone(),
         metrics: metrics.clone(),
+        hardware: engine.hardware.clone(),
+        report: Arc::new(status.clone()),
         shown: status.frame_shown(),
     };
     let stream = HlsStream {
