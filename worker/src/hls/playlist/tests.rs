@@ -133,6 +133,11 @@ fn dates() {
     }
 }
 
+/// Its number as its URI has it, and its duration; the newest may have none yet.
+type ReadSegment = (u64, f64);
+/// Its duration, and whether it is independent.
+type ReadPart = (f64, bool);
+
 /// A playlist as a player reads it.
 #[derive(Debug, Default)]
 struct Read {
@@ -141,9 +146,7 @@ struct Read {
     discontinuity: u64,
     skipped: u64,
     part_target: f64,
-    /// Each segment's number as its URI has it, duration, and its parts' durations and independence; the last may have
-    /// no duration yet.
-    segments: Vec<(Option<(u64, f64)>, Vec<(f64, bool)>)>,
+    segments: Vec<(Option<ReadSegment>, Vec<ReadPart>)>,
     breaks: u64,
     hint: Option<String>,
 }

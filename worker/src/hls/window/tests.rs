@@ -190,6 +190,15 @@ fn what_is_known_of_parts_has_a_bound_when_segments_are_tiny() {
 }
 
 #[test]
+fn what_was_said_with_the_first_part_stays() {
+    let mut window = with_parts(3);
+    window.add_part(key(500, 500), Opening { discontinuity: 4, init: 2, ..opening(7) });
+    window.push(Listed { at: at(9), ..listed(7, 500, 500) });
+    let first = window.listed.front().unwrap();
+    assert_eq!((first.discontinuity, first.init, first.at), (4, 2, at(7)));
+}
+
+#[test]
 fn blocking_requests() {
     use Answer::{Ready, TooFar, Wait};
     let mut window = with_parts(6);
