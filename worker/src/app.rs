@@ -142,7 +142,7 @@ pub async fn run_with(
     info!(worker = %role.worker, session = %role.session, http = %role.http, capacity = role.slots.capacity(), "worker begins");
 
     let serving = CancellationToken::new();
-    let routes = listener::routes(health, registry).push(serve::routes(engine.hls_root.clone()));
+    let routes = listener::routes(health, registry).push(serve::routes(engine.hls_root.clone(), LiveIndex::default()));
     let served = tokio::spawn(listener::serve(http, routes, serving.clone()));
     let ended = on_control_thread(role, stop).await;
     if let Ok(Some(until)) = ended {

@@ -51,18 +51,20 @@ pub struct LiveIndex(Arc<Index>);
 struct Index {
     /// As many as this process owns streams, and for seconds one more of a stream that changes its owner.
     streams: RwLock<HashMap<(Slug, Fence), Arc<Stream>>>,
+    /// Whoever waits holds one of `places`.
     waiting: Arc<Semaphore>,
+    places: usize,
 }
 
 impl Default for LiveIndex {
     fn default() -> Self {
-        Self::with_room(MAX_WAITING)
+        Self::with_places(MAX_WAITING)
     }
 }
 
 impl LiveIndex {
-    fn with_room(waiting: usize) -> Self {
-        Self(Arc::new(Index { streams: RwLock::default(), waiting: Arc::new(Semaphore::new(waiting)) }))
+    fn with_places(places: usize) -> Self {
+        Self(Arc::new(Index { streams: RwLock::default(), waiting: Arc::new(Semaphore::new(places)), places }))
     }
 
     /// Makes a stream known until what this gives back is dropped. One that was published as the same before is found
@@ -72,6 +74,11 @@ impl LiveIndex {
         let key = (slug.clone(), fence);
         self.0.streams.write().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), stream.clone());
         LiveStream { index: self.clone(), key, stream }
+    }
+
+    /// Requests that wait now.
+    pub fn waiting(&self) -> usize {
+        self.0.places - self.0.waiting.available_permits()
     }
 
     /// The stream, if this process makes HLS of it now.
@@ -105,9 +112,9 @@ impl Stream {
         self.renditions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those that are made now.
+    /// Those that are made now, to be looked at without this lock.
     fn windows(&self) -> Vec<(Rendition, watch::Receiver<Window>)> {
-        self.renditions().iter().filter(|(_, window)| window.has_changed().is_ok()).cloned().collect()
+        self.renditions().clone()
     }
 }
 
@@ -133,7 +140,7 @@ impl LiveStream {
         renditions.retain(|(other, _)| *other != rendition);
         renditions.push((rendition, receiver));
         renditions.sort_by_key(|(rendition, _)| *rendition);
-        LiveRendition { window: sender }
+        LiveRendition { stream: self.stream.clone(), window: sender }
     }
 }
 
@@ -150,6 +157,7 @@ impl Drop for LiveStream {
 /// A rendition that is published; dropped, it is gone.
 #[derive(Debug)]
 pub struct LiveRendition {
+    stream: Arc<Stream>,
     window: watch::Sender<Window>,
 }
 
@@ -164,6 +172,14 @@ impl LiveRendition {
     /// Looks at what is listed.
     pub fn look<T>(&self, look: impl FnOnce(&Window) -> T) -> T {
         look(&self.window.borrow())
+    }
+}
+
+impl Drop for LiveRendition {
+    /// Its end wakes who waits.
+    fn drop(&mut self) {
+        let own = self.window.subscribe();
+        self.stream.renditions().retain(|(_, window)| !window.same_channel(&own));
     }
 }
 

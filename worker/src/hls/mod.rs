@@ -1,5 +1,6 @@
 //! HLS without I/O where it can be: where to cut, what a playlist says, and the files that a player gets.
 
+pub mod address;
 pub mod disk;
 pub mod live;
 pub mod multivariant;

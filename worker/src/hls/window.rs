@@ -81,13 +81,18 @@ impl Window {
         self.untag();
     }
 
-    /// Adds the newest segment, whose file is there: what parts it had are ranges of that file from now on. Gives back
+    /// Adds the newest segment, whose file is there: what parts it had are ranges of that file from now on, and what was
+    /// said of it with the first of them stays. To be called before the next segment's first part comes. Gives back
     /// those that are listed no more; all of them when its number does not follow theirs.
-    pub fn push(&mut self, segment: Listed) -> Vec<Listed> {
+    pub fn push(&mut self, mut segment: Listed) -> Vec<Listed> {
         let follows = self.listed.back().is_none_or(|newest| newest.sequence + 1 == segment.sequence);
         let mut gone = if follows { Vec::new() } else { self.clear_listed() };
         self.target_duration = self.target_duration.max(ceil_seconds(segment.duration));
         let open = self.open.take().filter(|open| open.opening.sequence == segment.sequence);
+        if let Some(opening) = open.as_ref().map(|open| open.opening) {
+            // Players have read it: lines only come and go.
+            (segment.discontinuity, segment.init, segment.at) = (opening.discontinuity, opening.init, opening.at);
+        }
         if self.part_target.is_some() {
             let nothing = ClosedParts {
                 sequence: segment.sequence,
