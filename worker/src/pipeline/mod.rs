@@ -4,6 +4,7 @@ pub mod caps;
 pub mod elements;
 mod feed;
 pub mod from_rtsp;
+mod levels;
 mod run;
 #[cfg(test)]
 pub(crate) mod test_clip;

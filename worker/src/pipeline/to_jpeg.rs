@@ -1,8 +1,9 @@
 //! H.264 access units to JPEG pictures, bounded in rate and size before anything is encoded.
 //!
 //! ```text
-//! units -> appsrc ! avdec_h264 --probe--> videoconvertscale ! capsfilter ! jpegenc ! appsink -> newest JPEG
-//!                                 |
+//! units -> appsrc ! avdec_h264 --probe--> videoconvertscale ! capsfilter --probe--> jpegenc ! appsink -> newest JPEG
+//!                                 |                                         |
+//!                                 |                                         +-- stretches video levels to JPEG's
 //!                                 +-- drops the backlog and what is over the rate; sets the size on the caps
 //! ```
 //!
@@ -22,7 +23,7 @@ use tokio::sync::watch;
 
 use super::feed::Feed;
 use super::run::Running;
-use super::{PipelineError, caps, elements};
+use super::{PipelineError, caps, elements, levels};
 use crate::media::access_unit::{AccessUnit, VideoParameters};
 use crate::media::rate::RateLimit;
 
@@ -173,6 +174,8 @@ fn build(
     pipeline.add_many(&chain).map_err(PipelineError::build)?;
     gst::Element::link_many(&chain).map_err(PipelineError::build)?;
     watch_decoded(&decoded, gate.clone(), size.downgrade());
+    let scaled = size.static_pad("src").ok_or_else(|| PipelineError::build("the capsfilter has no src pad"))?;
+    levels::stretch_behind(&scaled);
     Ok(pipeline)
 }
 
