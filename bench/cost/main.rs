@@ -55,7 +55,7 @@ struct Arguments {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=50))]
     windows: u64,
     /// Quality of our JPEG pictures at full size: as like the camera's as those of ffmpeg -q:v 5 (1 to 100)
-    #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, default_value_t = 75, value_parser = clap::value_parser!(u32).range(1..=100))]
     quality: u32,
     /// How long the 200 cameras are watched, minutes (0 to 1440)
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=1440))]
