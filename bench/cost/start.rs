@@ -113,7 +113,14 @@ async fn decode(system: &System, n: usize, playlist: &MediaPlaylist, dir: &Path,
     let file = dir.join("segments.mp4");
     std::fs::write(&file, bytes).expect("a file");
     let mut command = Command::new("nice");
-    command.args(["ffmpeg", "-nostdin", "-v", "error", "-threads", "1", "-i"]).arg(&file).args(["-f", "null", "-"]);
+    command.args(["ffmpeg", "-nostdin", "-v", "error", "-threads", "1", "-i"]).arg(&file).args([
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "rawvideo",
+        "-y",
+        "/dev/null",
+    ]);
     let child = spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
     let output = tokio::time::timeout(DECODE_DEADLINE, child.wait_with_output()).await;
     let complaint = match output {
