@@ -25,10 +25,10 @@ const patient = (retries) => ({
     errorRetry: { maxNumRetry: retries, retryDelayMs: 1000, maxRetryDelayMs: 5000 },
   },
 });
-// How far behind a playlist that names no distance itself; set beside CONFIG, where it would overrule the playlist.
-const SEGMENTS_BEHIND = 2;
+// How far behind, and how far at most, where the playlist names no distance itself. Set when the player is made: in
+// CONFIG it would overrule the playlist.
+const BEHIND = { liveSyncDurationCount: 2, liveMaxLatencyDurationCount: 6 };
 const CONFIG = {
-  liveMaxLatencyDurationCount: 6,
   maxLiveSyncPlaybackRate: 1.1,
   maxBufferLength: 12,
   maxMaxBufferLength: 20,
@@ -167,7 +167,7 @@ export class HlsPlayer {
     this.#lowLatency = enter();
     const loader = this.#lowLatency ? {} : { pLoader: plainLoader(Hls) };
     const hls = new Hls({ ...CONFIG, ...loader, lowLatencyMode: this.#lowLatency });
-    hls.config.liveSyncDurationCount = SEGMENTS_BEHIND;
+    Object.assign(hls.config, BEHIND);
     this.#hls = hls;
     hls.on(Hls.Events.MANIFEST_LOADED, (_, { levels }) => {
       this.#sourceCodec = levels.find((level) => nameOf(level) === SOURCE)?.videoCodec ?? '';
