@@ -21,6 +21,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Something that the role needs is missing, in use or damaged (EX_UNAVAILABLE of sysexits.h): starting again as it
 /// is would not help.
 pub const EXIT_UNAVAILABLE: u8 = 69;
+/// The configuration names what this machine does not have (EX_USAGE), as a wrong flag does.
+const EXIT_USAGE: u8 = shutdown::EXIT_USAGE as u8;
 
 fn main() -> ExitCode {
     let (command, config) = match cli::read() {
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
     let role = match command {
         Command::Config(ConfigCommand::Show) => {
             print!("{}", config.show());
+            println!("\n# What codes pictures on this machine, and why nothing before it in the order:");
+            rsm_worker::pipeline::hardware::describe(&config.worker).lines().for_each(|line| println!("# {line}"));
             return ExitCode::SUCCESS;
         }
         Command::Config(ConfigCommand::Check) => {
@@ -63,11 +67,14 @@ fn serve(role: Role, config: Config) -> ExitCode {
     };
     let ended = runtime.block_on(async {
         let stop = CancellationToken::new();
-        shutdown::on_signal(stop.clone(), deadline(role, &config)).map_err(|e| format!("cannot watch signals: {e}"))?;
+        shutdown::on_signal(stop.clone(), deadline(role, &config)).map_err(|e| (format!("cannot watch signals: {e}"), EXIT_UNAVAILABLE))?;
         match role {
-            Role::Api => rsm_api::serve::run(config, VERSION, stop).await.map_err(|e| e.to_string()),
-            Role::Relay => rsm_api::serve_relay::run(config, VERSION, stop).await.map_err(|e| e.to_string()),
-            Role::Worker => rsm_worker::app::run(config, VERSION, stop).await.map_err(|e| e.to_string()),
+            Role::Api => rsm_api::serve::run(config, VERSION, stop).await.map_err(unavailable),
+            Role::Relay => rsm_api::serve_relay::run(config, VERSION, stop).await.map_err(unavailable),
+            Role::Worker => rsm_worker::app::run(config, VERSION, stop).await.map_err(|e| {
+                let code = if e.is_usage() { EXIT_USAGE } else { EXIT_UNAVAILABLE };
+                (e.to_string(), code)
+            }),
         }
     });
     // What is still running on other threads is given up: everything that must end in order has.
@@ -77,8 +84,12 @@ fn serve(role: Role, config: Config) -> ExitCode {
             info!("ended");
             ExitCode::SUCCESS
         }
-        Err(text) => fail(&text, EXIT_UNAVAILABLE),
+        Err((text, code)) => fail(&text, code),
     }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> (String, u8) {
+    (error.to_string(), EXIT_UNAVAILABLE)
 }
 
 /// From the first signal to the end by force: a worker's streams go on for a while before they end.

@@ -166,7 +166,8 @@ impl TryFrom<String> for LogFormat {
 #[error("{0}")]
 pub struct BadConfig(String);
 
-fn bad(key: &str, value: impl std::fmt::Display, expected: &str) -> BadConfig {
+/// What is wrong with the value of one key.
+pub fn bad(key: &str, value: impl std::fmt::Display, expected: &str) -> BadConfig {
     BadConfig(format!("{key} is {value}, expected {expected}"))
 }
 

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The row spans the whole width, so a cell is `width / 24` wide and as high: 80 pixels of a 1920 picture, 13 of a
-//! 320 one. That is wider than a JPEG or H.264 block at every size the camera offers and at its usual thumbnails,
-//! so each square keeps an undisturbed middle. The parity bit makes the count of white squares among cells 4 to 20
+//! 320 one. That is wider than a transform block of JPEG, H.264 or H.265 usually is, at every size the camera offers
+//! and at its usual thumbnails, so each square keeps an undisturbed middle. The parity bit makes the count of white squares among cells 4 to 20
 //! even; together with the seven fixed cells and the refusal of grey squares it turns a damaged row into `None`
 //! rather than into a wrong number.
 
@@ -140,15 +140,16 @@ mod tests {
     }
 
     #[test]
-    fn noise_jpeg_and_downscaling_to_320_leave_the_number_readable() {
+    fn noise_jpeg_and_downscaling_leave_the_number_readable() {
         let mut seed = 1_u32;
-        for frame in [0, 1, 0x5555, 0xAAAA, 1234, MAX_FRAME] {
+        let sizes = [(320, 180), (426, 240), (640, 360)].into_iter().cycle();
+        for (frame, (width, height)) in [0, 1, 0x5555, 0xAAAA, 1234, MAX_FRAME].into_iter().zip(sizes) {
             let mut noisy = picture(frame, 1920, 1080, 16, 235);
             for pixel in noisy.pixels_mut() {
                 seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 pixel.0[0] = pixel.0[0].saturating_add_signed((seed >> 24) as i8 / 3);
             }
-            let small = imageops::resize(&noisy, 320, 180, imageops::FilterType::Triangle);
+            let small = imageops::resize(&noisy, width, height, imageops::FilterType::Triangle);
             let mut jpeg = std::io::Cursor::new(Vec::new());
             image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 25)
                 .encode_image(&small)
@@ -156,7 +157,7 @@ mod tests {
             let seen = image::load_from_memory_with_format(jpeg.get_ref(), ImageFormat::Jpeg)
                 .expect("jpeg decodes")
                 .into_luma8();
-            assert_eq!(read(&seen), Some(frame));
+            assert_eq!(read(&seen), Some(frame), "{width}x{height}");
         }
     }
 

@@ -23,6 +23,12 @@ impl Camera {
         Self::start_with(0, &[], None).await
     }
 
+    /// The same with more flags, which may replace its own: `--codec h265`, `--audio aac`, `--listen [::1]:0`.
+    /// MJPEG wants a height that is a multiple of 8, such as 184.
+    pub async fn start_as(flags: &[&str]) -> Self {
+        Self::start_with(0, flags, None).await
+    }
+
     /// On a given port (0: the system's choice), with more flags, with a password.
     pub async fn start_with(port: u16, flags: &[&str], password: Option<&str>) -> Self {
         let mut command = Command::new(rsm_camera());

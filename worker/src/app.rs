@@ -15,7 +15,7 @@ use rsm_shared::ops::health::Health;
 use rsm_shared::ops::{listener, metrics, process};
 use rsm_shared::stream::names::{NotAToken, SessionId, WorkerId, Zone};
 use rsm_shared::wire::messages::{Load, Priority, Ticket};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -26,14 +26,19 @@ use crate::control::intake::{self, Intake};
 use crate::control::keeper::{self, Ears, Ended};
 use crate::control::load;
 use crate::hls::disk::{DiskUse, Lingering};
+use crate::hls::live::LiveIndex;
 use crate::hls::serve;
 use crate::metrics::StreamMetrics;
 use crate::pipeline::elements::{self, MissingElements};
+use crate::pipeline::hardware::Hardware;
 use crate::source::open::AddressPolicy;
 use crate::source::opener::{Cameras, Opener};
 use crate::stream::engine::{Engine, Timing};
 use crate::stream::pacer::StartPacer;
 
+/// Encoders for each core, when the configuration does not say: 360p at 30 pictures per second takes a third of a core
+/// with its decoding.
+const ENCODERS_PER_CORE: usize = 2;
 /// Streams for each core, when the configuration does not say.
 const STREAMS_PER_CORE: u32 = 100;
 /// Claimed streams on their way to the keeper.
@@ -62,6 +67,13 @@ pub enum WorkerError {
     Closed,
 }
 
+impl WorkerError {
+    /// Whether the person who configured it is at fault, rather than the machine.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Config(_) | Self::Name(_))
+    }
+}
+
 /// Runs a worker until `stop`; every stream has ended when this returns. Call on the media runtime.
 ///
 /// # Errors
@@ -81,6 +93,7 @@ pub async fn run_with(
     opener: Arc<dyn Opener>,
 ) -> Result<(), WorkerError> {
     elements::init()?;
+    let hardware = find_hardware(&config).await?;
     let hls_root = config.hls_root();
     process::writable_dir(&config.data_dir).map_err(WorkerError::Environment)?;
     if config.worker.clear_hls {
@@ -102,9 +115,13 @@ pub async fn run_with(
         timing,
         pacer: StartPacer::default(),
         metrics: Arc::new(StreamMetrics::new(&registry)?),
+        hardware,
         opener,
         disk: DiskUse::new(config.hls.disk_budget_mb << 20),
         lingering: Lingering::default(),
+        live: LiveIndex::default(),
+        hardware: Hardware::software(),
+        encoders: Arc::new(Semaphore::new(encoders(&config))),
     });
 
     let worker = config.worker.name.as_deref().map_or_else(|| Ok(process::host_worker_name()), WorkerId::parse)?;
@@ -125,7 +142,7 @@ pub async fn run_with(
     info!(worker = %role.worker, session = %role.session, http = %role.http, capacity = role.slots.capacity(), "worker begins");
 
     let serving = CancellationToken::new();
-    let routes = listener::routes(health, registry).push(serve::routes(engine.hls_root.clone()));
+    let routes = listener::routes(health, registry).push(serve::routes(engine.hls_root.clone(), LiveIndex::default()));
     let served = tokio::spawn(listener::serve(http, routes, serving.clone()));
     let ended = on_control_thread(role, stop).await;
     if let Ok(Some(until)) = ended {
@@ -136,6 +153,15 @@ pub async fn run_with(
     serving.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(1), served).await;
     ended.map(drop)
+}
+
+/// Off the async threads: a driver may take its time.
+async fn find_hardware(config: &Config) -> Result<Hardware, WorkerError> {
+    let wanted = config.worker.clone();
+    let found = tokio::task::spawn_blocking(move || Hardware::find(&wanted)).await;
+    let hardware = found.map_err(|e| WorkerError::Environment(format!("cannot try the codecs: {e}")))??;
+    hardware.tell();
+    Ok(hardware)
 }
 
 struct Gauges {
@@ -281,6 +307,13 @@ fn timing(config: &Config) -> Timing {
         backoff_max: Duration::from_secs(c.backoff_max_s),
         auth_retry: Duration::from_secs(c.auth_retry_s),
         ..Timing::default()
+    }
+}
+
+fn encoders(config: &Config) -> usize {
+    match config.worker.max_encoders {
+        0 => std::thread::available_parallelism().map_or(1, usize::from) * ENCODERS_PER_CORE,
+        n => usize::try_from(n).unwrap_or(usize::MAX),
     }
 }
 

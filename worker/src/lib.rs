@@ -5,6 +5,7 @@ pub mod control;
 pub mod hls;
 pub mod media;
 pub mod metrics;
+pub mod mp4;
 pub mod output;
 pub mod pipeline;
 pub mod source;

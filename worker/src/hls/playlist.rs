@@ -1,164 +1,203 @@
-//! What the playlists say (RFC 8216). Pure.
+//! What media playlists say (RFC 8216, and RFC 8216bis where parts are listed). Pure.
 
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-/// Version 7 is what fMP4 with EXT-X-MAP and fractional durations asks for at most (RFC 8216 section 7).
-const VERSION: u32 = 7;
+use rsm_shared::stream::rendition::Rendition;
 
-/// A segment as the playlist names it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Listed {
-    /// Never used twice, never going back, over all owners of a stream.
+use super::parts::{ClosedParts, Mark, PartTarget};
+use super::window::{Listed, Window};
+
+/// Version 7 is what fMP4 with EXT-X-MAP and fractional durations asks for at most (RFC 8216 section 7).
+pub(super) const VERSION: u32 = 7;
+/// What EXT-X-SKIP asks for (RFC 8216bis section 8). The whole playlist says the same as its updates.
+const VERSION_WITH_PARTS: u32 = 9;
+/// Segments that end further than this before the newest one's end can be left out of an update, target durations: the
+/// least that RFC 8216bis section 4.4.3.8 allows.
+pub(super) const SKIP_TARGETS: u64 = 6;
+/// Where players begin, before the end: target durations without parts, part targets with them.
+const HOLD_BACK_TARGETS: u32 = 3;
+
+/// How far another rendition of the stream is: a player that changes to it asks for what comes next at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RenditionReport {
+    pub rendition: Rendition,
+    /// The newest segment of which something is listed.
     pub sequence: u64,
-    pub duration: Duration,
-    /// Bytes.
-    pub len: u64,
-    /// The run of continuous time it belongs to: its Discontinuity Sequence Number (RFC 8216 section 6.2.1).
-    pub discontinuity: u64,
-    /// Which init file it needs.
-    pub init: u64,
-    /// When its first picture reached the worker.
-    pub at: SystemTime,
+    /// How many of its parts are.
+    pub parts: u64,
 }
 
-/// The segments that a playlist lists now.
-#[derive(Debug)]
-pub struct Window {
-    listed: VecDeque<Listed>,
-    max: usize,
-    /// Seconds; only ever grows (RFC 8216 section 6.2.1).
-    target_duration: u64,
+/// What a playlist says that is not its window's.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// What URIs begin with, such as `1795350214855-7/source`.
+    pub prefix: &'a str,
+    /// Seconds; that of all renditions of the stream (RFC 8216bis section 6.2.4), not less than the window's.
+    pub target_s: u64,
+    /// The other renditions.
+    pub others: &'a [RenditionReport],
+    /// Whether segments that the player knows may be left out.
+    pub skip: bool,
 }
 
 impl Window {
-    /// Empty; lists at most `max` segments of about `target`.
-    pub fn new(max: usize, target: Duration) -> Self {
-        Self { listed: VecDeque::new(), max: max.max(1), target_duration: ceil_seconds(target) }
-    }
-
-    /// Adds the newest; gives back those that are listed no more.
-    pub fn push(&mut self, segment: Listed) -> Vec<Listed> {
-        self.target_duration = self.target_duration.max(ceil_seconds(segment.duration));
-        self.listed.push_back(segment);
-        let surplus = self.listed.len().saturating_sub(self.max);
-        self.listed.drain(..surplus).collect()
-    }
-
-    /// Takes the oldest out, unless only `least` are left.
-    pub fn shorten(&mut self, least: usize) -> Option<Listed> {
-        if self.listed.len() > least { self.listed.pop_front() } else { None }
-    }
-
-    /// Empties it: nothing is listed any more.
-    pub fn clear(&mut self) -> Vec<Listed> {
-        self.listed.drain(..).collect()
-    }
-
-    /// The init file of the oldest listed segment.
-    pub fn first_init(&self) -> Option<u64> {
-        self.listed.front().map(|segment| segment.init)
-    }
-
-    /// Segments that it lists.
-    pub fn len(&self) -> usize {
-        self.listed.len()
-    }
-
-    /// Its target duration, seconds.
-    pub fn target_s(&self) -> u64 {
-        self.target_duration
-    }
-
-    /// Whether nothing is listed.
-    pub fn is_empty(&self) -> bool {
-        self.listed.is_empty()
-    }
-
-    /// Bits per second: the most of one segment, and the mean of all.
-    pub fn bandwidth(&self) -> (u64, u64) {
-        let rate =
-            |bytes: u64, seconds: f64| if seconds > 0.0 { (bytes as f64 * 8.0 / seconds).ceil() as u64 } else { 0 };
-        let peak = self.listed.iter().map(|s| rate(s.len, s.duration.as_secs_f64())).max().unwrap_or_default();
-        let bytes = self.listed.iter().map(|s| s.len).sum();
-        let seconds = self.listed.iter().map(|s| s.duration.as_secs_f64()).sum();
-        (peak, rate(bytes, seconds))
-    }
-
-    /// The media playlist; its URIs begin with `prefix`, such as `1795350214855-7/source`.
+    /// The playlist of whole segments, as a file; its URIs begin with `prefix`.
     pub fn render(&self, prefix: &str) -> String {
-        let mut text = String::with_capacity(128 + self.listed.len() * 128);
-        let first = self.listed.front();
-        // Writing to a String does not fail.
-        let _ = write!(
-            text,
-            "#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:{}\n\
-             #EXT-X-DISCONTINUITY-SEQUENCE:{}\n#EXT-X-INDEPENDENT-SEGMENTS\n",
-            self.target_duration,
-            first.map_or(0, |s| s.sequence),
-            first.map_or(0, |s| s.discontinuity),
-        );
-        let mut before: Option<&Listed> = None;
+        let mut text = String::with_capacity(256 + self.listed.len() * 128);
+        self.head(&mut text, VERSION, self.target_s());
+        self.numbers(&mut text);
+        let mut before = None;
         for segment in &self.listed {
-            if before.is_some_and(|before| before.discontinuity != segment.discontinuity) {
-                text.push_str("#EXT-X-DISCONTINUITY\n");
-            }
-            if before.is_none_or(|before| before.init != segment.init) {
-                let _ = writeln!(text, "#EXT-X-MAP:URI=\"{prefix}/init-{}.mp4\"", segment.init);
-            }
-            let _ = writeln!(
-                text,
-                "#EXT-X-PROGRAM-DATE-TIME:{}\n#EXTINF:{:.5},\n{prefix}/{}.m4s",
-                rfc3339_ms(segment.at),
-                segment.duration.as_secs_f64(),
-                segment.sequence,
-            );
-            before = Some(segment);
+            begin(&mut text, prefix, before, Begin::of(segment));
+            whole(&mut text, prefix, segment);
+            before = Some(Begin::of(segment));
         }
         text
     }
-}
 
-/// What the multivariant playlist says of the only variant.
-#[derive(Clone, Debug)]
-pub struct Variant<'a> {
-    /// RFC 6381.
-    pub codecs: &'a str,
-    pub width: u32,
-    pub height: u32,
-    /// Pictures per second, when known.
-    pub frame_rate: Option<f64>,
-    /// Bits per second.
-    pub peak: u64,
-    pub average: u64,
-    /// The media playlist, relative to this one.
-    pub uri: &'a str,
-}
+    /// The playlist that a player gets now: with parts, if there are any.
+    pub fn render_live(&self, setting: &Setting) -> String {
+        let Some(part_target) = self.part_target() else { return self.render(setting.prefix) };
+        let mut text = String::with_capacity(1024 + self.listed.len() * 512);
+        let target_s = setting.target_s.max(self.target_s());
+        self.head(&mut text, VERSION_WITH_PARTS, target_s);
+        self.server_control(&mut text, part_target, target_s);
+        self.numbers(&mut text);
+        let skipped = if setting.skip { self.skippable(target_s) } else { 0 };
+        if skipped > 0 {
+            line(&mut text, format_args!("#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}"));
+        }
+        let mut before = skipped.checked_sub(1).and_then(|last| self.listed.get(last)).map(Begin::of);
+        for segment in self.listed.iter().skip(skipped) {
+            begin(&mut text, setting.prefix, before, Begin::of(segment));
+            if let Some(closed) = self.tagged(segment.sequence) {
+                parts(&mut text, setting.prefix, closed.sequence, &closed.marks);
+            }
+            whole(&mut text, setting.prefix, segment);
+            before = Some(Begin::of(segment));
+        }
+        if let Some(open) = self.open.as_ref().filter(|open| !open.marks.is_empty()) {
+            let opening = open.opening;
+            let (discontinuity, init, at) = (opening.discontinuity, opening.init, opening.at);
+            begin(&mut text, setting.prefix, before, Begin { discontinuity, init, at });
+            parts(&mut text, setting.prefix, opening.sequence, &open.marks);
+        }
+        if let Some((sequence, index)) = self.next_part() {
+            let prefix = setting.prefix;
+            line(&mut text, format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{prefix}/{sequence}.{index}.m4s\""));
+        }
+        setting.others.iter().for_each(|other| report(&mut text, other));
+        text
+    }
 
-impl Variant<'_> {
-    /// The multivariant playlist.
-    pub fn render(&self) -> String {
-        let rate = self.frame_rate.map_or_else(String::new, |fps| format!(",FRAME-RATE={fps:.3}"));
-        format!(
-            "#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-STREAM-INF:BANDWIDTH={},\
-             AVERAGE-BANDWIDTH={},CODECS=\"{}\",RESOLUTION={}x{}{rate}\n{}\n",
-            self.peak.max(1),
-            self.average.max(1),
-            self.codecs,
-            self.width,
-            self.height,
-            self.uri,
-        )
+    fn head(&self, text: &mut String, version: u32, target_s: u64) {
+        line(text, format_args!("#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{target_s}"));
+    }
+
+    /// The same for all renditions of a stream (RFC 8216bis section 6.2.4), as they have the same targets.
+    fn server_control(&self, text: &mut String, part_target: PartTarget, target_s: u64) {
+        let skip = if self.can_skip() { format!("CAN-SKIP-UNTIL={},", target_s * SKIP_TARGETS) } else { String::new() };
+        let part = part_target.duration();
+        line(
+            text,
+            format_args!(
+                "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,{skip}HOLD-BACK={},PART-HOLD-BACK={}\n\
+                 #EXT-X-PART-INF:PART-TARGET={}",
+                target_s * u64::from(HOLD_BACK_TARGETS),
+                seconds(part * HOLD_BACK_TARGETS),
+                seconds(part),
+            ),
+        );
+    }
+
+    /// Of the first segment, or of the first parts when nothing is whole yet.
+    fn numbers(&self, text: &mut String) {
+        let first = self.listed.front().map(|first| (first.sequence, first.discontinuity));
+        let open = || self.open.as_ref().map(|open| (open.opening.sequence, open.opening.discontinuity));
+        let (sequence, discontinuity) = first.or_else(open).unwrap_or_default();
+        line(
+            text,
+            format_args!(
+                "#EXT-X-MEDIA-SEQUENCE:{sequence}\n#EXT-X-DISCONTINUITY-SEQUENCE:{discontinuity}\n\
+                 #EXT-X-INDEPENDENT-SEGMENTS"
+            ),
+        );
+    }
+
+    /// How many of the oldest segments end before the skip boundary.
+    fn skippable(&self, target_s: u64) -> usize {
+        let boundary = Duration::from_secs(target_s * SKIP_TARGETS);
+        let mut after = Duration::ZERO;
+        let near = self.listed.iter().rev().take_while(|segment| {
+            let is_near = after <= boundary;
+            after += segment.duration;
+            is_near
+        });
+        if self.can_skip() { self.listed.len() - near.count() } else { 0 }
+    }
+
+    fn tagged(&self, sequence: u64) -> Option<&ClosedParts> {
+        self.closed.iter().rev().find(|closed| closed.sequence == sequence && closed.tagged)
     }
 }
 
-/// EXTINF rounded to the nearest integer must not be above the target duration; rounding up leaves room for the
-/// next segment to be a little longer without changing it.
-fn ceil_seconds(duration: Duration) -> u64 {
-    // A few milliseconds over a whole second are jitter, and round down to it.
-    let seconds = (duration.as_secs_f64() - 0.05).ceil().max(1.0);
-    seconds as u64
+/// What stands before a segment, or before its first part.
+#[derive(Clone, Copy)]
+struct Begin {
+    discontinuity: u64,
+    init: u64,
+    at: SystemTime,
+}
+
+impl Begin {
+    fn of(segment: &Listed) -> Self {
+        Self { discontinuity: segment.discontinuity, init: segment.init, at: segment.at }
+    }
+}
+
+fn begin(text: &mut String, prefix: &str, before: Option<Begin>, now: Begin) {
+    if before.is_some_and(|before| before.discontinuity != now.discontinuity) {
+        line(text, format_args!("#EXT-X-DISCONTINUITY"));
+    }
+    if before.is_none_or(|before| before.init != now.init) {
+        line(text, format_args!("#EXT-X-MAP:URI=\"{prefix}/init-{}.mp4\"", now.init));
+    }
+    line(text, format_args!("#EXT-X-PROGRAM-DATE-TIME:{}", rfc3339_ms(now.at)));
+}
+
+fn parts(text: &mut String, prefix: &str, sequence: u64, marks: &[Mark]) {
+    for (index, mark) in marks.iter().enumerate() {
+        let independent = if mark.independent { ",INDEPENDENT=YES" } else { "" };
+        let duration = seconds(mark.duration);
+        line(
+            text,
+            format_args!("#EXT-X-PART:DURATION={duration},URI=\"{prefix}/{sequence}.{index}.m4s\"{independent}"),
+        );
+    }
+}
+
+fn whole(text: &mut String, prefix: &str, segment: &Listed) {
+    if segment.len == 0 {
+        line(text, format_args!("#EXT-X-GAP"));
+    }
+    let (duration, sequence) = (seconds(segment.duration), segment.sequence);
+    line(text, format_args!("#EXTINF:{duration},\n{prefix}/{sequence}.m4s"));
+}
+
+fn report(text: &mut String, other: &RenditionReport) {
+    let (name, sequence) = (other.rendition.as_str(), other.sequence);
+    let last = other.parts.checked_sub(1).map_or_else(String::new, |last| format!(",LAST-PART={last}"));
+    line(text, format_args!("#EXT-X-RENDITION-REPORT:URI=\"{name}.m3u8\",LAST-MSN={sequence}{last}"));
+}
+
+fn line(text: &mut String, line: std::fmt::Arguments) {
+    // Writing to a String does not fail.
+    let _ = writeln!(text, "{line}");
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.5}", duration.as_secs_f64())
 }
 
 /// UTC with milliseconds, as EXT-X-PROGRAM-DATE-TIME wants (RFC 8216 section 4.3.2.6). Days to date after Howard
@@ -180,110 +219,4 @@ pub fn rfc3339_ms(time: SystemTime) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn listed(sequence: u64, ms: u64, discontinuity: u64, init: u64) -> Listed {
-        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123 + sequence * 2000);
-        Listed { sequence, duration: Duration::from_millis(ms), len: 1000, discontinuity, init, at }
-    }
-
-    #[test]
-    fn renders_a_playlist_with_a_break() {
-        let mut window = Window::new(3, Duration::from_secs(2));
-        assert!(window.push(listed(7, 2000, 4, 0)).is_empty());
-        window.push(listed(8, 1966, 4, 0));
-        window.push(listed(9, 2033, 5, 1));
-        assert_eq!(
-            window.render("12-3/source"),
-            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n\
-             #EXT-X-DISCONTINUITY-SEQUENCE:4\n#EXT-X-INDEPENDENT-SEGMENTS\n\
-             #EXT-X-MAP:URI=\"12-3/source/init-0.mp4\"\n\
-             #EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:34.123Z\n#EXTINF:2.00000,\n12-3/source/7.m4s\n\
-             #EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:36.123Z\n#EXTINF:1.96600,\n12-3/source/8.m4s\n\
-             #EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"12-3/source/init-1.mp4\"\n\
-             #EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:38.123Z\n#EXTINF:2.03300,\n12-3/source/9.m4s\n"
-        );
-        let gone = window.push(listed(10, 2000, 5, 1));
-        assert_eq!(gone.iter().map(|s| s.sequence).collect::<Vec<_>>(), [7]);
-    }
-
-    #[test]
-    fn the_target_duration_is_that_of_the_longest_segment() {
-        let mut window = Window::new(3, Duration::from_secs(2));
-        assert_eq!(window.target_s(), 2);
-        for (sequence, ms, want) in [(0, 2000, 2), (1, 4800, 5), (2, 1000, 5)] {
-            window.push(listed(sequence, ms, 0, 0));
-            assert_eq!(window.target_s(), want, "{ms}");
-        }
-    }
-
-    #[test]
-    fn is_shortened_from_the_oldest_down_to_the_least() {
-        let mut window = Window::new(6, Duration::from_secs(2));
-        (0..5).for_each(|i| drop(window.push(listed(i, 2000, 0, 0))));
-        let gone: Vec<_> = std::iter::from_fn(|| window.shorten(3)).map(|segment| segment.sequence).collect();
-        assert_eq!(gone, [0, 1]);
-        assert!(window.render("p").contains("#EXT-X-MEDIA-SEQUENCE:2\n"));
-    }
-
-    #[test]
-    fn renders_the_variant() {
-        let variant = Variant {
-            codecs: "avc1.64001f",
-            width: 1920,
-            height: 1080,
-            frame_rate: Some(29.97),
-            peak: 4_100_000,
-            average: 3_900_000,
-            uri: "source.m3u8",
-        };
-        assert_eq!(
-            variant.render(),
-            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-STREAM-INF:BANDWIDTH=4100000,\
-             AVERAGE-BANDWIDTH=3900000,CODECS=\"avc1.64001f\",RESOLUTION=1920x1080,FRAME-RATE=29.970\nsource.m3u8\n"
-        );
-    }
-
-    #[test]
-    fn dates() {
-        for (seconds, want) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400, "2000-02-29T00:00:00.000Z"),
-            (1_709_251_199, "2024-02-29T23:59:59.000Z"),
-            (4_102_444_800, "2100-01-01T00:00:00.000Z"),
-        ] {
-            assert_eq!(rfc3339_ms(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), want);
-        }
-    }
-
-    /// What RFC 8216 sections 6.2.1 and 6.2.2 forbid between two versions of a playlist.
-    fn values(text: &str) -> (u64, u64, u64) {
-        let value = |tag: &str| text.lines().find_map(|line| line.strip_prefix(tag)).unwrap().parse().unwrap();
-        (value("#EXT-X-TARGETDURATION:"), value("#EXT-X-MEDIA-SEQUENCE:"), value("#EXT-X-DISCONTINUITY-SEQUENCE:"))
-    }
-
-    proptest! {
-        #[test]
-        fn sequences_never_go_back(segments in prop::collection::vec((100u64..9000, prop::bool::weighted(0.2)), 1..80), max in 1usize..10) {
-            let mut window = Window::new(max, Duration::from_secs(2));
-            let (mut discontinuity, mut last) = (3, None);
-            for (i, (ms, breaks)) in segments.into_iter().enumerate() {
-                discontinuity += u64::from(breaks);
-                window.push(listed(i as u64, ms, discontinuity, 0));
-                let text = window.render("p");
-                let (target, media, disc) = values(&text);
-                prop_assert!(target >= (ms + 500) / 1000);
-                if let Some((t, m, d)) = last {
-                    prop_assert!(target >= t && media >= m && disc >= d);
-                }
-                // The number of the last segment is the first one's plus the tags between them.
-                let tags = text.lines().filter(|l| *l == "#EXT-X-DISCONTINUITY").count() as u64;
-                prop_assert_eq!(disc + tags, discontinuity);
-                prop_assert!(text.matches("#EXTINF").count() <= max);
-                last = Some((target, media, disc));
-            }
-        }
-    }
-}
+mod tests;

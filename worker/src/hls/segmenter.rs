@@ -1,172 +1,338 @@
-//! Fragments of the muxer to segments of a playlist. Pure.
-
-use std::time::Duration;
+//! Samples of one track to parts and segments. Pure.
+//!
+//! A segment is cut where the caller says, at a key picture of the stream's plan; a part wherever the next sample would
+//! make it longer than a part may be. Every part is a fragment of its own, and a segment is its parts.
 
 use bytes::Bytes;
 
-use crate::pipeline::to_cmaf::{MuxKind, MuxOutput};
+use crate::mp4::{FragmentSample, fragment_header};
 
-/// A segment this much shorter than asked for is long enough: groups of pictures jitter by some RTP ticks, and
-/// waiting for one more group would double the segment. Less than half a picture at 25 per second, and an exception
-/// per segment, so that sequence numbers do not outrun the clock.
-const TOLERANCE: Duration = Duration::from_millis(20);
-/// At a break of time a rest shorter than this part of the target is not worth a file and a request.
-const MIN_REST_PART: u32 = 2;
-
-/// A whole media segment.
+/// A picture or a frame of sound. Times are ticks of the track.
 #[derive(Clone, Debug)]
-pub struct Segment {
-    /// The bytes, in order.
-    pub parts: Vec<Bytes>,
-    /// Since the first picture of the pipeline.
-    pub start: Duration,
-    /// Exact, from media time.
-    pub duration: Duration,
+pub struct Sample {
+    pub dts: u64,
+    pub pts: u64,
+    /// `None`: up to the decoding time of the next one.
+    pub duration: Option<u32>,
+    /// Decoding can begin here.
+    pub is_sync: bool,
+    pub data: Bytes,
 }
 
-impl Segment {
-    /// Size in bytes.
-    pub fn len(&self) -> u64 {
-        self.parts.iter().map(|part| part.len() as u64).sum()
-    }
+/// A part of a segment that is being made.
+#[derive(Clone, Debug)]
+pub struct MadePart {
+    pub sequence: u64,
+    /// Time of showing of the segment's first sample.
+    pub segment_start: u64,
+    /// Ticks.
+    pub duration: u64,
+    /// Decoding can begin at one of its samples.
+    pub independent: bool,
+    /// The bytes, in order; shared with the access units.
+    pub bytes: Vec<Bytes>,
+}
 
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+/// A whole segment.
+#[derive(Clone, Debug)]
+pub struct MadeSegment {
+    pub sequence: u64,
+    /// Time of showing of the first sample.
+    pub start: u64,
+    /// Ticks.
+    pub duration: u64,
+    /// The bytes, in order.
+    pub bytes: Vec<Bytes>,
 }
 
 /// What comes out.
 #[derive(Clone, Debug)]
-pub enum Cut {
-    /// The initialisation section of all segments behind it.
-    Init(Vec<Bytes>),
-    Segment(Segment),
+pub enum Made {
+    Part(MadePart),
+    Segment(MadeSegment),
 }
 
-/// Collects what one muxer makes.
+/// Makes the segments of one track, over one run of continuous time.
 #[derive(Debug)]
 pub struct Segmenter {
-    target: Duration,
-    /// The muxer sends whole fragments, so that a segment may close without waiting for the next one. Not so once it
-    /// is asked for chunks (parts of LL-HLS), which do not say which of them is the last.
-    whole_fragments: bool,
-    open: Option<Segment>,
+    /// Longest part, ticks; `None`: one fragment is a segment.
+    part_target: Option<u64>,
+    /// Counts fragments.
+    number: u32,
+    open: Option<Open>,
+    /// Waits for its successor to know how long it is.
+    last: Option<Sample>,
+    last_duration: u32,
+}
+
+/// A segment that is being made.
+#[derive(Debug)]
+struct Open {
+    sequence: u64,
+    start: u64,
+    duration: u64,
+    bytes: Vec<Bytes>,
+    fragment: Vec<(FragmentSample, Bytes)>,
+    fragment_dts: u64,
+    fragment_duration: u64,
+    /// A sample was longer than a part may be: what follows in this segment is told with the whole of it only.
+    partless: bool,
 }
 
 impl Segmenter {
-    /// Segments of at least `target`, each beginning with a key picture.
-    pub fn new(target: Duration, whole_fragments: bool) -> Self {
-        Self { target, whole_fragments, open: None }
+    /// Parts of at most `part_target` ticks, or none; a sample without a successor is taken to last `step` ticks until
+    /// another one was seen.
+    pub fn new(part_target: Option<u64>, step: u32) -> Self {
+        Self { part_target, number: 0, open: None, last: None, last_duration: step.max(1) }
     }
 
-    /// Takes the muxer's next output. At most two cuts come of it.
-    pub fn push(&mut self, output: MuxOutput) -> Vec<Cut> {
-        let mut cuts = Vec::new();
-        match output.kind {
-            MuxKind::Init => {
-                cuts.extend(self.open.take().map(Cut::Segment));
-                cuts.push(Cut::Init(output.parts));
-                return cuts;
+    /// Takes the next sample. `begins` is the number of the segment that it begins; before the first of those all is
+    /// left out.
+    pub fn push(&mut self, sample: Sample, begins: Option<u64>) -> Vec<Made> {
+        let mut made = Vec::new();
+        if let Some(last) = self.last.take() {
+            let duration = last.duration.unwrap_or_else(|| ticks_between(last.dts, sample.dts));
+            self.add(last, duration, &mut made);
+        }
+        if let Some(sequence) = begins {
+            self.close(&mut made);
+            self.open = Some(Open::new(sequence, sample.pts));
+        }
+        let expected = sample.duration.unwrap_or(self.last_duration);
+        self.close_part_before(expected, &mut made);
+        match sample.duration {
+            Some(duration) => {
+                self.add(sample, duration, &mut made);
+                // The next one is as long.
+                self.close_part_before(duration, &mut made);
             }
-            MuxKind::Fragment if self.is_full() => cuts.extend(self.open.take().map(Cut::Segment)),
-            MuxKind::Fragment | MuxKind::Chunk => {}
+            None => self.last = Some(sample),
         }
-        let MuxOutput { parts, start, duration, .. } = output;
-        match &mut self.open {
-            Some(open) => {
-                open.parts.extend(parts);
-                open.duration += duration;
-            }
-            // A chunk without its fragment cannot be played on its own.
-            None if output.kind == MuxKind::Chunk => return cuts,
-            None => self.open = Some(Segment { parts, start, duration }),
-        }
-        if self.whole_fragments && self.is_full() {
-            cuts.extend(self.open.take().map(Cut::Segment));
-        }
-        cuts
+        made
     }
 
-    /// What is left at a break of time, when it is worth a segment.
-    pub fn finish(&mut self) -> Option<Segment> {
-        self.open.take().filter(|rest| rest.duration >= self.target / MIN_REST_PART)
+    /// What is left at a break of time; the last sample is as long as the one before it.
+    pub fn finish(&mut self) -> Vec<Made> {
+        let mut made = Vec::new();
+        if let Some(last) = self.last.take() {
+            let duration = last.duration.unwrap_or(self.last_duration);
+            self.add(last, duration, &mut made);
+        }
+        self.close(&mut made);
+        made
     }
 
-    fn is_full(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.duration + TOLERANCE >= self.target)
+    fn add(&mut self, sample: Sample, duration: u32, made: &mut Vec<Made>) {
+        self.last_duration = duration;
+        self.close_part_before(duration, made);
+        let Some(open) = &mut self.open else { return };
+        if open.fragment.is_empty() {
+            open.fragment_dts = sample.dts;
+        }
+        let composition = i64::try_from(sample.pts).unwrap_or(0) - i64::try_from(sample.dts).unwrap_or(0);
+        let described = FragmentSample {
+            duration,
+            size: u32::try_from(sample.data.len()).unwrap_or(u32::MAX),
+            is_sync: sample.is_sync,
+            composition: i32::try_from(composition).unwrap_or(0),
+        };
+        open.fragment_duration += u64::from(duration);
+        open.fragment.push((described, sample.data));
     }
+
+    /// Closes the part unless a sample of `duration` still fits.
+    fn close_part_before(&mut self, duration: u32, made: &mut Vec<Made>) {
+        let Some(target) = self.part_target else { return };
+        if self.open.as_ref().is_some_and(|open| open.fragment_duration + u64::from(duration) > target) {
+            self.close_part(made);
+        }
+    }
+
+    fn close_part(&mut self, made: &mut Vec<Made>) {
+        let Some(open) = self.open.as_mut().filter(|open| !open.fragment.is_empty()) else { return };
+        self.number = self.number.wrapping_add(1);
+        let (samples, data): (Vec<_>, Vec<_>) = open.fragment.drain(..).unzip();
+        let mut bytes = Vec::with_capacity(1 + data.len());
+        bytes.push(fragment_header(self.number, open.fragment_dts, &samples));
+        bytes.extend(data);
+        let duration = std::mem::take(&mut open.fragment_duration);
+        open.duration += duration;
+        open.bytes.extend(bytes.iter().cloned());
+        open.partless |= self.part_target.is_none_or(|target| duration > target);
+        if !open.partless {
+            let independent = samples.iter().any(|sample| sample.is_sync);
+            let (sequence, segment_start) = (open.sequence, open.start);
+            made.push(Made::Part(MadePart { sequence, segment_start, duration, independent, bytes }));
+        }
+    }
+
+    fn close(&mut self, made: &mut Vec<Made>) {
+        self.close_part(made);
+        let Some(open) = self.open.take().filter(|open| !open.bytes.is_empty()) else { return };
+        let Open { sequence, start, duration, bytes, .. } = open;
+        made.push(Made::Segment(MadeSegment { sequence, start, duration, bytes }));
+    }
+}
+
+impl Open {
+    fn new(sequence: u64, start: u64) -> Self {
+        Self {
+            sequence,
+            start,
+            duration: 0,
+            bytes: Vec::new(),
+            fragment: Vec::new(),
+            fragment_dts: 0,
+            fragment_duration: 0,
+            partless: false,
+        }
+    }
+}
+
+/// At least one tick: a sample without length confuses players.
+fn ticks_between(from: u64, to: u64) -> u32 {
+    u32::try_from(to.saturating_sub(from).max(1)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mp4_atom::{Atom as _, Decode as _, DecodeMaybe as _, Header, Moof};
     use proptest::prelude::*;
 
-    fn output(kind: MuxKind, start_ms: u64, ms: u64) -> MuxOutput {
-        let (start, duration) = (Duration::from_millis(start_ms), Duration::from_millis(ms));
-        MuxOutput { kind, parts: vec![Bytes::from_static(b"x")], start, duration }
+    fn sample(dts: u64, is_sync: bool) -> Sample {
+        Sample { dts, pts: dts, duration: None, is_sync, data: Bytes::from(vec![7; 10]) }
     }
 
-    /// Durations of the segments that groups of these lengths make.
-    fn cut(target_ms: u64, groups_ms: &[u64]) -> (Vec<u64>, Option<u64>) {
-        let mut segmenter = Segmenter::new(Duration::from_millis(target_ms), true);
-        assert!(matches!(segmenter.push(output(MuxKind::Init, 0, 0))[..], [Cut::Init(_)]));
-        let (mut at, mut segments) = (0, vec![]);
-        for group in groups_ms {
-            for cut in segmenter.push(output(MuxKind::Fragment, at, *group)) {
-                let Cut::Segment(segment) = cut else { panic!("{cut:?}") };
-                segments.push(segment.duration.as_millis() as u64);
-            }
-            at += group;
+    /// Key pictures every `group` pictures `step` ticks apart, each beginning a segment.
+    fn made(part_target: Option<u64>, step: u64, group: u64, pictures: u64) -> Vec<Made> {
+        let mut segmenter = Segmenter::new(part_target, u32::try_from(step).unwrap());
+        let mut made = Vec::new();
+        for n in 0..pictures {
+            let begins = (n % group == 0).then_some(100 + n / group);
+            made.extend(segmenter.push(sample(n * step, begins.is_some()), begins));
         }
-        (segments, segmenter.finish().map(|rest| rest.duration.as_millis() as u64))
+        made.extend(segmenter.finish());
+        made
+    }
+
+    fn parts(made: &[Made]) -> Vec<(u64, u64, bool)> {
+        let part = |made: &Made| match made {
+            Made::Part(part) => Some((part.sequence, part.duration, part.independent)),
+            Made::Segment(_) => None,
+        };
+        made.iter().filter_map(part).collect()
+    }
+
+    fn segments(made: &[Made]) -> Vec<&MadeSegment> {
+        let segment = |made| match made {
+            &Made::Segment(ref segment) => Some(segment),
+            Made::Part(_) => None,
+        };
+        made.iter().filter_map(segment).collect()
+    }
+
+    /// Decoding time and durations of each fragment of a segment.
+    fn fragments(segment: &MadeSegment) -> Vec<(u64, Vec<u32>)> {
+        let bytes = segment.bytes.concat();
+        let (mut rest, mut fragments) = (bytes.as_slice(), Vec::new());
+        while let Some(moof) = Moof::decode_maybe(&mut rest).unwrap() {
+            let traf = &moof.traf[0];
+            let trun = &traf.trun[0];
+            let mdat = Header::decode(&mut rest).unwrap();
+            assert_eq!(mdat.kind, mp4_atom::Mdat::KIND);
+            let size = mdat.size.unwrap();
+            let said: u32 = trun.samples.iter().map(|sample| sample.size.unwrap()).sum();
+            assert_eq!(size, said as usize);
+            rest = &rest[size..];
+            let durations = trun.samples.iter().map(|sample| sample.duration.unwrap()).collect();
+            fragments.push((traf.tfdt.as_ref().unwrap().base_media_decode_time, durations));
+        }
+        assert!(rest.is_empty());
+        fragments
     }
 
     #[test]
-    fn cuts_at_the_first_key_picture_after_the_target() {
-        for (groups, segments, rest) in [
-            (&[2000, 2000, 2000][..], &[2000, 2000, 2000][..], None),
-            (&[1000; 5], &[2000, 2000], Some(1000)),
-            (&[1500, 1500, 1500], &[3000], Some(1500)),
-            (&[8000, 500], &[8000], None),
-            (&[1990, 1990], &[1990, 1990], None),
-            (&[40; 100], &[2000, 2000], None),
-            (&[900], &[], None),
-            (&[], &[], None),
-        ] {
-            assert_eq!(cut(2000, groups), (segments.to_vec(), rest), "{groups:?}");
-        }
+    fn a_segment_ends_where_the_next_begins() {
+        let made = made(None, 3000, 4, 10);
+        assert!(parts(&made).is_empty());
+        let segments = segments(&made);
+        let seen: Vec<_> = segments.iter().map(|s| (s.sequence, s.start, s.duration)).collect();
+        assert_eq!(seen, [(100, 0, 12_000), (101, 12_000, 12_000), (102, 24_000, 6000)]);
+        assert_eq!(fragments(segments[1]), [(12_000, vec![3000; 4])]);
     }
 
     #[test]
-    fn chunks_are_parts_of_a_segment_that_closes_at_the_next_fragment() {
-        let mut segmenter = Segmenter::new(Duration::from_secs(2), false);
-        assert!(segmenter.push(output(MuxKind::Chunk, 0, 200)).is_empty());
-        for i in 0..10 {
-            let kind = if i == 0 { MuxKind::Fragment } else { MuxKind::Chunk };
-            assert!(segmenter.push(output(kind, i * 200, 200)).is_empty());
-        }
-        let cuts = segmenter.push(output(MuxKind::Fragment, 2000, 200));
-        assert!(matches!(&cuts[..], [Cut::Segment(s)] if s.duration == Duration::from_secs(2) && s.parts.len() == 10));
+    fn parts_are_as_long_as_they_may_be_and_make_up_their_segment() {
+        let made = made(Some(10_000), 3000, 8, 16);
+        let seen = parts(&made);
+        let first = [(100, 9000, true), (100, 9000, false), (100, 6000, false)];
+        assert_eq!(seen[..3], first);
+        assert_eq!(seen.len(), 6);
+        let segments = segments(&made);
+        assert_eq!(fragments(segments[0]), [(0, vec![3000; 3]), (9000, vec![3000; 3]), (18_000, vec![3000; 2])]);
+        // A part comes before the segment that it is of.
+        assert!(matches!(made[2], Made::Part(_)) && matches!(made[3], Made::Segment(_)));
     }
 
     #[test]
-    fn a_new_init_closes_what_is_open() {
-        let mut segmenter = Segmenter::new(Duration::from_secs(2), true);
-        segmenter.push(output(MuxKind::Fragment, 0, 500));
-        assert!(matches!(segmenter.push(output(MuxKind::Init, 0, 0))[..], [Cut::Segment(_), Cut::Init(_)]));
+    fn sound_of_known_length_does_not_wait_for_its_successor() {
+        let mut segmenter = Segmenter::new(Some(3000), 1024);
+        let frame = |n: u64| Sample { duration: Some(1024), ..sample(n * 1024, true) };
+        assert!(segmenter.push(frame(0), Some(5)).is_empty());
+        let made = segmenter.push(frame(1), None);
+        assert_eq!(parts(&made), [(5, 2048, true)]);
+    }
+
+    #[test]
+    fn what_comes_before_the_first_segment_is_left_out() {
+        let mut segmenter = Segmenter::new(None, 3000);
+        assert!(segmenter.push(sample(0, false), None).is_empty());
+        assert!(segmenter.push(sample(3000, true), Some(9)).is_empty());
+        let made = segmenter.finish();
+        assert_eq!(segments(&made)[0].start, 3000);
+        assert!(segmenter.finish().is_empty());
+    }
+
+    #[test]
+    fn a_sample_longer_than_a_part_may_be_is_told_with_its_segment_only() {
+        let mut segmenter = Segmenter::new(Some(10_000), 3000);
+        let mut made = segmenter.push(sample(0, true), Some(1));
+        for dts in [3000, 6000, 60_000, 63_000, 66_000, 69_000] {
+            made.extend(segmenter.push(sample(dts, false), None));
+        }
+        made.extend(segmenter.push(sample(72_000, true), Some(2)));
+        assert_eq!(parts(&made), [(1, 6000, true)]);
+        assert_eq!(segments(&made)[0].duration, 72_000);
     }
 
     proptest! {
         #[test]
-        fn nothing_is_lost_and_no_segment_is_short(groups in prop::collection::vec(20u64..5000, 0..60), target in 1000u64..10_000) {
-            let (segments, rest) = cut(target, &groups);
-            let whole: u64 = groups.iter().sum();
-            let made: u64 = segments.iter().sum();
-            prop_assert!(segments.iter().all(|ms| ms + 20 >= target && *ms < target + 5000));
-            prop_assert!(made <= whole && whole - made < target);
-            prop_assert!(rest.is_none_or(|rest| made + rest == whole && rest * 2 >= target));
+        fn nothing_is_lost_and_no_part_is_too_long(
+            steps in prop::collection::vec(1u64..6000, 2..200), group in 1usize..40, target in prop::option::of(2000u64..30_000)
+        ) {
+            let mut segmenter = Segmenter::new(target, 3000);
+            let (mut dts, mut made) = (1000, Vec::new());
+            for (n, step) in steps.iter().enumerate() {
+                let begins = (n % group == 0).then_some((n / group) as u64);
+                made.extend(segmenter.push(sample(dts, begins.is_some()), begins));
+                dts += step;
+            }
+            made.extend(segmenter.finish());
+            let whole: u64 = steps[..steps.len() - 1].iter().sum();
+            let segments = segments(&made);
+            let duration: u64 = segments.iter().map(|s| s.duration).sum();
+            // The last sample is as long as the one before it.
+            prop_assert_eq!(duration, whole + steps[steps.len() - 2]);
+            prop_assert!(parts(&made).iter().all(|(_, duration, _)| target.is_some_and(|target| *duration <= target)));
+            let fragments: Vec<_> = segments.iter().flat_map(|s| fragments(s)).collect();
+            let samples: usize = fragments.iter().map(|(_, durations)| durations.len()).sum();
+            prop_assert_eq!(samples, steps.len());
+            let mut at = 1000;
+            for (dts, durations) in fragments {
+                prop_assert_eq!(dts, at);
+                at += durations.iter().map(|d| u64::from(*d)).sum::<u64>();
+            }
         }
     }
 }

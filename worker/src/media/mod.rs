@@ -1,6 +1,7 @@
 //! Encoded pictures with their time, and how they reach every output of a stream.
 
 pub mod access_unit;
+pub mod dts;
 pub mod hub;
 pub mod keyless;
 pub mod media_time;

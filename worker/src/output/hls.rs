@@ -1,245 +1,227 @@
-//! HLS: while it is wanted, the encoded pictures of a stream as segments on disk and a playlist over them.
+//! HLS: while it is wanted, the encoded pictures and the sound of a stream as segments on disk, parts in memory, and
+//! playlists over them.
+//!
+//! ```text
+//! hub --+--> source maker --> plan ------+---> shelf (source)
+//!       |        |                       |
+//!       |        +--> listening ---------+---> shelf (audio)
+//!       |                                |
+//!       +--> transcoder --> rendition maker -> shelf (360p ...)      one each, while somebody watches it
+//! ```
+//!
+//! The pictures of a camera whose codec browsers play are not touched and take no pipeline. Those of a JPEG camera go
+//! through a transcoder first, and everything else reads what that makes.
+
+mod aac;
+mod listening;
+mod offer;
+mod rendition;
+mod shelf;
+mod source;
+mod transcode;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rsm_shared::stream::fence::Fence;
+use rsm_shared::stream::rendition::Rendition;
+use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::HlsParams;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
-pub use super::shelf::HlsReport;
-use super::shelf::{Origin, Shelf};
+use self::rendition::RenditionMaker;
+use self::source::SourceMaker;
+use self::transcode::Transcoder;
 use super::wish::Wish;
-use crate::hls::disk::{DiskError, Lingering, SegmentDir};
-use crate::hls::segmenter::{Cut, Segment, Segmenter};
-use crate::media::access_unit::AccessUnit;
-use crate::media::hub::{Listen, StreamHub, Subscription};
+use crate::hls::disk::{DiskError, Lingering};
+use crate::hls::live::LiveStream;
+use crate::hls::plan::Plan;
+use crate::hls::segment_dir::SegmentDir;
+use crate::media::hub::{Listen, StreamHub};
 use crate::media::keyless::PATIENCE;
-use crate::media::queue::{MAX_BYTES, MAX_UNITS, Popped};
+use crate::media::parameters::VideoCodec;
 use crate::metrics::StreamSeries;
+use crate::mp4::BadTrack;
 use crate::pipeline::PipelineError;
-use crate::pipeline::to_cmaf::{CmafFeeder, CmafOutput, CmafPipeline};
+use crate::pipeline::hardware::Hardware;
 
 /// Wait after a failure: doubled each time from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// A muxer that was told to end has this long to hand out the rest.
-const FINISH_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How far HLS has come, and what ails it. Read by the heartbeat.
+pub trait HlsReport: Send + Sync + 'static {
+    /// The numbers that the next segment gets.
+    fn progress(&self, media_sequence: u64, discontinuity_sequence: u64);
+    /// Segments that the source's playlist lists, 0 while there is none; and its target duration, seconds.
+    fn listed(&self, segments: usize, target_s: u64);
+    /// A sentence for people while HLS cannot be made; `None` when it can.
+    fn error(&self, text: Option<String>);
+    /// Pictures per second as measured.
+    fn fps(&self) -> Option<f64>;
+}
 
 /// What the output of one stream needs.
 pub struct HlsOutput {
-    pub slug: String,
+    pub stream: HlsStream,
+    pub lingering: Lingering,
+    pub first_media_sequence: u64,
+    pub first_discontinuity_sequence: u64,
+}
+
+/// What all renditions of a stream share.
+pub struct HlsStream {
+    pub slug: Slug,
     pub fence: Fence,
     pub params: HlsParams,
     pub hub: Arc<StreamHub>,
     pub dir: SegmentDir,
-    pub lingering: Lingering,
+    pub live: LiveStream,
+    pub hardware: Hardware,
+    /// Places for encoders of pictures, of the whole process.
+    pub encoders: Arc<Semaphore>,
     pub metrics: StreamSeries,
     pub report: Arc<dyn HlsReport>,
-    pub first_media_sequence: u64,
-    pub first_discontinuity_sequence: u64,
+    /// Where segments begin.
+    pub plan: Plan,
+    /// Pictures of a JPEG camera, encoded.
+    pub encoded: StreamHub,
 }
 
 /// Why HLS stops for a while.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
-    #[error("HLS cannot be muxed")]
+    #[error("HLS cannot be encoded")]
     Pipeline(#[from] PipelineError),
+    #[error("HLS cannot be made of this camera's stream")]
+    Track(#[from] BadTrack),
     #[error(transparent)]
     Disk(#[from] DiskError),
     #[error("the camera sends key pictures too rarely for HLS; set its key frame interval to 1 to 4 seconds")]
     NoKeyPicture,
+    #[error("this worker encodes as many streams as it may (worker.max_encoders)")]
+    NoEncoder,
 }
 
-/// Why a muxer is ended without a fault.
-enum Break {
-    /// Units are missing, or the next one, if there is one, is of other time or parameters.
-    Timeline(Option<Arc<AccessUnit>>),
-    /// Nobody wants HLS now, or the stream ends.
-    Unwanted,
+/// How long to wait after a fault.
+struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(RETRY.0)
+    }
+}
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let wait = self.0;
+        self.0 = (wait * 2).min(RETRY.1);
+        wait
+    }
+}
+
+impl HlsStream {
+    fn segment_target(&self) -> Duration {
+        Duration::from_secs(u64::from(self.params.segment_seconds))
+    }
+
+    fn part_wanted(&self) -> Duration {
+        Duration::from_millis(u64::from(self.params.part_ms))
+    }
 }
 
 impl HlsOutput {
     /// Runs until the stream ends; leaves no playlist, and no file after the lingering.
     pub async fn run(self, mut wish: Wish) {
-        let prefix = format!("{}/source", self.fence.dir_name());
+        let stream = Arc::new(self.stream);
+        // One small task each: it waits until somebody wants its rendition.
+        let mut renditions = JoinSet::new();
+        for rendition in Rendition::ALL.into_iter().filter(|rendition| rendition.is_encoded()) {
+            if rendition == Rendition::H264 || stream.params.renditions.contains(rendition) {
+                renditions.spawn(RenditionMaker::new(stream.clone(), rendition).run(wish.clone()));
+            }
+        }
         let numbers = (self.first_media_sequence, self.first_discontinuity_sequence);
-        let mut shelf = Shelf::new(self.dir.clone(), self.report.clone(), self.params, prefix, numbers);
-        self.serve(&mut shelf, &mut wish).await;
-        self.report.error(None);
-        self.dir.retire(&self.lingering).await;
-    }
-
-    async fn serve(&self, shelf: &mut Shelf, wish: &mut Wish) {
-        let mut retry = RETRY.0;
-        loop {
-            tokio::select! {
-                biased;
-                wanted = wish.until_hls() => if !wanted { return },
-                () = shelf.tidy() => continue,
-            }
-            let before = shelf.sequence();
-            match self.produce(shelf, wish).await {
-                Ok(()) => retry = RETRY.0,
-                Err(fault) => {
-                    self.withdraw_after(&fault, shelf).await;
-                    // A failed write takes a number, too.
-                    retry = if shelf.sequence() > before + 1 { RETRY.0 } else { retry };
-                    wish.pause(retry).await;
-                    retry = (retry * 2).min(RETRY.1);
-                }
-            }
-        }
-    }
-
-    /// One muxer after the other while HLS is wanted.
-    async fn produce(&self, shelf: &mut Shelf, wish: &mut Wish) -> Result<(), Fault> {
-        let subscription = self.hub.subscribe(Listen::Pictures);
-        let mut next = None;
-        loop {
-            let first = tokio::select! {
-                unit = subscription.next_key(next.take(), PATIENCE) => unit.ok_or(Fault::NoKeyPicture)?,
-                () = wish.until_no_hls() => break,
-            };
-            match self.mux(first, &subscription, shelf, wish).await? {
-                Break::Timeline(unit) => next = unit,
-                Break::Unwanted => break,
-            }
-        }
-        shelf.withdraw().await;
-        Ok(())
-    }
-
-    /// One muxer, from a key picture to a break.
-    async fn mux(
-        &self,
-        first: Arc<AccessUnit>,
-        subscription: &Subscription,
-        shelf: &mut Shelf,
-        wish: &mut Wish,
-    ) -> Result<Break, Fault> {
-        let (mut pipeline, output) = CmafPipeline::start(&first.video).await?;
-        let target = Duration::from_secs(u64::from(self.params.segment_seconds));
-        let origin = Origin { init: 0, began: first.captured, video: first.video.clone() };
-        let stop = CancellationToken::new();
-        let writer = Writer { shelf, metrics: &self.metrics, origin, segmenter: Segmenter::new(target, true), output };
-        let result = {
-            let (feeder, failed) = pipeline.split();
-            let feeding = async {
-                let ended = tokio::select! {
-                    fed = feed(feeder, first, subscription) => fed?,
-                    () = wish.until_no_hls() => Break::Unwanted,
-                    error = failed => return Err(error.into()),
-                };
-                if matches!(ended, Break::Timeline(_)) {
-                    feeder.end();
-                }
-                Ok(ended)
-            };
-            both(feeding, writer.run(&stop), &stop).await
-        };
-        // The writer dropped its receiver, so the muxer's thread does not wait for room in it.
-        pipeline.stop().await;
-        result
-    }
-
-    async fn withdraw_after(&self, fault: &Fault, shelf: &mut Shelf) {
-        self.report.error(Some(fault.to_string()));
-        self.metrics.output_failed("hls");
-        let detail = std::error::Error::source(fault).map(ToString::to_string);
-        tracing::warn!(stream = %self.slug, error = %fault, detail, "HLS stops for a while");
-        shelf.break_time();
-        shelf.withdraw().await;
-        if matches!(fault, Fault::Disk(_)) {
-            shelf.make_room().await;
-        }
+        let mut source = SourceMaker::new(stream.clone(), numbers);
+        serve(&stream, &mut source, &mut wish).await;
+        source.withdraw().await;
+        // The end of the stream is theirs, too; a panic was told where it happened.
+        while renditions.join_next().await.is_some() {}
+        stream.report.error(None);
+        stream.dir.clone().retire(&self.lingering).await;
     }
 }
 
-/// Runs both sides of a muxer. The writer is asked to stop and waited for, never dropped in the middle of a file.
-async fn both(
-    feeding: impl Future<Output = Result<Break, Fault>>,
-    writing: impl Future<Output = Result<(), Fault>>,
-    stop: &CancellationToken,
-) -> Result<Break, Fault> {
-    tokio::pin!(writing);
-    let fed = tokio::select! {
-        fed = feeding => fed,
-        written = &mut writing => return written.and(Err(PipelineError::Ended.into())),
-    };
-    if matches!(fed, Ok(Break::Timeline(_))) {
-        // What does not come in time is lost; a break is there anyway.
-        tokio::select! {
-            written = &mut writing => return written.and(fed),
-            () = tokio::time::sleep(FINISH_DEADLINE) => {}
-        }
-    }
-    stop.cancel();
-    writing.await.and(fed)
-}
-
-/// From the muxer to the shelf.
-struct Writer<'a> {
-    shelf: &'a mut Shelf,
-    metrics: &'a StreamSeries,
-    origin: Origin,
-    segmenter: Segmenter,
-    output: CmafOutput,
-}
-
-impl Writer<'_> {
-    /// Writes what the muxer makes until it ends, and the rest of it then; or until `stop`.
-    async fn run(mut self, stop: &CancellationToken) -> Result<(), Fault> {
-        loop {
-            let output = tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                output = self.output.recv() => output,
-            };
-            let Some(output) = output else {
-                if let Some(rest) = self.segmenter.finish() {
-                    self.write(rest).await?;
-                }
-                break;
-            };
-            for cut in self.segmenter.push(output) {
-                match cut {
-                    Cut::Init(parts) => self.origin.init = self.shelf.add_init(parts).await?,
-                    Cut::Segment(segment) => self.write(segment).await?,
-                }
-            }
-        }
-        self.shelf.break_time();
-        Ok(())
-    }
-
-    async fn write(&mut self, segment: Segment) -> Result<(), Fault> {
-        let len = segment.len();
-        self.shelf.add(&self.origin, segment).await?;
-        self.metrics.hls_segment(len);
-        Ok(())
-    }
-}
-
-/// Feeds units until one does not belong to the same timeline.
-async fn feed(feeder: &mut CmafFeeder, first: Arc<AccessUnit>, subscription: &Subscription) -> Result<Break, Fault> {
-    let timeline = first.timeline;
-    let (mut units, mut bytes) = (0, 0);
-    let mut unit = first;
+async fn serve(stream: &HlsStream, source: &mut SourceMaker, wish: &mut Wish) {
+    let mut backoff = Backoff::default();
     loop {
-        if unit.is_key {
-            (units, bytes) = (0, 0);
+        tokio::select! {
+            biased;
+            wanted = wish.until_hls() => if !wanted { return },
+            () = source.tidy() => continue,
         }
-        (units, bytes) = (units + 1, bytes + unit.data.len());
-        if units > MAX_UNITS || bytes > MAX_BYTES {
-            // The muxer keeps a whole group; without this bound it would keep an endless one.
-            return Err(Fault::NoKeyPicture);
+        let before = source.sequence();
+        match produce(stream, source, wish).await {
+            Ok(()) => {
+                source.withdraw().await;
+                backoff = Backoff::default();
+            }
+            Err(fault) => {
+                withdraw_after(&fault, stream, source).await;
+                // A failed write takes a number, too.
+                if source.sequence() > before + 2 {
+                    backoff = Backoff::default();
+                }
+                wish.pause(backoff.next()).await;
+            }
         }
-        feeder.push(&unit).await?;
-        unit = match subscription.next().await {
-            Popped::Unit(next) if next.timeline == timeline => next,
-            Popped::Unit(next) => return Ok(Break::Timeline(Some(next))),
-            Popped::Lost(_) => return Ok(Break::Timeline(None)),
+    }
+}
+
+/// Makes the source rendition while HLS is wanted.
+async fn produce(stream: &HlsStream, source: &mut SourceMaker, wish: &mut Wish) -> Result<(), Fault> {
+    let subscription = stream.hub.subscribe(Listen::PicturesAndSound);
+    let first = tokio::select! {
+        first = subscription.next_key(None, PATIENCE) => first.ok_or(Fault::NoKeyPicture)?,
+        () = wish.until_no_hls() => return Ok(()),
+    };
+    if first.video.codec != VideoCodec::Jpeg {
+        source.take(Some(first)).await?;
+        loop {
+            let unit = tokio::select! {
+                unit = source.next(&subscription) => unit,
+                () = wish.until_no_hls() => return Ok(()),
+            };
+            source.take(unit).await?;
+        }
+    }
+    let Ok(_place) = stream.encoders.clone().try_acquire_owned() else { return Err(Fault::NoEncoder) };
+    let transcoder = Transcoder { stream, rendition: Rendition::Source, to: &stream.encoded };
+    let transcoding = transcoder.run(subscription, first);
+    tokio::pin!(transcoding);
+    let subscription = stream.encoded.subscribe(Listen::PicturesAndSound);
+    let ended = loop {
+        let unit = tokio::select! {
+            unit = source.next(&subscription) => unit,
+            fault = &mut transcoding => break Err(fault),
+            () = wish.until_no_hls() => break Ok(()),
         };
+        if let Err(fault) = source.take(unit).await {
+            break Err(fault);
+        }
+    };
+    stream.encoded.forget();
+    ended
+}
+
+async fn withdraw_after(fault: &Fault, stream: &HlsStream, source: &mut SourceMaker) {
+    stream.report.error(Some(fault.to_string()));
+    stream.metrics.output_failed("hls");
+    let detail = std::error::Error::source(fault).map(ToString::to_string);
+    tracing::warn!(stream = %stream.slug, error = %fault, detail, "HLS stops for a while");
+    source.withdraw().await;
+    if matches!(fault, Fault::Disk(_)) {
+        source.make_room().await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! JPEG frames: while they are wanted, the newest picture of a stream to NATS; never a queue.
 
+mod pass_through;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +22,7 @@ use crate::media::keyless::PATIENCE;
 use crate::media::queue::Popped;
 use crate::metrics::{FrameLoss, StreamSeries};
 use crate::pipeline::PipelineError;
+use crate::pipeline::hardware::Hardware;
 use crate::pipeline::to_jpeg::{JpegFeeder, JpegFrame, JpegPipeline, NewestJpeg};
 
 /// Wait after a failure: doubled each time from the first to the second.
@@ -43,14 +46,24 @@ pub struct JpegOutput {
     pub hub: Arc<StreamHub>,
     pub frames: Arc<dyn FrameSink>,
     pub metrics: StreamSeries,
+    pub hardware: Hardware,
+    pub report: Arc<dyn JpegReport>,
     /// Set once a frame was published. Read by the heartbeat.
     pub shown: Arc<AtomicBool>,
 }
 
-/// Why a decoder is ended without a fault.
+/// What is told of the output while it runs.
+pub trait JpegReport: Send + Sync {
+    /// Whether nothing can be shown, because pictures come and none of them is a key picture.
+    fn keyless(&self, so: bool);
+}
+
+/// Why a decoder, or passing pictures through, is ended without a fault.
 enum Break {
     /// The next unit is of another timeline.
     Timeline(Arc<AccessUnit>),
+    /// This picture cannot be passed through.
+    Unfit(Arc<AccessUnit>),
     /// Other parameters are wanted, or none.
     Demand,
 }
@@ -89,7 +102,9 @@ impl JpegOutput {
         while wish.until_jpeg().await {
             let Some(params) = wish.jpeg() else { continue };
             let before = seq;
-            match self.produce(params, &mut wish, &mut seq).await {
+            let produced = self.produce(params, &mut wish, &mut seq).await;
+            self.report.keyless(false);
+            match produced {
                 Ok(()) => retry = RETRY.0,
                 Err(error) => {
                     self.metrics.output_failed("jpeg");
@@ -108,34 +123,62 @@ impl JpegOutput {
         let mut next = None;
         // Told once; after that there is nothing to do but to wait on.
         let mut patience = PATIENCE;
+        // The timeline with a picture that could not be passed through: all of it is encoded.
+        let mut encoded = None;
         loop {
             let first = tokio::select! {
                 unit = subscription.next_key(next.take(), patience) => unit,
                 () = wish.until_jpeg_is_not(params) => return Ok(()),
             };
+            self.report.keyless(first.is_none());
             let Some(first) = first else {
                 patience = Duration::MAX;
                 let seconds = PATIENCE.as_secs();
                 tracing::warn!(stream = %self.slug, seconds, "no frames yet: the camera sends pictures, but no key picture");
                 continue;
             };
-            let (mut pipeline, newest) = JpegPipeline::start(&first.video, params).await?;
-            let in_flight = InFlight::default();
-            let ended = {
-                let (feeder, failed) = pipeline.split();
+            let passes = encoded != Some(first.timeline) && self.as_it_is(&first, params).is_some();
+            let ended = if passes {
                 tokio::select! {
-                    ended = feed(feeder, first, &subscription, &in_flight) => ended.map(Break::Timeline),
-                    error = failed => Err(error),
-                    () = wish.until_jpeg_is_not(params) => Ok(Break::Demand),
-                    () = self.publish_newest(newest, params, feeder, &in_flight, seq) => Err(PipelineError::Ended),
+                    ended = self.pass_through(first, &subscription, params, seq) => ended,
+                    () = wish.until_jpeg_is_not(params) => Break::Demand,
                 }
+            } else {
+                self.encode(first, &subscription, params, wish, seq).await?
             };
-            pipeline.stop().await;
-            match ended? {
+            match ended {
                 Break::Timeline(unit) => next = Some(unit),
+                Break::Unfit(unit) => {
+                    encoded = Some(unit.timeline);
+                    next = Some(unit);
+                }
                 Break::Demand => return Ok(()),
             }
         }
+    }
+
+    /// One decoder, from `first` on.
+    async fn encode(
+        &self,
+        first: Arc<AccessUnit>,
+        subscription: &Subscription,
+        params: JpegParams,
+        wish: &mut Wish,
+        seq: &mut u64,
+    ) -> Result<Break, PipelineError> {
+        let (mut pipeline, newest) = JpegPipeline::start(&first.video, params, &self.hardware).await?;
+        let in_flight = InFlight::default();
+        let ended = {
+            let (feeder, failed) = pipeline.split();
+            tokio::select! {
+                ended = feed(feeder, first, subscription, &in_flight) => ended.map(Break::Timeline),
+                error = failed => Err(error),
+                () = wish.until_jpeg_is_not(params) => Ok(Break::Demand),
+                () = self.publish_newest(newest, params, feeder, &in_flight, seq) => Err(PipelineError::Ended),
+            }
+        };
+        pipeline.stop().await;
+        ended
     }
 
     /// Sends the newest frame that was not sent, again and again. A slow NATS makes the rate fall, nothing else.
@@ -159,22 +202,28 @@ impl JpegOutput {
                 self.metrics.dropped(FrameLoss::Unmatched, 1);
                 continue;
             };
-            *seq += 1;
-            match self.publish(frame, *seq, captured).await {
-                Ok(()) => {
-                    self.metrics.published(len);
-                    self.shown.store(true, Ordering::Relaxed);
-                }
-                Err(loss) => {
-                    self.metrics.dropped(loss, 1);
-                    if loss == FrameLoss::Bus(DropReason::TooLarge) && quality > LEAST_QUALITY {
-                        quality = quality.saturating_sub(QUALITY_STEP).max(LEAST_QUALITY);
-                        feeder.set_quality(quality);
-                        tracing::info!(stream = %self.slug, quality, bytes = len, "frames are too large for NATS: coarser now");
-                    }
-                }
+            let sent = self.send(frame, seq, captured).await;
+            if sent == Err(FrameLoss::Bus(DropReason::TooLarge)) && quality > LEAST_QUALITY {
+                quality = quality.saturating_sub(QUALITY_STEP).max(LEAST_QUALITY);
+                feeder.set_quality(quality);
+                tracing::info!(stream = %self.slug, quality, bytes = len, "frames are too large for NATS: coarser now");
             }
         }
+    }
+
+    /// Publishes one frame, and counts what became of it.
+    async fn send(&self, frame: JpegFrame, seq: &mut u64, captured: SystemTime) -> Result<(), FrameLoss> {
+        *seq += 1;
+        let len = frame.data.len();
+        let sent = self.publish(frame, *seq, captured).await;
+        match sent {
+            Ok(()) => {
+                self.metrics.published(len);
+                self.shown.store(true, Ordering::Relaxed);
+            }
+            Err(loss) => self.metrics.dropped(loss, 1),
+        }
+        sent
     }
 
     async fn publish(&self, frame: JpegFrame, seq: u64, captured: SystemTime) -> Result<(), FrameLoss> {
@@ -303,7 +352,7 @@ mod tests {
         // Ends the feeding.
         hub.publish(AccessUnit { timeline: 99, ..clip[1].clone() });
         let first = subscription.next_key(None, PATIENCE).await.unwrap();
-        let (mut pipeline, _newest) = JpegPipeline::start(&first.video, params).await.unwrap();
+        let (mut pipeline, _newest) = JpegPipeline::start(&first.video, params, &Hardware::software()).await.unwrap();
         {
             let (feeder, _failed) = pipeline.split();
             let next = feed(feeder, first, &subscription, &in_flight).await.unwrap();

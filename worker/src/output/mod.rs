@@ -3,5 +3,4 @@
 pub mod frames;
 pub mod hls;
 pub mod jpeg;
-mod shelf;
 pub mod wish;

@@ -1,6 +1,7 @@
 //! What is wanted of an output, until its stream ends.
 
 use rsm_shared::stream::demand::Demand;
+use rsm_shared::stream::rendition::Rendition;
 use rsm_shared::stream::spec::JpegParams;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Wish {
     pub demand: watch::Receiver<Demand>,
     pub cancel: CancellationToken,
+    /// HLS is wanted whether somebody watches or not.
+    pub hls_always: bool,
 }
 
 impl Wish {
@@ -20,12 +23,24 @@ impl Wish {
 
     /// Until HLS is wanted; `false` when it never will be again.
     pub async fn until_hls(&mut self) -> bool {
-        self.until(|demand| demand.hls).await
+        let always = self.hls_always;
+        self.until(|demand| always || demand.hls).await
     }
 
     /// Until HLS is not wanted.
     pub async fn until_no_hls(&mut self) {
-        self.until(|demand| !demand.hls).await;
+        let always = self.hls_always;
+        self.until(|demand| !always && !demand.hls).await;
+    }
+
+    /// Until an encoded rendition of HLS is wanted; `false` when it never will be again.
+    pub async fn until_rendition(&mut self, rendition: Rendition) -> bool {
+        self.until(|demand| demand.renditions.contains(rendition)).await
+    }
+
+    /// Until that rendition is not wanted.
+    pub async fn until_no_rendition(&mut self, rendition: Rendition) {
+        self.until(|demand| !demand.renditions.contains(rendition)).await;
     }
 
     /// Until JPEG frames are wanted; `false` when they never will be again.

@@ -2,28 +2,54 @@
 
 use gstreamer as gst;
 
-use crate::media::parameters::VideoParameters;
+use crate::media::parameters::{VideoCodec, VideoParameters};
 
 /// Smallest side of a JPEG, pixels.
 const MIN_SIDE: u32 = 2;
 
-/// H.264 access units as [`crate::media::access_unit::AccessUnit`] holds them.
-pub(super) fn h264(video: &VideoParameters) -> gst::Caps {
-    let width = i32::try_from(video.width).unwrap_or(i32::MAX);
-    let height = i32::try_from(video.height).unwrap_or(i32::MAX);
+/// Pictures as [`crate::media::access_unit::AccessUnit`] holds them.
+pub(super) fn pictures(video: &VideoParameters) -> gst::Caps {
+    let side = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
+    let packed = |media: &str, format: &str| {
+        gst::Caps::builder(media)
+            .field("stream-format", format)
+            .field("alignment", "au")
+            .field("codec_data", gst::Buffer::from_slice(video.codec_data.clone()))
+    };
+    let caps = match video.codec {
+        VideoCodec::H264 => packed("video/x-h264", "avc"),
+        VideoCodec::H265 => packed("video/x-h265", "hvc1"),
+        VideoCodec::Jpeg => gst::Caps::builder("image/jpeg").field("parsed", true),
+    };
+    caps.field("width", side(video.width)).field("height", side(video.height)).build()
+}
+
+/// H.264 as segments hold it: of profile main, or what that includes.
+pub(super) fn avc() -> gst::Caps {
     gst::Caps::builder("video/x-h264")
         .field("stream-format", "avc")
         .field("alignment", "au")
-        .field("codec_data", gst::Buffer::from_slice(video.codec_data.clone()))
-        .field("width", width)
-        .field("height", height)
+        .field("profile", gst::List::new(["main", "constrained-baseline", "baseline"]))
         .build()
 }
 
-/// What the JPEG encoder takes without conversion, with square pixels.
-pub(super) fn i420((width, height): (u32, u32)) -> gst::Caps {
+/// Samples of G.711 (ITU-T G.711), one byte each.
+pub(super) fn g711(media: &str, sample_rate: u32, channels: u16) -> gst::Caps {
+    gst::Caps::builder(media)
+        .field("rate", i32::try_from(sample_rate).unwrap_or(i32::MAX))
+        .field("channels", i32::from(channels))
+        .build()
+}
+
+/// What the software encoders take without conversion, with square pixels.
+pub(super) fn i420(size: (u32, u32)) -> gst::Caps {
+    raw(Some("I420"), size)
+}
+
+/// Raw pictures with square pixels.
+pub(super) fn raw(format: Option<&str>, (width, height): (u32, u32)) -> gst::Caps {
     gst::Caps::builder("video/x-raw")
-        .field("format", "I420")
+        .field_if_some("format", format)
         .field("width", i32::try_from(width).unwrap_or(i32::MAX))
         .field("height", i32::try_from(height).unwrap_or(i32::MAX))
         .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))

@@ -8,7 +8,7 @@ use gstreamer as gst;
 use super::PipelineError;
 
 /// Element, and the Debian 12 package that brings it.
-const NEEDED: [(&str, &str); 11] = [
+const NEEDED: [(&str, &str); 19] = [
     ("appsrc", "gstreamer1.0-plugins-base"),
     ("appsink", "gstreamer1.0-plugins-base"),
     ("videoconvertscale", "gstreamer1.0-plugins-base"),
@@ -18,7 +18,15 @@ const NEEDED: [(&str, &str); 11] = [
     ("rtph264depay", "gstreamer1.0-plugins-good"),
     ("h264parse", "gstreamer1.0-plugins-bad"),
     ("h264timestamper", "gstreamer1.0-plugins-bad"),
+    ("h265parse", "gstreamer1.0-plugins-bad"),
     ("avdec_h264", "gstreamer1.0-libav"),
+    ("avdec_h265", "gstreamer1.0-libav"),
+    ("jpegdec", "gstreamer1.0-plugins-good"),
+    ("x264enc", "gstreamer1.0-plugins-ugly"),
+    ("alawdec", "gstreamer1.0-plugins-good"),
+    ("mulawdec", "gstreamer1.0-plugins-good"),
+    ("audioresample", "gstreamer1.0-plugins-base"),
+    ("avenc_aac", "gstreamer1.0-libav"),
     // Linked into this program: Debian 12 has no package of gst-plugins-rs.
     ("isofmp4mux", "none, it is built in"),
 ];

@@ -32,13 +32,18 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// An appsrc for `video`. Not live: nothing here waits for a clock, pictures go through as they come.
+    /// An appsrc for the pictures of `video`. Not live: nothing here waits for a clock, pictures go through as they come.
     /// `with_dts` sets the decoding time to the presentation time, which is right without reordering.
     pub fn new(video: &VideoParameters, with_dts: bool) -> Self {
+        Self::of(&caps::pictures(video), with_dts)
+    }
+
+    /// An appsrc for what `caps` say.
+    pub fn of(caps: &gst::Caps, with_dts: bool) -> Self {
         let room = Arc::new(Notify::new());
         let wake = room.clone();
         let appsrc = gst_app::AppSrc::builder()
-            .caps(&caps::h264(video))
+            .caps(caps)
             .format(gst::Format::Time)
             .stream_type(gst_app::AppStreamType::Stream)
             .is_live(false)
@@ -75,7 +80,7 @@ impl Feed {
             if self.with_dts {
                 buffer.set_dts(pts);
             }
-            if !unit.is_key {
+            if unit.is_picture() && !unit.is_key {
                 buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
             }
         }

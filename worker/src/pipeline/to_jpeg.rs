@@ -1,9 +1,9 @@
-//! H.264 access units to JPEG pictures, bounded in rate and size before anything is encoded.
+//! Pictures of any codec to JPEG pictures, bounded in rate and size before anything is encoded.
 //!
 //! ```text
-//! units -> appsrc ! avdec_h264 --probe--> videoconvertscale ! capsfilter ! jpegenc ! appsink -> newest JPEG
-//!                                 |
-//!                                 +-- drops the backlog and what is over the rate; sets the size on the caps
+//! units -> appsrc ! decoder --probe--> videoconvertscale ! capsfilter ! jpegenc ! appsink -> newest JPEG
+//!                              |
+//!                              +-- drops the backlog and what is over the rate; sets the size on the caps
 //! ```
 //!
 //! One thread runs the whole chain. The rate is limited in the probe, not by `videorate`, which would move the
@@ -21,8 +21,9 @@ use rsm_shared::stream::spec::JpegParams;
 use tokio::sync::watch;
 
 use super::feed::Feed;
+use super::hardware::Hardware;
 use super::run::Running;
-use super::{PipelineError, caps, elements};
+use super::{PipelineError, caps, decoder, elements};
 use crate::media::access_unit::AccessUnit;
 use crate::media::parameters::VideoParameters;
 use crate::media::rate::RateLimit;
@@ -81,7 +82,11 @@ impl JpegPipeline {
     ///
     /// # Errors
     /// [`PipelineError`] when an element is missing or refuses to start.
-    pub async fn start(video: &VideoParameters, params: JpegParams) -> Result<(Self, NewestJpeg), PipelineError> {
+    pub async fn start(
+        video: &VideoParameters,
+        params: JpegParams,
+        hardware: &Hardware,
+    ) -> Result<(Self, NewestJpeg), PipelineError> {
         let (sender, receiver) = watch::channel(None);
         let feed = Feed::new(video, false);
         let state =
@@ -89,7 +94,8 @@ impl JpegPipeline {
         let gate = Arc::new(Gate { state: Mutex::new(state), max_width: params.max_width });
         let encoder = elements::make("jpegenc")?;
         encoder.set_property("quality", quality(params.quality));
-        let pipeline = build(&feed, &encoder, &gate, sender)?;
+        let decoder = decoder::chain(hardware.decoder(video.codec), video.codec)?;
+        let pipeline = build(&feed, decoder, &encoder, &gate, sender)?;
         let running = Running::start(pipeline).await?;
         Ok((Self { running, feeder: JpegFeeder { feed, encoder, gate } }, receiver))
     }
@@ -150,16 +156,12 @@ fn quality(value: u32) -> i32 {
 
 fn build(
     feed: &Feed,
+    decoder: Vec<gst::Element>,
     encoder: &gst::Element,
     gate: &Arc<Gate>,
     sender: watch::Sender<Option<JpegFrame>>,
 ) -> Result<gst::Pipeline, PipelineError> {
     let pipeline = gst::Pipeline::new();
-    let decoder = elements::make("avdec_h264")?;
-    // One thread each: cameras are many, cores are few, and more threads add pictures of delay.
-    decoder.set_property("max-threads", 1i32);
-    // A picture with parts missing is better left out: the next key picture is near.
-    decoder.set_property("output-corrupt", false);
     let scale = elements::make("videoconvertscale")?;
     let size = elements::make("capsfilter")?;
     let sink = gst_app::AppSink::builder()
@@ -169,8 +171,11 @@ fn build(
         .callbacks(callbacks(gate.clone(), sender))
         .build();
     let src: &gst::Element = feed.appsrc().upcast_ref();
-    let decoded = decoder.static_pad("src").ok_or_else(|| PipelineError::build("the decoder has no src pad"))?;
-    let chain = [src.clone(), decoder, scale, size.clone(), encoder.clone(), sink.upcast()];
+    let decoded = decoder.last().and_then(|decoder| decoder.static_pad("src"));
+    let decoded = decoded.ok_or_else(|| PipelineError::build("the decoder has no src pad"))?;
+    let mut chain = vec![src.clone()];
+    chain.extend(decoder);
+    chain.extend([scale, size.clone(), encoder.clone(), sink.upcast()]);
     pipeline.add_many(&chain).map_err(PipelineError::build)?;
     gst::Element::link_many(&chain).map_err(PipelineError::build)?;
     watch_decoded(&decoded, gate.clone(), size.downgrade());
@@ -226,13 +231,15 @@ fn callbacks(gate: Arc<Gate>, sender: watch::Sender<Option<JpegFrame>>) -> gst_a
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::test_clip::Clip;
+    use crate::media::parameters::VideoCodec;
+    use crate::pipeline::test_clip::{Clip, Look};
 
     const PARAMS: JpegParams = JpegParams { max_fps: 5, max_width: 320, quality: 80 };
 
-    async fn shown(b_pictures: u32, backlog: usize) -> Vec<JpegFrame> {
-        let units = Clip { width: 640, height: 360, fps: 25, pictures: 50, group: 50, b_pictures }.encode();
-        let (mut pipeline, mut newest) = JpegPipeline::start(&units[0].video, PARAMS).await.unwrap();
+    async fn shown(look: Look, b_pictures: u32, backlog: usize) -> Vec<JpegFrame> {
+        let units = Clip { width: 640, height: 360, fps: 25, pictures: 50, group: 50, b_pictures }.encode_as(look);
+        let hardware = Hardware::software();
+        let (mut pipeline, mut newest) = JpegPipeline::start(&units[0].video, PARAMS, &hardware).await.unwrap();
         let mut frames = Vec::new();
         {
             let (feeder, _failed) = pipeline.split();
@@ -252,9 +259,16 @@ mod tests {
 
     #[tokio::test]
     async fn frames_keep_the_rate_the_size_and_their_time() {
-        for b_pictures in [0, 2] {
-            let frames = shown(b_pictures, 0).await;
-            assert!((8..=11).contains(&frames.len()), "{}", frames.len());
+        for (codec, format, b_pictures) in [
+            (VideoCodec::H264, "I420", 0),
+            (VideoCodec::H264, "I420", 2),
+            (VideoCodec::H265, "I420", 2),
+            (VideoCodec::H265, "I420_10LE", 0),
+            (VideoCodec::Jpeg, "Y42B", 0),
+            (VideoCodec::Jpeg, "GRAY8", 0),
+        ] {
+            let frames = shown(Look { codec, format, ..Look::PLAIN }, b_pictures, 0).await;
+            assert!((8..=11).contains(&frames.len()), "{codec:?} {format}: {}", frames.len());
             for frame in &frames {
                 assert_eq!((frame.width, frame.height, &frame.data[..2]), (320, 180, &[0xff, 0xd8][..]));
                 assert_eq!(frame.pts.as_millis() % 40, 0);
@@ -265,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_backlog_is_decoded_and_not_shown() {
-        let frames = shown(0, 40).await;
+        let frames = shown(Look::PLAIN, 0, 40).await;
         assert!(frames.first().is_some_and(|frame| frame.pts >= Duration::from_millis(1600)), "{frames:?}");
         assert!(frames.len() <= 3);
     }

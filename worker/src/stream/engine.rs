@@ -4,9 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::hls::disk::{DiskUse, Lingering};
+use crate::hls::live::LiveIndex;
 use crate::metrics::StreamMetrics;
 use crate::output::frames::FrameSink;
+use crate::pipeline::hardware::Hardware;
 use crate::source::opener::Opener;
 use crate::stream::pacer::StartPacer;
 
@@ -45,10 +49,18 @@ pub struct Engine {
     pub timing: Timing,
     pub pacer: StartPacer,
     pub metrics: Arc<StreamMetrics>,
+    /// What decodes and encodes pictures on this machine.
+    pub hardware: Hardware,
     /// Opens the sessions of all streams.
     pub opener: Arc<dyn Opener>,
     /// Segments of all streams.
     pub disk: DiskUse,
     /// Directories of streams that ended; closed at the end of the process, after the last stream stopped.
     pub lingering: Lingering,
+    /// What players get of streams that are made now.
+    pub live: LiveIndex,
+    /// Decoders and encoders of this machine.
+    pub hardware: Hardware,
+    /// Places for encoders of pictures.
+    pub encoders: Arc<Semaphore>,
 }

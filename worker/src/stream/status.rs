@@ -4,15 +4,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use rsm_shared::stream::state::{AudioInfo, Reason, StreamState, VideoInfo};
+use rsm_shared::stream::state::{AudioInfo, Reason, ReasonCode, StreamState, VideoInfo};
 use tokio::sync::watch;
 
 use super::meter::Measured;
 use crate::media::parameters::{AudioParameters, VideoParameters};
 use crate::output::hls::HlsReport;
+use crate::output::jpeg::JpegReport;
 
 /// Instants are counted from here, to fit an atomic.
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// What a camera with intra refresh, or with a group of pictures without end, does.
+const KEYLESS: &str = "the camera sends pictures, but no key picture: set a key frame interval of 1 to 4 s in it";
 /// No picture yet.
 const NEVER: u64 = u64::MAX;
 
@@ -21,7 +24,7 @@ const NEVER: u64 = u64::MAX;
 #[derive(Clone, Debug)]
 pub struct StreamStatus {
     pub state: StreamState,
-    /// Why it is not running; `None` while it is, or was never tried.
+    /// Why it is not running, or why it runs and has nothing to show; `None` while all is well, or was never tried.
     pub reason: Option<Reason>,
     /// When it came into this state.
     pub since: SystemTime,
@@ -177,6 +180,20 @@ impl StatusCell {
             let Some(video) = &mut status.video else { return false };
             (video.fps, video.bitrate) = (Some(measured.fps), Some(measured.bitrate));
             true
+        });
+    }
+}
+
+impl JpegReport for StatusCell {
+    fn keyless(&self, so: bool) {
+        self.sender.send_if_modified(|status| {
+            // Another state has a reason of its own.
+            let reason = so.then(|| Reason { code: ReasonCode::Unsupported, text: KEYLESS.into() });
+            let changed = status.state == StreamState::Running && status.reason != reason;
+            if changed {
+                status.reason = reason;
+            }
+            changed
         });
     }
 }

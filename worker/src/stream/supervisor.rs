@@ -18,11 +18,12 @@ use super::pacer::Try;
 use super::session::Sessions;
 use super::status::StatusCell;
 pub use super::status::StreamStatus;
-use crate::hls::disk::SegmentDir;
+use crate::hls::plan::Plan;
+use crate::hls::segment_dir::SegmentDir;
 use crate::media::hub::StreamHub;
 use crate::media::media_time::MediaTime;
 use crate::metrics::StreamSeries;
-use crate::output::hls::HlsOutput;
+use crate::output::hls::{HlsOutput, HlsStream};
 use crate::output::jpeg::JpegOutput;
 use crate::output::wish::Wish;
 use crate::source::open::{Carrier, choose};
@@ -96,7 +97,7 @@ async fn run(ctx: StreamContext, status: StatusCell, cancel: CancellationToken) 
     let hub = Arc::new(StreamHub::default());
     let (jpeg, hls) = outputs(&ctx, &hub, &metrics, &status);
     // Tasks of their own: a decoder that works hard must not hold the camera up.
-    let wish = Wish { demand: ctx.demand, cancel: cancel.clone() };
+    let wish = Wish { demand: ctx.demand, cancel: cancel.clone(), hls_always: ctx.spec.hls.always_on };
     let jpeg = tokio::spawn(jpeg.run(wish.clone()));
     let hls = tokio::spawn(hls.run(wish));
     let sessions =
@@ -170,17 +171,27 @@ fn outputs(
         hub: hub.clone(),
         frames: engine.frames.clone(),
         metrics: metrics.clone(),
+        hardware: engine.hardware.clone(),
+        report: Arc::new(status.clone()),
         shown: status.frame_shown(),
     };
-    let hls = HlsOutput {
-        slug: ctx.slug.to_string(),
+    let stream = HlsStream {
+        slug: ctx.slug.clone(),
         fence: ctx.fence,
         params: ctx.spec.hls,
         hub: hub.clone(),
         dir: SegmentDir::new(&engine.hls_root, &ctx.slug, ctx.fence, engine.disk.clone()),
-        lingering: engine.lingering.clone(),
+        live: engine.live.publish(&ctx.slug, ctx.fence),
+        hardware: engine.hardware.clone(),
+        encoders: engine.encoders.clone(),
         metrics: metrics.clone(),
         report: Arc::new(status.clone()),
+        plan: Plan::default(),
+        encoded: StreamHub::default(),
+    };
+    let hls = HlsOutput {
+        stream,
+        lingering: engine.lingering.clone(),
         first_media_sequence: ctx.first_media_sequence,
         first_discontinuity_sequence: ctx.first_discontinuity_sequence,
     };

@@ -18,6 +18,7 @@ use rsm_worker::hls::disk::{DiskUse, Lingering};
 use rsm_worker::metrics::{FrameLoss, StreamMetrics};
 use rsm_worker::output::frames::FrameSink;
 use rsm_worker::pipeline::elements;
+use rsm_worker::pipeline::hardware::Hardware;
 use rsm_worker::source::open::AddressPolicy;
 use rsm_worker::source::opener::Cameras;
 use rsm_worker::stream::engine::{Engine, Timing};
@@ -90,6 +91,7 @@ impl Bench {
             timing,
             pacer: StartPacer::default(),
             metrics: Arc::new(StreamMetrics::new(&prometheus::Registry::new()).unwrap()),
+            hardware: Hardware::software(),
             opener: Arc::new(Cameras { addresses: AddressPolicy::any() }),
             disk: DiskUse::new(64 << 20),
             lingering: Lingering::default(),

@@ -1,0 +1,65 @@
+//! Sound that browsers do not play to AAC, beside the task that makes segments.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::media::access_unit::AccessUnit;
+use crate::media::parameters::AudioParameters;
+use crate::pipeline::PipelineError;
+use crate::pipeline::to_aac::{AacPipeline, EncodedSound};
+
+/// Units that wait for the encoder: five seconds of 20 ms packets. What does not fit is left out, and silence then.
+const MAX_WAITING: usize = 256;
+
+/// An encoder that runs. Dropped, it ends.
+pub(super) struct AacEncoder {
+    parameters: Arc<AudioParameters>,
+    input: mpsc::Sender<Arc<AccessUnit>>,
+    output: mpsc::Receiver<EncodedSound>,
+}
+
+impl AacEncoder {
+    /// Starts one for sound with `parameters`.
+    pub async fn start(parameters: Arc<AudioParameters>) -> Result<Self, PipelineError> {
+        let (mut pipeline, output) = AacPipeline::start(&parameters).await?;
+        let (input, mut units) = mpsc::channel::<Arc<AccessUnit>>(MAX_WAITING);
+        // Ends when the input does, within the deadline of a push.
+        tokio::spawn(async move {
+            {
+                let (feeder, failed) = pipeline.split();
+                let feeding = async {
+                    while let Some(unit) = units.recv().await {
+                        feeder.push(&unit).await?;
+                    }
+                    Ok::<(), PipelineError>(())
+                };
+                let ended = tokio::select! {
+                    fed = feeding => fed,
+                    error = failed => Err(error),
+                };
+                if let Err(error) = ended {
+                    tracing::warn!(%error, "sound is not encoded any more; it begins anew with the next stretch of time");
+                }
+            }
+            pipeline.stop().await;
+        });
+        Ok(Self { parameters, input, output })
+    }
+
+    /// Whether it is for sound with these parameters.
+    pub fn suits(&self, parameters: &Arc<AudioParameters>) -> bool {
+        Arc::ptr_eq(&self.parameters, parameters) || self.parameters == *parameters
+    }
+
+    /// Hands over a unit; never waits.
+    pub fn push(&self, unit: Arc<AccessUnit>) {
+        // Full or ended: silence takes its place.
+        let _ = self.input.try_send(unit);
+    }
+
+    /// The next frame; `None` once it has ended.
+    pub async fn next(&mut self) -> Option<EncodedSound> {
+        self.output.recv().await
+    }
+}

@@ -1,0 +1,220 @@
+//! The segments of one rendition of one owner of a stream: on disk, listed, or waiting to be removed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rsm_shared::stream::rendition::Rendition;
+use tokio::time::Instant;
+
+use super::HlsStream;
+use crate::hls::disk::DiskError;
+use crate::hls::live::LiveRendition;
+use crate::hls::pictures::FIRST_PTS;
+use crate::hls::plan::Cut;
+use crate::hls::segment_dir::RenditionDir;
+use crate::hls::segmenter::{Made, MadePart, MadeSegment};
+use crate::hls::window::{Listed, Opening, Part, PartTarget, Window};
+
+/// A playlist is not made shorter than this to stay within the budget: players begin three segments before the end
+/// (RFC 8216 section 6.3.3).
+const LEAST_LISTED: usize = 3;
+
+/// A segment that no playlist lists, until its time is over.
+struct Buried {
+    until: Instant,
+    sequence: u64,
+    len: u64,
+    init: u64,
+}
+
+pub(super) struct Shelf {
+    stream: Arc<HlsStream>,
+    files: RenditionDir,
+    /// While there is a playlist.
+    live: Option<LiveRendition>,
+    /// Ticks per second of the track.
+    timescale: u32,
+    /// What no playlist lists is kept for a window's time, for players that have an older one; so at most as many as two
+    /// windows list.
+    buried: VecDeque<Buried>,
+    /// The newest initialisation section.
+    init: Option<Bytes>,
+    next_init: u64,
+}
+
+impl Shelf {
+    /// Empty, without a playlist.
+    pub fn new(stream: Arc<HlsStream>, rendition: Rendition) -> Self {
+        let files = stream.dir.rendition(rendition);
+        Self { stream, files, live: None, timescale: 1, buried: VecDeque::new(), init: None, next_init: 0 }
+    }
+
+    /// Makes an empty playlist, unless there is one; what comes has `timescale` ticks per second and begins with `init`.
+    pub async fn open(
+        &mut self,
+        init: Bytes,
+        timescale: u32,
+        part_target: Option<PartTarget>,
+    ) -> Result<(), DiskError> {
+        self.timescale = timescale;
+        if self.init.as_ref() != Some(&init) {
+            self.files.write_init(self.next_init, init.clone()).await?;
+            self.next_init += 1;
+            self.init = Some(init);
+        }
+        if self.live.is_none() {
+            let segments = self.stream.params.window_segments as usize;
+            let window = Window::new(segments, self.stream.segment_target(), part_target);
+            self.live = Some(self.stream.live.rendition(self.files.rendition(), window));
+        }
+        Ok(())
+    }
+
+    /// Looks at what the playlist lists; `None` when there is none.
+    pub fn look<T>(&self, look: impl FnOnce(&Window) -> T) -> Option<T> {
+        self.live.as_ref().map(|live| live.look(look))
+    }
+
+    /// Lists and writes what was made. Not to be dropped half-way. Whether a segment was among it.
+    pub async fn keep(&mut self, made: Vec<Made>) -> Result<bool, DiskError> {
+        let mut whole = false;
+        for made in made {
+            match made {
+                Made::Part(part) => self.add_part(part),
+                Made::Segment(segment) => {
+                    whole = true;
+                    self.add_segment(segment).await?;
+                }
+            }
+        }
+        Ok(whole)
+    }
+
+    fn add_part(&mut self, made: MadePart) {
+        let (Some(live), Some(cut)) = (&self.live, self.stream.plan.cut(made.sequence)) else { return };
+        let opening = Opening {
+            sequence: made.sequence,
+            discontinuity: cut.discontinuity,
+            init: self.next_init.saturating_sub(1),
+            at: cut.at + self.after(&cut, made.segment_start),
+        };
+        let duration = self.duration(made.duration);
+        live.change(|window| {
+            window.add_part(Part { duration, independent: made.independent, bytes: made.bytes }, opening);
+        });
+    }
+
+    async fn add_segment(&mut self, made: MadeSegment) -> Result<(), DiskError> {
+        self.sweep().await;
+        let Some(cut) = self.stream.plan.cut(made.sequence) else { return Ok(()) };
+        let len = made.bytes.iter().map(|bytes| bytes.len() as u64).sum();
+        self.write_within_budget(made.sequence, made.bytes).await?;
+        self.stream.metrics.hls_segment(len);
+        let listed = Listed {
+            sequence: made.sequence,
+            duration: self.duration(made.duration),
+            len,
+            discontinuity: cut.discontinuity,
+            init: self.next_init.saturating_sub(1),
+            at: cut.at + self.after(&cut, made.start),
+        };
+        let gone = self.live.as_ref().map(|live| live.change(|window| window.push(listed)));
+        self.bury(gone.unwrap_or_default());
+        self.write_playlist().await
+    }
+
+    async fn write_playlist(&mut self) -> Result<(), DiskError> {
+        let prefix = format!("{}/{}", self.stream.fence.dir_name(), self.files.rendition().as_str());
+        match self.look(|window| window.render(&prefix)) {
+            Some(text) => self.files.write_playlist(text).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Over the budget, a shorter playlist is better than none.
+    async fn write_within_budget(&mut self, sequence: u64, bytes: Vec<Bytes>) -> Result<(), DiskError> {
+        loop {
+            match self.files.write_segment(sequence, bytes.clone()).await {
+                Err(DiskError::Budget(_)) if self.give_way().await? => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Removes what is needed least: all that no playlist lists, or else the oldest that one lists. `false` when there
+    /// is neither; so not more often in a row than a window is long.
+    async fn give_way(&mut self) -> Result<bool, DiskError> {
+        if self.buried.is_empty() {
+            let oldest = self.live.as_ref().and_then(|live| live.change(|window| window.shorten(LEAST_LISTED)));
+            let Some(oldest) = oldest else { return Ok(false) };
+            self.bury(vec![oldest]);
+            // Before its file goes.
+            self.write_playlist().await?;
+        }
+        self.make_room().await;
+        Ok(true)
+    }
+
+    /// Nothing is playable any more; the files stay for a window's time.
+    pub async fn withdraw(&mut self) {
+        let gone = self.live.take().map(|live| live.change(Window::clear));
+        self.bury(gone.unwrap_or_default());
+        self.files.remove_playlist().await;
+    }
+
+    /// Removes every segment that no playlist lists, now.
+    pub async fn make_room(&mut self) {
+        self.buried.iter_mut().for_each(|buried| buried.until = Instant::now());
+        self.sweep().await;
+    }
+
+    /// Waits for the time of the oldest unlisted segment, then removes it; for ever when there is none.
+    pub async fn tidy(&mut self) {
+        match self.buried.front().map(|buried| buried.until) {
+            Some(until) => {
+                tokio::time::sleep_until(until).await;
+                self.sweep().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    fn bury(&mut self, gone: Vec<Listed>) {
+        let until = Instant::now() + self.stream.segment_target() * self.stream.params.window_segments;
+        // A gap has no file.
+        let gone = gone.into_iter().filter(|segment| segment.len > 0);
+        self.buried.extend(gone.map(|s| Buried { until, sequence: s.sequence, len: s.len, init: s.init }));
+    }
+
+    /// Removes the segments whose time is over, and the init files that no later segment needs.
+    async fn sweep(&mut self) {
+        let now = Instant::now();
+        let listed = self.look(Window::first_init).flatten();
+        let (mut gone, mut inits) = (Vec::new(), Vec::new());
+        while let Some(buried) = self.buried.pop_front_if(|buried| buried.until <= now) {
+            gone.push((buried.sequence, buried.len));
+            let next_init = self.buried.front().map_or(listed, |next| Some(next.init));
+            if next_init != Some(buried.init) && buried.init + 1 < self.next_init {
+                inits.push(buried.init);
+            }
+        }
+        if !gone.is_empty() {
+            self.files.remove_segments(gone).await;
+        }
+        if !inits.is_empty() {
+            self.files.remove_inits(inits).await;
+        }
+    }
+
+    fn duration(&self, ticks: u64) -> Duration {
+        let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(self.timescale);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// How much later than its segment is planned a rendition begins with it: it may have come in the middle.
+    fn after(&self, cut: &Cut, start: u64) -> Duration {
+        self.duration(start).saturating_sub(FIRST_PTS + cut.pts)
+    }
+}

@@ -1,0 +1,163 @@
+//! Pictures of any codec to H.264, from one hub to another. The second hub bounds what waits, as the first does.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rsm_shared::stream::rendition::Rendition;
+
+use super::{Fault, HlsStream};
+use crate::media::access_unit::AccessUnit;
+use crate::media::hub::{StreamHub, Subscription};
+use crate::media::keyless::PATIENCE;
+use crate::media::parameters::VideoParameters;
+use crate::media::queue::Popped;
+use crate::pipeline::PipelineError;
+use crate::pipeline::form::form;
+use crate::pipeline::to_h264::{EncodedPicture, EncoderFeeder, EncoderPipeline};
+
+/// Units in the pipeline whose arrival is remembered: those in its queues and those that an encoder holds, generously.
+const MAX_IN_FLIGHT: usize = 256;
+
+/// From one stream's pictures to `rendition` of them.
+pub(super) struct Transcoder<'a> {
+    pub stream: &'a HlsStream,
+    pub rendition: Rendition,
+    pub to: &'a StreamHub,
+}
+
+/// A picture on its way through a pipeline.
+struct InFlight {
+    pts: Duration,
+    arrived: Instant,
+    captured: SystemTime,
+}
+
+impl Transcoder<'_> {
+    /// Encodes `first`, a key picture, and what comes behind it, for ever; sound is passed on with the pictures. Does
+    /// nothing while the source has not more lines than the rendition.
+    pub async fn run(&self, subscription: Subscription, first: Arc<AccessUnit>) -> Fault {
+        let mut next = Some(first);
+        loop {
+            let Some(first) = subscription.next_key(next.take(), PATIENCE).await else { return Fault::NoKeyPicture };
+            match self.encode(first, &subscription).await {
+                Ok(unit) => next = unit,
+                Err(error) => return error.into(),
+            }
+            // Nobody shall begin with what an earlier pipeline left.
+            self.to.forget();
+        }
+    }
+
+    /// One pipeline, from a key picture to a break of time; gives back what comes behind it.
+    async fn encode(
+        &self,
+        first: Arc<AccessUnit>,
+        subscription: &Subscription,
+    ) -> Result<Option<Arc<AccessUnit>>, PipelineError> {
+        let fps = self.stream.report.fps().or(first.video.declared_fps);
+        let Some(form) = form(&first.video, fps, self.rendition) else {
+            return Ok(until_another(subscription, first.timeline).await);
+        };
+        let (mut pipeline, mut pictures) =
+            EncoderPipeline::start(&first.video, &form, fps, &self.stream.hardware).await?;
+        let in_flight = std::sync::Mutex::new(VecDeque::new());
+        let timeline = first.timeline;
+        let ended = {
+            let (feeder, failed) = pipeline.split();
+            let taking = async {
+                let mut video: Option<Arc<VideoParameters>> = None;
+                while let Some(picture) = pictures.recv().await {
+                    let video = match &video {
+                        Some(video) if video.codec_data == picture.codec_data => video.clone(),
+                        _ => {
+                            let new = VideoParameters::from_avcc(picture.codec_data.clone())
+                                .map_err(|e| PipelineError::Build(e.to_string()))?;
+                            // The encoder was told to keep the order.
+                            video
+                                .insert(Arc::new(VideoParameters { reorder: Some(0), declared_fps: fps, ..new }))
+                                .clone()
+                        }
+                    };
+                    self.to.publish(unit(picture, &in_flight, timeline, video));
+                }
+                Err(PipelineError::Ended)
+            };
+            let feeding = feed(feeder, first, subscription, &in_flight, self.to);
+            tokio::select! {
+                next = feeding => next,
+                error = failed => Err(error),
+                taken = taking => taken,
+            }
+        };
+        pipeline.stop().await;
+        ended
+    }
+}
+
+fn unit(
+    picture: EncodedPicture,
+    in_flight: &std::sync::Mutex<VecDeque<InFlight>>,
+    timeline: u64,
+    video: Arc<VideoParameters>,
+) -> AccessUnit {
+    let EncodedPicture { data, pts, is_key, .. } = picture;
+    let mut in_flight = in_flight.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // Pictures leave in the order in which they are shown, so what is before this one never comes.
+    while in_flight.front().is_some_and(|unit| unit.pts < pts) {
+        in_flight.pop_front();
+    }
+    let (arrived, captured) = match in_flight.front() {
+        Some(unit) if unit.pts == pts => (unit.arrived, unit.captured),
+        _ => (Instant::now(), SystemTime::now()),
+    };
+    AccessUnit { data, pts, is_key, arrived, captured, timeline, video, sound: None }
+}
+
+/// Feeds pictures until one is of another timeline; sound goes past the pipeline.
+async fn feed(
+    feeder: &EncoderFeeder,
+    first: Arc<AccessUnit>,
+    subscription: &Subscription,
+    in_flight: &std::sync::Mutex<VecDeque<InFlight>>,
+    to: &StreamHub,
+) -> Result<Option<Arc<AccessUnit>>, PipelineError> {
+    let timeline = first.timeline;
+    let mut unit = first;
+    loop {
+        if unit.timeline != timeline {
+            return Ok(Some(unit));
+        }
+        if unit.is_picture() {
+            let mark = InFlight { pts: unit.pts, arrived: unit.arrived, captured: unit.captured };
+            remember(&mut in_flight.lock().unwrap_or_else(std::sync::PoisonError::into_inner), mark);
+            feeder.push(&unit, true).await?;
+        } else {
+            to.publish((*unit).clone());
+        }
+        unit = loop {
+            // Behind a loss comes a key picture, which a decoder takes as it comes.
+            if let Popped::Unit(next) = subscription.next().await {
+                break next;
+            }
+        };
+    }
+}
+
+/// In the order of showing, which with B pictures is not that of coming.
+fn remember(in_flight: &mut VecDeque<InFlight>, mark: InFlight) {
+    let at = in_flight.iter().rposition(|other| other.pts <= mark.pts).map_or(0, |before| before + 1);
+    in_flight.insert(at, mark);
+    if in_flight.len() > MAX_IN_FLIGHT {
+        in_flight.pop_front();
+    }
+}
+
+async fn until_another(subscription: &Subscription, timeline: u64) -> Option<Arc<AccessUnit>> {
+    loop {
+        match subscription.next().await {
+            Popped::Unit(unit) if unit.timeline != timeline => return Some(unit),
+            Popped::Unit(_) | Popped::Lost(_) => {}
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Pictures of any codec to H.264 for players with less bandwidth, and for those that cannot play the source's codec.
+//!
+//! ```text
+//! units -> appsrc ! decoder --probe--> videoconvertscale ! capsfilter ! encoder ! capsfilter ! appsink -> pictures
+//!                              |                                            ^
+//!                              +-- drops the backlog and every second picture above 30 per second;
+//!                                  asks for a key picture wherever the source has one
+//! ```
+//!
+//! One thread runs the whole chain. Renditions have key pictures where the source has them, so that their segments
+//! begin at the same times. There are no B pictures: DTS is PTS.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::feed::Feed;
+use super::form::kept_one_in;
+pub use super::form::{EncodedForm, form};
+use super::hardware::Hardware;
+use super::run::{BusNews, Running};
+use super::{PipelineError, decoder, elements, encoder};
+use crate::media::access_unit::AccessUnit;
+use crate::media::parameters::{VideoCodec, VideoParameters};
+
+/// Encoded pictures waiting to be taken. Full, the chain's own thread waits, then the appsrc fills, then the hub
+/// drops.
+const MAX_WAITING: usize = 16;
+/// Key pictures on their way through the decoder: the 8 units of the appsrc, the 16 that it reorders at most, and
+/// what hardware holds. Forgotten beyond that, the oldest first.
+const MAX_KEYS: usize = 64;
+/// Every picture of a JPEG camera is a key picture; the encoded stream has one in this time.
+const KEY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// One encoded picture.
+#[derive(Clone, Debug)]
+pub struct EncodedPicture {
+    /// NAL units, each behind its length in four bytes.
+    pub data: Bytes,
+    /// PTS of the unit it came from; its DTS too.
+    pub pts: Duration,
+    pub is_key: bool,
+    /// `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 section 5.3.3.1), as the form declares it.
+    pub codec_data: Bytes,
+}
+
+/// One decoder and encoder, for unchanged parameters.
+#[derive(Debug)]
+pub struct EncoderPipeline {
+    running: Running,
+    feeder: EncoderFeeder,
+    /// Ends waits for room in the output.
+    _stopping: DropGuard,
+}
+
+/// The input side, to be used beside the output side.
+#[derive(Debug)]
+pub struct EncoderFeeder {
+    feed: Feed,
+    gate: Arc<Gate>,
+}
+
+impl EncoderPipeline {
+    /// Builds and starts a decoder for `video` and an encoder for `form`. `fps` is what the form was made with. The
+    /// receiver ends after the last picture.
+    ///
+    /// # Errors
+    /// [`PipelineError`] when an element is missing or refuses to start.
+    pub async fn start(
+        video: &VideoParameters,
+        form: &EncodedForm,
+        fps: Option<f64>,
+        hardware: &Hardware,
+    ) -> Result<(Self, mpsc::Receiver<EncodedPicture>), PipelineError> {
+        let (sender, receiver) = mpsc::channel(MAX_WAITING);
+        let stopping = CancellationToken::new();
+        let keep = kept_one_in(video, (form.width, form.height), fps);
+        let gate = Arc::new(Gate(Mutex::new(GateState::new(video.codec == VideoCodec::Jpeg, keep))));
+        let rate = encoder::told_rate(hardware.encoder(), fps.map(|fps| fps / f64::from(keep)));
+        let feed = Feed::new(video, false);
+        let (pipeline, ends) = build(video, form, hardware, &feed, output(sender, form, &stopping))?;
+        watch_decoded(&ends, gate.clone(), rate);
+        let running = Running::start(pipeline).await?;
+        let feeder = EncoderFeeder { feed, gate };
+        Ok((Self { running, feeder, _stopping: stopping.drop_guard() }, receiver))
+    }
+
+    /// The input, and a future that resolves when the pipeline fails.
+    pub fn split(&mut self) -> (&EncoderFeeder, impl Future<Output = PipelineError> + '_) {
+        let Self { running, feeder, .. } = self;
+        (feeder, async {
+            loop {
+                match running.news().await {
+                    // The output tells its end itself, once all of it is taken.
+                    BusNews::Eos => std::future::pending().await,
+                    news => return news.into(),
+                }
+            }
+        })
+    }
+
+    /// To Null. What was not taken is dropped.
+    pub async fn stop(self) {
+        let Self { running, feeder: _, _stopping: stopping } = self;
+        drop(stopping);
+        running.stop().await;
+    }
+}
+
+impl EncoderFeeder {
+    /// Hands over one unit; the first must be a key picture. `shown` is false for what is only needed to decode the
+    /// pictures behind it.
+    ///
+    /// # Errors
+    /// [`PipelineError`] when the decoder takes nothing any more.
+    pub async fn push(&self, unit: &AccessUnit, shown: bool) -> Result<(), PipelineError> {
+        self.gate.lock().comes(unit.pts, unit.is_key, shown);
+        self.feed.push(unit, unit.pts).await
+    }
+
+    /// No more units: what is left comes out, then the output ends.
+    pub fn end(&self) {
+        self.feed.end();
+    }
+}
+
+/// What the probe decides with; only the chain's own thread and [`EncoderFeeder::push`] use it.
+#[derive(Debug)]
+struct Gate(Mutex<GateState>);
+
+#[derive(Debug)]
+struct GateState {
+    /// Decoded pictures before this time are not shown.
+    show_from: Duration,
+    /// Times of the source's key pictures that are on their way through the decoder; at most [`MAX_KEYS`].
+    keys: VecDeque<Duration>,
+    /// Of a source that has key pictures only: when one is due.
+    next_key: Option<Duration>,
+    /// The next picture that is let through becomes a key picture.
+    key_due: bool,
+    /// One of so many is let through, and how many were not since.
+    keep: u32,
+    left_out: u32,
+}
+
+/// What becomes of a decoded picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Drop,
+    Encode,
+    EncodeAsKey,
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, GateState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl GateState {
+    fn new(only_keys: bool, keep: u32) -> Self {
+        let next_key = only_keys.then_some(Duration::ZERO);
+        Self { show_from: Duration::ZERO, keys: VecDeque::new(), next_key, key_due: true, keep, left_out: 0 }
+    }
+
+    /// A unit goes into the decoder.
+    fn comes(&mut self, pts: Duration, is_key: bool, shown: bool) {
+        if !shown {
+            self.show_from = self.show_from.max(pts + Duration::from_nanos(1));
+        }
+        if is_key && self.next_key.is_none() {
+            if self.keys.len() >= MAX_KEYS {
+                self.keys.pop_front();
+            }
+            self.keys.push_back(pts);
+        }
+    }
+
+    /// A picture left the decoder; they do in the order of their times.
+    fn decoded(&mut self, pts: Duration) -> Fate {
+        while self.keys.front().is_some_and(|key| *key <= pts) {
+            self.keys.pop_front();
+            self.key_due = true;
+        }
+        if pts < self.show_from {
+            return Fate::Drop;
+        }
+        if let Some(due) = self.next_key.filter(|due| pts >= *due) {
+            // From the plan while pictures keep to it, from the picture after a gap.
+            self.next_key = Some((due + KEY_INTERVAL).max(pts + KEY_INTERVAL / 2));
+            self.key_due = true;
+        }
+        if std::mem::take(&mut self.key_due) {
+            self.left_out = 0;
+            return Fate::EncodeAsKey;
+        }
+        self.left_out += 1;
+        if self.left_out < self.keep {
+            return Fate::Drop;
+        }
+        self.left_out = 0;
+        Fate::Encode
+    }
+}
+
+/// Where pictures leave the decoder, and the encoder.
+struct Ends {
+    decoded: gst::Pad,
+    encoded: gst::Pad,
+}
+
+fn build(
+    video: &VideoParameters,
+    form: &EncodedForm,
+    hardware: &Hardware,
+    feed: &Feed,
+    output: gst_app::AppSinkCallbacks,
+) -> Result<(gst::Pipeline, Ends), PipelineError> {
+    let pipeline = gst::Pipeline::new();
+    let encoder = encoder::make(hardware.encoder(), form)?;
+    let mut chain: Vec<gst::Element> = vec![feed.appsrc().clone().upcast()];
+    chain.extend(decoder::chain(hardware.decoder(video.codec), video.codec)?);
+    let decoded = chain.last().and_then(|decoder| decoder.static_pad("src"));
+    let decoded = decoded.ok_or_else(|| PipelineError::build("the decoder has no src pad"))?;
+    let encoded = encoder.element.static_pad("src").ok_or_else(|| PipelineError::build("no src pad"))?;
+    chain.push(elements::make("videoconvertscale")?);
+    chain.extend(encoder.chain);
+    let sink =
+        gst_app::AppSink::builder().sync(false).async_(false).enable_last_sample(false).callbacks(output).build();
+    chain.push(sink.upcast());
+    pipeline.add_many(&chain).map_err(PipelineError::build)?;
+    gst::Element::link_many(&chain).map_err(PipelineError::build)?;
+    Ok((pipeline, Ends { decoded, encoded }))
+}
+
+fn watch_decoded(ends: &Ends, gate: Arc<Gate>, rate: gst::Fraction) {
+    let encoded = ends.encoded.downgrade();
+    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    // The probe goes with the pad; nothing removes it earlier.
+    let _ = ends.decoded.add_probe(mask, move |_, info| match &mut info.data {
+        Some(gst::PadProbeData::Buffer(buffer)) => {
+            let Some(pts) = buffer.pts() else { return gst::PadProbeReturn::Drop };
+            match gate.lock().decoded(pts.into()) {
+                Fate::Drop => return gst::PadProbeReturn::Drop,
+                Fate::Encode => {}
+                Fate::EncodeAsKey => {
+                    if let Some(pad) = encoded.upgrade() {
+                        // The first picture is one anyway; an encoder that refuses gives longer segments.
+                        let _ = pad.send_event(next_is_key());
+                    }
+                }
+            }
+            gst::PadProbeReturn::Ok
+        }
+        Some(gst::PadProbeData::Event(event)) => {
+            if let gst::EventView::Caps(caps) = event.view() {
+                let mut caps = caps.caps_owned();
+                caps.make_mut().set("framerate", rate);
+                *event = gst::event::Caps::new(&caps);
+            }
+            gst::PadProbeReturn::Ok
+        }
+        _ => gst::PadProbeReturn::Ok,
+    });
+}
+
+/// The event of `gst_video_event_new_upstream_force_key_unit`, for the next picture that reaches the encoder: sent by
+/// the thread that is about to bring it. A time in it is not understood by encoders that shift their clock.
+fn next_is_key() -> gst::Event {
+    let structure = gst::Structure::builder("GstForceKeyUnit")
+        .field("running-time", gst::ClockTime::NONE)
+        .field("all-headers", false)
+        .field("count", 0u32)
+        .build();
+    gst::event::CustomUpstream::new(structure)
+}
+
+fn output(
+    sender: mpsc::Sender<EncodedPicture>,
+    form: &EncodedForm,
+    stopping: &CancellationToken,
+) -> gst_app::AppSinkCallbacks {
+    // Dropped at the end of stream, which ends the receiver.
+    let sender = Arc::new(Mutex::new(Some(sender)));
+    let at_end = sender.clone();
+    let current = move || sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let (form, stopping, runtime) = (form.clone(), stopping.clone(), tokio::runtime::Handle::current());
+    // What the caps said last, and what that is as the form declares it.
+    let mut known: (Bytes, Bytes) = Default::default();
+    gst_app::AppSinkCallbacks::builder()
+        .new_sample(move |sink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            let Some(sender) = current() else { return Err(gst::FlowError::Eos) };
+            let picture = picture(sample, &form, &mut known).ok_or(gst::FlowError::Error)?;
+            // This is the chain's own thread; waiting here is how it is slowed down.
+            let sent = runtime.block_on(async {
+                tokio::select! {
+                    sent = sender.send(picture) => sent.is_ok(),
+                    () = stopping.cancelled() => false,
+                }
+            });
+            if sent { Ok(gst::FlowSuccess::Ok) } else { Err(gst::FlowError::Eos) }
+        })
+        .eos(move |_| drop(at_end.lock().unwrap_or_else(PoisonError::into_inner).take()))
+        .build()
+}
+
+fn picture(sample: gst::Sample, form: &EncodedForm, known: &mut (Bytes, Bytes)) -> Option<EncodedPicture> {
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?.clone();
+    let avcc = sample.caps()?.structure(0)?.get::<gst::Buffer>("codec_data").ok()?;
+    let avcc = avcc.map_readable().ok()?;
+    if known.0 != *avcc {
+        *known = (Bytes::copy_from_slice(&avcc), encoder::declared(&avcc, form).ok()?);
+    }
+    let buffer = sample.buffer_owned()?;
+    // Encoders shift their clock to leave room for DTS; the running time does not move.
+    let pts = segment.to_running_time(buffer.pts()?)?;
+    let is_key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+    drop(sample);
+    let data = encoder::without_parameter_sets(Bytes::from_owner(buffer.into_mapped_buffer_readable().ok()?));
+    Some(EncodedPicture { data, pts: pts.into(), is_key, codec_data: known.1.clone() })
+}
+
+#[cfg(test)]
+mod tests;
