@@ -76,7 +76,11 @@ impl Wishes {
 
     /// Whether somebody wants that rendition to be encoded now.
     pub fn wants(&self, rendition: Rendition) -> bool {
-        self.rendition_until(rendition).is_some_and(|until| until.load(Ordering::Relaxed) > self.now())
+        self.wants_at(rendition, self.now())
+    }
+
+    fn wants_at(&self, rendition: Rendition, now: u64) -> bool {
+        self.rendition_until(rendition).is_some_and(|until| until.load(Ordering::Relaxed) > now)
     }
 
     fn rendition_until(&self, rendition: Rendition) -> Option<&AtomicU64> {
@@ -122,7 +126,7 @@ impl Wishes {
         let jpeg = self.jpeg_viewers() > 0 || self.jpeg_until.load(Ordering::Relaxed) > now;
         let hls = self.hls_until.load(Ordering::Relaxed) > now;
         let renditions = if hls {
-            Rendition::ALL.into_iter().filter(|rendition| self.wants(*rendition)).collect()
+            Rendition::ALL.into_iter().filter(|rendition| self.wants_at(*rendition, now)).collect()
         } else {
             RenditionSet::NONE
         };

@@ -23,8 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections kept open to one worker while nothing is asked over them. Long requests each have one of their own, and
 /// come back every part: closing and opening them would cost more than the answers.
 const MAX_IDLE: usize = 256;
-/// And for how long: players come again within seconds.
-const IDLE: Duration = Duration::from_secs(30);
+/// And for how long: players come again within seconds, and a worker closes what it has not heard of for 30 s.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// Where an owner's files are, and whose they are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
