@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::directory::Directory;
-use crate::hls::fetch::Remote;
+use crate::hls::remote::Remote;
 use crate::hls::serve::Hls;
 use crate::metrics::{ApiMetrics, Observed};
 use crate::relay::demand::DemandTeller;

@@ -121,7 +121,7 @@ fn offer(link: &CameraLink) -> Offer {
         zone: link.zone.clone(),
         created: link.created,
         enabled: link.enabled,
-        always_on: link.always_on,
+        always_on: link.always_on || link.hls.always_on == Some(true),
         jpeg: link.mjpeg,
     }
 }

@@ -83,6 +83,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "this file is not there, or no longer")
     }
 
+    /// 404 for a rendition that is not made of this camera.
+    pub fn not_offered() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "this camera is not offered in this rendition")
+    }
+
     /// 409 for a stream that an operator stopped.
     pub fn stopped() -> Self {
         Self::new(StatusCode::CONFLICT, "the camera is stopped; start it first")

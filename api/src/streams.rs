@@ -3,8 +3,9 @@
 //! camera and no credential. No lock here is ever held across an await.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rsm_shared::stream::fence::{Epoch, Fence};
 use rsm_shared::stream::names::Zone;
@@ -18,6 +19,12 @@ use crate::wishes::Wishes;
 
 /// Owners remembered of one stream: a player still fetches the last segments of one that was replaced.
 const MAX_OWNERS: usize = 4;
+/// Target duration of a stream whose playlists nobody has read here yet.
+const UNKNOWN_TARGET: Duration = Duration::from_secs(6);
+/// Longest target duration that counts: a camera that sends a key frame each half minute.
+const MAX_TARGET: Duration = Duration::from_secs(30);
+/// What a worker's answer may take beyond the time that it waits for a part.
+const ON_THE_WAY: Duration = Duration::from_secs(2);
 
 /// One stream. Shared by all who need it; offers are replaced, streams stay.
 pub struct Stream {
@@ -26,6 +33,8 @@ pub struct Stream {
     view: watch::Sender<Arc<View>>,
     /// The newest owners and where their segments are served, the newest last; at most [`MAX_OWNERS`].
     owners: Mutex<VecDeque<(Fence, String)>>,
+    /// Target duration of its HLS as a playlist said last, seconds; 0 before one did.
+    target_s: AtomicU64,
     pub wishes: Wishes,
 }
 
@@ -172,6 +181,7 @@ impl Stream {
             slug,
             wishes: Wishes::default(),
             owners: Mutex::default(),
+            target_s: AtomicU64::new(0),
             view: watch::Sender::new(Arc::new(View {
                 state,
                 reason: None,
@@ -215,6 +225,21 @@ impl Stream {
     pub fn served_at(&self, fence: Fence) -> Option<String> {
         let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
         owners.iter().find(|(owner, _)| *owner == fence).map(|(_, http)| http.clone())
+    }
+
+    /// A playlist of its HLS named this target duration.
+    pub fn saw_target(&self, target: Duration) {
+        self.target_s.store(target.as_secs(), Ordering::Relaxed);
+    }
+
+    /// How long an answer may take that its worker gives when it has what is asked for: three target durations, as
+    /// long as workers wait, and the way.
+    pub fn longest_wait(&self) -> Duration {
+        let target = match self.target_s.load(Ordering::Relaxed) {
+            0 => UNKNOWN_TARGET,
+            seconds => Duration::from_secs(seconds).min(MAX_TARGET),
+        };
+        target * 3 + ON_THE_WAY
     }
 
     fn remember(&self, fence: Fence, http: &str) {
@@ -301,6 +326,16 @@ mod tests {
         assert_eq!(stream.served_at(fence(6)), Some("moved:2".into()));
         streams.show(&stream, View { fence: None, http: None, ..(*stream.view()).clone() });
         assert_eq!((stream.known().shown, stream.served_at(fence(6))), (None, Some("moved:2".into())));
+    }
+
+    #[test]
+    fn a_wait_follows_the_target_duration_within_bounds() {
+        let (stream, _) = Streams::default().put(&slug("a"), offer(1));
+        assert_eq!(stream.longest_wait(), Duration::from_secs(20));
+        for (target, wait) in [(1, 5), (4, 14), (30, 92), (4000, 92)] {
+            stream.saw_target(Duration::from_secs(target));
+            assert_eq!(stream.longest_wait(), Duration::from_secs(wait));
+        }
     }
 
     #[tokio::test]

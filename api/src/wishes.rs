@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rsm_shared::stream::demand::Demand;
+use rsm_shared::stream::rendition::{Rendition, RenditionSet};
 use rsm_shared::stream::spec::JpegParams;
 
 use crate::streams::Stream;
@@ -18,6 +19,8 @@ pub struct Wishes {
     jpeg_until: AtomicU64,
     /// HLS is wanted until then; milliseconds after `begun`.
     hls_until: AtomicU64,
+    /// Each rendition that is encoded is wanted until then; milliseconds after `begun`.
+    renditions_until: [AtomicU64; Rendition::ALL.len()],
     /// Something is wanted by others (relays, consumers on NATS) until then; milliseconds after `begun`.
     elsewhere_until: AtomicU64,
     /// When anything was wanted last; milliseconds after `begun`, 0 for never.
@@ -31,6 +34,7 @@ impl Default for Wishes {
             jpeg_viewers: AtomicU32::new(0),
             jpeg_until: AtomicU64::new(0),
             hls_until: AtomicU64::new(0),
+            renditions_until: Default::default(),
             elsewhere_until: AtomicU64::new(0),
             last_wanted: AtomicU64::new(0),
         }
@@ -62,6 +66,27 @@ impl Wishes {
         self.touch();
     }
 
+    /// That rendition of HLS is wanted for `hold` from now. Source and sound come with HLS, whoever wants it.
+    pub fn want_rendition(&self, rendition: Rendition, hold: Duration) {
+        self.want_hls(hold);
+        if let Some(until) = self.rendition_until(rendition) {
+            until.fetch_max(self.now() + u64::try_from(hold.as_millis()).unwrap_or(0), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether somebody wants that rendition to be encoded now.
+    pub fn wants(&self, rendition: Rendition) -> bool {
+        self.wants_at(rendition, self.now())
+    }
+
+    fn wants_at(&self, rendition: Rendition, now: u64) -> bool {
+        self.rendition_until(rendition).is_some_and(|until| until.load(Ordering::Relaxed) > now)
+    }
+
+    fn rendition_until(&self, rendition: Rendition) -> Option<&AtomicU64> {
+        self.renditions_until.get(rendition as usize).filter(|_| rendition.is_encoded())
+    }
+
     /// Others said on NATS that they want something for `hold` from now; whether they did not before.
     pub fn wanted_elsewhere(&self, hold: Duration) -> bool {
         let now = self.now();
@@ -80,6 +105,9 @@ impl Wishes {
     pub fn clear(&self) {
         self.jpeg_until.store(0, Ordering::Relaxed);
         self.hls_until.store(0, Ordering::Relaxed);
+        for until in &self.renditions_until {
+            until.store(0, Ordering::Relaxed);
+        }
         self.elsewhere_until.store(0, Ordering::Relaxed);
     }
 
@@ -96,11 +124,13 @@ impl Wishes {
     pub fn demand(&self, params: JpegParams) -> Demand {
         let now = self.now();
         let jpeg = self.jpeg_viewers() > 0 || self.jpeg_until.load(Ordering::Relaxed) > now;
-        let demand = Demand {
-            jpeg: jpeg.then_some(params),
-            hls: self.hls_until.load(Ordering::Relaxed) > now,
-            ..Demand::default()
+        let hls = self.hls_until.load(Ordering::Relaxed) > now;
+        let renditions = if hls {
+            Rendition::ALL.into_iter().filter(|rendition| self.wants_at(*rendition, now)).collect()
+        } else {
+            RenditionSet::NONE
         };
+        let demand = Demand { jpeg: jpeg.then_some(params), hls, renditions };
         if demand.any() {
             self.touch();
         }
@@ -123,5 +153,40 @@ impl Drop for JpegViewer {
     fn drop(&mut self) {
         self.0.wishes.touch();
         self.0.wishes.jpeg_viewers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARAMS: JpegParams = JpegParams { max_fps: 5, max_width: 640, quality: 80 };
+    const HOLD: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_rendition_is_wanted_by_those_who_fetch_it_only() {
+        let wishes = Wishes::default();
+        for rendition in [Rendition::Source, Rendition::Audio] {
+            wishes.want_rendition(rendition, HOLD);
+            assert!(!wishes.wants(rendition));
+        }
+        let demand = wishes.demand(PARAMS);
+        assert!(demand.hls && demand.renditions.is_empty(), "source and sound are there for all");
+        wishes.want_rendition(Rendition::P360, HOLD);
+        wishes.want_rendition(Rendition::H264, HOLD);
+        let names: Vec<_> = wishes.demand(PARAMS).renditions.iter().map(Rendition::as_str).collect();
+        assert_eq!(names, ["h264", "360p"]);
+        assert!(wishes.wants(Rendition::P360) && !wishes.wants(Rendition::P720));
+        wishes.clear();
+        assert!(!wishes.demand(PARAMS).any() && !wishes.wants(Rendition::P360));
+    }
+
+    #[test]
+    fn a_wish_for_a_rendition_ends_before_that_for_hls() {
+        let wishes = Wishes::default();
+        wishes.want_rendition(Rendition::P360, Duration::ZERO);
+        wishes.want_hls(HOLD);
+        let demand = wishes.demand(PARAMS);
+        assert!(demand.hls && demand.renditions.is_empty());
     }
 }

@@ -47,7 +47,7 @@ function parse(text) {
 // RFC 9457: the server's own sentence is `error`; a proxy in between may know only `detail` or `title`.
 function problem(response, data) {
   const said = [data?.error, data?.detail, data?.title].find((one) => typeof one === 'string' && one);
-  const field = typeof data?.field === 'string' ? data.field.replace(/^[/#]+/, '').split(/[./]/)[0] : undefined;
+  const field = typeof data?.field === 'string' ? data.field.replace(/^[/#]+/, '').replaceAll('/', '.') : undefined;
   return new ApiError(response.status, said ?? `The server answered ${response.status} ${response.statusText}.`.trim(), field);
 }
 
@@ -83,9 +83,10 @@ export async function askForHls(slug) {
 }
 
 /** One sentence on why a stream shows nothing now, for a player whose connection told it nothing. */
-export async function whyNoPicture(slug) {
+export async function whyNoPicture(slug, kind = 'jpeg') {
   try {
     const status = await cameraStatus(slug);
+    if (kind === 'hls' && status?.hls_error) return status.hls_error;
     if (status?.reason) return status.reason;
     return status?.state === 'stopped' ? 'The camera is stopped.' : '';
   } catch (error) {

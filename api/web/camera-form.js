@@ -2,6 +2,8 @@
 // where the server's complaint is shown. The server judges the values; the page does not second-guess it.
 
 const TEXTS = ['url', 'name', 'username', 'password', 'zone'];
+const CHECKS = ['always_on', 'exclusive', 'tls_insecure'];
+const HLS = ['segment_seconds', 'window_segments', 'part_ms', 'always_on', 'renditions']; // fields are hls.<name>
 const DEFAULT_ZONE = 'default'; // shown as an empty field
 
 export class CameraForm {
@@ -24,6 +26,7 @@ export class CameraForm {
       button.addEventListener('click', cancel);
       this.#submit.dataset.testid = 'edit-submit';
     }
+    form.elements.url.addEventListener('input', () => this.#showWhatFits());
     form.addEventListener('submit', async (event) => {
       event.preventDefault();
       if (this.#submit.disabled) return;
@@ -47,25 +50,40 @@ export class CameraForm {
     const { elements } = this.#form;
     for (const name of TEXTS) elements[name].value = name === 'password' ? '' : (camera[name] ?? '');
     if (camera.zone === DEFAULT_ZONE) elements.zone.value = '';
-    elements.always_on.checked = Boolean(camera.always_on);
-    elements.exclusive.checked = Boolean(camera.exclusive);
+    for (const name of CHECKS) elements[name].checked = Boolean(camera[name]);
+    for (const name of HLS) elements[`hls.${name}`].value = written(camera.hls?.[name]);
     elements.transport.value = camera.transport ?? 'auto';
     if (elements.transport.selectedIndex < 0) elements.transport.value = 'auto';
+    this.#showWhatFits();
     this.#shown = this.#values();
     this.#complain(null);
+  }
+
+  // A certificate has a camera that speaks TLS.
+  #showWhatFits() {
+    const tls = /^\s*rtsps:/i.test(this.#form.elements.url.value);
+    this.#form.querySelector('[data-for="rtsps"]').hidden = !tls;
   }
 
   #values() {
     const { elements } = this.#form;
     const values = Object.fromEntries(TEXTS.map((name) => [name, elements[name].value.trim()]));
     values.password = elements.password.value; // a password may begin with a space
-    const checked = { always_on: elements.always_on.checked, exclusive: elements.exclusive.checked };
-    return { ...values, ...checked, transport: elements.transport.value };
+    for (const name of CHECKS) values[name] = elements[name].checked;
+    for (const name of HLS) values[`hls.${name}`] = elements[`hls.${name}`].value.trim();
+    return { ...values, transport: elements.transport.value };
   }
 
   // Only what differs from what was shown: an empty field of a new camera, and an untouched one of an old, say nothing.
   #changes() {
-    return Object.fromEntries(Object.entries(this.#values()).filter(([name, value]) => value !== this.#shown[name]));
+    const changes = {};
+    for (const [name, value] of Object.entries(this.#values())) {
+      if (value === this.#shown[name]) continue;
+      const [, inner] = name.split('hls.');
+      if (inner) (changes.hls ??= {})[inner] = meant(inner, value);
+      else changes[name] = value;
+    }
+    return changes;
   }
 
   #complain(error) {
@@ -77,7 +95,8 @@ export class CameraForm {
     this.#problem.textContent = error?.message ?? '';
     if (!error) return;
     const named = error.field ?? (error.status === 400 && /\burl\b/i.test(error.message) ? 'url' : undefined);
-    const input = this.#form.elements.namedItem(named ?? '');
+    const { elements } = this.#form;
+    const input = elements.namedItem(named ?? '') ?? elements.namedItem((named ?? '').split('.')[0]);
     if (!input) return this.#submit.focus();
     input.setAttribute('aria-invalid', 'true');
     input.setAttribute('aria-describedby', this.#problem.id);
@@ -87,4 +106,18 @@ export class CameraForm {
     else place?.append(this.#problem);
     input.focus();
   }
+}
+
+/** An HLS setting as its field holds it; empty for the server's own. */
+function written(value) {
+  if (Array.isArray(value)) return value.join(', ') || 'none';
+  return value === null || value === undefined ? '' : String(value);
+}
+
+/** What a field's text means; what means nothing is sent as it is, and the server says so. */
+function meant(name, text) {
+  if (text === '') return null;
+  if (name === 'renditions') return text === 'none' ? [] : text.split(/[\s,]+/).filter(Boolean);
+  if (name === 'always_on') return text === 'true';
+  return /^\d+$/.test(text) ? Number(text) : text;
 }

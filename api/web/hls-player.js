@@ -3,13 +3,18 @@
 //
 // Three ways back, the gentlest first: hls.js' own retries, startLoad()/recoverMediaError(), a new player.
 
-import { askForHls } from './api.js';
+import { askForHls, whyNoPicture } from './api.js';
 import { Backoff, SERVER_BACK, inSeconds } from './backoff.js';
+import { enter, leave, plainLoader } from './low-latency.js';
+import { AUTO, SOURCE, isH264, nameOf, pick } from './qualities.js';
+import { codecName, sentence } from './words.js';
 
 const WATCH_MS = 1000;
 const NUDGE_MS = 5000; // a playhead that stands this long is put near the live edge
 const REBUILD_MS = 20000; // and after this long, though the playlist grows, the player is made anew
 const RENEW_MS = 120000; // the same when the playlist does not grow: rarely, as it plays the last seconds once more
+
+const DECODE_AGAIN_MS = 5000; // a second fault of the decoder within this time is no accident
 
 // The server may hold a playlist request for 10 s while a camera starts, then answers 503: both are normal life.
 const patient = (retries) => ({
@@ -20,9 +25,10 @@ const patient = (retries) => ({
     errorRetry: { maxNumRetry: retries, retryDelayMs: 1000, maxRetryDelayMs: 5000 },
   },
 });
+// How far behind, and how far at most, where the playlist names no distance itself. Set when the player is made: in
+// CONFIG it would overrule the playlist.
+const BEHIND = { liveSyncDurationCount: 2, liveMaxLatencyDurationCount: 6 };
 const CONFIG = {
-  liveSyncDurationCount: 2,
-  liveMaxLatencyDurationCount: 6,
   maxLiveSyncPlaybackRate: 1.1,
   maxBufferLength: 12,
   maxMaxBufferLength: 20,
@@ -55,6 +61,11 @@ export class HlsPlayer {
   #slug;
   #onVeil;
   #onSound; // (bool) the stream has an audio track
+  #onQualities; // (names) what can be chosen from; none where the browser chooses
+  #quality;
+  #refused = new Set(); // renditions that the browser said it can play, and could not
+  #sourceCodec = '';
+  #lowLatency = false; // has a place among those that may
   #hls = null;
   #retry = null;
   #watch = null;
@@ -69,11 +80,34 @@ export class HlsPlayer {
 
   lastFrameAt = 0; // performance.now() when the playhead was last seen moving; 0: never
 
-  constructor({ video, slug, onVeil, onSound }) {
+  constructor({ video, slug, quality, onVeil, onSound, onQualities }) {
     this.#video = video;
     this.#slug = slug;
     this.#onVeil = onVeil;
     this.#onSound = onSound;
+    this.#onQualities = onQualities;
+    this.#quality = quality;
+  }
+
+  /** A rendition's name, or auto. What the stream does not have stands for the camera's own pictures. */
+  setQuality(quality) {
+    this.#quality = quality;
+    if (this.#hls?.levels?.length) this.#hls.loadLevel = pick(this.#hls.levels, quality);
+  }
+
+  /** What is played now, as one line; empty where the browser does not tell. */
+  get shown() {
+    const level = this.#hls?.levels?.[this.#hls.currentLevel];
+    if (!level) return '';
+    const size = level.width && level.height ? `${level.width} × ${level.height}` : '';
+    const instead = nameOf(level) !== SOURCE && this.#sourceUnplayable()
+      ? `as this browser cannot play the camera's ${codecName(this.#sourceCodec)}` : '';
+    const latency = this.#hls.lowLatencyMode && this.#hls.latestLevelDetails?.partList ? 'low latency' : '';
+    return [codecName(level.videoCodec), size, latency, instead].filter(Boolean).join(', ');
+  }
+
+  #sourceUnplayable() {
+    return Boolean(this.#sourceCodec) && !this.#hls.levels.some((level) => nameOf(level) === SOURCE);
   }
 
   /** Seconds behind the newest media the playlist names; NaN when unknown. */
@@ -89,6 +123,7 @@ export class HlsPlayer {
     this.#video.addEventListener('timeupdate', this.#check);
     this.#video.addEventListener('click', this.#play);
     this.#video.addEventListener('error', this.#nativeError);
+    this.#video.addEventListener('loadedmetadata', this.#nativeSound);
     addEventListener(SERVER_BACK, this.#retryNow);
     this.#connect();
   }
@@ -102,6 +137,7 @@ export class HlsPlayer {
     this.#video.removeEventListener('timeupdate', this.#check);
     this.#video.removeEventListener('click', this.#play);
     this.#video.removeEventListener('error', this.#nativeError);
+    this.#video.removeEventListener('loadedmetadata', this.#nativeSound);
     removeEventListener(SERVER_BACK, this.#retryNow);
     this.#backoff.reset();
     this.#tearDown();
@@ -128,8 +164,15 @@ export class HlsPlayer {
   }
 
   #playWith(Hls, playlist) {
-    const hls = new Hls(CONFIG);
+    this.#lowLatency = enter();
+    const loader = this.#lowLatency ? {} : { pLoader: plainLoader(Hls) };
+    const hls = new Hls({ ...CONFIG, ...loader, lowLatencyMode: this.#lowLatency });
+    Object.assign(hls.config, BEHIND);
     this.#hls = hls;
+    hls.on(Hls.Events.MANIFEST_LOADED, (_, { levels }) => {
+      this.#sourceCodec = levels.find((level) => nameOf(level) === SOURCE)?.videoCodec ?? '';
+    });
+    hls.on(Hls.Events.MANIFEST_PARSED, () => this.#chooseLevel());
     hls.on(Hls.Events.BUFFER_CREATED, (_, { tracks }) => this.#onSound(Boolean(tracks.audio || tracks.audiovideo)));
     hls.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => {
       if (details.edge !== this.#edge) this.#grownAt = performance.now();
@@ -142,15 +185,40 @@ export class HlsPlayer {
     hls.attachMedia(this.#video);
   }
 
+  #chooseLevel() {
+    const hls = this.#hls;
+    for (let at = hls.levels.length - 1; at >= 0; at -= 1) if (this.#refused.has(nameOf(hls.levels[at]))) hls.removeLevel(at);
+    const chosen = pick(hls.levels, this.#quality);
+    if (chosen >= 0) hls.startLevel = chosen;
+    hls.loadLevel = chosen;
+    const names = hls.levels.map(nameOf);
+    this.#onQualities(names.length > 1 ? [AUTO, ...names.reverse()] : []);
+  }
+
+  // A browser may say that it plays H.265 and fail at it all the same: then something else is played, if there is.
+  #refuseLevel() {
+    const { levels, currentLevel, loadLevel } = this.#hls;
+    const level = levels?.[currentLevel] ?? levels?.[loadLevel];
+    if (!level || isH264(level) || !levels.some(isH264)) return false;
+    this.#refused.add(nameOf(level));
+    this.#connect();
+    return true;
+  }
+
   #recover(Hls, { type, details, response }) {
     const now = performance.now();
-    if (type === Hls.ErrorTypes.MEDIA_ERROR && now - this.#mediaRecoveredAt > 5000 && !/codec/i.test(details)) {
+    const codec = /codec/i.test(details);
+    if (type === Hls.ErrorTypes.MEDIA_ERROR && !codec && now - this.#mediaRecoveredAt > DECODE_AGAIN_MS) {
       this.#mediaRecoveredAt = now;
       this.#hls.recoverMediaError();
       this.#play();
       return;
     }
-    if (/codec/i.test(details)) return this.#again("This browser cannot play the camera's codec. Watch as JPEG instead.");
+    if ((codec || type === Hls.ErrorTypes.MEDIA_ERROR) && this.#refuseLevel()) return;
+    if (codec) {
+      const name = codecName(this.#sourceCodec) || 'video';
+      return this.#again(`This browser cannot play the camera's ${name}. Watch as JPEG instead.`);
+    }
     const gone = response?.code >= 400 && response.code < 500;
     const hasPlaylist = this.#hls.levels?.length > 0;
     if (type === Hls.ErrorTypes.NETWORK_ERROR && hasPlaylist && !gone) {
@@ -158,7 +226,15 @@ export class HlsPlayer {
       this.#again('The stream is interrupted.', () => (hls === this.#hls ? hls.startLoad() : this.#connect()));
       return;
     }
-    this.#again(response?.code === 503 ? 'No video yet.' : 'The stream is interrupted.');
+    if (response?.code === 503) this.#againAndWhy();
+    else this.#again('The stream is interrupted.');
+  }
+
+  async #againAndWhy() {
+    this.#again('No video yet.');
+    const [run, retry] = [this.#run, this.#retry];
+    const why = await whyNoPicture(this.#slug, 'hls');
+    if (why && run === this.#run && retry === this.#retry) this.#onVeil(sentence(why));
   }
 
   #again(why, how = () => this.#connect()) {
@@ -210,6 +286,10 @@ export class HlsPlayer {
     if (!this.#hls && this.#watch !== null && this.#video.getAttribute('src')) this.#again('The stream is interrupted.');
   };
 
+  #nativeSound = () => {
+    if (!this.#hls && this.#watch !== null) this.#onSound(this.#video.audioTracks?.length > 0);
+  };
+
   #retryNow = () => {
     if (this.#retry === null) return;
     this.#backoff.reset();
@@ -219,7 +299,10 @@ export class HlsPlayer {
   #tearDown() {
     this.#hls?.destroy();
     this.#hls = null;
+    if (this.#lowLatency) leave();
+    this.#lowLatency = false;
     this.#onSound(false);
+    this.#onQualities([]);
     this.#playhead = 0;
     if (this.#video.getAttribute('src')) {
       this.#video.removeAttribute('src');

@@ -3,6 +3,7 @@
 
 import { frameSocket, whyNoPicture } from './api.js';
 import { Backoff, SERVER_BACK, inSeconds } from './backoff.js';
+import { sentence } from './words.js';
 
 const FPS_WINDOW_MS = 3000;
 const SILENCE_MS = 30000; // a running stream that is silent this long has lost its connection (sleep, changed network)
@@ -150,9 +151,4 @@ export class JpegPlayer {
     this.#backoff.reset();
     this.#onVeil('');
   }
-}
-
-function sentence(text) {
-  const words = String(text ?? '').trim();
-  return words && !/[.!?…]$/.test(words) ? `${words}.` : words;
 }

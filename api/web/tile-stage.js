@@ -1,8 +1,10 @@
 // Knows the picture part of one tile: which panes the chosen mode has, when their players may run (in sight, not
 // stopped), and what stands over a picture that does not move.
 
+import { chooseQuality, qualityFor } from './choices.js';
 import { HlsPlayer } from './hls-player.js';
 import { JpegPlayer } from './jpeg-player.js';
+import { SOURCE, label } from './qualities.js';
 import { unwatchSight, watchSight } from './sight.js';
 
 const SHOWS = { off: [], jpeg: ['jpeg'], hls: ['hls'], both: ['jpeg', 'hls'] };
@@ -23,6 +25,7 @@ export class TileStage {
     this.#panes = { jpeg: part('jpeg'), hls: part('hls') };
     const { jpeg, hls } = this.#panes;
     const sound = hls.pane.querySelector('[data-act="sound"]');
+    const quality = hls.pane.querySelector('[data-act="quality"]');
     const video = hls.pane.querySelector('video');
     jpeg.picture = jpeg.pane.querySelector('canvas');
     hls.picture = video;
@@ -31,12 +34,19 @@ export class TileStage {
     hls.player = new HlsPlayer({
       video,
       slug,
+      quality: qualityFor(slug),
       onVeil: (text) => this.#veil(hls, text),
+      onQualities: (names) => offer(quality, names, qualityFor(slug)),
       onSound: (has) => { sound.hidden = !has; },
     });
     sound.addEventListener('click', () => {
       video.muted = !video.muted;
       sound.setAttribute('aria-pressed', String(!video.muted));
+      sound.title = video.muted ? 'Unmute' : 'Mute';
+    });
+    quality.addEventListener('change', () => {
+      chooseQuality(slug, quality.value);
+      hls.player.setQuality(quality.value);
     });
     element.addEventListener('click', ({ target }) => {
       if (!target.closest('[data-act="full"]')) return;
@@ -58,6 +68,11 @@ export class TileStage {
     this.#mode = mode;
     this.#element.dataset.mode = mode;
     this.#apply();
+  }
+
+  /** What the HLS pane plays, as one line; empty when it plays nothing. */
+  get shown() {
+    return this.#panes.hls.running ? this.#panes.hls.player.shown : '';
   }
 
   /** A stopped stream refuses viewers: its players rest until it is started again. */
@@ -105,6 +120,16 @@ export class TileStage {
   #veil(one, text) {
     if (one.running && one.veil.textContent !== text) one.veil.textContent = text;
   }
+}
+
+// The list is left alone while it says the same: a person may have it open. While a player connects anew it has none.
+function offer(select, names, chosen) {
+  if (names.length) {
+    const same = names.length === select.options.length && names.every((name, at) => select.options[at].value === name);
+    if (!same) select.replaceChildren(...names.map((name) => new Option(label(name), name)));
+    select.value = names.includes(chosen) ? chosen : names.includes(SOURCE) ? SOURCE : names[1];
+  }
+  select.hidden = names.length === 0;
 }
 
 const tenth = (value) => (value >= 10 ? Math.round(value) : Number(value.toFixed(1)));

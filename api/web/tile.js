@@ -5,6 +5,7 @@ import * as api from './api.js';
 import { announce } from './announce.js';
 import { choose } from './choices.js';
 import { TileStage } from './tile-stage.js';
+import { codecName, soundLine } from './words.js';
 
 const STATES = {
   idle: 'Idle',
@@ -190,7 +191,7 @@ export class Tile {
       return; // the header tells when the server is away
     }
     const list = this.element.querySelector('.facts');
-    list.replaceChildren(...facts(this.#camera, status ?? {}).flatMap(([term, value]) => {
+    list.replaceChildren(...facts(this.#camera, status ?? {}, this.#stage.shown).flatMap(([term, value]) => {
       const [dt, dd] = [document.createElement('dt'), document.createElement('dd')];
       dt.textContent = term;
       dd.textContent = value;
@@ -219,15 +220,16 @@ function ago(ms) {
 }
 
 /** Lines for the details of a camera; what the server does not know is left out. */
-function facts(camera, { video, audio, worker, restarts, viewers, since }) {
+function facts(camera, { video, audio, worker, restarts, viewers, since, hls_error: hlsError }, shown) {
   const size = video?.width && video?.height ? `${video.width} × ${video.height}` : '';
   const rate = Number.isFinite(video?.fps) ? `${Number(video.fps.toFixed(1))} fps` : '';
   const bits = video?.bitrate > 0 ? `${(video.bitrate / 1e6).toFixed(1)} Mbit/s` : '';
-  const sound = typeof audio === 'string' ? audio : audio?.codec;
   return [
     ['Camera', camera.url],
-    ['Video', [video?.codec, size, rate, bits].filter(Boolean).join(', ')],
-    ['Audio', sound],
+    ['Video', [codecName(video?.codec), size, rate, bits].filter(Boolean).join(', ')],
+    ['Audio', soundLine(audio)],
+    ['HLS plays', shown],
+    ['HLS is not made', hlsError],
     ['Viewers', viewers && `${viewers.mjpeg ?? 0} JPEG, ${viewers.hls ?? 0} HLS`],
     ['Worker', worker],
     ['Restarts', restarts],

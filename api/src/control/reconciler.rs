@@ -212,7 +212,7 @@ impl Reconciler {
             slug: link.slug.clone(),
             zone: link.zone.clone(),
             enabled: link.enabled,
-            always_on: link.always_on,
+            always_on: link.runs_unwatched(self.config.hls.params()),
             exclusive: link.exclusive,
             spec_rev: link.spec_rev,
             demanded,

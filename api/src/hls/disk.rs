@@ -14,6 +14,7 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
 use super::locate::{self, MediaFile, Playlist};
+use super::playlist::PlaylistText;
 use super::serve::RETRY_AFTER;
 use crate::problem::Problem;
 
@@ -23,11 +24,11 @@ const READ_DEADLINE: Duration = Duration::from_secs(5);
 const MAX_PLAYLIST: u64 = 256 << 10;
 /// One look at the disk holds for this long, for all who ask.
 const LOOK_AGE: Duration = Duration::from_millis(100);
-/// Looks kept: one of each kind for every stream that anybody plays.
+/// Looks kept: one for each rendition that anybody plays.
 const MAX_LOOKS: u64 = 4096;
 
 /// What there was; that there was nothing, or no answer, also.
-type Look = Result<Option<Arc<str>>, Problem>;
+type Look = Result<Option<PlaylistText>, Problem>;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -61,7 +62,7 @@ impl Disk {
             let read = async {
                 let mut text = String::new();
                 File::open(path).await?.take(MAX_PLAYLIST).read_to_string(&mut text).await?;
-                Ok(Arc::from(text))
+                PlaylistText::read(text).ok_or_else(|| ErrorKind::InvalidData.into())
             };
             self.within(read).await
         };
@@ -72,7 +73,7 @@ impl Disk {
     ///
     /// # Errors
     /// As [`Disk::playlist`].
-    pub async fn media(&self, slug: &Slug, fence: Fence, file: &MediaFile) -> Result<Option<(File, u64)>, Problem> {
+    pub async fn media(&self, slug: &Slug, fence: Fence, file: MediaFile) -> Result<Option<(File, u64)>, Problem> {
         let Some(root) = &self.root else { return Ok(None) };
         let path = locate::media(root, slug, fence, file);
         let open = async {
@@ -109,21 +110,26 @@ impl Disk {
 mod tests {
     use super::*;
     use rsm_shared::stream::fence::Epoch;
+    use rsm_shared::stream::rendition::Rendition;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn players_who_ask_for_one_playlist_look_once() {
         let root = tempfile::tempdir().unwrap();
         let (slug, fence) = (Slug::parse("yard").unwrap(), Fence { epoch: Epoch(7), revision: 3 });
-        let path = locate::playlist(root.path(), &slug, fence, Playlist::Media);
+        let which = Playlist::Media(Rendition::Source);
+        let path = locate::playlist(root.path(), &slug, fence, which);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         // A pipe gives what was written to one of its readers only.
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let disk = Disk::new(Some(root.path().to_owned()));
-        let together = (0..10).map(|_| disk.playlist(&slug, fence, Playlist::Media));
+        let together = (0..10).map(|_| disk.playlist(&slug, fence, which));
         let writing = tokio::fs::write(&path, "#EXTM3U\n");
         let (looks, written) = tokio::join!(futures_util::future::join_all(together), writing);
         written.unwrap();
-        assert!(looks.iter().all(|look| look.as_ref().unwrap().as_deref() == Some("#EXTM3U\n")), "{looks:?}");
+        assert!(
+            looks.iter().all(|look| look.as_ref().unwrap().as_ref().map(PlaylistText::as_str) == Some("#EXTM3U\n")),
+            "{looks:?}"
+        );
     }
 
     #[tokio::test]

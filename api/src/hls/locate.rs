@@ -1,66 +1,89 @@
 //! Where the files of HLS are. Every part of a path is of a type that cannot hold `/` or `..`.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use rsm_shared::stream::fence::Fence;
+use rsm_shared::stream::rendition::Rendition;
 use rsm_shared::stream::slug::Slug;
 
-/// Most digits of a number that fits 64 bits.
-const MAX_DIGITS: usize = 20;
-
-/// One of the two playlists.
+/// One of a stream's playlists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Playlist {
-    /// Refers to the media playlist; there means playable.
+    /// Refers to the media playlists; there means playable.
     Multivariant,
-    /// Lists segments.
-    Media,
+    /// Lists the segments of a rendition.
+    Media(Rendition),
 }
 
 impl Playlist {
     /// As the worker names it.
-    pub fn file_name(self) -> &'static str {
+    pub fn file_name(self) -> String {
         match self {
-            Self::Multivariant => "index.m3u8",
-            Self::Media => "source.m3u8",
+            Self::Multivariant => "index.m3u8".into(),
+            Self::Media(rendition) => format!("{}.m3u8", rendition.as_str()),
         }
     }
 }
 
-/// A media file, named as the worker names them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MediaFile {
+/// A media file of a rendition. Shown as its path below the owner's directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MediaFile {
+    pub rendition: Rendition,
+    pub kind: Kind,
+}
+
+/// What a media file is, by the worker's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
     /// `<media sequence>.m4s`
-    Segment(String),
+    Segment(u64),
+    /// `<media sequence>.<number>.m4s`. On no disk: only its worker has it.
+    Part(u64, u32),
     /// `init-<number>.mp4`
-    Init(String),
+    Init(u64),
 }
 
 impl MediaFile {
-    /// Reads a file name; `None` for anything but the two shapes.
-    pub fn parse(name: &str) -> Option<Self> {
-        let number = |text: &str| (1..=MAX_DIGITS).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-        if name.strip_suffix(".m4s").is_some_and(number) {
-            return Some(Self::Segment(name.to_owned()));
-        }
-        let init = name.strip_prefix("init-").and_then(|rest| rest.strip_suffix(".mp4"));
-        init.is_some_and(number).then(|| Self::Init(name.to_owned()))
+    /// Reads a file name; `None` for anything but the three shapes, each number written in one way only.
+    pub fn parse(rendition: Rendition, name: &str) -> Option<Self> {
+        let kind = if let Some(init) = name.strip_prefix("init-") {
+            Kind::Init(number(init.strip_suffix(".mp4")?)?)
+        } else {
+            let numbers = name.strip_suffix(".m4s")?;
+            match numbers.split_once('.') {
+                None => Kind::Segment(number(numbers)?),
+                Some((segment, part)) => Kind::Part(number(segment)?, u32::try_from(number(part)?).ok()?),
+            }
+        };
+        Some(Self { rendition, kind })
     }
 
     /// Its media type (RFC 8216bis section 3.1.2 asks for none; these are the registered ones).
-    pub fn content_type(&self) -> &'static str {
-        match self {
-            Self::Segment(_) => "video/iso.segment",
-            Self::Init(_) => "video/mp4",
+    pub fn content_type(self) -> &'static str {
+        match (self.kind, self.rendition) {
+            (Kind::Segment(_) | Kind::Part(..), _) => "video/iso.segment",
+            (Kind::Init(_), Rendition::Audio) => "audio/mp4",
+            (Kind::Init(_), _) => "video/mp4",
         }
     }
+}
 
-    /// As the worker names it.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Segment(name) | Self::Init(name) => name,
+impl fmt::Display for MediaFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/", self.rendition.as_str())?;
+        match self.kind {
+            Kind::Segment(segment) => write!(f, "{segment}.m4s"),
+            Kind::Part(segment, part) => write!(f, "{segment}.{part}.m4s"),
+            Kind::Init(init) => write!(f, "init-{init}.mp4"),
         }
     }
+}
+
+/// A number as it is written: no sign, no zeros in front.
+pub fn number(text: &str) -> Option<u64> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if plain { text.parse().ok() } else { None }
 }
 
 /// Where a playlist of an owner is.
@@ -69,8 +92,8 @@ pub fn playlist(root: &Path, slug: &Slug, fence: Fence, playlist: Playlist) -> P
 }
 
 /// Where a media file of an owner is.
-pub fn media(root: &Path, slug: &Slug, fence: Fence, file: &MediaFile) -> PathBuf {
-    owner(root, slug, fence).join("source").join(file.name())
+pub fn media(root: &Path, slug: &Slug, fence: Fence, file: MediaFile) -> PathBuf {
+    owner(root, slug, fence).join(file.to_string())
 }
 
 fn owner(root: &Path, slug: &Slug, fence: Fence) -> PathBuf {
@@ -84,9 +107,18 @@ mod tests {
     use rsm_shared::stream::fence::Epoch;
 
     #[test]
-    fn takes_the_two_shapes_only() {
-        for good in ["0.m4s", "1795350214.m4s", "18446744073709551615.m4s", "init-0.mp4", "init-12.mp4"] {
-            assert!(MediaFile::parse(good).is_some(), "{good}");
+    fn takes_the_three_shapes_only() {
+        for good in [
+            "0.m4s",
+            "1795350214.m4s",
+            "18446744073709551615.m4s",
+            "init-0.mp4",
+            "init-12.mp4",
+            "7.0.m4s",
+            "1795350214.12.m4s",
+        ] {
+            let file = MediaFile::parse(Rendition::P360, good).unwrap();
+            assert_eq!(file.to_string(), format!("360p/{good}"));
         }
         for bad in [
             "",
@@ -110,11 +142,19 @@ mod tests {
             "index.m3u8",
             "source.m3u8",
             "init-../1.mp4",
-            "111111111111111111111.m4s",
+            "18446744073709551616.m4s",
             "C:1.m4s",
             "1.M4S",
+            "01.m4s",
+            "1..m4s",
+            "1.-1.m4s",
+            "1.01.m4s",
+            "1.2.3.m4s",
+            ".1.m4s",
+            "1.4294967296.m4s",
+            "init-1.2.mp4",
         ] {
-            assert_eq!(MediaFile::parse(bad), None, "{bad:?}");
+            assert_eq!(MediaFile::parse(Rendition::Source, bad), None, "{bad:?}");
         }
     }
 
@@ -123,21 +163,33 @@ mod tests {
         let (root, slug) = (Path::new("/hls"), Slug::parse("yard-x1").unwrap());
         let fence = Fence { epoch: Epoch(7), revision: 3 };
         assert_eq!(playlist(root, &slug, fence, Playlist::Multivariant), Path::new("/hls/yard-x1/7-3/index.m3u8"));
-        assert_eq!(playlist(root, &slug, fence, Playlist::Media), Path::new("/hls/yard-x1/7-3/source.m3u8"));
-        let file = MediaFile::parse("42.m4s").unwrap();
-        assert_eq!(media(root, &slug, fence, &file), Path::new("/hls/yard-x1/7-3/source/42.m4s"));
+        let of = |rendition| playlist(root, &slug, fence, Playlist::Media(rendition));
+        assert_eq!(of(Rendition::Source), Path::new("/hls/yard-x1/7-3/source.m3u8"));
+        assert_eq!(of(Rendition::P360), Path::new("/hls/yard-x1/7-3/360p.m3u8"));
+        let file = MediaFile::parse(Rendition::Audio, "42.m4s").unwrap();
+        assert_eq!(media(root, &slug, fence, file), Path::new("/hls/yard-x1/7-3/audio/42.m4s"));
     }
 
     proptest! {
         #[test]
-        fn whatever_is_asked_for_the_path_stays_in_the_streams_directory(fence in "\\PC{0,24}", name in "\\PC{0,24}") {
+        fn whatever_is_asked_for_the_path_stays_in_the_streams_directory(
+            fence in "\\PC{0,24}", rendition in "\\PC{0,8}", name in "\\PC{0,24}"
+        ) {
             let (root, slug) = (Path::new("/hls"), Slug::parse("yard").unwrap());
-            if let (Some(fence), Some(file)) = (Fence::from_dir_name(&fence), MediaFile::parse(&name)) {
-                let path = media(root, &slug, fence, &file);
+            let rendition = Rendition::from_name(&rendition).unwrap_or(Rendition::Source);
+            if let (Some(fence), Some(file)) = (Fence::from_dir_name(&fence), MediaFile::parse(rendition, &name)) {
+                let path = media(root, &slug, fence, file);
                 let parts: Vec<_> = path.components().collect();
                 prop_assert_eq!(parts.len(), 6);
                 prop_assert!(path.starts_with("/hls/yard"));
                 prop_assert!(!parts.contains(&std::path::Component::ParentDir));
+            }
+        }
+
+        #[test]
+        fn what_is_read_is_written_the_same(name in "(init-)?[0-9]{1,21}([.][0-9]{1,11})?[.](m4s|mp4)") {
+            if let Some(file) = MediaFile::parse(Rendition::Source, &name) {
+                prop_assert_eq!(file.to_string(), format!("source/{name}"));
             }
         }
     }

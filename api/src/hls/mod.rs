@@ -1,11 +1,14 @@
-//! Serving HLS from the disk that a worker writes, or over HTTP from the worker itself when it has another disk: paths
-//! safe by type, playlists held until they are there, players counted.
+//! Serving HLS over HTTP from the worker that makes it, or from the disk that it writes: paths safe by type, playlists
+//! held until they are there or have what a player waits for, players counted.
 
 mod disk;
 pub mod fetch;
 pub mod janitor;
 pub mod locate;
 pub mod playlist;
+pub mod reload;
+pub mod remote;
 pub mod serve;
+mod shared;
 mod turns;
 pub mod viewers;

@@ -1,4 +1,61 @@
-//! What is added to a worker's playlist before a player gets it. Pure.
+//! A worker's playlist: what of it counts here, and what is added before a player gets it. Pure.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rsm_shared::stream::rendition::Rendition;
+
+use super::locate::Playlist;
+
+/// Longest time that a playlist asks of anybody, seconds.
+const MAX_PATIENCE: u64 = 90;
+
+/// A playlist as its worker wrote it. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaylistText {
+    /// UTF-8.
+    bytes: Bytes,
+    /// Seconds; `None` when it names none, as multivariant ones do.
+    target: Option<u64>,
+}
+
+impl PlaylistText {
+    /// Reads one; `None` when it is not text.
+    pub fn read(bytes: impl Into<Bytes>) -> Option<Self> {
+        let bytes = bytes.into();
+        let text = std::str::from_utf8(&bytes).ok()?;
+        let target = text.lines().find_map(|line| line.strip_prefix("#EXT-X-TARGETDURATION:"));
+        let target = target.and_then(|seconds| seconds.trim().parse().ok());
+        Some(Self { bytes, target })
+    }
+
+    /// What a player gets.
+    pub fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// The same as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes).unwrap_or_default()
+    }
+
+    /// The target duration that it names.
+    pub fn target(&self) -> Option<Duration> {
+        self.target.map(Duration::from_secs)
+    }
+
+    /// How long a player of this playlist may stay away before it is taken for gone: three target durations, 90 s at
+    /// most; zero when it names none.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.target.unwrap_or(0).saturating_mul(3).min(MAX_PATIENCE))
+    }
+
+    /// Whether it offers that rendition of the pictures; of a multivariant playlist.
+    pub fn offers(&self, rendition: Rendition) -> bool {
+        let name = Playlist::Media(rendition).file_name();
+        self.as_str().lines().any(|line| line.split('?').next().is_some_and(|uri| uri.trim_end() == name))
+    }
+}
 
 /// Adds `?viewer=<id>` to the children that a multivariant playlist names, so that each player can be counted by the
 /// media playlist it fetches. URIs stand on lines of their own and in URI attributes (RFC 8216 section 4.1 and 4.2).
@@ -40,6 +97,29 @@ fn uri_attribute(line: &str) -> Option<(&str, &str, &str)> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_playlist_says_how_long_its_players_stay_away() {
+        for (text, seconds) in [
+            ("#EXTM3U\n#EXT-X-TARGETDURATION:2\n", 6),
+            ("#EXTM3U\n#EXT-X-TARGETDURATION: 7 \r\n", 21),
+            ("#EXTM3U\n#EXT-X-TARGETDURATION:18446744073709551615\n", 90),
+            ("#EXTM3U\n#EXT-X-TARGETDURATION:x\n", 0),
+            ("#EXTM3U\nsource.m3u8\n", 0),
+        ] {
+            assert_eq!(PlaylistText::read(text).unwrap().patience(), Duration::from_secs(seconds), "{text}");
+        }
+        assert_eq!(PlaylistText::read(&b"\xff"[..]), None);
+    }
+
+    #[test]
+    fn a_multivariant_playlist_offers_what_it_names() {
+        let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",URI=\"audio.m3u8\"\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=2\nsource.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=1\n360p.m3u8?x=1\n";
+        let index = PlaylistText::read(text).unwrap();
+        let offered: Vec<_> = Rendition::ALL.into_iter().filter(|rendition| index.offers(*rendition)).collect();
+        assert_eq!(offered, [Rendition::Source, Rendition::P360]);
+    }
 
     #[test]
     fn children_carry_the_viewer_and_the_rest_stays() {

@@ -115,6 +115,7 @@ pub fn to_tell(told: &Wanted, wanted: &Wanted, all: bool) -> Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rsm_shared::stream::rendition::{Rendition, RenditionSet};
 
     fn wanted(streams: &[(&str, bool)]) -> Wanted {
         streams
@@ -136,6 +137,17 @@ mod tests {
         assert_eq!(to_tell(&one, &one, true), one);
         assert_eq!(to_tell(&one, &both, false), wanted(&[("b", true)]));
         assert_eq!(to_tell(&wanted(&[("a", true)]), &one, false), one);
+    }
+
+    #[test]
+    fn another_rendition_is_a_change() {
+        let plain = wanted(&[("a", true)]);
+        let mut small = plain.clone();
+        for (_, demand) in small.values_mut() {
+            demand.renditions = RenditionSet::NONE.with(Rendition::P360);
+        }
+        assert_eq!(to_tell(&plain, &small, false), small);
+        assert_eq!(to_tell(&small, &plain, false), plain);
     }
 
     #[test]

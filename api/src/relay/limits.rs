@@ -10,13 +10,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// seconds of old frames in front of the newest.
 const MAX_UNSENT: u32 = 128 << 10;
 
-/// Keeps what waits in the kernel for a slow viewer small. Connections inherit it from the listener. What is on its way
-/// is not bounded by it, so a distant viewer is as fast as before.
+/// Keeps what waits in the kernel for a slow viewer small, and lets nothing wait for more to send with it. Connections
+/// inherit both from the listener. What is on its way is not bounded, so a distant viewer is as fast as before.
 ///
 /// # Errors
-/// When the system does not know the option (Linux does since 3.12).
-pub fn bound_unsent(listener: &TcpListener) -> std::io::Result<()> {
-    SockRef::from(listener).set_tcp_notsent_lowat(MAX_UNSENT)
+/// When the system does not know the options (Linux does since 3.12).
+pub fn send_at_once(listener: &TcpListener) -> std::io::Result<()> {
+    let socket = SockRef::from(listener);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(MAX_UNSENT)
 }
 
 /// Seats for viewers; `api.max_viewers` of them. Cheap to clone.

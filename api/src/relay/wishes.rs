@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rsm_shared::stream::rendition::Rendition;
 use rsm_shared::stream::spec::JpegParams;
 use tokio::sync::Notify;
 
@@ -60,6 +61,11 @@ impl WishDesk {
         let before = stream.wishes.demand(ANY_SIZE).hls;
         self.telling(stream, || stream.wishes.want_hls(hold));
         before
+    }
+
+    /// Somebody wants that rendition of HLS for `hold` from now.
+    pub fn want_rendition(&self, stream: &Stream, rendition: Rendition, hold: Duration) {
+        self.telling(stream, || stream.wishes.want_rendition(rendition, hold));
     }
 
     fn telling<T>(&self, stream: &Stream, wish: impl FnOnce() -> T) -> T {

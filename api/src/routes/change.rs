@@ -56,7 +56,7 @@ where
         if settings == link.settings {
             return Ok(());
         }
-        let link = app.store.change_link(link.id, settings).await?.ok_or(Fault::Unknown)?;
+        let link = app.store.change_link(link.id, settings, app.config.hls.params()).await?.ok_or(Fault::Unknown)?;
         app.directory.put(link);
         Ok(())
     })

@@ -117,6 +117,24 @@ impl Fields {
         })
     }
 
+    /// Some of a few words, as a list; the same word twice counts once.
+    ///
+    /// # Errors
+    /// 422 that names the member.
+    pub fn some_of<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<Given<Vec<T>>, Problem> {
+        let path = self.path(name);
+        self.take(name).try_map(|value| {
+            let meaning = |value: &Value| {
+                let text = value.as_str()?;
+                words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning)
+            };
+            value.as_array().and_then(|list| list.iter().map(meaning).collect()).ok_or_else(|| {
+                let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+                invalid(&path, &format!("must be a list of some of {}", all.join(", ")))
+            })
+        })
+    }
+
     /// An object, to be read by its own members.
     ///
     /// # Errors
@@ -206,6 +224,9 @@ mod tests {
         }
         for value in [json!("TCP"), json!(1)] {
             assert_eq!(fields(json!({"w": value})).one_of("w", &[("tcp", 1)]).unwrap_err().field(), Some("w"));
+        }
+        for value in [json!("tcp"), json!(["tcp", "TCP"]), json!([1]), json!([["tcp"]]), json!({"tcp": 1})] {
+            assert_eq!(fields(json!({"l": value})).some_of("l", &[("tcp", 1)]).unwrap_err().field(), Some("l"));
         }
     }
 }

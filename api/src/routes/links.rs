@@ -45,6 +45,10 @@ pub struct LinkInput {
     exclusive: Option<bool>,
     #[salvo(schema(required = false))]
     transport: Option<TransportName>,
+    /// Of an `rtsps` camera: take any certificate, also one that the camera signed itself. The picture is still
+    /// encrypted, but somebody in between could pretend to be the camera.
+    #[salvo(schema(required = false))]
+    tls_insecure: Option<bool>,
     #[salvo(schema(required = false))]
     mjpeg: Option<ShownJpeg>,
     #[salvo(schema(required = false))]

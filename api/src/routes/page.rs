@@ -47,10 +47,13 @@ static ASSETS: &[Asset] = &[
     asset!("favicon.svg", SVG),
     asset!("hls-player.js", SCRIPT),
     asset!("jpeg-player.js", SCRIPT),
+    asset!("low-latency.js", SCRIPT),
+    asset!("qualities.js", SCRIPT),
     asset!("sight.js", SCRIPT),
     asset!("tile-stage.js", SCRIPT),
     asset!("tile.js", SCRIPT),
     asset!("wall.js", SCRIPT),
+    asset!("words.js", SCRIPT),
     asset!("hls.min.js", SCRIPT, "vendor/hls/hls.min.js"),
 ];
 

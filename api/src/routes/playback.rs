@@ -32,9 +32,7 @@ pub struct Status {
     /// Number of its newest placement on a worker; grows with each.
     epoch: Option<u64>,
     video: Option<Video>,
-    /// Sound is not carried.
-    #[salvo(schema(value_type = Option<String>))]
-    audio: (),
+    audio: Option<Audio>,
     viewers: Viewers,
     /// Milliseconds since the camera's last picture.
     last_frame_age_ms: Option<u64>,
@@ -47,6 +45,7 @@ pub struct Status {
 /// The camera's picture.
 #[derive(Debug, Serialize, ToSchema)]
 struct Video {
+    /// As the camera sends it: `h264`, `h265` or `jpeg`.
     codec: String,
     /// Pixels.
     width: u32,
@@ -56,6 +55,16 @@ struct Video {
     fps: Option<f64>,
     /// Bits per second; `null` until measured.
     bitrate: Option<u64>,
+}
+
+/// The camera's sound.
+#[derive(Debug, Serialize, ToSchema)]
+struct Audio {
+    /// As the camera sends it: `aac`, `pcma` or `pcmu`.
+    codec: String,
+    /// Hertz.
+    sample_rate: u32,
+    channels: u16,
 }
 
 /// The answer to asking for a stream.
@@ -133,7 +142,11 @@ fn status_of(app: &Viewing, stream: &Stream) -> Status {
             fps: video.fps,
             bitrate: video.bitrate,
         }),
-        audio: (),
+        audio: view.audio.as_ref().map(|audio| Audio {
+            codec: audio.codec.clone(),
+            sample_rate: audio.sample_rate,
+            channels: audio.channels,
+        }),
         viewers: viewers(stream, offer.id, &app.hls.players),
         last_frame_age_ms: view.last_media.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
         restarts: view.restarts,

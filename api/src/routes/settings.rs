@@ -2,6 +2,7 @@
 
 use rsm_shared::stream::camera_link::{BadUrl, CameraUrl, MAX_CREDENTIAL_LEN, ParsedUrl};
 use rsm_shared::stream::names::{MAX_TOKEN_LEN, Zone};
+use rsm_shared::stream::rendition::{Rendition, RenditionSet};
 use rsm_shared::stream::secret::{MASK, Secret};
 use rsm_shared::stream::spec::Transport;
 use serde_json::{Map, Value};
@@ -30,6 +31,7 @@ struct Body {
     always_on: Given<bool>,
     exclusive: Given<bool>,
     transport: Given<Transport>,
+    tls_insecure: Given<bool>,
     mjpeg: Given<JpegChange>,
     hls: Given<HlsChange>,
 }
@@ -45,6 +47,9 @@ struct JpegChange {
 struct HlsChange {
     segment_seconds: Given<u32>,
     window_segments: Given<u32>,
+    part_ms: Given<u32>,
+    always_on: Given<bool>,
+    renditions: Given<RenditionSet>,
 }
 
 /// A new link: its settings, and what its slug is made from: the name, or host and path; never user info.
@@ -89,6 +94,7 @@ pub fn create(members: Map<String, Value>) -> Result<NewLink, Problem> {
             username: username.over(None),
             password: password.over(None),
             transport: body.transport.value().unwrap_or_default(),
+            tls_insecure: body.tls_insecure.value().unwrap_or_default(),
             always_on: body.always_on.value().unwrap_or_default(),
             exclusive: body.exclusive.value().unwrap_or_default(),
             mjpeg: jpeg_over(body.mjpeg, JpegOverrides::default()),
@@ -129,6 +135,7 @@ pub fn change(members: Map<String, Value>, before: &LinkSettings) -> Result<Link
         username: username.over(before.username.clone()),
         password: password.over(before.password.clone()),
         transport: body.transport.over(Some(before.transport)).unwrap_or_default(),
+        tls_insecure: body.tls_insecure.over(Some(before.tls_insecure)).unwrap_or_default(),
         always_on: body.always_on.over(Some(before.always_on)).unwrap_or_default(),
         exclusive: body.exclusive.over(Some(before.exclusive)).unwrap_or_default(),
         mjpeg: jpeg_over(body.mjpeg, before.mjpeg),
@@ -153,6 +160,7 @@ impl Body {
             always_on: fields.boolean("always_on")?,
             exclusive: fields.boolean("exclusive")?,
             transport: fields.one_of("transport", &TRANSPORTS)?,
+            tls_insecure: fields.boolean("tls_insecure")?,
             mjpeg: match fields.object("mjpeg")? {
                 Given::Absent => Given::Absent,
                 Given::Null => Given::Null,
@@ -173,6 +181,9 @@ impl Body {
                     let change = HlsChange {
                         segment_seconds: inner.number("segment_seconds", 1..=10)?,
                         window_segments: inner.number("window_segments", 3..=60)?,
+                        part_ms: read_part_ms(&mut inner)?,
+                        always_on: inner.boolean("always_on")?,
+                        renditions: read_renditions(&mut inner)?,
                     };
                     inner.end()?;
                     Given::Value(change)
@@ -209,6 +220,24 @@ fn read_zone(fields: &mut Fields) -> Result<Given<Zone>, Problem> {
             }
         },
     }
+}
+
+/// 0, or as long as a part may be.
+fn read_part_ms(hls: &mut Fields) -> Result<Given<u32>, Problem> {
+    match hls.number("part_ms", 0..=1000)? {
+        Given::Value(1..200) => Err(invalid("hls.part_ms", "must be 0 for none, or from 200 to 1000")),
+        given => Ok(given),
+    }
+}
+
+fn read_renditions(hls: &mut Fields) -> Result<Given<RenditionSet>, Problem> {
+    let offered = Rendition::ALL.into_iter().filter(|rendition| rendition.height().is_some());
+    let words: Vec<_> = offered.map(|rendition| (rendition.as_str(), rendition)).collect();
+    Ok(match hls.some_of("renditions", &words)? {
+        Given::Absent => Given::Absent,
+        Given::Null => Given::Null,
+        Given::Value(list) => Given::Value(list.into_iter().collect()),
+    })
 }
 
 fn credential(fields: &mut Fields, name: &str) -> Result<Given<String>, Problem> {
@@ -282,6 +311,9 @@ fn hls_over(change: Given<HlsChange>, before: HlsOverrides) -> HlsOverrides {
         Given::Value(change) => HlsOverrides {
             segment_seconds: change.segment_seconds.over(before.segment_seconds),
             window_segments: change.window_segments.over(before.window_segments),
+            part_ms: change.part_ms.over(before.part_ms),
+            always_on: change.always_on.over(before.always_on),
+            renditions: change.renditions.over(before.renditions),
         },
     }
 }

@@ -17,6 +17,7 @@ fn before() -> LinkSettings {
         username: Some("admin".into()),
         password: Some(Secret::new("s3cret")),
         transport: Transport::Tcp,
+        tls_insecure: false,
         always_on: true,
         exclusive: true,
         mjpeg: JpegOverrides { max_fps: Some(5), ..JpegOverrides::default() },
@@ -90,6 +91,7 @@ fn every_wrong_member_is_named() {
         (json!({"zone": "a.b"}), "zone"),
         (json!({"zone": "z".repeat(33)}), "zone"),
         (json!({"transport": "http"}), "transport"),
+        (json!({"tls_insecure": "yes"}), "tls_insecure"),
         (json!({"mjpeg": 5}), "mjpeg"),
         (json!({"mjpeg": {"max_fps": 61}}), "mjpeg.max_fps"),
         (json!({"mjpeg": {"max_width": 63}}), "mjpeg.max_width"),
@@ -97,6 +99,12 @@ fn every_wrong_member_is_named() {
         (json!({"mjpeg": {"fps": 1}}), "mjpeg.fps"),
         (json!({"hls": {"segment_seconds": 11}}), "hls.segment_seconds"),
         (json!({"hls": {"window_segments": 2}}), "hls.window_segments"),
+        (json!({"hls": {"part_ms": 199}}), "hls.part_ms"),
+        (json!({"hls": {"part_ms": 1001}}), "hls.part_ms"),
+        (json!({"hls": {"always_on": 1}}), "hls.always_on"),
+        (json!({"hls": {"renditions": "360p"}}), "hls.renditions"),
+        (json!({"hls": {"renditions": ["360p", "source"]}}), "hls.renditions"),
+        (json!({"hls": {"renditions": ["h264"]}}), "hls.renditions"),
         (json!({"slug": "mine"}), "slug"),
         (json!({"nonsense": null}), "nonsense"),
     ] {
@@ -169,6 +177,31 @@ fn a_change_reaches_into_mjpeg_and_hls() {
     assert_eq!(after.hls.window_segments, Some(9));
     assert_eq!(changed(json!({"mjpeg": {"max_fps": null}})).mjpeg, JpegOverrides::default());
     assert_eq!(changed(json!({"mjpeg": null})).mjpeg, JpegOverrides::default());
+}
+
+#[test]
+fn the_shape_of_hls_is_set_kept_and_taken_back() {
+    let small = RenditionSet::NONE.with(Rendition::P360).with(Rendition::P720);
+    let after = changed(json!({"hls": {"part_ms": 0, "always_on": true, "renditions": ["720p", "360p", "360p"]}}));
+    let want =
+        HlsOverrides { part_ms: Some(0), always_on: Some(true), renditions: Some(small), ..HlsOverrides::default() };
+    assert_eq!(after.hls, want);
+    let change = |body| change(members(body), &after).unwrap().hls;
+    assert_eq!(change(json!({"hls": {"part_ms": 200}})), HlsOverrides { part_ms: Some(200), ..want });
+    assert_eq!(change(json!({"hls": {"part_ms": null}})), HlsOverrides { part_ms: None, ..want });
+    let none = HlsOverrides { renditions: Some(RenditionSet::NONE), ..want };
+    assert_eq!(change(json!({"hls": {"renditions": []}})), none, "none of them is not the default");
+    assert_eq!(change(json!({"hls": {"renditions": null}})), HlsOverrides { renditions: None, ..want });
+    assert_eq!(change(json!({"hls": null})), HlsOverrides::default());
+}
+
+#[test]
+fn any_certificate_is_taken_only_when_it_is_said() {
+    let of = |body| create(members(body)).unwrap().settings.tls_insecure;
+    assert!(!of(json!({"url": "rtsps://h/"})) && of(json!({"url": "rtsps://h/", "tls_insecure": true})));
+    let lax = changed(json!({"tls_insecure": true}));
+    assert!(lax.tls_insecure && change(members(json!({"name": "x"})), &lax).unwrap().tls_insecure);
+    assert!(!change(members(json!({"tls_insecure": null})), &lax).unwrap().tls_insecure);
 }
 
 #[test]

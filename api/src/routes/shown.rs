@@ -1,6 +1,7 @@
 //! A link as clients see it, and which links a list shows. No credential: the address is masked, of the password only
 //! its being there is told.
 
+use rsm_shared::stream::rendition::Rendition;
 use rsm_shared::stream::spec::Transport;
 use rsm_shared::stream::state::StreamState;
 use salvo::oapi::{BasicType, Components, Object, RefOr, Schema, ToSchema};
@@ -38,6 +39,8 @@ pub struct ShownLink {
     /// Whether the camera serves one session only.
     pub exclusive: bool,
     pub transport: TransportName,
+    /// Whether any certificate of an `rtsps` camera is taken.
+    pub tls_insecure: bool,
     pub mjpeg: ShownJpeg,
     pub hls: ShownHls,
     /// Workers of this zone run it.
@@ -94,6 +97,33 @@ pub struct ShownHls {
     /// Segments in the playlist.
     #[salvo(schema(minimum = 3, maximum = 60))]
     pub window_segments: Option<u32>,
+    /// Low latency: length of a part that players may fetch before its segment is whole, milliseconds; 0 for none, else
+    /// at least 200.
+    #[salvo(schema(minimum = 0, maximum = 1000))]
+    pub part_ms: Option<u32>,
+    /// Whether it is made when nobody watches; the camera then runs all the time.
+    pub always_on: Option<bool>,
+    /// Lower renditions that are offered, as far as they have fewer lines than the camera's picture; encoded only while
+    /// somebody watches them.
+    pub renditions: Option<Vec<RenditionName>>,
+}
+
+/// A lower rendition of the pictures, by its lines.
+#[derive(Clone, Copy, Debug)]
+pub struct RenditionName(pub Rendition);
+
+impl Serialize for RenditionName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+impl ToSchema for RenditionName {
+    fn to_schema(_: &mut Components) -> RefOr<Schema> {
+        let offered = Rendition::ALL.into_iter().filter(|rendition| rendition.height().is_some());
+        let names: Vec<_> = offered.map(Rendition::as_str).collect();
+        Object::with_type(BasicType::String).enum_values(names).description("A rendition, by its lines").into()
+    }
 }
 
 /// Who watches now.
@@ -140,7 +170,8 @@ impl ToSchema for TransportName {
 pub fn show(entry: &Entry, players: &Players) -> ShownLink {
     let (link, view) = (entry.link(), entry.view());
     let JpegOverrides { max_fps, max_width, quality } = link.mjpeg;
-    let HlsOverrides { segment_seconds, window_segments } = link.hls;
+    let HlsOverrides { segment_seconds, window_segments, part_ms, always_on, renditions } = link.hls;
+    let renditions = renditions.map(|set| set.iter().map(RenditionName).collect());
     ShownLink {
         id: link.id,
         slug: link.slug.to_string(),
@@ -155,8 +186,9 @@ pub fn show(entry: &Entry, players: &Players) -> ShownLink {
         always_on: link.always_on,
         exclusive: link.exclusive,
         transport: TransportName(link.transport),
+        tls_insecure: link.tls_insecure,
         mjpeg: ShownJpeg { max_fps, max_width, quality },
-        hls: ShownHls { segment_seconds, window_segments },
+        hls: ShownHls { segment_seconds, window_segments, part_ms, always_on, renditions },
         zone: link.zone.to_string(),
         viewers: viewers(entry, link.id, players),
     }
@@ -245,6 +277,7 @@ mod tests {
                 username: Some("operator".into()),
                 password: Some(Secret::new("hunter2")),
                 transport: Transport::Auto,
+                tls_insecure: false,
                 always_on: false,
                 exclusive: false,
                 mjpeg: JpegOverrides::default(),

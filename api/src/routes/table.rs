@@ -54,8 +54,8 @@ fn for_viewers() -> Vec<Route> {
         Route::at("/ws/hellostream/").on(Method::GET, live::hello),
         Route::at("/ws/stream/{slug}/").on(Method::GET, live::frames),
         Route::at("/video/play/{id}/").on(Method::GET, play::multivariant),
-        Route::at("/video/play/{id}/source.m3u8").on(Method::GET, play::media_playlist),
-        Route::at("/video/play/{id}/{owner}/source/{file}").on(Method::GET, play::media),
+        Route::at("/video/play/{id}/{rendition}.m3u8").on(Method::GET, play::media_playlist),
+        Route::at("/video/play/{id}/{owner}/{rendition}/{file}").on(Method::GET, play::media),
         Route::at("/video/{slug}/status").on(Method::GET, playback::status),
         Route::at("/video/{slug}/snapshot.jpg").on(Method::GET, snapshot::snapshot),
     ]

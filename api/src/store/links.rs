@@ -6,8 +6,9 @@ use rsm_shared::stream::secret::Secret;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::{HlsParams, JpegParams, StreamSpec, Transport};
 use rusqlite::{Connection, Row, named_params};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
+pub use super::overrides::{HlsOverrides, JpegOverrides};
 use super::{Store, StoreError};
 
 /// Different zones of all links: each has two queues on NATS.
@@ -43,43 +44,14 @@ pub struct LinkSettings {
     pub username: Option<String>,
     pub password: Option<Secret>,
     pub transport: Transport,
+    /// Any certificate of the camera is taken, also one that it signed itself. Counts for `rtsps` only.
+    pub tls_insecure: bool,
     pub always_on: bool,
     /// The camera serves one session only: never two owners at once, so a stream moves with a gap. Not part of what a
     /// worker is told, so that a change restarts nothing.
     pub exclusive: bool,
     pub mjpeg: JpegOverrides,
     pub hls: HlsOverrides,
-}
-
-/// JPEG settings that differ from the configuration's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JpegOverrides {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_fps: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_width: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quality: Option<u32>,
-}
-
-/// HLS settings that differ from the configuration's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HlsOverrides {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub segment_seconds: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window_segments: Option<u32>,
-}
-
-impl JpegOverrides {
-    /// The settings in force.
-    pub fn over(self, defaults: JpegParams) -> JpegParams {
-        JpegParams {
-            max_fps: self.max_fps.unwrap_or(defaults.max_fps),
-            max_width: self.max_width.unwrap_or(defaults.max_width),
-            quality: self.quality.unwrap_or(defaults.quality),
-        }
-    }
 }
 
 impl LinkSettings {
@@ -101,19 +73,20 @@ impl LinkSettings {
             url: self.url.clone(),
             credentials,
             transport: self.transport,
-            tls_insecure: false,
-            hls: HlsParams {
-                segment_seconds: self.hls.segment_seconds.unwrap_or(defaults.segment_seconds),
-                window_segments: self.hls.window_segments.unwrap_or(defaults.window_segments),
-                ..defaults
-            },
+            tls_insecure: self.tls_insecure && self.url.scheme() == "rtsps",
+            hls: self.hls.over(defaults),
         }
     }
 
-    /// Whether a running pipeline must be restarted to get from `self` to `other`.
-    fn needs_restart(&self, other: &Self) -> bool {
-        (&self.url, &self.zone, &self.username, &self.password, self.transport, self.hls)
-            != (&other.url, &other.zone, &other.username, &other.password, other.transport, other.hls)
+    /// Whether it runs when nobody watches: by itself, or because its HLS is always made.
+    pub fn runs_unwatched(&self, defaults: HlsParams) -> bool {
+        self.always_on || self.hls.over(defaults).always_on
+    }
+
+    /// Whether a running pipeline must be restarted to get from `self` to `other`: its worker would be told something
+    /// else, or it is another's.
+    fn needs_restart(&self, other: &Self, defaults: HlsParams) -> bool {
+        self.zone != other.zone || self.spec(defaults) != other.spec(defaults)
     }
 }
 
@@ -148,11 +121,16 @@ impl Store {
         .await
     }
 
-    /// Replaces what a user set; `None` when the link is gone.
+    /// Replaces what a user set, over the configuration's `defaults`; `None` when the link is gone.
     ///
     /// # Errors
     /// [`StoreError::TooManyZones`]; else as the database says.
-    pub async fn change_link(&self, id: i64, settings: LinkSettings) -> Result<Option<CameraLink>, StoreError> {
+    pub async fn change_link(
+        &self,
+        id: i64,
+        settings: LinkSettings,
+        defaults: HlsParams,
+    ) -> Result<Option<CameraLink>, StoreError> {
         self.call(move |db| {
             let tx = db.transaction()?;
             let old = match read_link(&tx, id) {
@@ -160,7 +138,7 @@ impl Store {
                 other => other?,
             };
             write_settings(&tx, id, &settings)?;
-            if old.settings.needs_restart(&settings) {
+            if old.settings.needs_restart(&settings, defaults) {
                 tx.execute("UPDATE links SET spec_rev = spec_rev + 1 WHERE id = ?1", [id])?;
             }
             let link = read_link(&tx, id)?;
@@ -212,7 +190,7 @@ impl Store {
 fn write_settings(db: &Connection, id: i64, settings: &LinkSettings) -> Result<(), StoreError> {
     db.execute(
         "UPDATE links SET name = :name, url = :url, zone = :zone, username = :username, password = :password,
-                transport = :transport, always_on = :always_on, exclusive = :exclusive,
+                transport = :transport, tls_insecure = :tls_insecure, always_on = :always_on, exclusive = :exclusive,
                 mjpeg = :mjpeg, hls = :hls
          WHERE id = :id",
         named_params! {
@@ -223,6 +201,7 @@ fn write_settings(db: &Connection, id: i64, settings: &LinkSettings) -> Result<(
             ":username": settings.username,
             ":password": settings.password.as_ref().map(Secret::expose),
             ":transport": to_text(&settings.transport),
+            ":tls_insecure": settings.tls_insecure,
             ":always_on": settings.always_on,
             ":exclusive": settings.exclusive,
             ":mjpeg": to_json(&settings.mjpeg),
@@ -269,6 +248,7 @@ fn from_row(row: &Row<'_>) -> Result<CameraLink, rusqlite::Error> {
             username: row.get("username")?,
             password: row.get::<_, Option<String>>("password")?.map(Secret::new),
             transport: parsed(row, "transport", from_text)?,
+            tls_insecure: row.get("tls_insecure")?,
             always_on: row.get("always_on")?,
             exclusive: row.get("exclusive")?,
             mjpeg: parsed(row, "mjpeg", |text| serde_json::from_str(text).ok())?,
@@ -304,6 +284,15 @@ fn to_json<T: Serialize>(value: &T) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rsm_shared::stream::rendition::{Rendition, RenditionSet};
+
+    const DEFAULTS: HlsParams = HlsParams {
+        segment_seconds: 2,
+        window_segments: 6,
+        part_ms: 333,
+        always_on: false,
+        renditions: RenditionSet::NONE,
+    };
 
     fn settings() -> LinkSettings {
         let parsed = CameraUrl::parse("rtsp://10.0.0.1/h264").unwrap();
@@ -314,6 +303,7 @@ mod tests {
             username: Some("admin".into()),
             password: Some(Secret::new("s3cret")),
             transport: Transport::Tcp,
+            tls_insecure: false,
             always_on: true,
             exclusive: false,
             mjpeg: JpegOverrides { max_fps: Some(5), ..JpegOverrides::default() },
@@ -342,13 +332,64 @@ mod tests {
         let (_dir, store) = store().await;
         let link = store.add_link("yard".into(), settings(), 10).await.unwrap();
         let renamed = LinkSettings { name: "Garden".into(), always_on: false, exclusive: true, ..settings() };
-        let link = store.change_link(link.id, renamed).await.unwrap().unwrap();
+        let link = store.change_link(link.id, renamed, DEFAULTS).await.unwrap().unwrap();
         assert_eq!((link.spec_rev, link.exclusive), (1, true));
         let changed = LinkSettings { password: Some(Secret::new("other")), ..settings() };
-        assert_eq!(store.change_link(link.id, changed.clone()).await.unwrap().unwrap().spec_rev, 2);
+        assert_eq!(store.change_link(link.id, changed.clone(), DEFAULTS).await.unwrap().unwrap().spec_rev, 2);
         let moved = LinkSettings { zone: Zone::parse("north").unwrap(), ..changed };
-        assert_eq!(store.change_link(link.id, moved).await.unwrap().unwrap().spec_rev, 3);
-        assert_eq!(store.change_link(999, settings()).await.unwrap(), None);
+        assert_eq!(store.change_link(link.id, moved, DEFAULTS).await.unwrap().unwrap().spec_rev, 3);
+        assert_eq!(store.change_link(999, settings(), DEFAULTS).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_a_worker_is_not_told_restarts_nothing() {
+        let (_dir, store) = store().await;
+        let mut rev = store.add_link("yard".into(), settings(), 10).await.unwrap().spec_rev;
+        let none = HlsOverrides::default();
+        let small = Some(RenditionSet::NONE.with(Rendition::P360));
+        let of = |hls| LinkSettings { hls, ..settings() };
+        let tls = LinkSettings { tls_insecure: true, ..settings() };
+        let secure = LinkSettings { url: CameraUrl::parse("rtsps://10.0.0.1/h264").unwrap().url, ..settings() };
+        for (what, to, restarts) in [
+            ("the same shape, said", of(HlsOverrides { part_ms: Some(333), ..none }), false),
+            ("no parts", of(HlsOverrides { part_ms: Some(0), ..none }), true),
+            ("as configured", settings(), true),
+            ("a rendition", of(HlsOverrides { renditions: small, ..none }), true),
+            ("always made", of(HlsOverrides { always_on: Some(true), ..none }), true),
+            ("as configured", settings(), true),
+            ("any certificate of no TLS", tls.clone(), false),
+            ("TLS", secure.clone(), true),
+            ("any certificate", LinkSettings { tls_insecure: true, ..secure }, true),
+        ] {
+            let link = store.change_link(1, to.clone(), DEFAULTS).await.unwrap().unwrap();
+            assert_eq!((link.spec_rev > rev, &link.settings), (restarts, &to), "{what}");
+            rev = link.spec_rev;
+        }
+        assert!(!tls.spec(DEFAULTS).tls_insecure, "there is no certificate");
+    }
+
+    #[test]
+    fn a_stream_whose_hls_is_always_made_runs_unwatched() {
+        let by = |always_on, hls| {
+            let hls = HlsOverrides { always_on: hls, ..HlsOverrides::default() };
+            LinkSettings { always_on, hls, ..settings() }
+        };
+        let configured = HlsParams { always_on: true, ..DEFAULTS };
+        assert!(by(true, None).runs_unwatched(DEFAULTS) && by(false, Some(true)).runs_unwatched(DEFAULTS));
+        assert!(by(false, None).runs_unwatched(configured));
+        assert!(!by(false, None).runs_unwatched(DEFAULTS) && !by(false, Some(false)).runs_unwatched(configured));
+    }
+
+    #[tokio::test]
+    async fn a_login_of_any_characters_reaches_the_worker_as_it_is() {
+        let (_dir, store) = store().await;
+        for login in ["p@ss:w/rd?#%& ü", "%40", "***x", "\"'$(id)`;--", " lead", "密码"] {
+            let settings =
+                LinkSettings { username: Some(login.into()), password: Some(Secret::new(login)), ..settings() };
+            let link = store.add_link("yard".into(), settings, 100).await.unwrap();
+            let told = link.spec(DEFAULTS).credentials.unwrap();
+            assert_eq!((told.username.as_str(), told.password.expose()), (login, login));
+        }
     }
 
     #[tokio::test]
@@ -362,10 +403,13 @@ mod tests {
         assert!(matches!(store.add_link("b".into(), of(MAX_ZONES), 1000).await, Err(StoreError::TooManyZones)));
         assert_eq!(store.links().await.unwrap(), links, "nothing of it was kept");
         let second = store.add_link("b".into(), of(0), 1000).await.unwrap();
-        let one_more = store.change_link(second.id, of(MAX_ZONES)).await;
+        let one_more = store.change_link(second.id, of(MAX_ZONES), DEFAULTS).await;
         assert!(matches!(one_more, Err(StoreError::TooManyZones)));
         assert_eq!(store.links().await.unwrap().last(), Some(&second));
-        assert!(store.change_link(links[1].id, of(MAX_ZONES)).await.unwrap().is_some(), "its own zone is free then");
+        assert!(
+            store.change_link(links[1].id, of(MAX_ZONES), DEFAULTS).await.unwrap().is_some(),
+            "its own zone is free then"
+        );
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 
 pub mod assignments;
 pub mod links;
+mod overrides;
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -23,6 +24,7 @@ static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
     Migrations::new(vec![
         M::up(include_str!("../../../migrations/01-streams/up.sql")),
         M::up(include_str!("../../../migrations/02-exclusive/up.sql")),
+        M::up(include_str!("../../../migrations/03-tls-insecure/up.sql")),
     ])
 });
 

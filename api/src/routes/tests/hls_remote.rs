@@ -1,75 +1,7 @@
+use super::hls_worker::{Worker, media_playlist, own};
 use super::*;
-use std::collections::HashMap;
-use std::sync::Mutex;
 
-use rsm_shared::stream::state::StreamState;
-use salvo::prelude::{Depot, FlowCtrl, Handler, Request, Response as Written, Router, StatusCode};
-
-const INDEX: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS=\"avc1.64001f\"\nsource.m3u8\n";
-
-/// A worker's server for segments, as another machine would have it: files by path, and how often each was asked for.
-#[derive(Clone, Default)]
-struct Worker(Arc<Mutex<HashMap<String, Asked>>>);
-
-/// A file, and how often it was asked for.
-type Asked = (Vec<u8>, usize);
-
-#[salvo::async_trait]
-impl Handler for Worker {
-    async fn handle(&self, request: &mut Request, _: &mut Depot, response: &mut Written, _: &mut FlowCtrl) {
-        let path = request.uri().path().to_owned();
-        let found = self.0.lock().unwrap().get_mut(&path).map(|(body, asked)| {
-            *asked += 1;
-            body.clone()
-        });
-        // Long enough for others to ask for the same meanwhile.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        match found {
-            Some(body) if body == b"elsewhere" => {
-                response.status_code(StatusCode::FOUND);
-                let _ = response.add_header("location", "/hls/secret", true);
-            }
-            Some(body) => drop(response.write_body(body)),
-            None => drop(response.status_code(StatusCode::NOT_FOUND)),
-        }
-    }
-}
-
-impl Worker {
-    /// Where it listens: `host:port`.
-    async fn start(&self) -> String {
-        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = tcp.local_addr().unwrap().to_string();
-        let server = Server::new(listener::acceptor(tcp).unwrap());
-        tokio::spawn(server.try_serve(Router::with_path("{**path}").goal(self.clone())));
-        address
-    }
-
-    fn put(&self, path: String, body: impl Into<Vec<u8>>) {
-        self.0.lock().unwrap().insert(path, (body.into(), 0));
-    }
-
-    fn asked(&self, path: &str) -> usize {
-        self.0.lock().unwrap().get(path).map_or(0, |(_, asked)| *asked)
-    }
-
-    /// What an owner has: playlists and one segment.
-    fn write(&self, entry: &Entry, owner: &str) {
-        let dir = format!("/hls/{}/{owner}", entry.slug);
-        let media = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\n{owner}/source/7.m4s\n");
-        self.put(format!("{dir}/index.m3u8"), INDEX);
-        self.put(format!("{dir}/source.m3u8"), media);
-        self.put(format!("{dir}/source/7.m4s"), format!("segment of {owner}"));
-    }
-}
-
-fn own(api: &Api, entry: &Entry, fence: Fence, http: &str) {
-    api.show(entry, |view| {
-        view.state = StreamState::Running;
-        view.fence = Some(fence);
-        view.http = Some(http.to_owned());
-    });
-}
+use salvo::http::StatusCode;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_players_of_a_stream_on_another_machine_make_one_request() {
@@ -109,26 +41,29 @@ async fn many_players_of_a_stream_on_another_machine_make_one_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_playlist_is_fetched_anew_and_what_is_on_the_own_disk_is_not_fetched() {
+async fn a_playlist_is_the_workers_and_that_on_the_own_disk_when_it_does_not_answer() {
     let (api, worker) = (Api::start().await, Worker::default());
     let http = worker.start().await;
     let entry = api.add_one().await;
     let path = format!("/video/play/{}/source.m3u8", entry.link().id);
+    let dir = api.hls_root().join(entry.slug.as_str()).join("7-3");
+    std::fs::create_dir_all(dir.join("source")).unwrap();
+    std::fs::write(dir.join("source.m3u8"), "#EXTM3U\nfrom the disk\n").unwrap();
+    std::fs::write(dir.join("source/7.m4s"), "segment on the disk").unwrap();
     own(&api, &entry, fence(7, 3), &http);
     worker.write(&entry, "7-3");
-    assert!(api.get(&path).await.text().await.unwrap().contains("7-3/source/7.m4s"));
+    assert_eq!(api.get(&path).await.text().await.unwrap(), media_playlist("7-3", "source"));
     worker.put(format!("/hls/{}/7-3/source.m3u8", entry.slug), "#EXTM3U\n7-3/source/8.m4s\n");
     let begun = Instant::now();
     while !api.get(&path).await.text().await.unwrap().contains("8.m4s") {
         assert!(begun.elapsed() < DEADLINE, "the old playlist stays");
     }
-    let dir = api.hls_root().join(entry.slug.as_str()).join("7-3");
-    std::fs::create_dir_all(&dir).unwrap();
-    std::fs::write(dir.join("source.m3u8"), "#EXTM3U\nfrom the disk\n").unwrap();
-    let begun = Instant::now();
-    while !api.get(&path).await.text().await.unwrap().contains("from the disk") {
-        assert!(begun.elapsed() < DEADLINE, "the disk is not looked at");
-    }
+    let segment = format!("/video/play/{}/7-3/source/7.m4s", entry.link().id);
+    assert_eq!(api.get(&segment).await.text().await.unwrap(), "segment on the disk");
+    assert_eq!(worker.asked(&format!("/hls/{}/7-3/source/7.m4s", entry.slug)), 0);
+    // Nobody listens there.
+    own(&api, &entry, fence(7, 3), "127.0.0.1:1");
+    assert_eq!(api.get(&path).await.text().await.unwrap(), "#EXTM3U\nfrom the disk\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,7 +108,7 @@ async fn a_worker_that_is_gone_or_answers_nonsense_is_no_fault_of_the_server() {
     let id = entry.link().id;
     own(&api, &entry, fence(7, 3), &http);
     let segment = |n: u32| format!("/hls/{}/7-3/source/{n}.m4s", entry.slug);
-    worker.put(segment(1), "elsewhere");
+    worker.answer(segment(1), 302, "");
     worker.put("/hls/secret".into(), "not to be followed");
     worker.put(segment(2), vec![0; (16 << 20) + 1]);
     worker.put(segment(3), vec![0; 1 << 20]);

@@ -13,7 +13,7 @@ async fn a_camera_is_registered_listed_changed_and_removed() {
     let api = Api::start().await;
     let body = json!({
         "url": "rtsp://admin:hunter2@10.0.0.1/h264", "name": "Front Door", "transport": "tcp",
-        "mjpeg": {"max_fps": 5}, "hls": {"segment_seconds": 4},
+        "mjpeg": {"max_fps": 5}, "hls": {"segment_seconds": 4, "part_ms": 0, "renditions": ["720p", "360p"]},
     });
     let answer = api.send(Method::POST, "/video/", body).await;
     assert_eq!(answer.status(), 201);
@@ -40,7 +40,12 @@ async fn a_camera_is_registered_listed_changed_and_removed() {
         ("exclusive", json!(false)),
         ("transport", json!("tcp")),
         ("mjpeg", json!({"max_fps": 5, "max_width": null, "quality": null})),
-        ("hls", json!({"segment_seconds": 4, "window_segments": null})),
+        (
+            "hls",
+            json!({"segment_seconds": 4, "window_segments": null, "part_ms": 0, "always_on": null,
+                "renditions": ["720p", "360p"]}),
+        ),
+        ("tls_insecure", json!(false)),
         ("zone", json!("default")),
         ("viewers", json!({"mjpeg": 0, "hls": 0})),
     ] {
@@ -75,6 +80,31 @@ async fn a_camera_is_registered_listed_changed_and_removed() {
     problem(api.call(Method::DELETE, &path).send().await.unwrap(), 404).await;
     assert_eq!(list(&api, "").await, (vec![], "0".into()));
     assert!(api.app.store.links().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_of_any_characters_is_told_to_the_worker_and_to_nobody_else() {
+    let api = Api::start().await;
+    let login = "@:/?#%& ü";
+    for body in [
+        json!({"url": "rtsp://10.0.0.1/h264", "username": login, "password": login}),
+        json!({"url": "rtsp://%40%3A%2F%3F%23%25%26%20%C3%BC:%40%3A%2F%3F%23%25%26%20%C3%BC@10.0.0.1/h264"}),
+    ] {
+        let entry = api.add(body.clone()).await;
+        let told = entry.link().spec(api.app.config.hls.params());
+        assert_eq!(told.url.to_string(), "rtsp://10.0.0.1/h264");
+        // What crosses NATS.
+        let desired = serde_json::to_value(&told).unwrap();
+        let read: rsm_shared::stream::spec::StreamSpec = serde_json::from_value(desired).unwrap();
+        let credentials = read.credentials.unwrap();
+        assert_eq!((credentials.username.as_str(), credentials.password.expose()), (login, login), "{body}");
+        let path = format!("/video/{}/", entry.slug);
+        let shown = list(&api, "").await.0.pop().unwrap();
+        assert!(!shown["url"].as_str().unwrap().contains(login) && shown["username"] == login, "{shown}");
+        let same = api.send(Method::PATCH, &path, shown.clone()).await;
+        assert_eq!(same.json::<Value>().await.unwrap(), shown, "what was read can be sent back");
+        assert_eq!(entry.link().spec(api.app.config.hls.params()), told);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

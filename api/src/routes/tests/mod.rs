@@ -4,7 +4,9 @@ mod documents;
 mod errors;
 mod frames;
 mod hls;
+mod hls_live;
 mod hls_remote;
+mod hls_worker;
 mod links;
 mod relay;
 
@@ -28,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Parts, WorkerInfo};
 use crate::directory::{Directory, Entry, View};
-use crate::relay::limits::bound_unsent;
+use crate::relay::limits::send_at_once;
 use crate::store::Store;
 
 /// Longest wait of any test for anything.
@@ -74,7 +76,7 @@ impl Api {
         .unwrap();
         app.start();
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        bound_unsent(&tcp).unwrap();
+        send_at_once(&tcp).unwrap();
         let address = tcp.local_addr().unwrap();
         let server = Server::new(listener::acceptor(tcp).unwrap());
         tokio::spawn(server.try_serve(app.service()));

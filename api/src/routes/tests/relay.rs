@@ -1,4 +1,5 @@
 use super::frames::{Socket, close_of, next_frame};
+use super::hls_worker::{Worker, media_playlist};
 use super::*;
 
 use bytes::Bytes;
@@ -6,6 +7,7 @@ use rsm_shared::bus::demand::Demands;
 use rsm_shared::bus::frames::{FramePublisher, Published};
 use rsm_shared::bus::{directory, topology};
 use rsm_shared::stream::names::Zone;
+use rsm_shared::stream::rendition::Rendition;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::state::StreamState;
 use rsm_shared::wire::frame_headers::FrameHeaders;
@@ -343,4 +345,50 @@ async fn a_record_in_a_zone_that_the_stream_had_left_is_removed_and_viewers_stay
     stage.api.send(Method::DELETE, &format!("/video/{}/", entry.slug), Value::Null).await;
     assert_eq!(close_of(&mut socket).await, (1000, "stream removed".into()), "and not before");
     telling.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn players_of_a_relay_that_wait_make_one_request_and_it_tells_which_renditions_they_want() {
+    let stage = Stage::start().await;
+    stage.make_store().await;
+    let entry = stage.api.add_one().await;
+    let worker = Worker::default();
+    let http = worker.start().await;
+    worker.write(&entry, "9-2");
+    let dir = format!("/hls/{}/9-2", entry.slug);
+    worker.put(format!("{dir}/360p.m3u8"), media_playlist("9-2", "360p"));
+    stage.api.show(&entry, |view| {
+        view.state = StreamState::Running;
+        view.worker = Some("w1".into());
+        view.http = Some(http);
+        (view.fence, view.epoch) = (Some(fence(9, 2)), Some(9));
+    });
+    let relay = &stage.relay;
+    relay.eventually("/video/", |list| list[0]["state"] == "running").await;
+    let asked = format!("{dir}/source.m3u8?_HLS_msn=8&_HLS_part=0");
+    let path = format!("/video/play/{}/source.m3u8?_HLS_msn=8&_HLS_part=0", entry.link().id);
+    let appearing = async {
+        worker.until_asked(&asked).await;
+        worker.put(asked.clone(), "#EXTM3U\nwaited for\n");
+    };
+    let together = futures_util::future::join_all((0..5).map(|_| relay.get(&path)));
+    let (answers, ()) = tokio::join!(together, appearing);
+    for answer in answers {
+        assert_eq!(answer.text().await.unwrap(), "#EXTM3U\nwaited for\n");
+    }
+    assert_eq!(worker.asked(&asked), 1);
+
+    let mut ear = Demands::open_all(&stage.worker).await.unwrap();
+    stage.worker.flush().await;
+    let small = relay.get(&format!("/video/play/{}/360p.m3u8", entry.link().id)).await;
+    assert_eq!(small.text().await.unwrap(), media_playlist("9-2", "360p"));
+    let told = async {
+        loop {
+            let (_, message) = ear.next().await.unwrap().unwrap();
+            if message.demand.renditions.contains(Rendition::P360) {
+                return message.demand;
+            }
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, told).await.unwrap().hls);
 }
