@@ -164,6 +164,17 @@ mod tests {
         assert_eq!(judged(VideoCodec::Jpeg, "KK!KKkK"), "++-+++");
     }
 
+    #[test]
+    fn pictures_without_parameter_sets_are_waited_with_and_then_given_up() {
+        let (mut whole, begin) = (Whole::default(), Instant::now());
+        for seconds in 0..12 {
+            assert_eq!(whole.unusable(begin + Duration::from_secs(seconds)), Verdict::LeaveOut);
+        }
+        assert_eq!(whole.unusable(begin + KEY_PATIENCE), Verdict::GiveUp);
+        let key = unit(&[0x65, 0x88]);
+        assert_eq!(whole.judge(H264, true, false, &key, begin + KEY_PATIENCE), Verdict::Show);
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_judged_and_nothing_is_shown_between_a_loss_and_a_key_picture(
