@@ -1,6 +1,6 @@
 //! From a camera to access units. Two carriers behind one face.
 
-mod camera_clock;
+pub mod camera_clock;
 pub mod error;
 mod in_a_row;
 mod offer;

@@ -7,7 +7,7 @@ mod recovery;
 // The tests of sources use the rest of it.
 #[allow(dead_code)]
 #[path = "../scripted/mod.rs"]
-mod scripted;
+mod scenes;
 
 use std::time::Duration;
 

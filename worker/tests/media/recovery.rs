@@ -5,9 +5,9 @@ use std::time::Duration;
 use rsm_shared::stream::state::StreamState;
 
 use crate::bench::{Bench, DEADLINE};
-use crate::scripted::ScriptedCamera;
-use crate::scripted::media::{Clip, Offer, Rtp, Section};
-use crate::scripted::scene::{Act, End, Scene, Step};
+use crate::scenes::ScriptedCamera;
+use crate::scenes::media::{Clip, Offer, Rtp, Section};
+use crate::scenes::scene::{Act, End, Scene, Step};
 
 const TENTH: Duration = Duration::from_millis(100);
 
