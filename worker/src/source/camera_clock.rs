@@ -91,14 +91,11 @@ impl CameraClock {
     /// A sender report: at `stamp` the camera's wall clock showed `ntp`, in NTP's format (RFC 3550 section 4).
     pub fn reported(&mut self, track: Track, stamp: Stamp, ntp: u64) {
         self.line(track).reported(ticks_to_ns(stamp.ticks, stamp.rate), ntp);
-        let Some((said, arrived)) = self.said_by_reports().zip(self.said_by_arrival()) else { return };
-        if said.abs_diff(arrived) > nanos(MAX_SKEW).unsigned_abs() {
-            return;
-        }
+        let Some(said) = self.credible_reports() else { return };
         match self.shift {
             Some(shift) if shift.reported => {
-                if let Some(moved) = self.by_report.beyond(said.saturating_sub(shift.ns), nanos(LIPS), REPORTS_IN_A_ROW)
-                {
+                let deviation = said.saturating_sub(shift.ns);
+                if let Some(moved) = self.by_report.beyond(deviation, nanos(LIPS), REPORTS_IN_A_ROW) {
                     self.shift = Some(Shift { ns: shift.ns.saturating_add(moved), reported: true });
                 }
             }
@@ -120,6 +117,11 @@ impl CameraClock {
             return Some(Told { time_ns: ns, captured });
         }
         let said = self.said_by_arrival()?;
+        let guessed = !self.shift.is_some_and(|shift| shift.reported);
+        // Reports may come before the first sound does.
+        if guessed && let Some(ns) = self.credible_reports() {
+            self.shift = Some(Shift { ns, reported: true });
+        }
         let shift = self.shift.get_or_insert(Shift { ns: said, reported: false });
         if !shift.reported
             && let Some(moved) =
@@ -141,6 +143,12 @@ impl CameraClock {
     fn said_by_arrival(&self) -> Option<i64> {
         let ((picture, picture_at), (sound, sound_at)) = self.pictures.newest.zip(self.sound.newest)?;
         Some(picture.saturating_add(after(sound_at, picture_at)).saturating_sub(sound))
+    }
+
+    /// What the reports say, unless that is far from where things arrive.
+    fn credible_reports(&self) -> Option<i64> {
+        let (said, arrived) = self.said_by_reports().zip(self.said_by_arrival())?;
+        (said.abs_diff(arrived) <= nanos(MAX_SKEW).unsigned_abs()).then_some(said)
     }
 
     /// The shift with which both streams were taken when the camera's wall clock says.

@@ -103,6 +103,16 @@ fn sound_is_placed_by_arrival_then_by_reports_and_captured_by_two_of_them() {
 }
 
 #[test]
+fn reports_before_the_first_sound_place_it_at_once() {
+    let mut camera = Camera::new();
+    for track in [Track::Pictures, Track::Sound] {
+        camera.clock.reported(track, camera.stamp(track, 0), ntp_of(camera.wall, 0));
+    }
+    camera.run(0, SECOND);
+    assert!(camera.off.iter().all(|off| off.abs() < MS), "{:?}", camera.off);
+}
+
+#[test]
 fn a_wall_clock_that_is_wrong_still_joins_sound_and_pictures() {
     for (ahead, late) in [
         (-3600 * SECOND, 0),
