@@ -44,10 +44,14 @@ pub enum SourceError {
     Moved(u16),
     #[error("The camera refuses this way of transport (461). Choose another transport in the link.")]
     TransportRefused,
-    #[error(
-        "The secure connection failed: the camera's certificate is not trusted by this machine, or it speaks no TLS."
-    )]
+    #[error("The camera redirects in a circle, or more often than three times ({0}). Put the last address into the link.")]
+    RedirectLoop(u16),
+    #[error("The camera redirects to what is no address of a camera, or from rtsps to rtsp ({0}). Put the right address into the link.")]
+    BadRedirect(u16),
+    #[error("This machine does not trust the camera's certificate, or it is for another name. If the camera signed it itself, switch \"accept any certificate\" (tls_insecure) on in the link.")]
     Tls,
+    #[error("The secure connection failed: what answers at this port speaks no TLS 1.2 or 1.3. Check the port (RTSPS is usually 322), or use rtsp:// instead.")]
+    TlsHandshake,
     #[error("The connection is open, but no picture came for {} s. Restart the camera if this goes on.", .0.as_secs())]
     Stalled(Duration),
     #[error("The camera closed the connection.")]
@@ -92,7 +96,10 @@ impl SourceError {
             Self::Ended => ReasonCode::Ended,
             Self::Moved(_)
             | Self::TransportRefused
+            | Self::RedirectLoop(_)
+            | Self::BadRedirect(_)
             | Self::Tls
+            | Self::TlsHandshake
             | Self::ProtocolAtOpen
             | Self::Protocol
             | Self::Status(_) => ReasonCode::Protocol,
@@ -111,7 +118,10 @@ impl SourceError {
             | Self::NoVideo(_)
             | Self::BadVideo
             | Self::Moved(_)
-            | Self::Tls => StreamState::Failed,
+            | Self::RedirectLoop(_)
+            | Self::BadRedirect(_)
+            | Self::Tls
+            | Self::TlsHandshake => StreamState::Failed,
             _ => StreamState::Reconnecting,
         }
     }

@@ -1,12 +1,19 @@
 //! From a camera to access units. Two carriers behind one face.
 
+mod answers;
+mod connect;
 pub mod error;
 pub mod open;
 pub mod opener;
 mod redact;
+mod redirect;
 mod resolve;
 mod retina;
 mod rtspsrc;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod tunnel;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
