@@ -2,6 +2,7 @@
 
 pub mod access_unit;
 pub mod hub;
+mod hvcc;
 pub mod keyless;
 pub mod media_time;
 pub mod parameters;
