@@ -8,7 +8,7 @@ use gstreamer as gst;
 use super::PipelineError;
 
 /// Element, and the Debian 12 package that brings it.
-const NEEDED: [(&str, &str); 11] = [
+const NEEDED: [(&str, &str); 18] = [
     ("appsrc", "gstreamer1.0-plugins-base"),
     ("appsink", "gstreamer1.0-plugins-base"),
     ("videoconvertscale", "gstreamer1.0-plugins-base"),
@@ -16,7 +16,14 @@ const NEEDED: [(&str, &str); 11] = [
     ("jpegenc", "gstreamer1.0-plugins-good"),
     ("rtspsrc", "gstreamer1.0-plugins-good"),
     ("rtph264depay", "gstreamer1.0-plugins-good"),
+    ("rtph265depay", "gstreamer1.0-plugins-good"),
+    ("rtpjpegdepay", "gstreamer1.0-plugins-good"),
+    ("rtpmp4gdepay", "gstreamer1.0-plugins-good"),
+    ("rtppcmadepay", "gstreamer1.0-plugins-good"),
+    ("rtppcmudepay", "gstreamer1.0-plugins-good"),
+    ("aacparse", "gstreamer1.0-plugins-good"),
     ("h264parse", "gstreamer1.0-plugins-bad"),
+    ("h265parse", "gstreamer1.0-plugins-bad"),
     ("h264timestamper", "gstreamer1.0-plugins-bad"),
     ("avdec_h264", "gstreamer1.0-libav"),
     // Linked into this program: Debian 12 has no package of gst-plugins-rs.

@@ -44,16 +44,26 @@ pub enum SourceError {
     Moved(u16),
     #[error("The camera refuses this way of transport (461). Choose another transport in the link.")]
     TransportRefused,
-    #[error("The camera redirects in a circle, or more often than three times ({0}). Put the last address into the link.")]
+    #[error(
+        "The camera redirects in a circle, or more often than three times ({0}). Put the last address into the link."
+    )]
     RedirectLoop(u16),
-    #[error("The camera redirects to what is no address of a camera, or from rtsps to rtsp ({0}). Put the right address into the link.")]
+    #[error(
+        "The camera redirects to what is no address of a camera, or from rtsps to rtsp ({0}). Put the right address into the link."
+    )]
     BadRedirect(u16),
-    #[error("This machine does not trust the camera's certificate, or it is for another name. If the camera signed it itself, switch \"accept any certificate\" (tls_insecure) on in the link.")]
+    #[error(
+        "This machine does not trust the camera's certificate, or it is for another name. If the camera signed it itself, switch \"accept any certificate\" (tls_insecure) on in the link."
+    )]
     Tls,
-    #[error("The secure connection failed: what answers at this port speaks no TLS 1.2 or 1.3. Check the port (RTSPS is usually 322), or use rtsp:// instead.")]
+    #[error(
+        "The secure connection failed: what answers at this port speaks no TLS 1.2 or 1.3. Check the port (RTSPS is usually 322), or use rtsp:// instead."
+    )]
     TlsHandshake,
     #[error("The connection is open, but no picture came for {} s. Restart the camera if this goes on.", .0.as_secs())]
     Stalled(Duration),
+    #[error("The camera answers, but none of its datagrams came for {} s: a firewall may hold them back. Choose TCP in the link.", .0.as_secs())]
+    NoDatagrams(Duration),
     #[error("The camera closed the connection.")]
     Ended,
     #[error("The camera broke the RTSP protocol while it was asked for the stream.")]
@@ -92,7 +102,7 @@ impl SourceError {
             Self::Busy(_) => ReasonCode::Busy,
             Self::NotRtsp => ReasonCode::NotRtsp,
             Self::NoVideo(_) | Self::BadVideo => ReasonCode::Unsupported,
-            Self::Stalled(_) => ReasonCode::Stalled,
+            Self::Stalled(_) | Self::NoDatagrams(_) => ReasonCode::Stalled,
             Self::Ended => ReasonCode::Ended,
             Self::Moved(_)
             | Self::TransportRefused

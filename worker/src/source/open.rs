@@ -96,9 +96,7 @@ impl Failure {
     /// A carrier failed with `error` behind a tunnel that is `over`, or not.
     pub(super) fn behind(error: SourceError, over: Option<Over>) -> Self {
         match over {
-            Some(Over::Stopped(Stop::Moved(status, location))) => {
-                Self { error: SourceError::Moved(status), location }
-            }
+            Some(Over::Stopped(Stop::Moved(status, location))) => Self { error: SourceError::Moved(status), location },
             Some(Over::Stopped(Stop::NotRtsp)) => SourceError::NotRtsp.into(),
             Some(Over::Stopped(Stop::Broken)) => SourceError::Protocol.into(),
             Some(Over::Failed(reason)) => reason.into(),
@@ -121,7 +119,8 @@ async fn open_at_one(
             Ok(source) => return Some(Ok(source)),
             Err(failure) => failure,
         };
-        let elsewhere = matches!(failure.error, SourceError::Refused | SourceError::Unreachable | SourceError::NoAnswer(_));
+        let elsewhere =
+            matches!(failure.error, SourceError::Refused | SourceError::Unreachable | SourceError::NoAnswer(_));
         if !elsewhere {
             break;
         }
@@ -148,14 +147,45 @@ async fn open_at(
             Err(error) => return Some(Err(error.into())),
         }
     }
-    let tunnel = tokio::select! {
-        () = &mut *cancelled => return None,
-        tunnel = tunnel(spec, address, timing) => tunnel,
-    };
-    let tunnel = match tunnel {
-        Ok(tunnel) => tunnel,
-        Err(error) => return Some(Err(error.into())),
-    };
+    let mut failure = Failure::from(SourceError::TransportRefused);
+    for transport in transports(spec, carrier) {
+        let tunnel = tokio::select! {
+            () = &mut *cancelled => return None,
+            tunnel = tunnel(spec, address, timing) => tunnel,
+        };
+        let tunnel = match tunnel {
+            Ok(tunnel) => tunnel,
+            Err(error) => return Some(Err(error.into())),
+        };
+        failure = match open_behind(spec, carrier, *transport, tunnel, timing, &mut *cancelled).await? {
+            Ok(source) => return Some(Ok(source)),
+            Err(failure) => failure,
+        };
+        if failure.error != SourceError::TransportRefused {
+            break;
+        }
+    }
+    Some(Err(failure))
+}
+
+/// In which order ways of transport are tried; the next one when the camera refuses one.
+fn transports(spec: &StreamSpec, carrier: Carrier) -> &'static [Transport] {
+    match (carrier, spec.transport, spec.url.scheme()) {
+        // Nobody who wrote rtsps wants pictures in the open, unless he says so.
+        (Carrier::Rtspsrc, Transport::Auto, "rtsp") => &[Transport::Tcp, Transport::Udp],
+        (Carrier::Rtspsrc, Transport::Udp, _) => &[Transport::Udp],
+        _ => &[Transport::Tcp],
+    }
+}
+
+async fn open_behind(
+    spec: &StreamSpec,
+    carrier: Carrier,
+    transport: Transport,
+    tunnel: Tunnel,
+    timing: OpenTiming,
+    cancelled: impl Future<Output = ()>,
+) -> Option<Result<Source, Failure>> {
     Some(match carrier {
         Carrier::Retina => match RetinaSource::open(spec, tunnel.url().clone(), timing, cancelled).await? {
             Ok(source) => {
@@ -164,7 +194,7 @@ async fn open_at(
             }
             Err(error) => Err(Failure::behind(error, tunnel.seen().over)),
         },
-        Carrier::Rtspsrc => RtspsrcSource::open(spec, tunnel, timing, cancelled).await?.map(Source::Rtspsrc),
+        Carrier::Rtspsrc => RtspsrcSource::open(spec, transport, tunnel, timing, cancelled).await?.map(Source::Rtspsrc),
     })
 }
 

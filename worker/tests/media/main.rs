@@ -3,6 +3,8 @@
 mod bench;
 mod camera;
 mod mute_camera;
+mod opening;
+mod scripted;
 
 use std::time::Duration;
 

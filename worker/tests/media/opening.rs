@@ -1,0 +1,177 @@
+//! Opening sessions: what a camera's answers come to, by either carrier.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use rsm_shared::stream::camera_link::{CameraUrl, Credentials};
+use rsm_shared::stream::rendition::RenditionSet;
+use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
+use rsm_worker::pipeline::elements;
+use rsm_worker::source::Source;
+use rsm_worker::source::error::SourceError;
+use rsm_worker::source::open::{AddressPolicy, Carrier, OpenTiming, open};
+
+use crate::camera::Camera;
+use crate::scripted::{Reply, Scripted};
+
+const BOTH: [Carrier; 2] = [Carrier::Retina, Carrier::Rtspsrc];
+const RETRY: Duration = Duration::from_secs(300);
+
+fn spec(url: &str, transport: Transport) -> StreamSpec {
+    let parsed = CameraUrl::parse(url).unwrap();
+    let credentials = parsed.username.zip(parsed.password);
+    StreamSpec {
+        url: parsed.url,
+        credentials: credentials.map(|(username, password)| Credentials { username, password }),
+        transport,
+        tls_insecure: false,
+        hls: HlsParams {
+            segment_seconds: 1,
+            window_segments: 6,
+            part_ms: 0,
+            always_on: false,
+            renditions: RenditionSet::NONE,
+        },
+    }
+}
+
+async fn open_with(
+    spec: &StreamSpec,
+    carrier: Carrier,
+    policy: &AddressPolicy,
+    step: u64,
+) -> Result<Source, SourceError> {
+    elements::init().unwrap();
+    let timing = OpenTiming { step: Duration::from_secs(step), auth_retry: RETRY };
+    open(spec, carrier, policy, timing, std::future::pending()).await.unwrap()
+}
+
+/// With a deadline that a busy machine keeps.
+async fn try_open(url: &str, carrier: Carrier) -> Result<Source, SourceError> {
+    open_with(&spec(url, Transport::Auto), carrier, &AddressPolicy::any(), 10).await
+}
+
+async fn error(url: &str, carrier: Carrier) -> SourceError {
+    try_open(url, carrier).await.err().expect("it opened")
+}
+
+/// Reads a picture and gives the session back.
+async fn shows_a_picture(opened: Result<Source, SourceError>) {
+    let mut source = opened.unwrap();
+    let unit = tokio::time::timeout(Duration::from_secs(30), source.next()).await.unwrap().unwrap();
+    assert!(unit.sound.is_none() && unit.video.width == 320, "{unit:?}");
+    source.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_carriers_say_the_same_of_a_status() {
+    for (status, want) in [
+        (401, SourceError::CredentialsNeeded(RETRY)),
+        (403, SourceError::Unauthorized(403, RETRY)),
+        (404, SourceError::NotFound(404)),
+        (453, SourceError::Busy(453)),
+        (461, SourceError::TransportRefused),
+        (500, SourceError::Status(500)),
+        (503, SourceError::Busy(503)),
+    ] {
+        let camera = Scripted::start(move |method| match method {
+            "OPTIONS" => Reply::status(200, "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"),
+            _ => Reply::status(status, "WWW-Authenticate: Basic realm=\"x\"\r\n"),
+        });
+        for carrier in BOTH {
+            assert_eq!(error(&camera.url(), carrier).await, want, "{status} {carrier:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_carriers_say_the_same_of_what_is_no_answer() {
+    let web = Scripted::start(|_| Reply::Bytes("HTTP/1.1 400 Bad Request\r\n\r\n".into()));
+    let deaf = Scripted::start(|_| Reply::End);
+    let silent = Scripted::start(|_| Reply::Silence);
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for carrier in BOTH {
+        assert_eq!(error(&web.url(), carrier).await, SourceError::NotRtsp, "{carrier:?}");
+        assert_eq!(error(&deaf.url(), carrier).await, SourceError::Ended, "{carrier:?}");
+        assert_eq!(error(&format!("rtsp://{gone}/"), carrier).await, SourceError::Refused, "{carrier:?}");
+        assert_eq!(error("rtsp://no-such-host.invalid/", carrier).await, SourceError::NameNotFound, "{carrier:?}");
+        let mute = spec(&silent.url(), Transport::Auto);
+        let late = open_with(&mute, carrier, &AddressPolicy::any(), 1).await.err();
+        assert_eq!(late, Some(SourceError::NoAnswer(Duration::from_secs(1))), "{carrier:?}");
+    }
+}
+
+fn sends_to(location: String) -> impl Fn(&str) -> Reply {
+    move |_| Reply::status(302, &format!("Location: {location}\r\n"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redirection_is_followed_by_both_carriers() {
+    let camera = Camera::start(&["--username", "admin"]);
+    for status in [301, 302, 303, 305, 307] {
+        let location = camera.url("");
+        let first = Scripted::start(move |_| Reply::status(status, &format!("Location: {location}\r\n")));
+        let second = Scripted::start(sends_to(first.url()));
+        let link = second.url().replace("rtsp://", "rtsp://admin:right%2Fone@");
+        for carrier in BOTH {
+            shows_a_picture(try_open(&link, carrier).await).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redirection_never_leads_to_an_address_that_is_denied() {
+    let denied: IpAddr = "127.0.0.2".parse().unwrap();
+    let policy = AddressPolicy::new(move |ip| ip != denied);
+    let inside = Scripted::at(denied, |_| Reply::status(200, ""));
+    let camera = Scripted::start(sends_to(inside.url()));
+    for carrier in BOTH {
+        let opened = open_with(&spec(&camera.url(), Transport::Auto), carrier, &policy, 10).await;
+        assert_eq!(opened.err(), Some(SourceError::AddressDenied), "{carrier:?}");
+    }
+    assert_eq!(inside.connections(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_do_not_follow_to_another_host() {
+    let other = Scripted::start(|_| Reply::status(401, "WWW-Authenticate: Basic realm=\"x\"\r\n"));
+    let camera = Scripted::start(sends_to(format!("rtsp://localhost:{}/cam1", other.port())));
+    let link = camera.url().replace("rtsp://", "rtsp://admin:secret@");
+    for carrier in BOTH {
+        assert_eq!(error(&link, carrier).await, SourceError::CredentialsNeeded(RETRY), "{carrier:?}");
+    }
+    let asked = other.asked().join("\n");
+    assert!(asked.contains("DESCRIBE") || asked.contains("OPTIONS"));
+    assert!(!asked.contains("Authorization"), "{asked}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redirection_to_nowhere_or_in_a_circle_is_told() {
+    let nowhere = Scripted::start(|_| Reply::status(301, ""));
+    let web = Scripted::start(sends_to("http://127.0.0.1/".into()));
+    let circle = Scripted::start(sends_to("/cam1".into()));
+    for carrier in BOTH {
+        assert_eq!(error(&nowhere.url(), carrier).await, SourceError::BadRedirect(301), "{carrier:?}");
+        assert_eq!(error(&web.url(), carrier).await, SourceError::BadRedirect(302), "{carrier:?}");
+        assert_eq!(error(&circle.url(), carrier).await, SourceError::RedirectLoop(302), "{carrier:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pictures_come_by_datagrams_and_interleaved() {
+    let camera = Camera::start(&[]);
+    for transport in [Transport::Tcp, Transport::Udp] {
+        let stream = spec(&camera.url(""), transport);
+        shows_a_picture(open_with(&stream, Carrier::Rtspsrc, &AddressPolicy::any(), 10).await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_address_of_a_name_is_tried() {
+    let camera = Camera::start(&[]);
+    // The camera listens on one of the addresses of localhost.
+    let link = camera.url("").replace("127.0.0.1", "localhost");
+    for carrier in BOTH {
+        shows_a_picture(try_open(&link, carrier).await).await;
+    }
+}
