@@ -1,24 +1,27 @@
-//! One camera: its fault, and the pipeline it feeds while somebody watches.
+//! One camera: what is wrong with it, and the streams of those who watch it.
 
 use std::{
+    collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use gstreamer as gst;
-use gstreamer::prelude::*;
-use gstreamer_app::{AppSrc, AppSrcCallbacks};
 
-use crate::{clip::Clip, command::Fault};
+use crate::{
+    chance,
+    feed::{self, Feed, RtpStart, Sent},
+    programme::{ParameterSets, Programme},
+    quirks::{Fault, Quirks},
+    source::TrackSource,
+};
 
-/// Pictures that may wait before the payloader. Half a second at 60 fps; a pipeline further behind skips to the next
-/// key frame.
-const QUEUE: u64 = 30;
-/// Least room for [`QUEUE`] pictures by bytes, appsrc's other bound. One 1080p key frame at 50 Mbit/s has about 1 MB.
-const QUEUE_BYTES: u64 = 16 << 20;
-/// Distance between the stamps and the pipeline's running time beyond which the stamps are set anew. Wall clock
-/// slewing stays far below; a step of the wall clock and a paused pipeline do not.
-const MAX_DRIFT: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+/// Longest jitter in milliseconds. Together with 60 pictures and 26 pieces of sound a second it bounds what waits.
+pub const MAX_JITTER_MS: u32 = 10_000;
+
+/// The tracks of a feed, in the order of the SDP.
+const VIDEO: usize = 0;
+const AUDIO: usize = 1;
 
 #[derive(Default)]
 pub struct Camera {
@@ -28,28 +31,32 @@ pub struct Camera {
 #[derive(Default)]
 struct State {
     fault: Fault,
-    feed: Option<Feed>,
+    quirks: Quirks,
+    /// When a reboot ends.
+    back: Option<Instant>,
+    /// Whether the second clip is shown: as [`Quirks::resized`], from the next key frame on.
+    shows_second: bool,
+    /// One for each client: a client that stops reading delays no other. Bounded by the server's sessions.
+    feeds: Vec<Feed>,
+    /// What jitter holds back, by the unix time of its release; bounded by [`MAX_JITTER_MS`].
+    held: VecDeque<(Duration, Item)>,
     frames_sent: u64,
     frames_dropped: u64,
 }
 
-/// The pipeline of the clients that are there now.
-struct Feed {
-    source: AppSrc,
-    playing: bool,
-    /// The last picture sent; `None` makes the next one wait for a key frame.
-    last: Option<Sent>,
-}
-
-#[derive(Clone, Copy)]
-struct Sent {
-    due: Duration,
-    pts: gst::ClockTime,
+/// What is due at one instant.
+#[derive(Clone, Copy, Debug)]
+pub enum Item {
+    /// Picture `number` of [`rsm_simulator::schedule`].
+    Picture(u64),
+    /// Frame `number` of the sound.
+    Sound(u64),
 }
 
 /// What `status` tells about one camera.
 pub struct Snapshot {
     pub fault: Fault,
+    pub quirks: Quirks,
     pub media: bool,
     pub frames_sent: u64,
     pub frames_dropped: u64,
@@ -65,7 +72,8 @@ impl Camera {
         let state = self.state();
         Snapshot {
             fault: state.fault,
-            media: state.feed.is_some(),
+            quirks: state.quirks,
+            media: !state.feeds.is_empty(),
             frames_sent: state.frames_sent,
             frames_dropped: state.frames_dropped,
         }
@@ -78,95 +86,191 @@ impl Camera {
     pub fn set_fault(&self, fault: Fault) {
         let mut state = self.state();
         state.fault = fault;
-        // After a freeze the pictures between are missing, so the next one must be a key frame.
-        if let Some(feed) = &mut state.feed {
-            feed.last = None;
+        if fault == Fault::Reboot {
+            state.quirks = state.quirks.rebooted();
         }
+        // After a freeze the pictures between are missing.
+        state.need_key();
     }
 
-    /// Takes over the source of a new pipeline.
-    ///
-    /// At once it gets the parameter sets: the server answers DESCRIBE when the payloader has seen data, and so it
-    /// needs no picture for that. Pictures follow after PLAY, from a key frame on and each when it is due; anything
-    /// pushed earlier would reach the client late.
-    pub fn attach(&self, source: AppSrc, clip: &Clip) {
-        source.set_caps(Some(&clip.codec.caps()));
-        source.set_format(gst::Format::Time);
-        source.set_is_live(true);
-        source.set_max_bytes(QUEUE_BYTES);
-        source.set_property("max-buffers", QUEUE);
-        source.set_property_from_str("leaky-type", "upstream");
-        let mut primer = Some(clip.parameter_sets(gst::ClockTime::ZERO));
-        source.set_callbacks(
-            AppSrcCallbacks::builder()
-                .need_data(move |source, _| {
-                    if let Some(buffer) = primer.take() {
-                        // A pipeline that is being torn down refuses, and then nobody waits for the answer.
-                        let _ = source.push_buffer(buffer);
-                    }
-                })
-                .build(),
-        );
-        self.state().feed = Some(Feed { source, playing: false, last: None });
-    }
-
-    /// Forgets `source`, unless a newer pipeline has taken its place.
-    pub fn detach(&self, source: &AppSrc) {
+    /// Ends every fault and what quirks can be ended.
+    pub fn resume(&self) {
+        self.set_fault(Fault::None);
+        self.set_drift(0);
         let mut state = self.state();
-        if state.feed.as_ref().is_some_and(|feed| feed.source == *source) {
-            state.feed = None;
+        state.quirks = state.quirks.resumed();
+    }
+
+    /// Switches off: whatever is told now is forgotten, and nothing is answered until `back`.
+    pub fn reboot(&self, back: Instant) {
+        self.set_fault(Fault::Reboot);
+        self.state().back = Some(back);
+    }
+
+    /// Ends a reboot when its time has come, unless another fault has taken its place.
+    pub fn come_back(&self, now: Instant) {
+        let mut state = self.state();
+        if state.fault == Fault::Reboot && state.back.is_none_or(|back| back <= now) {
+            state.fault = Fault::None;
         }
     }
 
-    /// Told whenever a client begins or stops playing.
-    pub fn set_playing(&self, playing: bool) {
-        if let Some(feed) = &mut self.state().feed {
-            if !playing {
-                feed.last = None;
-            }
+    /// Changes what takes effect with the next picture by itself.
+    pub fn change(&self, change: impl FnOnce(&mut Quirks)) {
+        change(&mut self.state().quirks);
+    }
+
+    /// Leaves out pictures down to `fps` a second; 0: none.
+    pub fn set_fps(&self, fps: u32) {
+        let mut state = self.state();
+        state.quirks.fps = fps;
+        // Of the present group the pictures between may be missing.
+        state.need_key();
+    }
+
+    /// Lets the timestamps of everybody who watches jump.
+    pub fn jump(&self, seconds: f64) {
+        let mut state = self.state();
+        state.quirks.jumped_s += seconds;
+        for feed in &mut state.feeds {
+            feed.clock.jump((seconds * 1e9) as i64);
+        }
+    }
+
+    /// Lets timestamps run too fast from now on.
+    pub fn set_drift(&self, ppm: i32) {
+        let mut state = self.state();
+        state.quirks.drift_ppm = ppm;
+        for feed in &mut state.feeds {
+            feed.drift(ppm);
+        }
+    }
+
+    /// Takes over the sources of a new client's pipeline, pictures first.
+    pub fn attach(&self, sources: Vec<TrackSource>, programme: &Programme, start: RtpStart) {
+        let mut state = self.state();
+        let hidden = match programme.parameter_sets {
+            ParameterSets::InBand => programme.codec.sdp_parameter_sets(),
+            ParameterSets::Both | ParameterSets::Sdp => &[],
+        };
+        let tracks = [
+            Some((programme.clip(state.quirks.resized).track.clone(), hidden)),
+            programme.sound.as_ref().map(|sound| (sound.track.clone(), &[][..])),
+        ];
+        let lines = sources.into_iter().zip(tracks.into_iter().flatten());
+        let mut feed = Feed::new(lines.map(|(source, (track, hidden))| (source, track, hidden)).collect(), start);
+        feed.drift(state.quirks.drift_ppm);
+        state.feeds.push(feed);
+    }
+
+    /// Forgets the feed of `source`.
+    pub fn detach(&self, source: &TrackSource) {
+        self.state().feeds.retain(|feed| !feed.is_of(source));
+    }
+
+    /// Told when the client of `source` begins or stops to play.
+    pub fn set_playing(&self, source: &TrackSource, playing: bool) {
+        for feed in self.state().feeds.iter_mut().filter(|feed| feed.is_of(source)) {
             feed.playing = playing;
+            feed.needs_key = true;
         }
     }
 
-    /// Offers picture `number` (see [`rsm_simulator::schedule`]), which is due now.
-    pub fn offer(&self, number: u64, clip: &Clip) {
+    /// Offers what is due at `due` (unix time) to everybody who watches, or keeps it for a while.
+    pub fn offer(&self, item: Item, due: Duration, programme: &Programme) {
         let mut state = self.state();
-        let State { fault, feed, frames_sent, frames_dropped } = &mut *state;
-        let Some(feed) = feed.as_mut().filter(|feed| feed.playing && *fault == Fault::None) else {
-            return;
-        };
-        let index = clip.schedule.clip_frame(number);
-        let due = clip.schedule.due(number);
-        if feed.last.is_none() && !clip.is_key(index) {
+        if state.feeds.is_empty() || state.fault != Fault::None {
             return;
         }
-        // Read before pushing: a leaky appsrc drops without telling.
-        let full = feed.source.property::<u64>("current-level-buffers") >= QUEUE;
-        let Some(pts) = feed.stamp(due, clip.is_key(index)).filter(|_| !full) else {
-            feed.last = None;
-            *frames_dropped += 1;
-            return;
-        };
-        match feed.source.push_buffer(clip.frame(index, pts)) {
-            Ok(_) => {
-                feed.last = Some(Sent { due, pts });
-                *frames_sent += 1;
+        let before = state.held.back().map(|(release, _)| *release).unwrap_or_default();
+        let release = state.quirks.release(due, before, chance::number());
+        if release > due {
+            state.held.push_back((release, item));
+        } else {
+            state.send(item, due, programme);
+        }
+    }
+
+    /// Sends what was kept until `now` (unix time) and returns when there is more to send.
+    pub fn release(&self, now: Duration, programme: &Programme) -> Option<Duration> {
+        let mut state = self.state();
+        if state.fault != Fault::None || state.feeds.is_empty() {
+            state.held.clear();
+        }
+        while let Some((release, item)) = state.held.front().copied() {
+            if release > now {
+                return Some(release);
             }
-            // The pipeline is on its way down and will be detached.
-            Err(_) => feed.last = None,
+            state.held.pop_front();
+            state.send(item, release, programme);
+        }
+        None
+    }
+}
+
+impl State {
+    fn need_key(&mut self) {
+        for feed in &mut self.feeds {
+            feed.needs_key = true;
+        }
+    }
+
+    fn send(&mut self, item: Item, due: Duration, programme: &Programme) {
+        match item {
+            Item::Picture(number) => self.send_picture(number, due, programme),
+            Item::Sound(number) => self.send_sound(number, due, programme),
+        }
+    }
+
+    fn send_picture(&mut self, number: u64, due: Duration, programme: &Programme) {
+        let quirks = self.quirks;
+        // Both clips have their key frames at the same numbers.
+        if programme.clip(quirks.resized).at(number).is_some_and(|(frame, _)| frame.is_key) {
+            self.shows_second = quirks.resized;
+        }
+        let clip = programme.clip(self.shows_second);
+        let Some((frame, shown)) = clip.at(number) else { return };
+        if !quirks.keeps(number, clip.place(number), clip.gop, clip.schedule.fps()) {
+            return;
+        }
+        let parameter_sets = programme.parameter_sets != ParameterSets::Sdp && !quirks.noparams;
+        let mut packets = None;
+        let captured = clip.schedule.due(shown);
+        let (mut sent, mut dropped) = (false, false);
+        for feed in self.feeds.iter_mut().filter(|feed| feed.playing) {
+            if feed.needs_key && !frame.is_key {
+                continue;
+            }
+            let packets = packets.get_or_insert_with(|| {
+                let whole = feed::whole(&frame.packets, parameter_sets);
+                if quirks.half { feed::half(whole) } else { whole }
+            });
+            feed.align(due, frame.is_key);
+            let outcome = feed.send(VIDEO, captured, packets.iter().cloned());
+            feed.needs_key = outcome == Sent::Dropped;
+            sent |= outcome == Sent::Yes;
+            dropped |= outcome == Sent::Dropped;
+        }
+        self.frames_sent += u64::from(sent);
+        self.frames_dropped += u64::from(dropped);
+    }
+
+    fn send_sound(&mut self, number: u64, due: Duration, programme: &Programme) {
+        let Some(sound) = programme.sound.as_ref().filter(|_| !self.quirks.muted) else { return };
+        let packets = sound.at(number);
+        for feed in self.feeds.iter_mut().filter(|feed| feed.playing) {
+            feed.align(due, false);
+            let payloads = packets.iter().map(|packet| (packet.payload.clone(), packet.marker));
+            // A piece of sound that finds no room is lost, as on any network.
+            let _ = feed.send(AUDIO, sound.due(number), payloads);
         }
     }
 }
 
 impl Feed {
-    /// The running time for a picture due at `due` (unix time): as far after the last picture as the schedule says,
-    /// so that the feeder's jitter does not reach the RTP time stamps.
-    fn stamp(&self, due: Duration, is_key: bool) -> Option<gst::ClockTime> {
-        let now = self.source.current_running_time()?;
-        let Some(last) = self.last else { return Some(now) };
-        let step = due.checked_sub(last.due)?;
-        let steady = last.pts + gst::ClockTime::from_nseconds(step.as_nanos() as u64);
-        let drift = steady.max(now) - steady.min(now);
-        Some(if is_key && drift > MAX_DRIFT { now.max(last.pts + gst::ClockTime::MSECOND) } else { steady })
+    /// Runs `ppm` too fast from the present on.
+    fn drift(&mut self, ppm: i32) {
+        let now = self.now().unwrap_or(gst::ClockTime::ZERO);
+        self.clock.drift(now, ppm);
     }
 }

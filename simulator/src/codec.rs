@@ -11,6 +11,16 @@ use gstreamer as gst;
 pub enum Codec {
     #[default]
     H264,
+    H265,
+    Mjpeg,
+}
+
+/// H.264 profiles that cameras offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    Baseline,
+    Main,
+    High,
 }
 
 /// How an encoder is asked to work.
@@ -19,32 +29,51 @@ pub struct Encoding {
     /// Frames from one key frame to the next.
     pub gop: u32,
     pub bitrate_kbps: u32,
-}
-
-/// The parts of one encoded picture, in the codec's own byte layout.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Parts {
-    /// Parameter sets, each with its start code.
-    pub parameter_sets: Vec<u8>,
-    /// Whether decoding can begin with this picture.
-    pub is_key: bool,
+    /// Bidirectional pictures between two others.
+    pub bframes: u32,
+    /// Slices of each picture.
+    pub slices: u32,
+    /// H.264 only; `None` leaves it to the encoder.
+    pub profile: Option<Profile>,
 }
 
 impl Codec {
-    /// The encoder: no B-frames, closed GOPs of exactly `gop` frames, no key frame on scene cuts.
-    pub fn encoder(self, encoding: Encoding) -> Result<gst::Element, gst::glib::BoolError> {
+    /// The encoder: closed GOPs of exactly `gop` frames, no key frame on scene cuts. `quality` is for JPEG, whose
+    /// encoder knows no bit rate: 1 to 100.
+    pub fn encoder(self, encoding: Encoding, quality: i32) -> Result<gst::Element, gst::glib::BoolError> {
+        let Encoding { gop, bitrate_kbps, bframes, slices, .. } = encoding;
         match self {
             Self::H264 => gst::ElementFactory::make("x264enc")
-                .property("bitrate", encoding.bitrate_kbps)
-                .property("key-int-max", encoding.gop)
-                .property("bframes", 0_u32)
+                .property("bitrate", bitrate_kbps)
+                .property("key-int-max", gop)
+                .property("bframes", bframes)
                 .property("b-adapt", false)
                 .property("mb-tree", false)
                 .property("rc-lookahead", 0_i32)
                 .property("aud", false)
                 .property_from_str("speed-preset", "superfast")
-                .property("option-string", format!("scenecut=0:open-gop=0:keyint-min={}", encoding.gop))
+                .property("option-string", {
+                    let slices = if slices > 1 { format!(":slices={slices}") } else { String::new() };
+                    format!("scenecut=0:open-gop=0:keyint-min={gop}{slices}")
+                })
                 .build(),
+            // The look-ahead must exceed the B-frames. Small coding units, or a small picture has too few rows of
+            // them for eight slices.
+            Self::H265 => gst::ElementFactory::make("x265enc")
+                .property("bitrate", bitrate_kbps)
+                .property("key-int-max", gop as i32)
+                .property_from_str("speed-preset", "superfast")
+                .property(
+                    "option-string",
+                    format!(
+                        "scenecut=0:open-gop=0:min-keyint={gop}:bframes={bframes}:b-adapt=0:b-pyramid=0:cutree=0:\
+                         rc-lookahead={}:vbv-maxrate={bitrate_kbps}:vbv-bufsize={bitrate_kbps}:repeat-headers=1:\
+                         info=0:ctu=16:slices={slices}",
+                        bframes + 1
+                    ),
+                )
+                .build(),
+            Self::Mjpeg => gst::ElementFactory::make("jpegenc").property("quality", quality).build(),
         }
     }
 
@@ -52,63 +81,87 @@ impl Codec {
     pub fn parser(self) -> Result<gst::Element, gst::glib::BoolError> {
         match self {
             Self::H264 => gst::ElementFactory::make("h264parse").property("config-interval", -1_i32).build(),
+            Self::H265 => gst::ElementFactory::make("h265parse").property("config-interval", -1_i32).build(),
+            Self::Mjpeg => gst::ElementFactory::make("identity").build(),
         }
     }
 
-    /// Caps between the parser and the clip, and again between the clip and the payloader.
-    pub fn caps(self) -> gst::Caps {
+    /// Caps after the encoder and before the parser.
+    pub fn encoded(self, profile: Option<Profile>) -> gst::Caps {
+        let profile = profile.map(|profile| match profile {
+            Profile::Baseline => "constrained-baseline",
+            Profile::Main => "main",
+            Profile::High => "high",
+        });
+        let name = match self {
+            Self::H264 => "video/x-h264",
+            Self::H265 => "video/x-h265",
+            Self::Mjpeg => "image/jpeg",
+        };
+        gst::Caps::builder(name).field_if_some("profile", profile).build()
+    }
+
+    /// Caps after the parser: whole access units, as payloaders like them.
+    pub fn parsed(self) -> gst::Caps {
+        let stream =
+            |name| gst::Caps::builder(name).field("stream-format", "byte-stream").field("alignment", "au").build();
         match self {
-            Self::H264 => gst::Caps::builder("video/x-h264")
-                .field("stream-format", "byte-stream")
-                .field("alignment", "au")
-                .build(),
+            Self::H264 => stream("video/x-h264"),
+            Self::H265 => stream("video/x-h265"),
+            Self::Mjpeg => gst::Caps::builder("image/jpeg").build(),
         }
     }
 
-    /// The launch line of one camera; [`crate::server`] finds the source by the name `clip`.
-    ///
-    /// No parser: the clip is parsed once, when it is made. No `config-interval` on the payloader either, since the
-    /// parameter sets are in the clip already.
-    pub fn launch_line(self) -> &'static str {
+    /// The payloader. It adds no parameter sets of its own: the parser has put them before each key frame.
+    pub fn payloader(self) -> Result<gst::Element, gst::glib::BoolError> {
+        let (name, payload_type) = match self {
+            Self::H264 => ("rtph264pay", 96_u32),
+            Self::H265 => ("rtph265pay", 96),
+            // RFC 3551 table 5.
+            Self::Mjpeg => ("rtpjpegpay", 26),
+        };
+        gst::ElementFactory::make(name).property("pt", payload_type).build()
+    }
+
+    /// The caps fields by which the SDP tells the parameter sets (RFC 6184 section 8.1, RFC 7798 section 7.1).
+    pub fn sdp_parameter_sets(self) -> &'static [&'static str] {
         match self {
-            Self::H264 => "( appsrc name=clip ! rtph264pay name=pay0 pt=96 )",
+            Self::H264 => &["sprop-parameter-sets"],
+            Self::H265 => &["sprop-vps", "sprop-sps", "sprop-pps"],
+            Self::Mjpeg => &[],
         }
     }
 
-    /// Takes one access unit apart.
-    pub fn parts(self, access_unit: &[u8]) -> Parts {
+    /// What one RTP payload carries.
+    pub fn content(self, payload: &[u8]) -> Content {
+        let byte = |at: usize| payload.get(at).copied().unwrap_or_default();
         match self {
-            Self::H264 => h264_parts(access_unit),
+            // ITU-T H.264 table 7-1: 5 is an IDR slice, 7 an SPS, 8 a PPS. RFC 6184 section 5.8: 28 is a fragment,
+            // whose second byte ends in the type.
+            Self::H264 => match (byte(0) & 0x1f, byte(1) & 0x1f) {
+                (7 | 8, _) => Content::ParameterSet,
+                (5, _) | (28, 5) => Content::Key,
+                _ => Content::Other,
+            },
+            // ITU-T H.265 table 7-1: 16 to 21 are random access pictures, 32 to 34 VPS, SPS and PPS. RFC 7798
+            // section 4.4.3: 49 is a fragment, whose third byte ends in the type.
+            Self::H265 => match (byte(0) >> 1 & 0x3f, byte(2) & 0x3f) {
+                (32..=34, _) => Content::ParameterSet,
+                (16..=21, _) | (49, 16..=21) => Content::Key,
+                _ => Content::Other,
+            },
+            Self::Mjpeg => Content::Key,
         }
     }
 }
 
-/// NAL unit types are from ITU-T H.264 table 7-1: 5 is an IDR slice, 7 an SPS, 8 a PPS.
-fn h264_parts(access_unit: &[u8]) -> Parts {
-    let mut parts = Parts::default();
-    for nal in byte_stream_nals(access_unit) {
-        match nal.first().map(|header| header & 0x1f) {
-            Some(5) => parts.is_key = true,
-            Some(7 | 8) => {
-                parts.parameter_sets.extend([0, 0, 0, 1]);
-                parts.parameter_sets.extend(nal);
-            }
-            _ => {}
-        }
-    }
-    parts
-}
-
-/// The NAL units between the start codes of an Annex B byte stream, without trailing zero bytes.
-fn byte_stream_nals(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let starts: Vec<usize> =
-        stream.windows(3).enumerate().filter(|(_, code)| *code == [0, 0, 1]).map(|(at, _)| at).collect();
-    (0..starts.len()).map(move |index| {
-        let end = starts.get(index + 1).copied().unwrap_or(stream.len());
-        let nal = &stream[starts[index] + 3..end];
-        let zeros = nal.iter().rev().take_while(|byte| **byte == 0).count();
-        &nal[..nal.len() - zeros]
-    })
+/// What matters of one RTP payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    ParameterSet,
+    /// A piece of a picture with which decoding can begin.
+    Key,
+    Other,
 }
 
 #[cfg(test)]
@@ -116,17 +169,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameter_sets_are_cut_out_of_an_idr_picture() {
-        let unit = [0, 0, 0, 1, 0x67, 1, 2, 0, 0, 0, 1, 0x68, 3, 0, 0, 1, 0x65, 9, 9];
-        let parts = Codec::H264.parts(&unit);
-        assert!(parts.is_key);
-        assert_eq!(parts.parameter_sets, [0, 0, 0, 1, 0x67, 1, 2, 0, 0, 0, 1, 0x68, 3]);
-    }
-
-    #[test]
-    fn a_predicted_picture_has_neither() {
-        assert_eq!(Codec::H264.parts(&[0, 0, 0, 1, 0x41, 7, 7]), Parts::default());
-        assert_eq!(Codec::H264.parts(&[]), Parts::default());
-        assert_eq!(Codec::H264.parts(&[0, 0, 1]), Parts::default());
+    fn parameter_sets_and_key_pictures_are_told_apart_whole_or_in_fragments() {
+        for (codec, payload, content) in [
+            (Codec::H264, &[0x67, 1, 2][..], Content::ParameterSet),
+            (Codec::H264, &[0x68, 3], Content::ParameterSet),
+            (Codec::H264, &[0x65, 9, 9], Content::Key),
+            (Codec::H264, &[0x7c, 0x85, 9], Content::Key),
+            (Codec::H264, &[0x7c, 0x81, 9], Content::Other),
+            (Codec::H264, &[0x41, 7, 7], Content::Other),
+            (Codec::H264, &[], Content::Other),
+            (Codec::H265, &[0x40, 1, 0], Content::ParameterSet),
+            (Codec::H265, &[0x44, 1], Content::ParameterSet),
+            (Codec::H265, &[0x26, 1, 0], Content::Key),
+            (Codec::H265, &[0x62, 1, 0x93], Content::Key),
+            (Codec::H265, &[0x62, 1, 0x81], Content::Other),
+            (Codec::H265, &[0x02, 1, 0], Content::Other),
+            (Codec::Mjpeg, &[0; 8], Content::Key),
+        ] {
+            assert_eq!(codec.content(payload), content, "{codec:?} {payload:02x?}");
+        }
     }
 }

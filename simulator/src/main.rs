@@ -1,21 +1,35 @@
 //! `rsm-camera`: RTSP test cameras. Draws and encodes one clip, then serves it from every camera for ever.
 //!
 //! ```text
-//!   options -> picture -> clip -> feeder -> camera (appsrc) -> server -> clients
-//!                                    console (stdin) -> command -> server
+//!   options -> picture -> clip -+
+//!                        audio -+-> programme -> feeder -> camera -> feed (RTP) -> server -> clients
+//!                                    console (stdin) -> command -> server -> quirks
 //! ```
 
+mod audio;
 mod camera;
+mod camera_clock;
+mod chance;
 mod clip;
 mod codec;
 mod command;
 mod console;
+mod conveyor;
+mod feed;
 mod feeder;
 mod font;
 mod ledger;
+mod mount;
 mod options;
+mod packet;
 mod picture;
+mod programme;
+mod quirks;
+mod scheduling;
 mod server;
+mod site;
+mod source;
+mod tls;
 
 use std::{
     io,
@@ -31,9 +45,10 @@ use gstreamer::glib;
 use gstreamer_rtsp_server::gio;
 
 use crate::{
-    clip::{Clip, ClipError, ClipSpec},
     options::{Options, Settings},
-    server::{Server, ServerError, Site},
+    programme::{Programme, ProgrammeError, ProgrammeSpec},
+    server::{Server, ServerError},
+    site::Site,
 };
 
 /// `EX_USAGE` of sysexits.h.
@@ -77,10 +92,12 @@ fn settings() -> Result<Settings, ExitCode> {
 enum StartError {
     #[error("GStreamer does not start")]
     Gstreamer(#[from] glib::Error),
-    #[error("the clip cannot be made")]
-    Clip(#[from] ClipError),
-    #[error("the clip's thread panicked")]
-    ClipThread,
+    #[error("the programme cannot be made")]
+    Programme(#[from] ProgrammeError),
+    #[error("the programme's thread panicked")]
+    ProgrammeThread,
+    #[error("an element of its own cannot be made")]
+    Element(#[from] glib::BoolError),
     #[error("the server does not start")]
     Server(#[from] ServerError),
     #[error("the ready line cannot be written")]
@@ -89,19 +106,23 @@ enum StartError {
 
 /// Returns only when the cameras cannot start: once they serve, the process ends by command or signal.
 fn serve(settings: Settings) -> Result<(), StartError> {
+    scheduling::prefer_throughput();
     gst::init()?;
     for signal in SIGNALS {
         glib::source::unix_signal_add(signal, || end("signal"));
     }
-    let clip = make_clip(settings.clip)?;
-    let site = Site::new(clip, settings.cameras);
-    let server = Server::start(Arc::clone(&site), settings.listen, settings.credentials.as_ref())?;
+    source::register()?;
+    let programme = make_programme(settings.programme)?;
+    let site = Site::new(programme, settings.cameras, settings.rtp_start);
+    let cameras = settings.cameras;
+    let exit_with_stdin = settings.exit_with_stdin;
+    let server = Server::start(Arc::clone(&site), &settings)?;
 
-    thread::Builder::new().name("feeder".into()).spawn(move || feeder::run(&site.clip, &site.cameras))?;
+    thread::Builder::new().name("feeder".into()).spawn(move || feeder::run(&site.programme, &site.cameras))?;
     console::print(&server.ready())?;
     thread::Builder::new().name("console".into()).spawn(move || {
-        let end_of_console = console::run(io::stdin().lock(), &server, settings.cameras);
-        if end_of_console == console::End::Quit || settings.exit_with_stdin {
+        let end_of_console = console::run(io::stdin().lock(), &server, cameras);
+        if end_of_console == console::End::Quit || exit_with_stdin {
             end("standard input");
         }
     })?;
@@ -109,14 +130,14 @@ fn serve(settings: Settings) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Makes the clip on another thread, so that a signal still ends the process meanwhile.
-fn make_clip(spec: ClipSpec) -> Result<Clip, StartError> {
+/// Makes the programme on another thread, so that a signal still ends the process meanwhile.
+fn make_programme(spec: ProgrammeSpec) -> Result<Programme, StartError> {
     let begun = Instant::now();
-    let making = gio::spawn_blocking(move || Clip::make(spec));
-    let clip = glib::MainContext::default().block_on(making).map_err(|_| StartError::ClipThread)??;
-    let (frames, kib) = (spec.schedule.frames(), clip.bytes() >> 10);
+    let making = gio::spawn_blocking(move || Programme::make(spec));
+    let programme = glib::MainContext::default().block_on(making).map_err(|_| StartError::ProgrammeThread)??;
+    let (frames, kib) = (programme.schedule.frames(), programme.bytes() >> 10);
     eprintln!("rsm-camera: clip of {frames} frames, {kib} KiB, made in {} ms", begun.elapsed().as_millis());
-    Ok(clip)
+    Ok(programme)
 }
 
 /// Ends the process at once. Cameras have nothing to save, and clients must cope with a camera that vanishes.

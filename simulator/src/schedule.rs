@@ -22,6 +22,11 @@ impl Schedule {
         (fps > 0 && seconds > 0).then_some(Self { fps, seconds })
     }
 
+    /// Frames per second.
+    pub fn fps(&self) -> u32 {
+        self.fps
+    }
+
     /// Frames in one lap.
     pub fn frames(&self) -> u32 {
         self.fps * self.seconds

@@ -1,8 +1,8 @@
 //! The RTSP server: one mount per camera, and the hooks that count clients and refuse them.
 //!
 //! ```text
-//!   feeder -> appsrc ! payloader        one pipeline per camera while it has clients, shared by them
-//!                         |
+//!   feeder -> appsrc of RTP packets     one pipeline for each client
+//!                |
 //!   libgstrtspserver: RTP over UDP or interleaved in TCP, RTCP, sessions, authentication
 //! ```
 //!
@@ -11,32 +11,28 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use gstreamer as gst;
-use gstreamer_app::AppSrc;
 use gstreamer_rtsp_server as rtsp;
-use gstreamer_rtsp_server::{
-    gst_rtsp::{RTSPAuthMethod, RTSPLowerTrans, RTSPStatusCode},
-    prelude::*,
-};
+use gstreamer_rtsp_server::prelude::*;
 
 use crate::{
     camera::Camera,
-    clip::Clip,
-    command::{Answer, CameraStatus, Command, Fault, Target, camera_index, camera_name},
-    ledger::{ConnectionId, Ledger},
-    options::Credentials,
+    command::{Answer, CameraStatus, Command, Target, camera_name},
+    mount,
+    options::Settings,
+    quirks::Fault,
+    site::{Site, id},
+    tls::{self, TlsError},
 };
 
 /// RTSP sessions at the same time, over all cameras; more are answered 503.
 const MAX_SESSIONS: u32 = 10_000;
 /// How often sessions that timed out are swept, in seconds. The timeout itself is the library's 60 s.
 const SWEEP_SECONDS: u32 = 2;
-/// Socket buffer for RTP over UDP: a 1080p key frame at 4 Mbit/s is 100 to 200 kB in one burst.
-const UDP_BUFFER: u32 = 512 << 10;
 /// How long a closed client object is kept.
 ///
 /// When interleaved data cannot be written, libgstrtspserver (seen in 1.22) queues `do_close` with a bare pointer to
@@ -44,64 +40,6 @@ const UDP_BUFFER: u32 = 512 << 10;
 /// up in the middle of a picture then crash the server, or close a stranger's socket. The queue is run in
 /// milliseconds.
 const AFTERLIFE: Duration = Duration::from_secs(1);
-/// The role that GstRTSPAuth looks up in a factory; one for everybody who knows the password.
-const ROLE: &str = "viewer";
-
-/// Everything that hooks, commands and the feeder share.
-pub struct Site {
-    pub clip: Clip,
-    pub cameras: Vec<Camera>,
-    ledger: Mutex<Ledger>,
-}
-
-impl Site {
-    pub fn new(clip: Clip, cameras: usize) -> Arc<Self> {
-        Arc::new(Self {
-            clip,
-            cameras: (0..cameras).map(|_| Camera::default()).collect(),
-            ledger: Mutex::new(Ledger::new(cameras)),
-        })
-    }
-
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the ledger and tells every camera whether it still has an audience.
-    fn record(&self, change: impl FnOnce(&mut Ledger)) {
-        let playing = {
-            let mut ledger = self.ledger();
-            change(&mut ledger);
-            ledger.playing()
-        };
-        for (camera, sessions) in self.cameras.iter().zip(playing) {
-            camera.set_playing(sessions > 0);
-        }
-    }
-
-    /// The camera that a request is for. Control URLs (`/cam1/stream=0`) belong to their camera.
-    fn camera_of(&self, context: &rtsp::RTSPContext) -> Option<usize> {
-        let components = context.uri()?.decode_path_components();
-        camera_index(components.get(1)?).filter(|index| *index < self.cameras.len())
-    }
-
-    /// Notes what a connection asks for, and answers 503 when the camera refuses.
-    fn admit(&self, client: &rtsp::RTSPClient, context: &rtsp::RTSPContext) -> RTSPStatusCode {
-        let Some(camera) = self.camera_of(context) else { return RTSPStatusCode::Ok };
-        if self.cameras[camera].fault() == Fault::Refuse {
-            return RTSPStatusCode::ServiceUnavailable;
-        }
-        self.ledger().asked(id(client), camera);
-        RTSPStatusCode::Ok
-    }
-
-    fn stopped(&self, context: &rtsp::RTSPContext) {
-        let session = context.session().and_then(|session| session.sessionid());
-        if let (Some(session), Some(camera)) = (session, self.camera_of(context)) {
-            self.record(|ledger| ledger.stopped(&session, camera));
-        }
-    }
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -109,6 +47,8 @@ pub enum ServerError {
     Listen { address: SocketAddr, reason: String },
     #[error("the RTSP library lacks {0}")]
     Library(&'static str),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// The server, listening once it exists.
@@ -117,22 +57,30 @@ pub struct Server {
     rtsp: rtsp::RTSPServer,
     site: Arc<Site>,
     address: SocketAddr,
+    scheme: &'static str,
 }
 
 impl Server {
     /// Binds the port and hooks into the default main context, which must be run for clients to be served.
-    pub fn start(site: Arc<Site>, listen: SocketAddr, credentials: Option<&Credentials>) -> Result<Self, ServerError> {
+    pub fn start(site: Arc<Site>, settings: &Settings) -> Result<Self, ServerError> {
+        let listen = settings.listen;
         let rtsp = rtsp::RTSPServer::new();
         rtsp.set_address(&listen.ip().to_string());
         rtsp.set_service(&listen.port().to_string());
-        rtsp.set_auth(credentials.map(auth).as_ref());
+        if settings.tls || settings.credentials.is_some() {
+            let auth = mount::auth(settings.credentials.as_ref());
+            if settings.tls {
+                auth.set_tls_certificate(Some(&tls::certificate(listen.ip())?));
+            }
+            rtsp.set_auth(Some(&auth));
+        }
         // Zero threads of its own: clients are served on the main context.
         let threads = rtsp.thread_pool().ok_or(ServerError::Library("a thread pool"))?;
         threads.set_max_threads(0);
 
         let mounts = rtsp.mount_points().ok_or(ServerError::Library("mount points"))?;
         for index in 0..site.cameras.len() {
-            mounts.add_factory(&format!("/{}", camera_name(index)), factory(&site, index));
+            mounts.add_factory(&format!("/{}", camera_name(index)), mount::factory(&site, index, settings.rtcp));
         }
         watch_sessions(&rtsp, &site)?;
         watch_clients(&rtsp, &site);
@@ -146,7 +94,8 @@ impl Server {
             ServerError::Listen { address: listen, reason }
         })?;
         let port = u16::try_from(rtsp.bound_port()).map_err(|_| ServerError::Library("a bound port"))?;
-        Ok(Self { rtsp, site, address: SocketAddr::new(listen.ip(), port) })
+        let scheme = if settings.tls { "rtsps" } else { "rtsp" };
+        Ok(Self { rtsp, site, address: SocketAddr::new(listen.ip(), port), scheme })
     }
 
     /// The ready line. Names the loopback address when listening on all.
@@ -158,37 +107,51 @@ impl Server {
                 SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        let urls =
-            (0..self.site.cameras.len()).map(|index| format!("rtsp://{address}/{}", camera_name(index))).collect();
+        let urls = (0..self.site.cameras.len())
+            .map(|index| format!("{}://{address}/{}", self.scheme, camera_name(index)))
+            .collect();
         Answer::Ready { ready: true, port: address.port(), urls }
     }
 
     /// Carries out a command. To be called on the main context. [`Command::Quit`] is the caller's to carry out.
     pub fn execute(&self, command: Command) -> Answer {
         let done = |closed| Answer::Done { ok: true, closed };
+        let each = |target: Target, act: &dyn Fn(&Camera)| {
+            let cameras = self.site.cameras.iter().enumerate();
+            cameras.filter(|(index, _)| target.includes(*index)).for_each(|(_, camera)| act(camera));
+            done(0)
+        };
         match command {
             Command::Status => self.status(),
-            Command::Freeze(target) => {
-                self.set_fault(target, Fault::Freeze);
-                done(0)
-            }
-            Command::Resume(target) => {
-                self.set_fault(target, Fault::None);
-                done(0)
-            }
+            Command::Freeze(target) => each(target, &|camera| camera.set_fault(Fault::Freeze)),
+            Command::Resume(target) => each(target, &Camera::resume),
             Command::Refuse(target) => {
-                self.set_fault(target, Fault::Refuse);
+                each(target, &|camera| camera.set_fault(Fault::Refuse));
+                done(self.close(target))
+            }
+            Command::Answer(target, status) => each(target, &|camera| camera.set_fault(Fault::Answer(status))),
+            Command::Reboot(target, duration) => {
+                each(target, &|camera| camera.reboot(Instant::now() + duration));
+                let site = Arc::clone(&self.site);
+                gst::glib::timeout_add_once(duration, move || {
+                    site.cameras.iter().for_each(|camera| camera.come_back(Instant::now()));
+                });
                 done(self.close(target))
             }
             Command::Close(target) => done(self.close(target)),
+            Command::Jump(target, seconds) => each(target, &|camera| camera.jump(seconds)),
+            Command::Drift(target, ppm) => each(target, &|camera| camera.set_drift(ppm)),
+            Command::Jitter(target, ms) => each(target, &|camera| camera.change(|quirks| quirks.jitter_ms = ms)),
+            Command::Fps(target, fps) => each(target, &|camera| camera.set_fps(fps)),
+            Command::Resize(_) if !self.site.programme.has_second() => {
+                Answer::Error { error: "resize needs --second".into() }
+            }
+            Command::Resize(target) => each(target, &|camera| camera.change(|quirks| quirks.resized ^= true)),
+            Command::Mute(target) => each(target, &|camera| camera.change(|quirks| quirks.muted = true)),
+            Command::Unmute(target) => each(target, &|camera| camera.change(|quirks| quirks.muted = false)),
+            Command::Half(target) => each(target, &|camera| camera.change(|quirks| quirks.half = true)),
+            Command::NoParams(target) => each(target, &|camera| camera.change(|quirks| quirks.noparams = true)),
             Command::Quit => done(0),
-        }
-    }
-
-    fn set_fault(&self, target: Target, fault: Fault) {
-        let cameras = self.site.cameras.iter().enumerate();
-        for (_, camera) in cameras.filter(|(index, _)| target.includes(*index)) {
-            camera.set_fault(fault);
         }
     }
 
@@ -221,62 +184,11 @@ impl Server {
                 media: snapshot.media,
                 frames_sent: snapshot.frames_sent,
                 frames_dropped: snapshot.frames_dropped,
+                quirks: snapshot.quirks,
             }
         });
         Answer::Status { cameras: cameras.collect(), connections: ledger.connections() }
     }
-}
-
-/// The address of the client object, which is its own until the `closed` signal has ended it in the ledger.
-fn id(client: &rtsp::RTSPClient) -> ConnectionId {
-    client.as_ptr().addr()
-}
-
-/// Basic and Digest; whoever knows the password has [`ROLE`].
-fn auth(credentials: &Credentials) -> rtsp::RTSPAuth {
-    let Credentials { username, password } = credentials;
-    let auth = rtsp::RTSPAuth::new();
-    let token = rtsp::RTSPToken::builder().field(rtsp::RTSP_TOKEN_MEDIA_FACTORY_ROLE, ROLE).build();
-    // The library takes a mask of GST_RTSP_AUTH_BASIC (1) and GST_RTSP_AUTH_DIGEST (2); the binding has it as an
-    // enumeration in which both together have no name.
-    auth.set_supported_methods(RTSPAuthMethod::__Unknown(3));
-    auth.add_basic(&rtsp::RTSPAuth::make_basic(username, password), &token);
-    auth.add_digest(username, password, &token);
-    auth
-}
-
-/// Makes the pipeline of camera `index` when its first client comes and lets it go when its last one leaves.
-fn factory(site: &Arc<Site>, index: usize) -> rtsp::RTSPMediaFactory {
-    let factory = rtsp::RTSPMediaFactory::new();
-    factory.set_launch(site.clip.codec.launch_line());
-    factory.set_shared(true);
-    factory.set_protocols(RTSPLowerTrans::UDP | RTSPLowerTrans::TCP);
-    factory.set_buffer_size(UDP_BUFFER);
-    factory.add_role_from_structure(
-        &gst::Structure::builder(ROLE)
-            .field(rtsp::RTSP_PERM_MEDIA_FACTORY_ACCESS, true)
-            .field(rtsp::RTSP_PERM_MEDIA_FACTORY_CONSTRUCT, true)
-            .build(),
-    );
-    let site = Arc::clone(site);
-    factory.connect_media_configure(move |_, media| {
-        let source = media
-            .element()
-            .downcast::<gst::Bin>()
-            .ok()
-            .and_then(|bin| bin.by_name("clip"))
-            .and_then(|element| element.downcast::<AppSrc>().ok());
-        // Codec::launch_line names the source; without one the client's DESCRIBE times out.
-        let Some(source) = source else { return };
-        let (site, weak) = (Arc::clone(&site), source.downgrade());
-        site.cameras[index].attach(source, &site.clip);
-        media.connect_unprepared(move |_| {
-            if let Some(source) = weak.upgrade() {
-                site.cameras[index].detach(&source);
-            }
-        });
-    });
-    factory
 }
 
 fn watch_sessions(rtsp: &rtsp::RTSPServer, site: &Arc<Site>) -> Result<(), ServerError> {
@@ -285,7 +197,7 @@ fn watch_sessions(rtsp: &rtsp::RTSPServer, site: &Arc<Site>) -> Result<(), Serve
     let site = Arc::clone(site);
     pool.connect_session_removed(move |_, session| {
         if let Some(session) = session.sessionid() {
-            site.record(|ledger| ledger.session_ended(&session));
+            site.ledger().session_ended(&session);
         }
     });
     gst::glib::timeout_add_seconds(SWEEP_SECONDS, move || {
@@ -302,23 +214,20 @@ fn watch_clients(rtsp: &rtsp::RTSPServer, site: &Arc<Site>) {
         let on = || Arc::clone(&site);
 
         let site = on();
+        client.connect_pre_options_request(move |_, context| site.greet(context));
+        let site = on();
         client.connect_pre_describe_request(move |client, context| site.admit(client, context));
         let site = on();
         client.connect_pre_setup_request(move |client, context| site.admit(client, context));
         let site = on();
-        client.connect_play_request(move |client, context| {
-            let session = context.session().and_then(|session| session.sessionid());
-            if let (Some(session), Some(camera)) = (session, site.camera_of(context)) {
-                site.record(|ledger| ledger.played(id(client), &session, camera));
-            }
-        });
+        client.connect_play_request(move |client, context| site.played(client, context));
         let site = on();
         client.connect_pause_request(move |_, context| site.stopped(context));
         let site = on();
         client.connect_teardown_request(move |_, context| site.stopped(context));
         let site = on();
         client.connect_closed(move |client| {
-            site.record(|ledger| ledger.closed(id(client)));
+            site.ledger().closed(id(client));
             let client = client.clone();
             gst::glib::timeout_add_once(AFTERLIFE, move || drop(client));
         });

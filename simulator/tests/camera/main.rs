@@ -1,6 +1,8 @@
 //! The built `rsm-camera`, seen from outside: over RTSP and over its standard input and output.
 
+mod media;
 mod process;
+mod quirks;
 mod rtsp;
 
 use std::time::Duration;

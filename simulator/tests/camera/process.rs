@@ -14,6 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 pub struct Camera {
     pub port: u16,
+    pub url: String,
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -32,9 +33,10 @@ impl Camera {
             .expect("rsm-camera starts");
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().expect("piped"));
-        let mut camera = Self { port: 0, child, input, output };
+        let mut camera = Self { port: 0, url: String::new(), child, input, output };
         let ready = camera.answer();
         camera.port = ready["port"].as_u64().and_then(|port| port.try_into().ok()).expect("a port");
+        camera.url = ready["urls"][0].as_str().expect("a URL").to_owned();
         camera
     }
 

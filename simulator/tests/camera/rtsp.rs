@@ -22,17 +22,37 @@ pub struct Viewer {
     url: String,
     session: Option<String>,
     requests: u32,
+    /// The session description.
+    pub sdp: String,
+}
+
+/// One RTP packet (RFC 3550 section 5.1) without header extensions.
+#[derive(Debug)]
+pub struct Rtp {
+    pub marker: bool,
+    pub timestamp: u32,
+    pub payload: Vec<u8>,
 }
 
 impl Viewer {
-    /// DESCRIBE, SETUP, PLAY; the status code of the first that was refused.
+    /// DESCRIBE, SETUP of the pictures, PLAY; the status code of the first that was refused.
     pub fn play(port: u16, path: &str) -> Result<Self, u16> {
+        Self::play_tracks(port, path, 1)
+    }
+
+    /// The same with the first `tracks` tracks: RTP on the even channels, RTCP on the odd ones.
+    pub fn play_tracks(port: u16, path: &str, tracks: usize) -> Result<Self, u16> {
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("the camera listens");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
         let url = format!("rtsp://127.0.0.1:{port}/{path}");
-        let mut viewer = Self { stream: BufReader::new(stream), url, session: None, requests: 0 };
-        viewer.request("DESCRIBE", "", "Accept: application/sdp")?;
-        viewer.request("SETUP", "/stream=0", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1")?;
+        let stream = BufReader::new(stream);
+        let mut viewer = Self { stream, url, session: None, requests: 0, sdp: String::new() };
+        viewer.sdp = viewer.request("DESCRIBE", "", "Accept: application/sdp")?;
+        for track in 0..tracks {
+            let (rtp, rtcp) = (2 * track, 2 * track + 1);
+            let transport = format!("Transport: RTP/AVP/TCP;unicast;interleaved={rtp}-{rtcp}");
+            viewer.request("SETUP", &format!("/stream={track}"), &transport)?;
+        }
         viewer.request("PLAY", "/", "Range: npt=now-")?;
         Ok(viewer)
     }
@@ -69,6 +89,35 @@ impl Viewer {
         Heard::Silence
     }
 
+    /// The next RTP packet on `channel`, swallowing everything else. Fails when none comes for ten seconds.
+    pub fn rtp(&mut self, channel: u8) -> Rtp {
+        self.stream.get_ref().set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        loop {
+            let (from, packet) = self.packet().expect("a packet");
+            if from == channel {
+                return Rtp {
+                    marker: packet[1] & 0x80 != 0,
+                    timestamp: u32::from_be_bytes(packet[4..8].try_into().expect("four bytes")),
+                    payload: packet[12..].to_vec(),
+                };
+            }
+        }
+    }
+
+    /// The packets of the next whole picture.
+    pub fn picture(&mut self) -> Vec<Rtp> {
+        let mut packets = vec![self.rtp(0)];
+        while packets.last().is_some_and(|packet| !packet.marker) {
+            packets.push(self.rtp(0));
+        }
+        packets
+    }
+
+    /// The channel of the next interleaved packet.
+    pub fn channel(&mut self) -> u8 {
+        self.packet().expect("a packet").0
+    }
+
     /// One interleaved packet (RFC 2326 section 10.12): channel and payload.
     fn packet(&mut self) -> io::Result<(u8, Vec<u8>)> {
         let mut header = [0; 4];
@@ -79,7 +128,7 @@ impl Viewer {
         Ok((header[1], payload))
     }
 
-    fn request(&mut self, method: &str, suffix: &str, header: &str) -> Result<(), u16> {
+    fn request(&mut self, method: &str, suffix: &str, header: &str) -> Result<String, u16> {
         self.requests += 1;
         let session = self.session.as_ref().map(|id| format!("Session: {id}\r\n")).unwrap_or_default();
         let request =
@@ -97,8 +146,9 @@ impl Viewer {
                 _ => {}
             }
         }
-        self.stream.read_exact(&mut vec![0; length]).expect("the body");
-        if status == 200 { Ok(()) } else { Err(status) }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).expect("the body");
+        if status == 200 { Ok(String::from_utf8_lossy(&body).into_owned()) } else { Err(status) }
     }
 
     fn line(&mut self) -> String {

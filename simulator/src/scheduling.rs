@@ -1,0 +1,15 @@
+//! How the kernel treats this process.
+
+/// Asks the kernel to let what runs go on when another of our threads wakes up: SCHED_BATCH, sched(7).
+///
+/// Every picture of every camera wakes three threads of libgstrtspserver. If each of them pushes its waker aside,
+/// most of the CPU goes into switching: with 50 cameras 0.26 % of a core each became 0.18 %. To be called before the
+/// first thread is made, since threads inherit it.
+pub fn prefer_throughput() {
+    let parameter = libc::sched_param { sched_priority: 0 };
+    // Sound: the call reads one integer through a pointer that is valid for its duration. A refusal costs CPU, and
+    // nothing else.
+    unsafe {
+        libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameter);
+    }
+}
