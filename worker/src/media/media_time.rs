@@ -1,6 +1,8 @@
 //! From a camera's timestamps to a stream's own time. Pure.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use super::pace::Pace;
 
 /// A larger step forward is a break: the camera's clock was set, or it slept. The largest gap that cameras show
 /// without one is a key-frame-only stream at one picture per several seconds.
@@ -34,6 +36,10 @@ pub struct MediaTime {
     begun: bool,
     /// The next picture is of another camera session.
     restarted: bool,
+    /// Where the present run of time began, and how it goes since.
+    run: Option<(i64, Pace)>,
+    /// Of the sound placed last in this run.
+    newest_sound: Option<i64>,
 }
 
 impl MediaTime {
@@ -42,23 +48,30 @@ impl MediaTime {
         self.restarted = true;
     }
 
-    /// Places the camera's time `source_ns`; it may begin anywhere. `reorders` tells whether the video may have
-    /// pictures whose time lies before that of their predecessor.
-    pub fn place(&mut self, source_ns: i64, reorders: bool) -> Placed {
+    /// Places the camera's time `source_ns` of a picture that `arrived` now; it may begin anywhere. `reorders` tells
+    /// whether the video may have pictures whose time lies before that of their predecessor.
+    pub fn place(&mut self, source_ns: i64, arrived: Instant, reorders: bool) -> Placed {
         if !self.begun {
             self.begun = true;
             self.restarted = false;
             self.offset = 0i64.saturating_sub(source_ns);
+            self.run = Some((0, Pace::new(arrived)));
             return Placed { pts: Duration::ZERO, discontinuity: false };
         }
         let mut at = source_ns.saturating_add(self.offset);
         let step = at.saturating_sub(self.newest);
         let jumped = step > nanos(MAX_FORWARD) || step < -nanos(MAX_BACKWARD) || at < 0;
-        let discontinuity = std::mem::take(&mut self.restarted) || jumped;
+        let drifted = match &mut self.run {
+            Some((began, pace)) if !jumped => pace.drifted(at.saturating_sub(*began), arrived),
+            _ => false,
+        };
+        let discontinuity = std::mem::take(&mut self.restarted) || jumped || drifted;
         if discontinuity {
             // Time goes on right behind what was; how long the break really was is not known.
             at = self.newest.saturating_add(TICK);
             self.offset = at.saturating_sub(source_ns);
+            self.run = Some((at, Pace::new(arrived)));
+            self.newest_sound = None;
         } else if !reorders && step < TICK {
             // Doubled or jittering stamps of a camera without B pictures: DTS must grow.
             at = self.newest.saturating_add(TICK);
@@ -68,14 +81,19 @@ impl MediaTime {
     }
 
     /// Places a frame of sound at the camera's time `source_ns`, in the time that the pictures gave; `None` when that
-    /// is not known, or the sound is further than [`MAX_FORWARD`] from the newest picture.
-    pub fn place_sound(&self, source_ns: i64) -> Option<Duration> {
+    /// is not known, the sound is further than [`MAX_FORWARD`] from the newest picture, or not behind the sound before.
+    pub fn place_sound(&mut self, source_ns: i64) -> Option<Duration> {
         if !self.begun || self.restarted {
             return None;
         }
         let at = source_ns.saturating_add(self.offset);
         let distance = at.saturating_sub(self.newest).saturating_abs();
-        (at >= 0 && distance <= nanos(MAX_FORWARD)).then(|| Duration::from_nanos(at.unsigned_abs()))
+        let grows = self.newest_sound.is_none_or(|newest| at > newest);
+        if at < 0 || distance > nanos(MAX_FORWARD) || !grows {
+            return None;
+        }
+        self.newest_sound = Some(at);
+        Some(Duration::from_nanos(at.unsigned_abs()))
     }
 }
 
@@ -96,9 +114,25 @@ mod tests {
 
     const MS: i64 = 1_000_000;
 
+    /// For cameras whose pictures arrive as fast as they are taken.
+    struct Live {
+        time: MediaTime,
+        begin: Instant,
+    }
+
+    impl Live {
+        fn new() -> Self {
+            Self { time: MediaTime::default(), begin: Instant::now() }
+        }
+
+        fn place(&mut self, source_ns: i64, reorders: bool) -> Placed {
+            self.time.place(source_ns, self.begin, reorders)
+        }
+    }
+
     #[test]
     fn steady_time_is_kept_exactly() {
-        let mut time = MediaTime::default();
+        let mut time = Live::new();
         for i in 0..100 {
             let placed = time.place(5_000 * MS + i * 40 * MS, false);
             assert_eq!(placed, Placed { pts: Duration::from_millis(40 * i as u64), discontinuity: false });
@@ -108,7 +142,7 @@ mod tests {
     #[test]
     fn a_jump_is_a_break_and_time_goes_on_behind_it() {
         for jump in [11_000 * MS, -2_000 * MS, 3_600_000 * MS, i64::MAX / 2] {
-            let mut time = MediaTime::default();
+            let mut time = Live::new();
             time.place(0, false);
             let before = time.place(5_000 * MS, false);
             let after = time.place(5_000 * MS + jump, false);
@@ -121,7 +155,7 @@ mod tests {
 
     #[test]
     fn b_pictures_go_back_without_a_break() {
-        let mut time = MediaTime::default();
+        let mut time = Live::new();
         let placed: Vec<_> = [0, 120, 40, 80, 240, 160, 200].map(|ms| time.place(ms * MS, true)).into();
         assert!(placed.iter().all(|p| !p.discontinuity));
         assert_eq!(placed[2].pts, Duration::from_millis(40));
@@ -129,7 +163,7 @@ mod tests {
 
     #[test]
     fn doubled_stamps_are_pulled_apart() {
-        let mut time = MediaTime::default();
+        let mut time = Live::new();
         let a = time.place(0, false).pts;
         let b = time.place(0, false).pts;
         let c = time.place(-MS, false).pts;
@@ -138,13 +172,52 @@ mod tests {
 
     #[test]
     fn another_session_is_a_break_even_when_its_time_seems_to_go_on() {
-        let mut time = MediaTime::default();
-        time.restart();
+        let mut time = Live::new();
+        time.time.restart();
         assert!(!time.place(0, false).discontinuity);
-        time.restart();
+        time.time.restart();
         let placed = time.place(40 * MS, false);
         assert!(placed.discontinuity && placed.pts < Duration::from_millis(1));
         assert!(!time.place(80 * MS, false).discontinuity);
+    }
+
+    #[test]
+    fn a_clock_that_runs_fast_or_slow_is_set_right_by_breaks() {
+        for ppm in [-20_000, 20_000] {
+            let (mut time, begin) = (MediaTime::default(), Instant::now());
+            let mut breaks = 0;
+            for ms in (0..600_000i64).step_by(100) {
+                let source = 7_000 * MS + ms * MS + ms * ppm;
+                breaks += i32::from(time.place(source, begin + Duration::from_millis(ms as u64), false).discontinuity);
+            }
+            // Twelve seconds in ten minutes, two at a time.
+            assert!((4..=6).contains(&breaks), "{ppm}: {breaks}");
+        }
+    }
+
+    #[test]
+    fn sound_follows_the_pictures_and_grows() {
+        let mut time = Live::new();
+        assert_eq!(time.time.place_sound(0), None, "no picture yet");
+        time.place(1000 * MS, false);
+        let mut sound = |ms: i64| time.time.place_sound(ms * MS).map(|at| at.as_millis());
+        assert_eq!([sound(1100), sound(1120), sound(1110), sound(1120)], [Some(100), Some(120), None, None]);
+        assert_eq!([sound(900), sound(12_000), sound(1140)], [None, None, Some(140)]);
+        time.time.restart();
+        assert_eq!(time.time.place_sound(1160 * MS), None, "of which session?");
+        time.place(0, false);
+        assert!(time.time.place_sound(0).is_some(), "a break lets it begin anew");
+    }
+
+    #[test]
+    fn rare_pictures_and_changing_rates_are_no_break() {
+        let (mut time, begin) = (MediaTime::default(), Instant::now());
+        let mut at = 0;
+        for step in [40, 40, 9_000, 33, 5_000, 66, 1, 9_900, 9_900, 9_900, 40].repeat(20) {
+            at += step;
+            let placed = time.place(at * MS, begin + Duration::from_millis(at as u64), false);
+            assert!(!placed.discontinuity, "at {at} ms");
+        }
     }
 
     #[test]
@@ -158,7 +231,7 @@ mod tests {
     proptest! {
         #[test]
         fn time_grows_whatever_a_camera_without_b_pictures_sends(stamps in prop::collection::vec(any::<i64>(), 1..50)) {
-            let mut time = MediaTime::default();
+            let mut time = Live::new();
             let mut last = None;
             for stamp in stamps {
                 let placed = time.place(stamp, false);

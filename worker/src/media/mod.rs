@@ -5,6 +5,7 @@ pub mod hub;
 mod hvcc;
 pub mod keyless;
 pub mod media_time;
+pub mod pace;
 pub mod parameters;
 pub mod queue;
 pub mod rate;

@@ -4,8 +4,8 @@
 //! rtspsrc (first video, first sound) -> depay ! parse ! appsink, each -> RtspUnit
 //! ```
 
-mod camera_time;
 mod encoding;
+mod reports;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -18,9 +18,10 @@ use tokio::sync::mpsc;
 
 use super::run::{BusNews, Running};
 use super::{PipelineError, elements};
-use camera_time::CameraTime;
 use encoding::Encoding;
 pub use encoding::RtspMedia;
+pub use reports::Report;
+use reports::Reports;
 
 /// Pictures and frames of sound between GStreamer's threads and the task that reads them: about two seconds. Full, the
 /// threads wait, and TCP slows the camera down.
@@ -58,8 +59,8 @@ pub struct RtspUnit {
     pub is_key: bool,
     pub arrived: Instant,
     pub arrived_wall: SystemTime,
-    /// When the camera took it by its own clock, which may be wrong; `None` when it did not say so yet.
-    pub camera_time: Option<SystemTime>,
+    /// What the camera said of its clock since the unit before.
+    pub report: Option<Report>,
     pub media: RtspMedia,
 }
 
@@ -177,11 +178,11 @@ fn build(
     src.set_property("teardown-timeout", TEARDOWN_NS);
     src.set_property("user-agent", concat!("rsm/", env!("CARGO_PKG_VERSION")));
     pipeline.add(&src).map_err(PipelineError::build)?;
-    let time = CameraTime::default();
+    let reports = Reports::default();
     let chosen = choice.clone();
-    time.follow(&src, move |number| chosen.lock().unwrap_or_else(PoisonError::into_inner).video == Some(number));
+    reports.follow(&src, move |number| chosen.lock().unwrap_or_else(PoisonError::into_inner).video == Some(number));
     select_streams(&src, choice.clone());
-    take_streams(&src, &pipeline, time, sender);
+    take_streams(&src, &pipeline, reports, sender);
     Ok(pipeline)
 }
 
@@ -196,13 +197,13 @@ fn select_streams(src: &gst::Element, choice: Arc<Mutex<Choice>>) {
 }
 
 /// Each stream that was set up gets its elements when it appears.
-fn take_streams(src: &gst::Element, pipeline: &gst::Pipeline, time: CameraTime, sender: mpsc::Sender<RtspUnit>) {
+fn take_streams(src: &gst::Element, pipeline: &gst::Pipeline, reports: Reports, sender: mpsc::Sender<RtspUnit>) {
     let pipeline = pipeline.downgrade();
     src.connect_pad_added(move |src, pad| {
         let Some(pipeline) = pipeline.upgrade() else { return };
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         let Some(encoding) = Encoding::of_caps(&caps) else { return };
-        if let Err(error) = take_stream(&pipeline, pad, encoding, time.clone(), sender.clone()) {
+        if let Err(error) = take_stream(&pipeline, pad, encoding, reports.clone(), sender.clone()) {
             // Ends the session through the bus.
             gst::element_error!(src, gst::CoreError::Failed, ["{error}"]);
         }
@@ -213,7 +214,7 @@ fn take_stream(
     pipeline: &gst::Pipeline,
     pad: &gst::Pad,
     encoding: Encoding,
-    time: CameraTime,
+    reports: Reports,
     sender: mpsc::Sender<RtspUnit>,
 ) -> Result<(), PipelineError> {
     let mut tail = encoding.elements().iter().map(|name| elements::make(name)).collect::<Result<Vec<_>, _>>()?;
@@ -222,7 +223,7 @@ fn take_stream(
         .sync(false)
         .async_(false)
         .enable_last_sample(false)
-        .callbacks(callbacks(encoding, time, sender))
+        .callbacks(callbacks(encoding, reports, sender))
         .build();
     tail.push(sink.upcast());
     pipeline.add_many(&tail).map_err(PipelineError::build)?;
@@ -235,7 +236,7 @@ fn take_stream(
     pad.link(&target).map(|_| ()).map_err(PipelineError::build)
 }
 
-fn callbacks(encoding: Encoding, time: CameraTime, sender: mpsc::Sender<RtspUnit>) -> gst_app::AppSinkCallbacks {
+fn callbacks(encoding: Encoding, reports: Reports, sender: mpsc::Sender<RtspUnit>) -> gst_app::AppSinkCallbacks {
     // Caps change seldom and are the same object until then.
     let mut known: Option<(gst::Caps, RtspMedia)> = None;
     gst_app::AppSinkCallbacks::builder()
@@ -248,8 +249,8 @@ fn callbacks(encoding: Encoding, time: CameraTime, sender: mpsc::Sender<RtspUnit
             }
             let Some((_, media)) = &known else { return Ok(gst::FlowSuccess::Ok) };
             let Some((data, time_ns, is_key)) = content(&sample, encoding) else { return Ok(gst::FlowSuccess::Ok) };
-            let camera_time = time.at(time_ns);
-            let unit = RtspUnit { data, time_ns, is_key, arrived, arrived_wall, camera_time, media: media.clone() };
+            let report = if encoding.is_video() { reports.take() } else { None };
+            let unit = RtspUnit { data, time_ns, is_key, arrived, arrived_wall, report, media: media.clone() };
             // This is GStreamer's own thread.
             sender.blocking_send(unit).map_err(|_| gst::FlowError::Eos)?;
             Ok(gst::FlowSuccess::Ok)

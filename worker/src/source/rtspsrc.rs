@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::SourceUnit;
 use super::answers::Stop;
+use super::camera_clock::{CameraClock, Stamp, Track};
 use super::error::SourceError;
 use super::open::{Failure, OpenTiming, log_detail};
 use super::tunnel::{Over, Tunnel};
@@ -17,8 +18,8 @@ use crate::pipeline::from_rtsp::{RtspFault, RtspMedia, RtspPipeline, RtspProtoco
 
 /// DESCRIBE, SETUP, PLAY and the first key picture happen inside rtspsrc; together they get this many steps.
 const STEPS: u32 = 4;
-/// A picture that is older by the camera's clock was taken by a clock that is wrong.
-const MAX_AGE: Duration = Duration::from_secs(5);
+/// Ticks of the pipeline's time.
+const NANOS: u32 = 1_000_000_000;
 
 /// An open session.
 pub struct RtspsrcSource {
@@ -28,10 +29,17 @@ pub struct RtspsrcSource {
     tunnel: Tunnel,
     /// The picture that showed that the session is open.
     first: Option<SourceUnit>,
-    /// Of the newest picture.
-    video: Option<Arc<VideoParameters>>,
+    newest: Option<Newest>,
+    clock: CameraClock,
     spec: StreamSpec,
     timing: OpenTiming,
+}
+
+/// What sound takes from the newest picture.
+struct Newest {
+    video: Arc<VideoParameters>,
+    time_ns: i64,
+    captured: SystemTime,
 }
 
 impl RtspsrcSource {
@@ -60,7 +68,16 @@ impl RtspsrcSource {
                 return Some(Err(SourceError::Pipeline.into()));
             }
         };
-        let mut source = Self { pipeline, units, tunnel, first: None, video: None, spec: spec.clone(), timing };
+        let mut source = Self {
+            pipeline,
+            units,
+            tunnel,
+            first: None,
+            newest: None,
+            clock: CameraClock::default(),
+            spec: spec.clone(),
+            timing,
+        };
         let deadline = timing.step * STEPS;
         let received = tokio::select! {
             () = cancelled => None,
@@ -91,25 +108,60 @@ impl RtspsrcSource {
                 tracing::debug!(bytes = unit.data.len(), "a picture is too large and left out");
                 continue;
             }
-            let sound: Option<Arc<AudioParameters>> = match unit.media {
-                RtspMedia::Picture(video) => {
-                    self.video = Some(video);
-                    None
+            match unit.media {
+                RtspMedia::Picture(ref video) => {
+                    let video = video.clone();
+                    if let Some(unit) = self.picture(unit, video) {
+                        return Ok(unit);
+                    }
                 }
-                RtspMedia::Sound(sound) => Some(sound),
+                RtspMedia::Sound(ref sound) => {
+                    let sound = sound.clone();
+                    if let Some(unit) = self.sound(unit, sound) {
+                        return Ok(unit);
+                    }
+                }
                 RtspMedia::Unreadable => return Err(SourceError::BadVideo),
-            };
-            let Some(video) = self.video.clone() else { continue };
-            return Ok(SourceUnit {
-                data: unit.data,
-                time_ns: unit.time_ns,
-                is_key: unit.is_key,
-                arrived: unit.arrived,
-                captured: credible(unit.camera_time, unit.arrived_wall),
-                video,
-                sound,
-            });
+            }
         }
+    }
+
+    fn picture(&mut self, unit: RtspUnit, video: Arc<VideoParameters>) -> Option<SourceUnit> {
+        let stamp = |ticks| Stamp { ticks, rate: NANOS };
+        if let Some(report) = unit.report {
+            self.clock.reported(Track::Pictures, stamp(report.running_ns), report.ntp);
+        }
+        let told = self.clock.place(Track::Pictures, stamp(unit.time_ns), unit.arrived, unit.arrived_wall)?;
+        self.newest = Some(Newest { video: video.clone(), time_ns: told.time_ns, captured: told.captured });
+        Some(SourceUnit {
+            data: unit.data,
+            time_ns: told.time_ns,
+            is_key: unit.is_key,
+            arrived: unit.arrived,
+            captured: told.captured,
+            video,
+            sound: None,
+        })
+    }
+
+    /// rtspsrc has given sound the time of the pictures. `None` before the first one.
+    fn sound(&self, unit: RtspUnit, sound: Arc<AudioParameters>) -> Option<SourceUnit> {
+        let newest = self.newest.as_ref()?;
+        let since = Duration::from_nanos(unit.time_ns.abs_diff(newest.time_ns));
+        let captured = if unit.time_ns < newest.time_ns {
+            newest.captured.checked_sub(since)
+        } else {
+            newest.captured.checked_add(since)
+        };
+        Some(SourceUnit {
+            data: unit.data,
+            time_ns: unit.time_ns,
+            is_key: false,
+            arrived: unit.arrived,
+            captured: captured.unwrap_or(unit.arrived_wall),
+            video: newest.video.clone(),
+            sound: Some(sound),
+        })
     }
 
     /// TEARDOWN, and the pipeline to Null.
@@ -137,13 +189,13 @@ impl RtspsrcSource {
     fn over(&self, over: Over) -> SourceError {
         match over {
             // In the middle of a session it is asked nothing that it could answer so.
-            Over::Stopped(Stop::Moved(..)) if self.video.is_some() => SourceError::Protocol,
+            Over::Stopped(Stop::Moved(..)) if self.newest.is_some() => SourceError::Protocol,
             over => Failure::behind(SourceError::Ended, Some(over)).error,
         }
     }
 
     fn meaning(&self, fault: RtspFault) -> SourceError {
-        let (seen, opening) = (self.tunnel.seen(), self.video.is_none());
+        let (seen, opening) = (self.tunnel.seen(), self.newest.is_none());
         match (fault, seen.status) {
             (RtspFault::NoVideo(offered), _) => SourceError::NoVideo(offered),
             (_, Some(status @ 300..)) if opening => {
@@ -157,10 +209,4 @@ impl RtspsrcSource {
             (RtspFault::Other, _) => SourceError::Protocol,
         }
     }
-}
-
-/// The camera's time of a picture when it can be true, else when it arrived.
-fn credible(camera: Option<SystemTime>, arrived: SystemTime) -> SystemTime {
-    let from = arrived.checked_sub(MAX_AGE).unwrap_or(SystemTime::UNIX_EPOCH);
-    camera.filter(|camera| (from..=arrived).contains(camera)).unwrap_or(arrived)
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use rsm_shared::stream::camera_link::{CameraUrl, Credentials};
 use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
+use rsm_worker::media::parameters::AudioCodec;
 use rsm_worker::pipeline::elements;
-use rsm_worker::source::Source;
 use rsm_worker::source::error::SourceError;
 use rsm_worker::source::open::{AddressPolicy, Carrier, OpenTiming, open};
+use rsm_worker::source::{Source, SourceUnit};
 
 use crate::camera::Camera;
 use crate::scripted::{Reply, Scripted};
@@ -55,19 +56,32 @@ async fn error(url: &str, carrier: Carrier) -> SourceError {
     try_open(url, carrier).await.err().expect("it opened")
 }
 
+/// The next unit that `wanted` wants.
+async fn next(source: &mut Source, wanted: impl Fn(&SourceUnit) -> bool) -> SourceUnit {
+    let found = tokio::time::timeout(Duration::from_secs(30), async {
+        loop {
+            let unit = source.next().await.unwrap();
+            if wanted(&unit) {
+                return unit;
+            }
+        }
+    });
+    found.await.unwrap()
+}
+
 /// Reads a picture and gives the session back.
 async fn shows_a_picture(opened: Result<Source, SourceError>) {
     let mut source = opened.unwrap();
-    let unit = tokio::time::timeout(Duration::from_secs(30), source.next()).await.unwrap().unwrap();
-    assert!(unit.sound.is_none() && unit.video.width == 320, "{unit:?}");
+    let unit = next(&mut source, |unit| unit.sound.is_none()).await;
+    assert_eq!((unit.video.width, unit.video.height), (320, 180));
     source.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_carriers_say_the_same_of_a_status() {
     for (status, want) in [
-        (401, SourceError::CredentialsNeeded(RETRY)),
-        (403, SourceError::Unauthorized(403, RETRY)),
+        (401, SourceError::CredentialsNeeded(401, RETRY)),
+        (403, SourceError::CredentialsNeeded(403, RETRY)),
         (404, SourceError::NotFound(404)),
         (453, SourceError::Busy(453)),
         (461, SourceError::TransportRefused),
@@ -138,7 +152,7 @@ async fn credentials_do_not_follow_to_another_host() {
     let camera = Scripted::start(sends_to(format!("rtsp://localhost:{}/cam1", other.port())));
     let link = camera.url().replace("rtsp://", "rtsp://admin:secret@");
     for carrier in BOTH {
-        assert_eq!(error(&link, carrier).await, SourceError::CredentialsNeeded(RETRY), "{carrier:?}");
+        assert_eq!(error(&link, carrier).await, SourceError::CredentialsNeeded(401, RETRY), "{carrier:?}");
     }
     let asked = other.asked().join("\n");
     assert!(asked.contains("DESCRIBE") || asked.contains("OPTIONS"));
@@ -173,5 +187,75 @@ async fn every_address_of_a_name_is_tried() {
     let link = camera.url("").replace("127.0.0.1", "localhost");
     for carrier in BOTH {
         shows_a_picture(try_open(&link, carrier).await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rtspsrc_takes_every_codec_interleaved_and_by_datagrams() {
+    for (codec, audio, sound) in [
+        ("h264", "aac", Some((AudioCodec::Aac, 2))),
+        ("h265", "pcma", Some((AudioCodec::Pcma, 0))),
+        ("mjpeg", "pcmu", Some((AudioCodec::Pcmu, 0))),
+        ("h264", "none", None),
+    ] {
+        let size = ["--width", "320", "--height", "184"];
+        let camera = Camera::start(&[&["--codec", codec, "--audio", audio][..], &size].concat());
+        for transport in [Transport::Tcp, Transport::Udp] {
+            let stream = spec(&camera.url(""), transport);
+            let mut source = open_with(&stream, Carrier::Rtspsrc, &AddressPolicy::any(), 10).await.unwrap();
+            let picture = next(&mut source, |unit| unit.sound.is_none() && unit.is_key).await;
+            let want = if codec == "mjpeg" { "jpeg" } else { codec };
+            assert_eq!((picture.video.codec.as_str(), picture.video.width, picture.video.height), (want, 320, 184));
+            assert_eq!(picture.data.starts_with(&[0xff, 0xd8]), codec == "mjpeg");
+            if let Some((want, min_codec_data)) = sound {
+                let heard = next(&mut source, |unit| unit.sound.is_some()).await;
+                let sound = heard.sound.unwrap();
+                assert!(sound.codec == want && sound.codec_data.len() >= min_codec_data, "{sound:?}");
+                assert!(sound.sample_rate >= 8000 && sound.channels >= 1, "{sound:?}");
+                // One time for both.
+                let picture = next(&mut source, |unit| unit.sound.is_none()).await;
+                let apart = Duration::from_nanos(picture.time_ns.abs_diff(heard.time_ns));
+                assert!(apart < Duration::from_secs(1), "{apart:?}");
+            }
+            source.close().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_camera_that_signs_its_own_certificate_is_taken_when_the_link_says_so() {
+    let camera = Camera::start(&["--tls", "--username", "admin"]);
+    for carrier in BOTH {
+        let mut stream = spec(&camera.url("admin:right%2Fone@"), Transport::Auto);
+        let opened = open_with(&stream, carrier, &AddressPolicy::any(), 10).await;
+        assert_eq!(opened.err(), Some(SourceError::Tls), "{carrier:?}");
+        stream.tls_insecure = true;
+        shows_a_picture(open_with(&stream, carrier, &AddressPolicy::any(), 10).await).await;
+    }
+    let plain = Camera::start(&[]);
+    let link = plain.url("").replace("rtsp://", "rtsps://");
+    assert_eq!(error(&link, Carrier::Retina).await, SourceError::TlsHandshake);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_camera_at_an_ipv6_address_is_taken() {
+    let camera = Camera::start(&["--listen", "[::1]:0"]);
+    assert!(camera.url("").starts_with("rtsp://[::1]:"));
+    for (carrier, transport) in
+        [(Carrier::Retina, Transport::Tcp), (Carrier::Rtspsrc, Transport::Tcp), (Carrier::Rtspsrc, Transport::Udp)]
+    {
+        let stream = spec(&camera.url(""), transport);
+        shows_a_picture(open_with(&stream, carrier, &AddressPolicy::any(), 10).await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rtspsrc_says_who_it_is_in_every_way_that_cameras_ask() {
+    for method in ["basic", "digest", "both"] {
+        let camera = Camera::start(&["--username", "us er@/é", "--auth", method]);
+        let stream = spec(&camera.url("us%20er%40%2F%C3%A9:right%2Fone@"), Transport::Tcp);
+        shows_a_picture(open_with(&stream, Carrier::Rtspsrc, &AddressPolicy::any(), 10).await).await;
+        let wrong = camera.url("us%20er%40%2F%C3%A9:wrong@");
+        assert_eq!(error(&wrong, Carrier::Rtspsrc).await, SourceError::Unauthorized(401, RETRY), "{method}");
     }
 }
