@@ -103,10 +103,10 @@ impl Answers {
             let mut fields = text.lines().skip(1).filter_map(|line| line.split_once(':'));
             fields.find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim().to_owned())
         };
-        let broken = if self.status.is_some() { Stop::Broken } else { Stop::NotRtsp };
         if first.starts_with("RTSP/") {
             let status = first.split_ascii_whitespace().nth(1).and_then(|status| status.parse().ok());
-            let status: u16 = status.ok_or_else(|| broken.clone())?;
+            let unreadable = if self.status.is_some() { Stop::Broken } else { Stop::NotRtsp };
+            let status: u16 = status.ok_or(unreadable)?;
             self.status = Some(status);
             // 304 is the one of them that asks for nothing.
             if (300..400).contains(&status) && status != 304 {
@@ -114,7 +114,7 @@ impl Answers {
             }
         }
         let length = field("content-length").map_or(Ok(0), |length| length.parse::<usize>());
-        self.passing = length.ok().filter(|length| *length <= MAX_BODY).ok_or(broken)?;
+        self.passing = length.ok().filter(|length| *length <= MAX_BODY).ok_or(Stop::Broken)?;
         for line in head.split_inclusive(|byte| *byte == b'\n') {
             match self.transport(line) {
                 Some(line) => out.extend_from_slice(line.as_bytes()),

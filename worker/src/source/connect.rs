@@ -80,3 +80,49 @@ fn tls_meaning(error: &io::Error) -> SourceError {
         _ => SourceError::TlsHandshake,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::tls::with_roots;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::ring};
+
+    /// A server with a certificate for `camera.test`, and what trusts it.
+    async fn camera() -> (u16, Arc<ClientConfig>) {
+        let made = rcgen::generate_simple_self_signed(["camera.test".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let server = server.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let server = server.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // Whether the client likes it is the client's to tell.
+                let _ = TlsAcceptor::from(Arc::new(server.clone())).accept(stream).await;
+            }
+        });
+        (port, with_roots(roots).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_held_against_the_name_and_not_the_address() {
+        let (port, trusting) = camera().await;
+        let untrusting = with_roots(RootCertStore::empty()).unwrap();
+        for (host, config, want) in [
+            ("camera.test", &trusting, None),
+            ("other.test", &trusting, Some(SourceError::Tls)),
+            ("127.0.0.1", &trusting, Some(SourceError::Tls)),
+            ("camera.test", &untrusting, Some(SourceError::Tls)),
+        ] {
+            let url = CameraUrl::parse(&format!("rtsps://{host}:{port}/")).unwrap().url;
+            let peer = Peer::new(&url, "127.0.0.1".parse().unwrap(), Some(config.clone())).unwrap();
+            assert_eq!(peer.connect(Duration::from_secs(10)).await.err(), want, "{host}");
+        }
+    }
+}

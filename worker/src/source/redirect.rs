@@ -72,7 +72,7 @@ mod tests {
     fn credentials_stay_with_their_host() {
         for (location, want, credentials) in [
             ("rtsp://a:8554/y?z=1", "rtsp://a:8554/y?z=1", true),
-            ("rtsp://A/y", "rtsp://a/y", true),
+            ("rtsp://A/y", "rtsp://A/y", true),
             ("/y", "rtsp://a/y", true),
             ("rtsps://a/y", "rtsps://a/y", true),
             ("rtsp://b/x", "rtsp://b/x", false),

@@ -1,7 +1,7 @@
 //! Opening sessions: what a camera's answers come to, by either carrier.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rsm_shared::stream::camera_link::{CameraUrl, Credentials};
 use rsm_shared::stream::rendition::RenditionSet;
@@ -88,7 +88,7 @@ async fn both_carriers_say_the_same_of_a_status() {
         (500, SourceError::Status(500)),
         (503, SourceError::Busy(503)),
     ] {
-        let camera = Scripted::start(move |method| match method {
+        let camera = Scripted::start(move |method, _| match method {
             "OPTIONS" => Reply::status(200, "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"),
             _ => Reply::status(status, "WWW-Authenticate: Basic realm=\"x\"\r\n"),
         });
@@ -100,9 +100,9 @@ async fn both_carriers_say_the_same_of_a_status() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_carriers_say_the_same_of_what_is_no_answer() {
-    let web = Scripted::start(|_| Reply::Bytes("HTTP/1.1 400 Bad Request\r\n\r\n".into()));
-    let deaf = Scripted::start(|_| Reply::End);
-    let silent = Scripted::start(|_| Reply::Silence);
+    let web = Scripted::start(|_, _| Reply::Bytes("HTTP/1.1 400 Bad Request\r\n\r\n".into()));
+    let deaf = Scripted::start(|_, _| Reply::End);
+    let silent = Scripted::start(|_, _| Reply::Silence);
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for carrier in BOTH {
         assert_eq!(error(&web.url(), carrier).await, SourceError::NotRtsp, "{carrier:?}");
@@ -115,8 +115,8 @@ async fn both_carriers_say_the_same_of_what_is_no_answer() {
     }
 }
 
-fn sends_to(location: String) -> impl Fn(&str) -> Reply {
-    move |_| Reply::status(302, &format!("Location: {location}\r\n"))
+fn sends_to(location: String) -> impl Fn(&str, &str) -> Reply {
+    move |_, _| Reply::status(302, &format!("Location: {location}\r\n"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,7 +124,7 @@ async fn a_redirection_is_followed_by_both_carriers() {
     let camera = Camera::start(&["--username", "admin"]);
     for status in [301, 302, 303, 305, 307] {
         let location = camera.url("");
-        let first = Scripted::start(move |_| Reply::status(status, &format!("Location: {location}\r\n")));
+        let first = Scripted::start(move |_, _| Reply::status(status, &format!("Location: {location}\r\n")));
         let second = Scripted::start(sends_to(first.url()));
         let link = second.url().replace("rtsp://", "rtsp://admin:right%2Fone@");
         for carrier in BOTH {
@@ -137,7 +137,7 @@ async fn a_redirection_is_followed_by_both_carriers() {
 async fn a_redirection_never_leads_to_an_address_that_is_denied() {
     let denied: IpAddr = "127.0.0.2".parse().unwrap();
     let policy = AddressPolicy::new(move |ip| ip != denied);
-    let inside = Scripted::at(denied, |_| Reply::status(200, ""));
+    let inside = Scripted::at(denied, |_, _| Reply::status(200, ""));
     let camera = Scripted::start(sends_to(inside.url()));
     for carrier in BOTH {
         let opened = open_with(&spec(&camera.url(), Transport::Auto), carrier, &policy, 10).await;
@@ -148,7 +148,7 @@ async fn a_redirection_never_leads_to_an_address_that_is_denied() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_do_not_follow_to_another_host() {
-    let other = Scripted::start(|_| Reply::status(401, "WWW-Authenticate: Basic realm=\"x\"\r\n"));
+    let other = Scripted::start(|_, _| Reply::status(401, "WWW-Authenticate: Basic realm=\"x\"\r\n"));
     let camera = Scripted::start(sends_to(format!("rtsp://localhost:{}/cam1", other.port())));
     let link = camera.url().replace("rtsp://", "rtsp://admin:secret@");
     for carrier in BOTH {
@@ -161,7 +161,7 @@ async fn credentials_do_not_follow_to_another_host() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redirection_to_nowhere_or_in_a_circle_is_told() {
-    let nowhere = Scripted::start(|_| Reply::status(301, ""));
+    let nowhere = Scripted::start(|_, _| Reply::status(301, ""));
     let web = Scripted::start(sends_to("http://127.0.0.1/".into()));
     let circle = Scripted::start(sends_to("/cam1".into()));
     for carrier in BOTH {
@@ -257,5 +257,81 @@ async fn rtspsrc_says_who_it_is_in_every_way_that_cameras_ask() {
         shows_a_picture(open_with(&stream, Carrier::Rtspsrc, &AddressPolicy::any(), 10).await).await;
         let wrong = camera.url("us%20er%40%2F%C3%A9:wrong@");
         assert_eq!(error(&wrong, Carrier::Rtspsrc).await, SourceError::Unauthorized(401, RETRY), "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rtspsrc_tells_when_the_camera_took_a_picture() {
+    let mut camera = Camera::start(&[]);
+    camera.command("jitter cam1 400");
+    let stream = spec(&camera.url(""), Transport::Tcp);
+    let mut source = open_with(&stream, Carrier::Rtspsrc, &AddressPolicy::any(), 10).await.unwrap();
+    // Without the camera's reports it is when the picture arrived.
+    next(&mut source, |unit| {
+        let arrived = SystemTime::now() - unit.arrived.elapsed();
+        arrived.duration_since(unit.captured).is_ok_and(|late| late > Duration::from_millis(50))
+    })
+    .await;
+    source.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_camera_without_usable_video_is_told_what_it_offers() {
+    let av1 = "m=video 0 RTP/AVP 97\r\na=rtpmap:97 AV1/90000\r\na=control:a\r\n";
+    let pcmu = "m=audio 0 RTP/AVP 0\r\na=control:b\r\n";
+    for (streams, offered) in
+        [(format!("{pcmu}{av1}"), vec!["av1".to_owned()]), (pcmu.to_owned(), vec![]), (String::new(), vec![])]
+    {
+        let camera = Scripted::start(move |method, _| match method {
+            "DESCRIBE" => Reply::description(&streams),
+            _ => Reply::status(200, "Session: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"),
+        });
+        for carrier in BOTH {
+            assert_eq!(error(&camera.url(), carrier).await, SourceError::NoVideo(offered.clone()), "{carrier:?}");
+        }
+        assert!(!camera.asked().join("\n").contains("PLAY"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_camera_that_wants_datagrams_gets_its_way_and_is_told_when_none_come() {
+    let camera = Scripted::start(|method, request| match method {
+        "DESCRIBE" => Reply::description("m=video 0 RTP/AVP 26\r\na=control:trackID=0\r\n"),
+        "SETUP" if request.contains("interleaved") => Reply::status(461, ""),
+        "SETUP" => {
+            let ports = request.split("client_port=").nth(1).unwrap().split(['\r', '\n', ';']).next().unwrap();
+            // The camera names somebody else as the source of its datagrams.
+            let ports = format!("client_port={ports};server_port=9-9;source=192.0.2.1");
+            Reply::status(200, &format!("Session: 1\r\nTransport: RTP/AVP;unicast;{ports}\r\n"))
+        }
+        _ => Reply::status(200, "Session: 1\r\n"),
+    });
+    let auto = spec(&camera.url(), Transport::Auto);
+    let opened = open_with(&auto, Carrier::Rtspsrc, &AddressPolicy::any(), 1).await;
+    assert_eq!(opened.err(), Some(SourceError::NoDatagrams(Duration::from_secs(1))));
+    assert!(camera.asked().iter().any(|request| request.starts_with("TEARDOWN")));
+    let tcp = spec(&camera.url(), Transport::Tcp);
+    let opened = open_with(&tcp, Carrier::Rtspsrc, &AddressPolicy::any(), 1).await;
+    assert_eq!(opened.err(), Some(SourceError::TransportRefused));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rtspsrc_tells_that_the_camera_ended_the_session() {
+    let mut camera = Camera::start(&["--audio", "pcma"]);
+    let stream = spec(&camera.url(""), Transport::Tcp);
+    let mut source = open_with(&stream, Carrier::Rtspsrc, &AddressPolicy::any(), 10).await.unwrap();
+    camera.command("close cam1");
+    let ended = tokio::time::timeout(Duration::from_secs(30), async {
+        loop {
+            if let Err(error) = source.next().await {
+                return error;
+            }
+        }
+    });
+    assert_eq!(ended.await.unwrap(), SourceError::Ended);
+    source.close().await;
+    camera.command("refuse cam1");
+    for carrier in BOTH {
+        assert_eq!(error(&camera.url(""), carrier).await, SourceError::Busy(503), "{carrier:?}");
     }
 }

@@ -4,13 +4,13 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-type Script = dyn Fn(&str) -> Reply + Send + Sync;
+type Script = dyn Fn(&str, &str) -> Reply + Send + Sync;
 
 /// What happens after a request.
 pub enum Reply {
     /// These bytes. `{cseq}` in them becomes the request's own line.
     Bytes(String),
-    /// The connection stays open.
+    /// Nothing is said and the connection stays open.
     Silence,
     /// The connection ends.
     End,
@@ -20,6 +20,13 @@ impl Reply {
     /// A status line with `headers`, each ended by CRLF.
     pub fn status(status: u16, headers: &str) -> Self {
         Self::Bytes(format!("RTSP/1.0 {status} Text\r\n{{cseq}}\r\n{headers}\r\n"))
+    }
+
+    /// A session description with these streams.
+    pub fn description(streams: &str) -> Self {
+        let sdp = format!("v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{streams}");
+        let head = format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n", sdp.len());
+        Self::Bytes(format!("RTSP/1.0 200 OK\r\n{{cseq}}\r\n{head}\r\n{sdp}"))
     }
 }
 
@@ -31,12 +38,12 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    pub fn start(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+    pub fn start(script: impl Fn(&str, &str) -> Reply + Send + Sync + 'static) -> Self {
         Self::at(Ipv4Addr::LOCALHOST.into(), script)
     }
 
-    /// `script` answers a request by its method.
-    pub fn at(address: IpAddr, script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+    /// `script` answers a request by its method and its whole text.
+    pub fn at(address: IpAddr, script: impl Fn(&str, &str) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((address, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (asked, connections) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<usize>>::default());
@@ -76,8 +83,9 @@ fn serve(mut stream: TcpStream, script: &Script, asked: &Mutex<Vec<String>>) {
         let method = request.split(' ').next().unwrap_or_default().to_owned();
         let headers: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
         let cseq = headers.iter().find(|line| line.to_ascii_lowercase().starts_with("cseq")).cloned();
-        asked.lock().unwrap().push(format!("{request}\n{}", headers.join("\n")));
-        let written = match script(&method) {
+        let text = format!("{request}\n{}", headers.join("\n"));
+        asked.lock().unwrap().push(text.clone());
+        let written = match script(&method, &text) {
             Reply::Bytes(bytes) => stream.write_all(bytes.replace("{cseq}", &cseq.unwrap_or_default()).as_bytes()),
             Reply::Silence => Ok(()),
             // The reader has a handle of its own.
