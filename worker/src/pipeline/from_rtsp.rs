@@ -4,10 +4,10 @@
 //! rtspsrc (first video, first sound) -> depay ! parse ! appsink, each -> RtspUnit
 //! ```
 
+mod choice;
 mod encoding;
 mod reports;
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::run::{BusNews, Running};
 use super::{PipelineError, elements};
+use choice::{Choice, Chosen};
 use encoding::Encoding;
 pub use encoding::RtspMedia;
 pub use reports::Report;
@@ -30,8 +31,6 @@ const MAX_WAITING: usize = 160;
 const REORDER_MS: u32 = 200;
 /// For the TEARDOWN, which is sent without waiting for its answer.
 const TEARDOWN_NS: u64 = 100_000_000;
-/// Most names of streams that are kept: the list is the camera's.
-const MAX_OFFERED: usize = 16;
 
 /// Where to, with credentials apart: the location never holds any.
 pub struct RtspTarget<'a> {
@@ -81,33 +80,7 @@ pub enum RtspFault {
 #[derive(Debug)]
 pub struct RtspPipeline {
     running: Running,
-    choice: Arc<Mutex<Choice>>,
-}
-
-/// What the camera offers, and what is taken of it.
-#[derive(Debug, Default)]
-struct Choice {
-    /// Numbers of the streams that are set up.
-    video: Option<u32>,
-    sound: Option<u32>,
-    /// Whether any stream is on offer.
-    asked: bool,
-    /// Codec names of the video streams on offer.
-    offered: Vec<String>,
-}
-
-impl Choice {
-    /// Whether stream `number` is set up: the first video and the first sound of those that can be used. May be asked
-    /// again.
-    fn take(&mut self, number: u32, media: &str, name: &str) -> bool {
-        self.asked = true;
-        if media == "video" && self.offered.len() < MAX_OFFERED {
-            self.offered.push(name.to_ascii_lowercase());
-        }
-        let Some(encoding) = Encoding::of(media, name) else { return false };
-        let chosen = if encoding.is_video() { &mut self.video } else { &mut self.sound };
-        *chosen.get_or_insert(number) == number
-    }
+    chosen: Chosen,
 }
 
 impl RtspPipeline {
@@ -117,10 +90,10 @@ impl RtspPipeline {
     /// [`PipelineError`] when an element is missing or refuses to start.
     pub async fn start(target: &RtspTarget<'_>) -> Result<(Self, mpsc::Receiver<RtspUnit>), PipelineError> {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        let choice = Arc::default();
-        let pipeline = build(target, &choice, sender)?;
+        let chosen = Chosen::default();
+        let pipeline = build(target, &chosen, sender)?;
         let running = Running::start(pipeline).await?;
-        Ok((Self { running, choice }, receiver))
+        Ok((Self { running, chosen }, receiver))
     }
 
     /// Resolves when the session is over: what happened, and GStreamer's own words, which may hold an address.
@@ -129,8 +102,7 @@ impl RtspPipeline {
             BusNews::Eos => (RtspFault::Ended, String::new()),
             BusNews::Error { error, debug, .. } => {
                 let text = format!("{}; {debug}", error.message());
-                let choice = self.choice.lock().unwrap_or_else(PoisonError::into_inner);
-                (classify(&text, &choice), text)
+                (classify(&text, self.chosen.get()), text)
             }
         }
     }
@@ -142,21 +114,22 @@ impl RtspPipeline {
 }
 
 /// GStreamer has no kinds for these, so its words are read (gst-plugins-good 1.22, `gstrtspsrc.c`).
-fn classify(text: &str, choice: &Choice) -> RtspFault {
+fn classify(text: &str, choice: Option<Choice>) -> RtspFault {
     if text.contains("Could not receive any UDP packets") {
-        RtspFault::NoDatagrams
-    } else if text.contains("Timeout while waiting for server response") {
-        RtspFault::Silent
-    } else if choice.video.is_none() && (choice.asked || text.contains("SDP contains no streams")) {
-        RtspFault::NoVideo(choice.offered.clone())
-    } else {
-        RtspFault::Other
+        return RtspFault::NoDatagrams;
+    }
+    if text.contains("Timeout while waiting for server response") {
+        return RtspFault::Silent;
+    }
+    match choice {
+        Some(Choice { video: None, offered, .. }) => RtspFault::NoVideo(offered),
+        _ => RtspFault::Other,
     }
 }
 
 fn build(
     target: &RtspTarget<'_>,
-    choice: &Arc<Mutex<Choice>>,
+    chosen: &Chosen,
     sender: mpsc::Sender<RtspUnit>,
 ) -> Result<gst::Pipeline, PipelineError> {
     let pipeline = gst::Pipeline::new();
@@ -179,21 +152,11 @@ fn build(
     src.set_property("user-agent", concat!("rsm/", env!("CARGO_PKG_VERSION")));
     pipeline.add(&src).map_err(PipelineError::build)?;
     let reports = Reports::default();
-    let chosen = choice.clone();
-    reports.follow(&src, move |number| chosen.lock().unwrap_or_else(PoisonError::into_inner).video == Some(number));
-    select_streams(&src, choice.clone());
+    let videos = chosen.clone();
+    reports.follow(&src, move |number| videos.is_video(number));
+    chosen.follow(&src);
     take_streams(&src, &pipeline, reports, sender);
     Ok(pipeline)
-}
-
-fn select_streams(src: &gst::Element, choice: Arc<Mutex<Choice>>) {
-    src.connect("select-stream", false, move |values| {
-        let number = values.get(1)?.get::<u32>().ok()?;
-        let caps = values.get(2)?.get::<gst::Caps>().ok()?;
-        let (media, name) = encoding::names(&caps)?;
-        let mut choice = choice.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(choice.take(number, &media, &name).to_value())
-    });
 }
 
 /// Each stream that was set up gets its elements when it appears.
@@ -273,26 +236,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_the_first_video_and_the_first_sound() {
-        let mut choice = Choice::default();
-        let offer = [
-            (0, "video", "MP4V-ES", false),
-            (1, "video", "H265", true),
-            (2, "video", "H264", false),
-            (3, "audio", "OPUS", false),
-            (4, "audio", "PCMA", true),
-            (5, "audio", "PCMU", false),
-            (6, "application", "VND.ONVIF.METADATA", false),
-        ];
-        for _ in 0..2 {
-            for (number, media, name, want) in offer {
-                assert_eq!(choice.take(number, media, name), want, "{number} {media} {name}");
-            }
+    fn classifies_what_gstreamer_says() {
+        let none = Choice { offered: vec!["av1".into()], ..Choice::default() };
+        let some = Choice { video: Some(0), ..Choice::default() };
+        let silent = "Could not receive message. (Timeout while waiting for server response)";
+        for (text, choice, want) in [
+            ("Could not receive any UDP packets for 5.0000 seconds", Some(some.clone()), RtspFault::NoDatagrams),
+            (silent, None, RtspFault::Silent),
+            ("No supported stream was found.", Some(none), RtspFault::NoVideo(vec!["av1".into()])),
+            ("x", Some(some), RtspFault::Other),
+            ("x", None, RtspFault::Other),
+        ] {
+            assert_eq!(classify(text, choice), want, "{text}");
         }
-        assert_eq!(choice.offered[..3], ["mp4v-es", "h265", "h264"]);
-        for number in 0..100 {
-            choice.take(number, "video", "x");
-        }
-        assert_eq!(choice.offered.len(), MAX_OFFERED);
     }
 }

@@ -119,34 +119,35 @@ async fn run(
     teller: watch::Sender<Seen>,
 ) {
     let mut camera = Some(first);
-    let mut over = Over::Failed(SourceError::Ended);
+    // It is told before the client can see that its connection has ended.
+    let end = |over: Over| teller.send_modify(|seen| _ = seen.over.get_or_insert(over));
     for _ in 0..MAX_CONNECTIONS {
         // The owner's deadline ends this wait.
-        let Ok((client, _)) = listener.accept().await else { break };
+        let Ok((mut client, _)) = listener.accept().await else { break };
         let connected = match camera.take() {
             Some(camera) => Ok(camera),
             None => peer.connect(connect).await,
         };
         let passed = match connected {
-            Ok(mut camera) => pass(client, &mut *camera, peer.address(), &teller).await,
+            Ok(mut camera) => pass(&mut client, &mut *camera, peer.address(), &teller).await,
             Err(error) => Err(Over::Failed(error)),
         };
-        if let Err(reason) = passed {
-            over = reason;
+        if let Err(over) = passed {
+            end(over);
             break;
         }
         if teller.is_closed() {
             return;
         }
     }
-    teller.send_modify(|seen| seen.over = Some(over));
+    end(Over::Failed(SourceError::Ended));
     // The port stays taken as long as the client may try it again with its credentials.
     teller.closed().await;
 }
 
 /// Passes bytes both ways until one side ends.
 async fn pass(
-    mut client: TcpStream,
+    client: &mut TcpStream,
     camera: &mut dyn Duplex,
     address: IpAddr,
     teller: &watch::Sender<Seen>,

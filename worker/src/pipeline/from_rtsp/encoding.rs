@@ -104,11 +104,18 @@ impl Encoding {
     }
 }
 
-/// Media and encoding name of a stream on offer.
+/// Media and encoding name of a stream on offer. Types of payload with a fixed number (RFC 3551 section 6) need no name
+/// in the session description, and then have none in caps.
 pub(super) fn names(caps: &gst::CapsRef) -> Option<(String, String)> {
     let structure = caps.structure(0)?;
-    let field = |name| structure.get::<&str>(name).unwrap_or_default().to_owned();
-    Some((field("media"), field("encoding-name")))
+    let field = |name| structure.get::<&str>(name).ok().filter(|text| !text.is_empty());
+    let name = field("encoding-name").or_else(|| match structure.get::<i32>("payload").ok()? {
+        0 => Some("PCMU"),
+        8 => Some("PCMA"),
+        26 => Some("JPEG"),
+        _ => None,
+    });
+    Some((field("media").unwrap_or_default().to_owned(), name.unwrap_or_default().to_owned()))
 }
 
 /// What a unit is, and how it is encoded. The same value for as long as the camera changes nothing.
@@ -140,6 +147,20 @@ mod tests {
             ("application", "VND.ONVIF.METADATA", None),
         ] {
             assert_eq!(Encoding::of(media, name), want, "{media} {name}");
+        }
+    }
+
+    #[test]
+    fn a_fixed_payload_type_is_a_name() {
+        gst::init().unwrap();
+        for (media, payload, want) in [
+            ("video", 26, Some(Encoding::Jpeg)),
+            ("audio", 0, Some(Encoding::Pcmu)),
+            ("audio", 8, Some(Encoding::Pcma)),
+            ("audio", 14, None),
+        ] {
+            let caps = gst::Caps::builder("application/x-rtp").field("media", media).field("payload", payload);
+            assert_eq!(Encoding::of_caps(&caps.build()), want, "{payload}");
         }
     }
 
