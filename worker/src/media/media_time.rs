@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::pace::Pace;
+use super::parameters::MAX_REORDER;
 
 /// A larger step forward is a break: the camera's clock was set, or it slept. The largest gap that cameras show
 /// without one is a key-frame-only stream at one picture per several seconds.
@@ -13,6 +14,9 @@ pub const MAX_BACKWARD: Duration = Duration::from_secs(1);
 /// Smallest step between pictures in decoding order that is kept: one tick of RTP's 90 kHz clock (RFC 6184
 /// section 8.2.1), rounded up.
 const TICK: i64 = 11_112;
+/// Pictures that come for longer than this under stamps that do not grow are placed by their arrival: cameras exist
+/// that write nothing but zero.
+pub const STANDSTILL: Duration = Duration::from_secs(1);
 /// Nanoseconds.
 const SECOND: i128 = 1_000_000_000;
 
@@ -38,8 +42,39 @@ pub struct MediaTime {
     restarted: bool,
     /// Where the present run of time began, and how it goes since.
     run: Option<(i64, Pace)>,
+    still: Option<Still>,
     /// Of the sound placed last in this run.
     newest_sound: Option<i64>,
+}
+
+/// Whether stamps grow.
+#[derive(Clone, Copy, Debug)]
+struct Still {
+    /// When the last picture arrived whose stamp had grown.
+    since: Instant,
+    /// Pictures since.
+    pictures: u32,
+    /// When the last picture arrived.
+    before: Instant,
+}
+
+impl Still {
+    fn new(arrived: Instant) -> Self {
+        Self { since: arrived, pictures: 0, before: arrived }
+    }
+
+    /// Another picture; gives the time since the one before when stamps stand still.
+    fn picture(&mut self, grew: bool, arrived: Instant) -> Option<Duration> {
+        if grew {
+            *self = Self::new(arrived);
+            return None;
+        }
+        self.pictures = self.pictures.saturating_add(1);
+        let step = arrived.saturating_duration_since(std::mem::replace(&mut self.before, arrived));
+        // Fewer may only be in another order than they are shown in.
+        let stands = self.pictures > MAX_REORDER && arrived.saturating_duration_since(self.since) > STANDSTILL;
+        stands.then_some(step)
+    }
 }
 
 impl MediaTime {
@@ -61,6 +96,7 @@ impl MediaTime {
         let mut at = source_ns.saturating_add(self.offset);
         let step = at.saturating_sub(self.newest);
         let jumped = step > nanos(MAX_FORWARD) || step < -nanos(MAX_BACKWARD) || at < 0;
+        let still = self.still.get_or_insert(Still::new(arrived)).picture(step >= TICK, arrived);
         let drifted = match &mut self.run {
             Some((began, pace)) if !jumped => pace.drifted(at.saturating_sub(*began), arrived),
             _ => false,
@@ -72,6 +108,10 @@ impl MediaTime {
             self.offset = at.saturating_sub(source_ns);
             self.run = Some((at, Pace::new(arrived)));
             self.newest_sound = None;
+            self.still = None;
+        } else if let Some(step) = still {
+            at = self.newest.saturating_add(nanos(step.min(MAX_FORWARD)).max(TICK));
+            self.offset = at.saturating_sub(source_ns);
         } else if !reorders && step < TICK {
             // Doubled or jittering stamps of a camera without B pictures: DTS must grow.
             at = self.newest.saturating_add(TICK);
@@ -192,6 +232,22 @@ mod tests {
             }
             // Twelve seconds in ten minutes, two at a time.
             assert!((4..=6).contains(&breaks), "{ppm}: {breaks}");
+        }
+    }
+
+    #[test]
+    fn stamps_that_stand_still_are_replaced_by_arrival_until_they_move() {
+        for reorders in [false, true] {
+            let (mut time, begin) = (MediaTime::default(), Instant::now());
+            let mut place =
+                |source_ms: i64, ms: u64| time.place(source_ms * MS, begin + Duration::from_millis(ms), reorders);
+            let placed: Vec<_> = (0..600).map(|n| place(7, n * 100)).collect();
+            assert!(placed.iter().all(|placed| !placed.discontinuity));
+            let late = Duration::from_secs(60) - placed[599].pts;
+            assert!(late < Duration::from_millis(1900), "{late:?}");
+            let moved = place(107, 60_000);
+            assert!(!moved.discontinuity);
+            assert_eq!(moved.pts - placed[599].pts, Duration::from_millis(100));
         }
     }
 

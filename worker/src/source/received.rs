@@ -51,14 +51,16 @@ impl Received {
             let unusable = self.whole.unusable(at.received());
             return self.leave_out(unusable, at.received(), SourceError::BadVideo);
         };
-        let (is_key, lost) = (frame.is_random_access_point(), frame.loss() > 0);
-        let verdict = self.whole.judge(video.codec, is_key, lost, frame.data(), at.received());
-        if verdict != Verdict::Show {
-            return self.leave_out(verdict, at.received(), SourceError::Damaged);
-        }
         if frame.data().len() > MAX_UNIT_BYTES {
             tracing::debug!(bytes = frame.data().len(), "a picture is too large and left out");
-            return Ok(None);
+            let unusable = self.whole.unusable(at.received());
+            return self.leave_out(unusable, at.received(), SourceError::Damaged);
+        }
+        let (is_key, lost) = (frame.is_random_access_point(), frame.loss() > 0);
+        match self.whole.judge(video.codec, is_key, lost, frame.data(), at.received()) {
+            Verdict::Show => {}
+            Verdict::Nothing => return Ok(None),
+            verdict => return self.leave_out(verdict, at.received(), SourceError::Damaged),
         }
         let stamp = stamp(frame.timestamp());
         let told = self.clock.place(Track::Pictures, stamp, at.received(), at.received_wall().into());

@@ -15,6 +15,8 @@ pub const KEY_PATIENCE: Duration = Duration::from_secs(12);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Show,
+    /// None is there: only what goes with pictures.
+    Nothing,
     /// Torn, or made from what was lost.
     LeaveOut,
     /// None that can be shown came for [`KEY_PATIENCE`].
@@ -34,11 +36,12 @@ impl Whole {
     pub fn judge(&mut self, codec: VideoCodec, is_key: bool, lost: bool, data: &[u8], arrived: Instant) -> Verdict {
         // The first packet of a session may be from the midst of a picture.
         let doubtful = lost || !std::mem::replace(&mut self.begun, true);
-        let torn = doubtful && !begins_a_picture(codec, data);
-        if codec == VideoCodec::Jpeg {
-            // Made from nothing else; what was lost was the end of the one before, or of this one.
-            return if lost || torn { Verdict::LeaveOut } else { Verdict::Show };
+        let begins = begins_a_picture(codec, data);
+        if begins.is_none() && !lost {
+            return Verdict::Nothing;
         }
+        // A JPEG picture is made from nothing else; what was lost was its end, or that of the one before.
+        let torn = doubtful && begins != Some(true) || lost && codec == VideoCodec::Jpeg;
         if is_key && !torn {
             self.waiting = None;
         } else if lost || torn {
@@ -63,20 +66,21 @@ impl Whole {
     }
 }
 
-/// Whether the first slice of the picture is there: H.264 has `first_mb_in_slice` 0 in it (a single set bit, ITU-T
-/// H.264 section 7.3.3), H.265 has `first_slice_segment_in_pic_flag` (H.265 section 7.3.6.1).
-fn begins_a_picture(codec: VideoCodec, data: &[u8]) -> bool {
-    let first = nal_units(data).find_map(|unit| {
+/// Whether the first slice of a picture is its first one; `None` when there is no slice. H.264 has
+/// `first_mb_in_slice` 0 in the first one (a single set bit, ITU-T H.264 section 7.3.3), H.265 has
+/// `first_slice_segment_in_pic_flag` (H.265 section 7.3.6.1).
+fn begins_a_picture(codec: VideoCodec, data: &[u8]) -> Option<bool> {
+    let behind_header = nal_units(data).find_map(|unit| {
         let (is_slice, header) = match codec {
             VideoCodec::H264 => (matches!(unit.first()? & 0x1f, 1 | 2 | 5), 1),
             VideoCodec::H265 => (unit.first()? >> 1 & 0x3f < 32, 2),
             VideoCodec::Jpeg => return None,
         };
-        is_slice.then(|| unit.get(header)).flatten()
+        is_slice.then(|| unit.get(header).copied().unwrap_or_default())
     });
     match codec {
-        VideoCodec::Jpeg => data.starts_with(&[0xff, 0xd8]),
-        _ => first.is_some_and(|byte| byte & 0x80 != 0),
+        VideoCodec::Jpeg => Some(data.starts_with(&[0xff, 0xd8])),
+        _ => behind_header.map(|byte| byte & 0x80 != 0),
     }
 }
 
@@ -104,30 +108,31 @@ mod tests {
     #[test]
     fn the_first_slice_is_recognised() {
         for (codec, data, want) in [
-            (H264, unit(&[0x65, 0x88]), true),
-            (H264, unit(&[0x41, 0x9a]), true),
-            (H264, unit(&[0x65, 0x40]), false),
-            (H264, [unit(&[9, 0x10]), unit(&[6, 0xff]), unit(&[0x65, 0x88])].concat(), true),
-            (H264, unit(&[6, 0xff]), false),
-            (H264, unit(&[0x65]), false),
-            (VideoCodec::H265, unit(&[0x26, 1, 0xaf]), true),
-            (VideoCodec::H265, unit(&[0x26, 1, 0x2f]), false),
-            (VideoCodec::H265, unit(&[0x40, 1, 0xff]), false),
-            (VideoCodec::Jpeg, vec![0xff, 0xd8, 0xff], true),
-            (VideoCodec::Jpeg, vec![0], false),
+            (H264, unit(&[0x65, 0x88]), Some(true)),
+            (H264, unit(&[0x41, 0x9a]), Some(true)),
+            (H264, unit(&[0x65, 0x40]), Some(false)),
+            (H264, [unit(&[9, 0x10]), unit(&[6, 0xff]), unit(&[0x65, 0x88])].concat(), Some(true)),
+            (H264, unit(&[6, 0xff]), None),
+            (H264, unit(&[0x65]), Some(false)),
+            (VideoCodec::H265, unit(&[0x26, 1, 0xaf]), Some(true)),
+            (VideoCodec::H265, unit(&[0x26, 1, 0x2f]), Some(false)),
+            (VideoCodec::H265, unit(&[0x46, 1, 0xff]), None),
+            (VideoCodec::Jpeg, vec![0xff, 0xd8, 0xff], Some(true)),
+            (VideoCodec::Jpeg, vec![0], Some(false)),
         ] {
             assert_eq!(begins_a_picture(codec, &data), want, "{codec:?} {data:x?}");
         }
     }
 
-    /// What becomes of pictures a second apart, given as key (`K`), other (`p`), and torn (`k`), with `!` before what
-    /// was preceded by a loss.
+    /// What becomes of pictures a second apart, given as key (`K`), other (`p`), torn (`k`), and none (`-`), with
+    /// `!` before what was preceded by a loss.
     fn judged(codec: VideoCodec, pictures: &str) -> String {
         let (mut whole, begin) = (Whole::default(), Instant::now());
         let (first, later) = match codec {
             VideoCodec::Jpeg => (vec![0xff, 0xd8], vec![0]),
             _ => (unit(&[0x65, 0x88]), unit(&[0x65, 0x40])),
         };
+        let none = unit(&[9, 0x10]);
         let mut lost = false;
         let mut seconds = 0;
         let mut verdicts = String::new();
@@ -136,11 +141,16 @@ mod tests {
                 lost = true;
                 continue;
             }
-            let data = if picture == 'k' { &later } else { &first };
+            let data = match picture {
+                'k' => &later,
+                '-' => &none,
+                _ => &first,
+            };
             let at = begin + Duration::from_secs(seconds);
             seconds += 1;
             verdicts.push(match whole.judge(codec, picture != 'p', std::mem::take(&mut lost), data, at) {
                 Verdict::Show => '+',
+                Verdict::Nothing => '0',
                 Verdict::LeaveOut => '-',
                 Verdict::GiveUp => 'x',
             });
@@ -157,11 +167,26 @@ mod tests {
             ("Kp!Kp", "++++"),
             ("Kp!kpKp", "++--++"),
             ("kpKp", "--++"),
+            // What retina takes for a key picture because nothing in it is another kind.
+            ("-Kp-p", "0++0+"),
+            ("Kp!-pK", "++--+"),
             ("K!pppppppppppppp", "+------------xx"),
         ] {
             assert_eq!(judged(H264, pictures), want, "{pictures}");
         }
-        assert_eq!(judged(VideoCodec::Jpeg, "KK!KKkK"), "++-+++");
+        assert_eq!(judged(VideoCodec::Jpeg, "KK!KKK"), "++-++");
+        assert_eq!(judged(VideoCodec::Jpeg, &"!K".repeat(14)), "------------xx");
+    }
+
+    #[test]
+    fn pictures_without_parameter_sets_are_waited_with_and_then_given_up() {
+        let (mut whole, begin) = (Whole::default(), Instant::now());
+        for seconds in 0..12 {
+            assert_eq!(whole.unusable(begin + Duration::from_secs(seconds)), Verdict::LeaveOut);
+        }
+        assert_eq!(whole.unusable(begin + KEY_PATIENCE), Verdict::GiveUp);
+        let key = unit(&[0x65, 0x88]);
+        assert_eq!(whole.judge(H264, true, false, &key, begin + KEY_PATIENCE), Verdict::Show);
     }
 
     proptest! {

@@ -26,7 +26,7 @@ use rsm_worker::stream::supervisor::{StreamContext, StreamHandle, spawn};
 use tokio::sync::watch;
 
 /// Longer than anything here takes on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Keeps every frame's headers, and the first and last picture.
 #[derive(Default)]
