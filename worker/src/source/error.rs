@@ -47,11 +47,25 @@ pub enum SourceError {
     #[error("The camera refuses this way of transport (461). Choose another transport in the link.")]
     TransportRefused,
     #[error(
-        "The secure connection failed: the camera's certificate is not trusted by this machine, or it speaks no TLS."
+        "The camera redirects in a circle, or more often than three times ({0}). Put the last address into the link."
+    )]
+    RedirectLoop(u16),
+    #[error(
+        "The camera redirects to what is no address of a camera, or from rtsps to rtsp ({0}). Put the right address into the link."
+    )]
+    BadRedirect(u16),
+    #[error(
+        "This machine does not trust the camera's certificate, or it is for another name. If the camera signed it itself, switch \"accept any certificate\" (tls_insecure) on in the link."
     )]
     Tls,
+    #[error(
+        "The secure connection failed: what answers at this port speaks no TLS 1.2 or 1.3. Check the port (RTSPS is usually 322), or use rtsp:// instead."
+    )]
+    TlsHandshake,
     #[error("The connection is open, but no picture came for {} s. Restart the camera if this goes on.", .0.as_secs())]
     Stalled(Duration),
+    #[error("The camera answers, but none of its datagrams came for {} s: a firewall may hold them back. Choose TCP in the link.", .0.as_secs())]
+    NoDatagrams(Duration),
     #[error("The camera closed the connection. Restart it if this goes on.")]
     Ended,
     /// Until the session has shown that both sides understand each other.
@@ -97,11 +111,14 @@ impl SourceError {
             Self::Busy(_) => ReasonCode::Busy,
             Self::NotRtsp => ReasonCode::NotRtsp,
             Self::NoVideo(_) | Self::BadVideo => ReasonCode::Unsupported,
-            Self::Stalled(_) => ReasonCode::Stalled,
+            Self::Stalled(_) | Self::NoDatagrams(_) => ReasonCode::Stalled,
             Self::Ended => ReasonCode::Ended,
             Self::Moved(_)
             | Self::TransportRefused
+            | Self::RedirectLoop(_)
+            | Self::BadRedirect(_)
             | Self::Tls
+            | Self::TlsHandshake
             | Self::ProtocolAtOpen
             | Self::Protocol
             | Self::Damaged
@@ -122,7 +139,10 @@ impl SourceError {
             | Self::NoVideo(_)
             | Self::BadVideo
             | Self::Moved(_)
-            | Self::Tls => StreamState::Failed,
+            | Self::RedirectLoop(_)
+            | Self::BadRedirect(_)
+            | Self::Tls
+            | Self::TlsHandshake => StreamState::Failed,
             _ => StreamState::Reconnecting,
         }
     }

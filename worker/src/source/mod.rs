@@ -1,6 +1,8 @@
 //! From a camera to access units. Two carriers behind one face.
 
+mod answers;
 pub mod camera_clock;
+mod connect;
 pub mod error;
 mod in_a_row;
 mod offer;
@@ -8,9 +10,14 @@ pub mod open;
 pub mod opener;
 mod received;
 mod redact;
+mod redirect;
 mod resolve;
 mod retina;
 mod rtspsrc;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod tunnel;
 mod whole;
 
 use std::sync::Arc;

@@ -3,11 +3,13 @@
 mod bench;
 mod camera;
 mod mute_camera;
+mod opening;
 mod recovery;
 // The tests of sources use the rest of it.
 #[allow(dead_code)]
 #[path = "../scripted/mod.rs"]
 mod scenes;
+mod scripted;
 
 use std::time::Duration;
 
