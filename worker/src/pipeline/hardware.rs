@@ -244,7 +244,10 @@ mod tests {
         }
         // Its rate could not be bounded: nobody knows its properties.
         let error = choose(Job::EncodeH264, "avdec_h264", &mut has).unwrap_err().to_string();
-        assert!(error.starts_with("worker.h264_encoder is \"avdec_h264\", expected auto or one of vah264enc"), "{error}");
+        assert!(
+            error.starts_with("worker.h264_encoder is \"avdec_h264\", expected auto or one of vah264enc"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -179,8 +179,7 @@ fn sound(
             let caps = sample.caps().and_then(|caps| caps.structure(0)).ok_or(())?;
             let config = caps.get::<gst::Buffer>("codec_data").map_err(drop)?;
             let codec_data = Bytes::copy_from_slice(&config.map_readable().map_err(drop)?);
-            let parameters =
-                AudioParameters { codec: AudioCodec::Aac, codec_data, sample_rate: OUTPUT_RATE, channels };
+            let parameters = AudioParameters { codec: AudioCodec::Aac, codec_data, sample_rate: OUTPUT_RATE, channels };
             known.insert(Arc::new(parameters)).clone()
         }
     };
