@@ -8,7 +8,7 @@ use gstreamer as gst;
 use super::PipelineError;
 
 /// Element, and the Debian 12 package that brings it.
-const NEEDED: [(&str, &str); 25] = [
+const NEEDED: [(&str, &str); 23] = [
     ("appsrc", "gstreamer1.0-plugins-base"),
     ("appsink", "gstreamer1.0-plugins-base"),
     ("videoconvertscale", "gstreamer1.0-plugins-base"),
@@ -24,7 +24,6 @@ const NEEDED: [(&str, &str); 25] = [
     ("aacparse", "gstreamer1.0-plugins-good"),
     ("h264parse", "gstreamer1.0-plugins-bad"),
     ("h265parse", "gstreamer1.0-plugins-bad"),
-    ("h264timestamper", "gstreamer1.0-plugins-bad"),
     ("avdec_h264", "gstreamer1.0-libav"),
     ("avdec_h265", "gstreamer1.0-libav"),
     ("jpegdec", "gstreamer1.0-plugins-good"),
@@ -33,8 +32,6 @@ const NEEDED: [(&str, &str); 25] = [
     ("mulawdec", "gstreamer1.0-plugins-good"),
     ("audioresample", "gstreamer1.0-plugins-base"),
     ("avenc_aac", "gstreamer1.0-libav"),
-    // Linked into this program: Debian 12 has no package of gst-plugins-rs.
-    ("isofmp4mux", "none, it is built in"),
 ];
 
 /// Elements that this machine lacks.
@@ -44,7 +41,6 @@ pub struct MissingElements(Lack);
 #[derive(Debug)]
 enum Lack {
     GStreamer(String),
-    BuiltIn(String),
     Elements(Vec<(&'static str, &'static str)>),
 }
 
@@ -52,13 +48,12 @@ impl fmt::Display for MissingElements {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Lack::GStreamer(detail) => write!(f, "GStreamer does not start: {detail}"),
-            Lack::BuiltIn(detail) => write!(f, "the built-in fMP4 muxer does not register: {detail}"),
             Lack::Elements(missing) => {
                 let names: Vec<_> = missing.iter().map(|(element, package)| format!("{element} ({package})")).collect();
                 let packages: BTreeSet<_> = missing.iter().map(|(_, package)| *package).collect();
-                let packages: Vec<_> = packages.into_iter().filter(|package| !package.starts_with("none")).collect();
-                write!(f, "GStreamer elements are missing: {}", names.join(", "))?;
-                if packages.is_empty() { Ok(()) } else { write!(f, "; apt-get install {}", packages.join(" ")) }
+                let packages: Vec<_> = packages.into_iter().collect();
+                let (names, packages) = (names.join(", "), packages.join(" "));
+                write!(f, "GStreamer elements are missing: {names}; apt-get install {packages}")
             }
         }
     }
@@ -70,7 +65,6 @@ impl fmt::Display for MissingElements {
 /// [`MissingElements`] names them all, and the command that installs them.
 pub fn init() -> Result<(), MissingElements> {
     gst::init().map_err(|e| MissingElements(Lack::GStreamer(e.to_string())))?;
-    gstfmp4::plugin_register_static().map_err(|e| MissingElements(Lack::BuiltIn(e.to_string())))?;
     let missing = lacking(|element| gst::ElementFactory::find(element).is_some());
     if missing.is_empty() { Ok(()) } else { Err(MissingElements(Lack::Elements(missing))) }
 }
@@ -90,11 +84,11 @@ mod tests {
 
     #[test]
     fn says_what_to_install() {
-        let missing = lacking(|element| !matches!(element, "avdec_h264" | "h264parse" | "h264timestamper"));
+        let missing = lacking(|element| !matches!(element, "avdec_h264" | "h264parse" | "h265parse"));
         let text = MissingElements(Lack::Elements(missing)).to_string();
         assert_eq!(
             text,
-            "GStreamer elements are missing: h264parse (gstreamer1.0-plugins-bad), h264timestamper \
+            "GStreamer elements are missing: h264parse (gstreamer1.0-plugins-bad), h265parse \
              (gstreamer1.0-plugins-bad), avdec_h264 (gstreamer1.0-libav); \
              apt-get install gstreamer1.0-libav gstreamer1.0-plugins-bad"
         );

@@ -90,7 +90,7 @@ impl Job {
 }
 
 impl Hardware {
-    /// Tries what the machine has. Blocks: half a second at most where drivers are healthy, [`TRIALS_DEADLINE`] where
+    /// Tries what the machine has. Blocks: half a second at most where drivers are healthy, ten seconds where
     /// they hang. After [`elements::init`].
     ///
     /// # Errors

@@ -210,10 +210,11 @@ impl GateState {
     }
 }
 
-/// Where pictures leave the decoder, and the encoder.
+/// Where pictures leave the decoder, and the encoder; and what sets their size between them.
 struct Ends {
     decoded: gst::Pad,
     encoded: gst::Pad,
+    size: gst::Element,
 }
 
 fn build(
@@ -237,11 +238,11 @@ fn build(
     chain.push(sink.upcast());
     pipeline.add_many(&chain).map_err(PipelineError::build)?;
     gst::Element::link_many(&chain).map_err(PipelineError::build)?;
-    Ok((pipeline, Ends { decoded, encoded }))
+    Ok((pipeline, Ends { decoded, encoded, size: encoder.size }))
 }
 
 fn watch_decoded(ends: &Ends, gate: Arc<Gate>, rate: gst::Fraction) {
-    let encoded = ends.encoded.downgrade();
+    let (encoded, size) = (ends.encoded.downgrade(), ends.size.downgrade());
     let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
     // The probe goes with the pad; nothing removes it earlier.
     let _ = ends.decoded.add_probe(mask, move |_, info| match &mut info.data {
@@ -263,12 +264,30 @@ fn watch_decoded(ends: &Ends, gate: Arc<Gate>, rate: gst::Fraction) {
             if let gst::EventView::Caps(caps) = event.view() {
                 let mut caps = caps.caps_owned();
                 caps.make_mut().set("framerate", rate);
+                if let Some(size) = size.upgrade() {
+                    keep_colours(&size, caps.make_mut());
+                }
                 *event = gst::event::Caps::new(&caps);
             }
             gst::PadProbeReturn::Ok
         }
         _ => gst::PadProbeReturn::Ok,
     });
+}
+
+/// Colours stay what they are, and the encoder says which. Left open, they are guessed from the lines of either side,
+/// and small pictures are converted from BT.709 to BT.601: 8 % of a core for 1080p30, and nothing that is seen.
+fn keep_colours(size: &gst::Element, decoded: &mut gst::CapsRef) {
+    let Some(structure) = decoded.structure(0) else { return };
+    let colours = structure.get::<String>("colorimetry").unwrap_or_else(|_| {
+        // The guess that GStreamer makes, too.
+        let lines = structure.get::<i32>("height").unwrap_or_default();
+        if lines > 576 { "bt709" } else { "bt601" }.to_owned()
+    });
+    let mut wanted: gst::Caps = size.property("caps");
+    wanted.make_mut().set("colorimetry", &colours);
+    size.set_property("caps", wanted);
+    decoded.set("colorimetry", colours);
 }
 
 /// The event of `gst_video_event_new_upstream_force_key_unit`, for the next picture that reaches the encoder: sent by

@@ -221,3 +221,26 @@ impl HlsReport for StatusCell {
         self.sender.borrow().video.as_ref().and_then(|video| video.fps)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_without_key_pictures_is_told_while_it_runs_and_not_beyond() {
+        let cell = StatusCell::new(0, 0);
+        let status = cell.subscribe();
+        let code = || status.borrow().reason.as_ref().map(|reason| reason.code);
+        cell.keyless(true);
+        assert_eq!(code(), None);
+        cell.enter(StreamState::Running, None);
+        cell.keyless(true);
+        assert_eq!(code(), Some(ReasonCode::Unsupported));
+        cell.keyless(false);
+        assert_eq!(code(), None);
+        let lost = Reason { code: ReasonCode::Stalled, text: "no picture".into() };
+        cell.enter(StreamState::Reconnecting, Some(lost));
+        cell.keyless(false);
+        assert_eq!(code(), Some(ReasonCode::Stalled));
+    }
+}
