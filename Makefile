@@ -8,7 +8,7 @@ RUN_ARGS ?= --demo 2
 TEST_THREADS ?= $(shell n=$$(( $$(nproc) * 3 )); echo $$(( n < 12 ? n : 12 )))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run test lint fmt doc deny bench bench-faults bench-farm clean
+.PHONY: help deps deps-test build run test lint fmt doc deny bench bench-cost bench-faults bench-farm clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,11 @@ deny: ## Licences and advisories of the dependencies; needs cargo-deny and a net
 bench: build ## Measures start-up times, costs and steadiness of the release build; prints a table
 	cargo build --release --locked -p rsm-bench --bins
 	target/release/rsm-bench
+	target/release/rsm-bench-cost
+
+bench-cost: build ## Measures what a camera costs, beside ffmpeg doing the same work
+	cargo build --release --locked -p rsm-bench --bins
+	target/release/rsm-bench-cost $(COST_ARGS)
 
 bench-faults: build ## Takes parts of a farm away, one after the other; prints what viewers saw of it
 	cargo build --release --locked -p rsm-bench --bins

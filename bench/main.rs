@@ -5,6 +5,7 @@
 mod harness;
 #[allow(dead_code)] // the other benches use the rest
 mod table;
+#[allow(dead_code)]
 mod usage;
 
 use std::time::{Duration, Instant};

@@ -13,6 +13,8 @@ pub struct Process {
     pub role: String,
     pub cpu_seconds: f64,
     pub rss_mb: f64,
+    /// Its share of what several processes have in common; 0 where the kernel does not tell.
+    pub pss_mb: f64,
     pub threads: usize,
     pub descriptors: usize,
 }
@@ -49,15 +51,17 @@ impl Process {
         // utime and stime are fields 14 and 15 of proc(5), counted from the state, which is field 3.
         let ticks = |n: usize| fields.get(n).and_then(|v| v.parse::<f64>().ok()).unwrap_or(0.0);
         let status = std::fs::read_to_string(format!("{dir}/status")).unwrap_or_default();
-        let value = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0");
+        let shared = std::fs::read_to_string(format!("{dir}/smaps_rollup")).unwrap_or_default();
+        let value = |text: &str, name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0");
             line.split_whitespace().next().and_then(|v| v.parse::<f64>().ok()).unwrap_or(0.0)
         };
         Self {
             role: role.to_owned(),
             cpu_seconds: (ticks(11) + ticks(12)) / TICKS,
-            rss_mb: value("VmRSS:") / 1024.0,
-            threads: value("Threads:") as usize,
+            rss_mb: value(&status, "VmRSS:") / 1024.0,
+            pss_mb: value(&shared, "Pss:") / 1024.0,
+            threads: value(&status, "Threads:") as usize,
             descriptors: std::fs::read_dir(format!("{dir}/fd")).map_or(0, Iterator::count),
         }
     }

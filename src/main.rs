@@ -67,7 +67,8 @@ fn serve(role: Role, config: Config) -> ExitCode {
     };
     let ended = runtime.block_on(async {
         let stop = CancellationToken::new();
-        shutdown::on_signal(stop.clone(), deadline(role, &config)).map_err(|e| (format!("cannot watch signals: {e}"), EXIT_UNAVAILABLE))?;
+        shutdown::on_signal(stop.clone(), deadline(role, &config))
+            .map_err(|e| (format!("cannot watch signals: {e}"), EXIT_UNAVAILABLE))?;
         match role {
             Role::Api => rsm_api::serve::run(config, VERSION, stop).await.map_err(unavailable),
             Role::Relay => rsm_api::serve_relay::run(config, VERSION, stop).await.map_err(unavailable),

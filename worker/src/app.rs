@@ -120,7 +120,6 @@ pub async fn run_with(
         disk: DiskUse::new(config.hls.disk_budget_mb << 20),
         lingering: Lingering::default(),
         live: LiveIndex::default(),
-        hardware: Hardware::software(),
         encoders: Arc::new(Semaphore::new(encoders(&config))),
     });
 
@@ -142,7 +141,7 @@ pub async fn run_with(
     info!(worker = %role.worker, session = %role.session, http = %role.http, capacity = role.slots.capacity(), "worker begins");
 
     let serving = CancellationToken::new();
-    let routes = listener::routes(health, registry).push(serve::routes(engine.hls_root.clone(), LiveIndex::default()));
+    let routes = listener::routes(health, registry).push(serve::routes(engine.hls_root.clone(), engine.live.clone()));
     let served = tokio::spawn(listener::serve(http, routes, serving.clone()));
     let ended = on_control_thread(role, stop).await;
     if let Ok(Some(until)) = ended {

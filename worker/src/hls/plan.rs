@@ -138,6 +138,11 @@ impl Plan {
         target.ok().and_then(|decided| decided.part_target.flatten())
     }
 
+    /// As [`Plan::set_part_target`] said; `None` before it did.
+    pub fn known_part_target(&self) -> Option<Option<PartTarget>> {
+        self.0.borrow().part_target
+    }
+
     /// The segment that begins at `pts`, a key picture of the source, once that is decided.
     pub async fn cut_at(&self, timeline: u64, pts: Duration) -> Option<Cut> {
         let mut receiver = self.0.subscribe();

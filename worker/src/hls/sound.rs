@@ -53,11 +53,6 @@ impl SoundTrack {
         &self.parameters
     }
 
-    /// How long parts of sound with these parameters are that are wanted `part` long, of a `segment`.
-    pub fn part_target(parameters: &AudioParameters, part: Duration, segment: Duration) -> Option<PartTarget> {
-        PartTarget::for_pictures(part, duration(FRAME, parameters.sample_rate), segment)
-    }
-
     /// Takes one frame at `pts`, which the pictures have reached.
     ///
     /// # Errors

@@ -1,6 +1,9 @@
 //! From a camera's timestamps to a stream's own time. Pure.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use super::pace::Pace;
+use super::parameters::MAX_REORDER;
 
 /// A larger step forward is a break: the camera's clock was set, or it slept. The largest gap that cameras show
 /// without one is a key-frame-only stream at one picture per several seconds.
@@ -11,6 +14,9 @@ pub const MAX_BACKWARD: Duration = Duration::from_secs(1);
 /// Smallest step between pictures in decoding order that is kept: one tick of RTP's 90 kHz clock (RFC 6184
 /// section 8.2.1), rounded up.
 const TICK: i64 = 11_112;
+/// Pictures that come for longer than this under stamps that do not grow are placed by their arrival: cameras exist
+/// that write nothing but zero.
+pub const STANDSTILL: Duration = Duration::from_secs(1);
 /// Nanoseconds.
 const SECOND: i128 = 1_000_000_000;
 
@@ -34,6 +40,41 @@ pub struct MediaTime {
     begun: bool,
     /// The next picture is of another camera session.
     restarted: bool,
+    /// Where the present run of time began, and how it goes since.
+    run: Option<(i64, Pace)>,
+    still: Option<Still>,
+    /// Of the sound placed last in this run.
+    newest_sound: Option<i64>,
+}
+
+/// Whether stamps grow.
+#[derive(Clone, Copy, Debug)]
+struct Still {
+    /// When the last picture arrived whose stamp had grown.
+    since: Instant,
+    /// Pictures since.
+    pictures: u32,
+    /// When the last picture arrived.
+    before: Instant,
+}
+
+impl Still {
+    fn new(arrived: Instant) -> Self {
+        Self { since: arrived, pictures: 0, before: arrived }
+    }
+
+    /// Another picture; gives the time since the one before when stamps stand still.
+    fn picture(&mut self, grew: bool, arrived: Instant) -> Option<Duration> {
+        if grew {
+            *self = Self::new(arrived);
+            return None;
+        }
+        self.pictures = self.pictures.saturating_add(1);
+        let step = arrived.saturating_duration_since(std::mem::replace(&mut self.before, arrived));
+        // Fewer may only be in another order than they are shown in.
+        let stands = self.pictures > MAX_REORDER && arrived.saturating_duration_since(self.since) > STANDSTILL;
+        stands.then_some(step)
+    }
 }
 
 impl MediaTime {
@@ -42,22 +83,34 @@ impl MediaTime {
         self.restarted = true;
     }
 
-    /// Places the camera's time `source_ns`; it may begin anywhere. `reorders` tells whether the video may have
-    /// pictures whose time lies before that of their predecessor.
-    pub fn place(&mut self, source_ns: i64, reorders: bool) -> Placed {
+    /// Places the camera's time `source_ns` of a picture that `arrived` now; it may begin anywhere. `reorders` tells
+    /// whether the video may have pictures whose time lies before that of their predecessor.
+    pub fn place(&mut self, source_ns: i64, arrived: Instant, reorders: bool) -> Placed {
         if !self.begun {
             self.begun = true;
             self.restarted = false;
             self.offset = 0i64.saturating_sub(source_ns);
+            self.run = Some((0, Pace::new(arrived)));
             return Placed { pts: Duration::ZERO, discontinuity: false };
         }
         let mut at = source_ns.saturating_add(self.offset);
         let step = at.saturating_sub(self.newest);
         let jumped = step > nanos(MAX_FORWARD) || step < -nanos(MAX_BACKWARD) || at < 0;
-        let discontinuity = std::mem::take(&mut self.restarted) || jumped;
+        let still = self.still.get_or_insert(Still::new(arrived)).picture(step >= TICK, arrived);
+        let drifted = match &mut self.run {
+            Some((began, pace)) if !jumped => pace.drifted(at.saturating_sub(*began), arrived),
+            _ => false,
+        };
+        let discontinuity = std::mem::take(&mut self.restarted) || jumped || drifted;
         if discontinuity {
             // Time goes on right behind what was; how long the break really was is not known.
             at = self.newest.saturating_add(TICK);
+            self.offset = at.saturating_sub(source_ns);
+            self.run = Some((at, Pace::new(arrived)));
+            self.newest_sound = None;
+            self.still = None;
+        } else if let Some(step) = still {
+            at = self.newest.saturating_add(nanos(step.min(MAX_FORWARD)).max(TICK));
             self.offset = at.saturating_sub(source_ns);
         } else if !reorders && step < TICK {
             // Doubled or jittering stamps of a camera without B pictures: DTS must grow.
@@ -68,14 +121,19 @@ impl MediaTime {
     }
 
     /// Places a frame of sound at the camera's time `source_ns`, in the time that the pictures gave; `None` when that
-    /// is not known, or the sound is further than [`MAX_FORWARD`] from the newest picture.
-    pub fn place_sound(&self, source_ns: i64) -> Option<Duration> {
+    /// is not known, the sound is further than [`MAX_FORWARD`] from the newest picture, or not behind the sound before.
+    pub fn place_sound(&mut self, source_ns: i64) -> Option<Duration> {
         if !self.begun || self.restarted {
             return None;
         }
         let at = source_ns.saturating_add(self.offset);
         let distance = at.saturating_sub(self.newest).saturating_abs();
-        (at >= 0 && distance <= nanos(MAX_FORWARD)).then(|| Duration::from_nanos(at.unsigned_abs()))
+        let grows = self.newest_sound.is_none_or(|newest| at > newest);
+        if at < 0 || distance > nanos(MAX_FORWARD) || !grows {
+            return None;
+        }
+        self.newest_sound = Some(at);
+        Some(Duration::from_nanos(at.unsigned_abs()))
     }
 }
 
@@ -96,9 +154,25 @@ mod tests {
 
     const MS: i64 = 1_000_000;
 
+    /// For cameras whose pictures arrive as fast as they are taken.
+    struct Live {
+        time: MediaTime,
+        begin: Instant,
+    }
+
+    impl Live {
+        fn new() -> Self {
+            Self { time: MediaTime::default(), begin: Instant::now() }
+        }
+
+        fn place(&mut self, source_ns: i64, reorders: bool) -> Placed {
+            self.time.place(source_ns, self.begin, reorders)
+        }
+    }
+
     #[test]
     fn steady_time_is_kept_exactly() {
-        let mut time = MediaTime::default();
+        let mut time = Live::new();
         for i in 0..100 {
             let placed = time.place(5_000 * MS + i * 40 * MS, false);
             assert_eq!(placed, Placed { pts: Duration::from_millis(40 * i as u64), discontinuity: false });
@@ -108,7 +182,7 @@ mod tests {
     #[test]
     fn a_jump_is_a_break_and_time_goes_on_behind_it() {
         for jump in [11_000 * MS, -2_000 * MS, 3_600_000 * MS, i64::MAX / 2] {
-            let mut time = MediaTime::default();
+            let mut time = Live::new();
             time.place(0, false);
             let before = time.place(5_000 * MS, false);
             let after = time.place(5_000 * MS + jump, false);
@@ -121,7 +195,7 @@ mod tests {
 
     #[test]
     fn b_pictures_go_back_without_a_break() {
-        let mut time = MediaTime::default();
+        let mut time = Live::new();
         let placed: Vec<_> = [0, 120, 40, 80, 240, 160, 200].map(|ms| time.place(ms * MS, true)).into();
         assert!(placed.iter().all(|p| !p.discontinuity));
         assert_eq!(placed[2].pts, Duration::from_millis(40));
@@ -129,7 +203,7 @@ mod tests {
 
     #[test]
     fn doubled_stamps_are_pulled_apart() {
-        let mut time = MediaTime::default();
+        let mut time = Live::new();
         let a = time.place(0, false).pts;
         let b = time.place(0, false).pts;
         let c = time.place(-MS, false).pts;
@@ -138,13 +212,68 @@ mod tests {
 
     #[test]
     fn another_session_is_a_break_even_when_its_time_seems_to_go_on() {
-        let mut time = MediaTime::default();
-        time.restart();
+        let mut time = Live::new();
+        time.time.restart();
         assert!(!time.place(0, false).discontinuity);
-        time.restart();
+        time.time.restart();
         let placed = time.place(40 * MS, false);
         assert!(placed.discontinuity && placed.pts < Duration::from_millis(1));
         assert!(!time.place(80 * MS, false).discontinuity);
+    }
+
+    #[test]
+    fn a_clock_that_runs_fast_or_slow_is_set_right_by_breaks() {
+        for ppm in [-20_000, 20_000] {
+            let (mut time, begin) = (MediaTime::default(), Instant::now());
+            let mut breaks = 0;
+            for ms in (0..600_000i64).step_by(100) {
+                let source = 7_000 * MS + ms * MS + ms * ppm;
+                breaks += i32::from(time.place(source, begin + Duration::from_millis(ms as u64), false).discontinuity);
+            }
+            // Twelve seconds in ten minutes, two at a time.
+            assert!((4..=6).contains(&breaks), "{ppm}: {breaks}");
+        }
+    }
+
+    #[test]
+    fn stamps_that_stand_still_are_replaced_by_arrival_until_they_move() {
+        for reorders in [false, true] {
+            let (mut time, begin) = (MediaTime::default(), Instant::now());
+            let mut place =
+                |source_ms: i64, ms: u64| time.place(source_ms * MS, begin + Duration::from_millis(ms), reorders);
+            let placed: Vec<_> = (0..600).map(|n| place(7, n * 100)).collect();
+            assert!(placed.iter().all(|placed| !placed.discontinuity));
+            let late = Duration::from_secs(60) - placed[599].pts;
+            assert!(late < Duration::from_millis(1900), "{late:?}");
+            let moved = place(107, 60_000);
+            assert!(!moved.discontinuity);
+            assert_eq!(moved.pts - placed[599].pts, Duration::from_millis(100));
+        }
+    }
+
+    #[test]
+    fn sound_follows_the_pictures_and_grows() {
+        let mut time = Live::new();
+        assert_eq!(time.time.place_sound(0), None, "no picture yet");
+        time.place(1000 * MS, false);
+        let mut sound = |ms: i64| time.time.place_sound(ms * MS).map(|at| at.as_millis());
+        assert_eq!([sound(1100), sound(1120), sound(1110), sound(1120)], [Some(100), Some(120), None, None]);
+        assert_eq!([sound(900), sound(12_000), sound(1140)], [None, None, Some(140)]);
+        time.time.restart();
+        assert_eq!(time.time.place_sound(1160 * MS), None, "of which session?");
+        time.place(0, false);
+        assert!(time.time.place_sound(0).is_some(), "a break lets it begin anew");
+    }
+
+    #[test]
+    fn rare_pictures_and_changing_rates_are_no_break() {
+        let (mut time, begin) = (MediaTime::default(), Instant::now());
+        let mut at = 0;
+        for step in [40, 40, 9_000, 33, 5_000, 66, 1, 9_900, 9_900, 9_900, 40].repeat(20) {
+            at += step;
+            let placed = time.place(at * MS, begin + Duration::from_millis(at as u64), false);
+            assert!(!placed.discontinuity, "at {at} ms");
+        }
     }
 
     #[test]
@@ -158,7 +287,7 @@ mod tests {
     proptest! {
         #[test]
         fn time_grows_whatever_a_camera_without_b_pictures_sends(stamps in prop::collection::vec(any::<i64>(), 1..50)) {
-            let mut time = MediaTime::default();
+            let mut time = Live::new();
             let mut last = None;
             for stamp in stamps {
                 let placed = time.place(stamp, false);

@@ -5,6 +5,8 @@ use h264_reader::avcc::AvcDecoderConfigurationRecord;
 use h264_reader::nal::sps::{Profile, SeqParameterSet};
 use h264_reader::nal::{Nal as _, RefNal};
 
+use super::hvcc;
+
 /// How pictures are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VideoCodec {
@@ -78,7 +80,7 @@ pub struct VideoParameters {
 
 /// The parameter sets are not usable.
 #[derive(Debug, thiserror::Error)]
-#[error("the H.264 parameter sets are not readable: {0}")]
+#[error("the video's parameters are not readable: {0}")]
 pub struct BadParameters(String);
 
 impl VideoParameters {
@@ -108,10 +110,53 @@ impl VideoParameters {
             width,
             height,
             reorder: reorder(&sps),
-            declared_fps: sps.fps().filter(|fps| fps.is_finite() && (0.1..=240.0).contains(fps)),
+            declared_fps: sps.fps().and_then(credible_fps),
             codec_data,
         })
     }
+
+    /// Reads an `HEVCDecoderConfigurationRecord`.
+    ///
+    /// # Errors
+    /// [`BadParameters`] when it is truncated, has no sequence parameter set, or one whose beginning breaks the
+    /// standard.
+    pub fn from_hvcc(codec_data: Bytes) -> Result<Self, BadParameters> {
+        let hvcc = hvcc::read(&codec_data).map_err(BadParameters)?;
+        Ok(Self {
+            codec: VideoCodec::H265,
+            rfc6381: hvcc.rfc6381,
+            width: hvcc.width,
+            height: hvcc.height,
+            reorder: Some(hvcc.reorder.min(MAX_REORDER)),
+            declared_fps: hvcc.fps.and_then(credible_fps),
+            codec_data,
+        })
+    }
+
+    /// Of pictures that are JPEG files.
+    ///
+    /// # Errors
+    /// [`BadParameters`] when the picture is empty: RTP's JPEG header (RFC 2435 section 3.1.5) ends at 2040 pixels,
+    /// and says 0 for more.
+    pub fn jpeg(width: u32, height: u32) -> Result<Self, BadParameters> {
+        if width == 0 || height == 0 {
+            return Err(BadParameters("the picture is empty, or larger than its header can say".into()));
+        }
+        Ok(Self {
+            codec: VideoCodec::Jpeg,
+            codec_data: Bytes::new(),
+            rfc6381: String::new(),
+            width,
+            height,
+            reorder: Some(0),
+            declared_fps: None,
+        })
+    }
+}
+
+/// `None` for what no camera does.
+pub fn credible_fps(fps: f64) -> Option<f64> {
+    (0.1..=240.0).contains(&fps).then_some(fps)
 }
 
 /// Most pictures that wait to be shown: ISO/IEC 14496-10 A.3.1.
@@ -131,6 +176,7 @@ fn reorder(sps: &SeqParameterSet) -> Option<u32> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::sync::Arc;
 
     /// `avcC` of an x264 stream: 640x360, high profile, level 3.0, B-frames (`max_num_reorder_frames` 2).
@@ -138,6 +184,11 @@ pub(crate) mod tests {
         "0164001effe1001a6764001eacd940a02ff970110000030001000003003c0f162d9601000668ebe3cb22c0fdf8f800";
     /// `avcC` of a baseline stream: 320x240, level 1.2.
     const BASELINE: &str = "0142c00cffe100186742c00cd90141fb0110000003001000000301e0f142a48001000568cb83cb20";
+
+    /// `hvcC` of an x265 stream: 1920x1080 cut from 1088 lines, main profile, level 4, B-frames (two reordered).
+    const HEVC_B: &str = "01016000000090000000000078f000fcfdf8f800000f03a00001001840010c01ffff01600000030090000003000003\
+        0078959409a10001002a420101016000000300900000030000030078a003c08010e596565924caf0168080000003008000000c84a2000100\
+        074401c172b46240";
 
     fn hex(text: &str) -> Bytes {
         (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect::<Vec<_>>().into()
@@ -172,5 +223,38 @@ pub(crate) mod tests {
         }
         assert!(VideoParameters::from_avcc(Bytes::new()).is_err());
         assert!(VideoParameters::from_avcc(whole.slice(..12)).is_err());
+    }
+
+    #[test]
+    fn reads_h265_and_jpeg() {
+        let hevc = VideoParameters::from_hvcc(hex(HEVC_B)).unwrap();
+        assert_eq!((hevc.width, hevc.height, hevc.rfc6381.as_str()), (1920, 1080, "hvc1.1.6.L120.90"));
+        assert_eq!((hevc.codec, hevc.reorder, hevc.declared_fps), (VideoCodec::H265, Some(2), None));
+        let jpeg = VideoParameters::jpeg(1920, 1080).unwrap();
+        assert_eq!((jpeg.codec, jpeg.width, jpeg.height, jpeg.reorder), (VideoCodec::Jpeg, 1920, 1080, Some(0)));
+        assert!(VideoParameters::jpeg(0, 8).is_err() && VideoParameters::jpeg(8, 0).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_cut_or_damaged_is_refused_or_has_a_size(
+            hevc: bool, cut in 0usize..140, at in 0usize..140, byte: u8,
+        ) {
+            let mut record = hex(if hevc { HEVC_B } else { HIGH_B }).to_vec();
+            record.truncate(record.len().saturating_sub(cut));
+            if let Some(damaged) = record.get_mut(at) {
+                *damaged = byte;
+            }
+            let read = if hevc { VideoParameters::from_hvcc } else { VideoParameters::from_avcc };
+            if let Ok(parameters) = read(record.into()) {
+                prop_assert!(parameters.width > 0 && parameters.height > 0);
+                prop_assert!(parameters.reorder.is_none_or(|reorder| reorder <= MAX_REORDER));
+            }
+        }
+
+        #[test]
+        fn a_record_of_any_bytes_harms_nobody(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = VideoParameters::from_hvcc(bytes.into());
+        }
     }
 }

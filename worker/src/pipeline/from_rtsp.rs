@@ -1,10 +1,13 @@
-//! RTSP by GStreamer, for what needs TLS or UDP.
+//! RTSP by GStreamer, for what needs UDP or its patience with odd cameras.
 //!
 //! ```text
-//! rtspsrc (first H.264 stream) -> rtph264depay ! h264parse ! appsink -> RtspUnit
+//! rtspsrc (first video, first sound) -> depay ! parse ! appsink, each -> RtspUnit
 //! ```
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod choice;
+mod encoding;
+mod reports;
+
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -15,55 +18,60 @@ use tokio::sync::mpsc;
 
 use super::run::{BusNews, Running};
 use super::{PipelineError, elements};
+use choice::{Choice, Chosen};
+use encoding::Encoding;
+pub use encoding::RtspMedia;
+pub use reports::Report;
+use reports::Reports;
 
-/// Pictures between GStreamer's thread and the task that reads them: two seconds. Full, the thread waits, and TCP
-/// slows the camera down.
-const MAX_WAITING: usize = 60;
+/// Pictures and frames of sound between GStreamer's threads and the task that reads them: about two seconds. Full, the
+/// threads wait, and TCP slows the camera down.
+const MAX_WAITING: usize = 160;
 /// How long datagrams out of order are waited for; what VLC and rtspsrc's documentation suggest for a LAN.
 const REORDER_MS: u32 = 200;
+/// For the TEARDOWN, which is sent without waiting for its answer.
+const TEARDOWN_NS: u64 = 100_000_000;
 
 /// Where to, with credentials apart: the location never holds any.
 pub struct RtspTarget<'a> {
     pub location: &'a str,
     pub user: Option<(&'a str, &'a str)>,
-    pub protocols: RtspProtocols,
+    pub protocol: RtspProtocol,
     /// For connecting and for each answer.
     pub timeout: Duration,
 }
 
+/// How RTP travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RtspProtocols {
+pub enum RtspProtocol {
+    /// Interleaved in the RTSP connection.
     Tcp,
     Udp,
-    /// Interleaved, or datagrams when the camera wants them.
-    Any,
 }
 
-/// One picture.
+/// One picture, or one frame of sound.
 #[derive(Debug)]
 pub struct RtspUnit {
     pub data: Bytes,
-    /// Running time of the pipeline.
+    /// Running time of the pipeline; pictures and sound share it.
     pub time_ns: i64,
     pub is_key: bool,
     pub arrived: Instant,
     pub arrived_wall: SystemTime,
-    /// `AVCDecoderConfigurationRecord`.
-    pub codec_data: Bytes,
+    /// What the camera said of its clock since the unit before.
+    pub report: Option<Report>,
+    pub media: RtspMedia,
 }
 
 /// Why it ended, as far as GStreamer tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RtspFault {
-    Unauthorized,
-    NotFound,
-    /// The host was not connected to.
-    Connect,
-    /// An RTSP status.
-    Status(u16),
-    Tls,
-    /// No stream that can be used; what the camera offers.
+    /// No video that can be used; what the camera offers.
     NoVideo(Vec<String>),
+    /// A request was not answered in time.
+    Silent,
+    /// Set up for datagrams, of which none came.
+    NoDatagrams,
     Ended,
     Other,
 }
@@ -72,8 +80,7 @@ pub enum RtspFault {
 #[derive(Debug)]
 pub struct RtspPipeline {
     running: Running,
-    /// Codec names of the video streams on offer.
-    offered: Arc<Mutex<Vec<String>>>,
+    chosen: Chosen,
 }
 
 impl RtspPipeline {
@@ -83,10 +90,10 @@ impl RtspPipeline {
     /// [`PipelineError`] when an element is missing or refuses to start.
     pub async fn start(target: &RtspTarget<'_>) -> Result<(Self, mpsc::Receiver<RtspUnit>), PipelineError> {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        let offered = Arc::default();
-        let pipeline = build(target, &offered, sender)?;
+        let chosen = Chosen::default();
+        let pipeline = build(target, &chosen, sender)?;
         let running = Running::start(pipeline).await?;
-        Ok((Self { running, offered }, receiver))
+        Ok((Self { running, chosen }, receiver))
     }
 
     /// Resolves when the session is over: what happened, and GStreamer's own words, which may hold an address.
@@ -94,22 +101,35 @@ impl RtspPipeline {
         match self.running.news().await {
             BusNews::Eos => (RtspFault::Ended, String::new()),
             BusNews::Error { error, debug, .. } => {
-                let offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let text = format!("{}; {debug}", error.message());
-                (classify(&error, &text, offered), text)
+                (classify(&text, self.chosen.get()), text)
             }
         }
     }
 
-    /// TEARDOWN and to Null. The receiver must be dropped first: the thread may wait for room in it.
+    /// TEARDOWN and to Null. The receiver must be dropped first: the threads may wait for room in it.
     pub async fn stop(self) {
         self.running.stop().await;
     }
 }
 
+/// GStreamer has no kinds for these, so its words are read (gst-plugins-good 1.22, `gstrtspsrc.c`).
+fn classify(text: &str, choice: Option<Choice>) -> RtspFault {
+    if text.contains("Could not receive any UDP packets") {
+        return RtspFault::NoDatagrams;
+    }
+    if text.contains("Timeout while waiting for server response") {
+        return RtspFault::Silent;
+    }
+    match choice {
+        Some(Choice { video: None, offered, .. }) => RtspFault::NoVideo(offered),
+        _ => RtspFault::Other,
+    }
+}
+
 fn build(
     target: &RtspTarget<'_>,
-    offered: &Arc<Mutex<Vec<String>>>,
+    chosen: &Chosen,
     sender: mpsc::Sender<RtspUnit>,
 ) -> Result<gst::Pipeline, PipelineError> {
     let pipeline = gst::Pipeline::new();
@@ -120,77 +140,80 @@ fn build(
         src.set_property("user-id", user);
         src.set_property("user-pw", password);
     }
-    let (protocols, latency) = match target.protocols {
-        RtspProtocols::Tcp => ("tcp", 0u32),
-        RtspProtocols::Udp => ("udp", REORDER_MS),
-        RtspProtocols::Any => ("tcp+udp", REORDER_MS),
+    let (protocols, latency) = match target.protocol {
+        RtspProtocol::Tcp => ("tcp", 0u32),
+        RtspProtocol::Udp => ("udp", REORDER_MS),
     };
     src.set_property_from_str("protocols", protocols);
     src.set_property("latency", latency);
     src.set_property("tcp-timeout", micros);
     src.set_property("timeout", micros);
+    src.set_property("teardown-timeout", TEARDOWN_NS);
     src.set_property("user-agent", concat!("rsm/", env!("CARGO_PKG_VERSION")));
-    // `tls-validation-flags` stays at its default, which validates everything.
-    let depay = elements::make("rtph264depay")?;
-    let parse = elements::make("h264parse")?;
-    let caps = gst::Caps::builder("video/x-h264").field("stream-format", "avc").field("alignment", "au").build();
-    let sink = gst_app::AppSink::builder()
-        .caps(&caps)
-        .sync(false)
-        .enable_last_sample(false)
-        .callbacks(callbacks(sender))
-        .build();
-    let tail = [depay.clone(), parse, sink.upcast()];
     pipeline.add(&src).map_err(PipelineError::build)?;
-    pipeline.add_many(&tail).map_err(PipelineError::build)?;
-    gst::Element::link_many(&tail).map_err(PipelineError::build)?;
-    select_h264(&src, offered.clone());
-    link_when_ready(&src, &depay);
+    let reports = Reports::default();
+    let videos = chosen.clone();
+    reports.follow(&src, move |number| videos.is_video(number));
+    chosen.follow(&src);
+    take_streams(&src, &pipeline, reports, sender);
     Ok(pipeline)
 }
 
-/// Only the first H.264 stream is set up; the names of the others are kept for the person who asks why none is.
-fn select_h264(src: &gst::Element, offered: Arc<Mutex<Vec<String>>>) {
-    let chosen = Mutex::new(None);
-    src.connect("select-stream", false, move |values| {
-        let number = values.get(1)?.get::<u32>().ok()?;
-        let caps = values.get(2)?.get::<gst::Caps>().ok()?;
-        let structure = caps.structure(0)?;
-        let field = |name| structure.get::<&str>(name).unwrap_or_default();
-        let (media, codec) = (field("media"), field("encoding-name"));
-        if media == "video" {
-            let mut offered = offered.lock().unwrap_or_else(PoisonError::into_inner);
-            // At most 16 of them: the list is the camera's.
-            if offered.len() < 16 {
-                offered.push(codec.to_ascii_lowercase());
-            }
-        }
-        let mut chosen = chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = media == "video" && codec == "H264" && chosen.is_none_or(|chosen| chosen == number);
-        if wanted {
-            *chosen = Some(number);
-        }
-        Some(wanted.to_value())
-    });
-}
-
-fn link_when_ready(src: &gst::Element, depay: &gst::Element) {
-    let depay = depay.downgrade();
-    src.connect_pad_added(move |_, pad| {
-        let Some(target) = depay.upgrade().and_then(|depay| depay.static_pad("sink")) else { return };
-        // An unlinked or unlinkable pad makes the source post an error, which ends the session.
-        if !target.is_linked() {
-            let _ = pad.link(&target);
+/// Each stream that was set up gets its elements when it appears.
+fn take_streams(src: &gst::Element, pipeline: &gst::Pipeline, reports: Reports, sender: mpsc::Sender<RtspUnit>) {
+    let pipeline = pipeline.downgrade();
+    src.connect_pad_added(move |src, pad| {
+        let Some(pipeline) = pipeline.upgrade() else { return };
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        let Some(encoding) = Encoding::of_caps(&caps) else { return };
+        if let Err(error) = take_stream(&pipeline, pad, encoding, reports.clone(), sender.clone()) {
+            // Ends the session through the bus.
+            gst::element_error!(src, gst::CoreError::Failed, ["{error}"]);
         }
     });
 }
 
-fn callbacks(sender: mpsc::Sender<RtspUnit>) -> gst_app::AppSinkCallbacks {
+fn take_stream(
+    pipeline: &gst::Pipeline,
+    pad: &gst::Pad,
+    encoding: Encoding,
+    reports: Reports,
+    sender: mpsc::Sender<RtspUnit>,
+) -> Result<(), PipelineError> {
+    let mut tail = encoding.elements().iter().map(|name| elements::make(name)).collect::<Result<Vec<_>, _>>()?;
+    let sink = gst_app::AppSink::builder()
+        .caps(&encoding.caps())
+        .sync(false)
+        .async_(false)
+        .enable_last_sample(false)
+        .callbacks(callbacks(encoding, reports, sender))
+        .build();
+    tail.push(sink.upcast());
+    pipeline.add_many(&tail).map_err(PipelineError::build)?;
+    gst::Element::link_many(&tail).map_err(PipelineError::build)?;
+    // From the end to the beginning, so that whoever gets a picture can pass it on.
+    for element in tail.iter().rev() {
+        element.sync_state_with_parent().map_err(PipelineError::build)?;
+    }
+    let target = tail.first().and_then(|first| first.static_pad("sink")).ok_or(PipelineError::Ended)?;
+    pad.link(&target).map(|_| ()).map_err(PipelineError::build)
+}
+
+fn callbacks(encoding: Encoding, reports: Reports, sender: mpsc::Sender<RtspUnit>) -> gst_app::AppSinkCallbacks {
+    // Caps change seldom and are the same object until then.
+    let mut known: Option<(gst::Caps, RtspMedia)> = None;
     gst_app::AppSinkCallbacks::builder()
         .new_sample(move |sink| {
             let (arrived, arrived_wall) = (Instant::now(), SystemTime::now());
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            let Some(unit) = unit(&sample, arrived, arrived_wall) else { return Ok(gst::FlowSuccess::Ok) };
+            let caps = sample.caps_owned();
+            if known.as_ref().map(|(caps, _)| caps) != caps.as_ref() {
+                known = caps.and_then(|caps| encoding.read(&caps).map(|media| (caps, media)));
+            }
+            let Some((_, media)) = &known else { return Ok(gst::FlowSuccess::Ok) };
+            let Some((data, time_ns, is_key)) = content(&sample, encoding) else { return Ok(gst::FlowSuccess::Ok) };
+            let report = if encoding.is_video() { reports.take() } else { None };
+            let unit = RtspUnit { data, time_ns, is_key, arrived, arrived_wall, report, media: media.clone() };
             // This is GStreamer's own thread.
             sender.blocking_send(unit).map_err(|_| gst::FlowError::Eos)?;
             Ok(gst::FlowSuccess::Ok)
@@ -198,45 +221,14 @@ fn callbacks(sender: mpsc::Sender<RtspUnit>) -> gst_app::AppSinkCallbacks {
         .build()
 }
 
-/// `None` for what cannot be placed in time or has no parameter sets yet.
-fn unit(sample: &gst::Sample, arrived: Instant, arrived_wall: SystemTime) -> Option<RtspUnit> {
-    let codec_data = sample.caps()?.structure(0)?.get::<gst::Buffer>("codec_data").ok()?;
-    let codec_data = Bytes::copy_from_slice(codec_data.map_readable().ok()?.as_slice());
+/// Bytes, running time, and whether decoding can begin here; `None` for what cannot be placed in time.
+fn content(sample: &gst::Sample, encoding: Encoding) -> Option<(Bytes, i64, bool)> {
     let buffer = sample.buffer_owned()?;
-    let time_ns = i64::try_from(buffer.pts()?.nseconds()).ok()?;
-    let is_key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-    let data = Bytes::from_owner(buffer.into_mapped_buffer_readable().ok()?);
-    Some(RtspUnit { data, time_ns, is_key, arrived, arrived_wall, codec_data })
-}
-
-/// GStreamer has few kinds for what cameras do, so its words are read too (gst-plugins-good 1.22, `gstrtspsrc.c`).
-fn classify(error: &gst::glib::Error, text: &str, offered: Vec<String>) -> RtspFault {
-    let status = text
-        .split_once("Got error response: ")
-        .or_else(|| text.split_once("Error (").filter(|_| text.contains("response")))
-        .and_then(|(_, rest)| rest.get(..3)?.parse().ok());
-    if let Some(status) = status {
-        return RtspFault::Status(status);
-    }
-    match error.kind::<gst::ResourceError>() {
-        Some(gst::ResourceError::NotAuthorized) => return RtspFault::Unauthorized,
-        Some(gst::ResourceError::NotFound) => return RtspFault::NotFound,
-        _ => {}
-    }
-    let lower = text.to_ascii_lowercase();
-    if lower.contains("tls") || lower.contains("certificate") {
-        return RtspFault::Tls;
-    }
-    if !offered.is_empty() && !offered.iter().any(|codec| codec == "h264") {
-        return RtspFault::NoVideo(offered);
-    }
-    if lower.contains("failed to connect") || error.matches(gst::ResourceError::OpenReadWrite) {
-        return RtspFault::Connect;
-    }
-    if error.matches(gst::ResourceError::Read) && lower.contains("eof") {
-        return RtspFault::Ended;
-    }
-    RtspFault::Other
+    let pts = buffer.pts()?;
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+    let time_ns = i64::try_from(segment.to_running_time(pts)?.nseconds()).ok()?;
+    let is_key = encoding.is_video() && !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+    Some((Bytes::from_owner(buffer.into_mapped_buffer_readable().ok()?), time_ns, is_key))
 }
 
 #[cfg(test)]
@@ -245,22 +237,17 @@ mod tests {
 
     #[test]
     fn classifies_what_gstreamer_says() {
-        let error = |kind: gst::ResourceError| gst::glib::Error::new(kind, "text");
-        for (kind, text, offered, want) in [
-            (gst::ResourceError::NotAuthorized, "Unauthorized", vec![], RtspFault::Unauthorized),
-            (gst::ResourceError::NotFound, "Not found", vec![], RtspFault::NotFound),
-            (
-                gst::ResourceError::Read,
-                "Got error response: 453 (Not Enough Bandwidth).",
-                vec![],
-                RtspFault::Status(453),
-            ),
-            (gst::ResourceError::OpenReadWrite, "Failed to connect. (Generic error)", vec![], RtspFault::Connect),
-            (gst::ResourceError::OpenReadWrite, "Unacceptable TLS certificate", vec![], RtspFault::Tls),
-            (gst::ResourceError::Settings, "x", vec!["h265".to_owned()], RtspFault::NoVideo(vec!["h265".to_owned()])),
-            (gst::ResourceError::Settings, "x", vec!["h264".to_owned()], RtspFault::Other),
+        let none = Choice { offered: vec!["av1".into()], ..Choice::default() };
+        let some = Choice { video: Some(0), ..Choice::default() };
+        let silent = "Could not receive message. (Timeout while waiting for server response)";
+        for (text, choice, want) in [
+            ("Could not receive any UDP packets for 5.0000 seconds", Some(some.clone()), RtspFault::NoDatagrams),
+            (silent, None, RtspFault::Silent),
+            ("No supported stream was found.", Some(none), RtspFault::NoVideo(vec!["av1".into()])),
+            ("x", Some(some), RtspFault::Other),
+            ("x", None, RtspFault::Other),
         ] {
-            assert_eq!(classify(&error(kind), text, offered), want, "{text}");
+            assert_eq!(classify(text, choice), want, "{text}");
         }
     }
 }

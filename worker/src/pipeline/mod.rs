@@ -8,6 +8,7 @@ mod feed;
 pub mod form;
 pub mod from_rtsp;
 pub mod hardware;
+mod levels;
 mod run;
 #[cfg(test)]
 pub(crate) mod test_clip;

@@ -1,8 +1,9 @@
 //! Pictures of any codec to JPEG pictures, bounded in rate and size before anything is encoded.
 //!
 //! ```text
-//! units -> appsrc ! decoder --probe--> videoconvertscale ! capsfilter ! jpegenc ! appsink -> newest JPEG
-//!                              |
+//! units -> appsrc ! decoder --probe--> videoconvertscale ! capsfilter --probe--> jpegenc ! appsink -> newest JPEG
+//!                              |                                         |
+//!                              |                                         +-- stretches video levels to JPEG's
 //!                              +-- drops the backlog and what is over the rate; sets the size on the caps
 //! ```
 //!
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 use super::feed::Feed;
 use super::hardware::Hardware;
 use super::run::Running;
-use super::{PipelineError, caps, decoder, elements};
+use super::{PipelineError, caps, decoder, elements, levels};
 use crate::media::access_unit::AccessUnit;
 use crate::media::parameters::VideoParameters;
 use crate::media::rate::RateLimit;
@@ -179,6 +180,8 @@ fn build(
     pipeline.add_many(&chain).map_err(PipelineError::build)?;
     gst::Element::link_many(&chain).map_err(PipelineError::build)?;
     watch_decoded(&decoded, gate.clone(), size.downgrade());
+    let scaled = size.static_pad("src").ok_or_else(|| PipelineError::build("the capsfilter has no src pad"))?;
+    levels::stretch_behind(&scaled);
     Ok(pipeline)
 }
 
@@ -282,5 +285,32 @@ mod tests {
         let frames = shown(Look::PLAIN, 0, 40).await;
         assert!(frames.first().is_some_and(|frame| frame.pts >= Duration::from_millis(1600)), "{frames:?}");
         assert!(frames.len() <= 3);
+    }
+
+    /// Luma of a JPEG of 320x180 at those places.
+    fn luma_of<const N: usize>(jpeg: &Bytes, places: [(usize, usize); N]) -> [u8; N] {
+        let src = gst_app::AppSrc::builder().caps(&gst::Caps::new_empty_simple("image/jpeg")).build();
+        let sink = gst_app::AppSink::builder().sync(false).build();
+        let decoder = gst::ElementFactory::make("jpegdec").build().unwrap();
+        let pipeline = gst::Pipeline::new();
+        let chain = [src.clone().upcast(), decoder, sink.clone().upcast()];
+        pipeline.add_many(&chain).unwrap();
+        gst::Element::link_many(&chain).unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        src.push_buffer(gst::Buffer::from_slice(jpeg.clone())).unwrap();
+        src.end_of_stream().unwrap();
+        let sample = sink.pull_sample().unwrap();
+        pipeline.set_state(gst::State::Null).unwrap();
+        let buffer = sample.buffer_owned().unwrap().into_mapped_buffer_readable().unwrap();
+        // The width is a multiple of four: rows without padding, luma first.
+        places.map(|(x, y)| buffer[y * 320 + x])
+    }
+
+    #[tokio::test]
+    async fn black_is_black_and_white_is_white() {
+        // The test picture has a white and a black field in its lowest quarter.
+        let frames = shown(Look::PLAIN, 0, 0).await;
+        let [white, black] = luma_of(&frames[0].data, [(80, 160), (200, 160)]);
+        assert!(white >= 251 && black <= 4, "{white} and {black}");
     }
 }

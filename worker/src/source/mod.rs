@@ -1,12 +1,24 @@
 //! From a camera to access units. Two carriers behind one face.
 
+mod answers;
+pub mod camera_clock;
+mod connect;
 pub mod error;
+mod in_a_row;
+mod offer;
 pub mod open;
 pub mod opener;
+mod received;
 mod redact;
+mod redirect;
 mod resolve;
 mod retina;
 mod rtspsrc;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod tunnel;
+mod whole;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -42,8 +54,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// The next picture or frame of sound. Safe to drop and call again. Waits for ever when the camera falls silent: the caller watches
-    /// the time.
+    /// The next picture or frame of sound. Safe to drop and call again. Waits for ever when the camera falls silent:
+    /// the caller watches the time.
     ///
     /// # Errors
     /// [`SourceError`] when the session is over; nothing comes after it.
@@ -52,6 +64,15 @@ impl Source {
             Self::Retina(source) => source.next().await,
             Self::Rtspsrc(source) => source.next().await,
             Self::Synthetic(source) => source.next().await,
+        }
+    }
+
+    /// When the newest picture came that was left out: torn, or with nothing yet to decode it by. The camera is not
+    /// silent then; [`Self::next`] gives up by itself when no key picture mends it.
+    pub fn left_out(&self) -> Option<Instant> {
+        match self {
+            Self::Retina(source) => source.left_out(),
+            Self::Rtspsrc(_) | Self::Synthetic(_) => None,
         }
     }
 

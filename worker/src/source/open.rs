@@ -1,22 +1,27 @@
 //! Which carrier takes a camera, and opening it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use rsm_shared::stream::spec::{StreamSpec, Transport};
 
+use super::answers::Stop;
+use super::connect::Peer;
 use super::error::SourceError;
+use super::redirect::Redirects;
 pub use super::resolve::AddressPolicy;
-use super::resolve::resolve;
+use super::resolve::{pinned, resolve};
 use super::retina::RetinaSource;
 use super::rtspsrc::RtspsrcSource;
-use super::{Source, redact};
+use super::tunnel::{Over, Tunnel};
+use super::{Source, redact, tls};
 
 /// Who speaks RTSP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
-    /// Interleaved TCP at a sixth of the cost; see ARCHITECTURE.md for the figures.
+    /// Interleaved TCP, with TLS or without, at a sixth of the cost; see ARCHITECTURE.md for the figures.
     Retina,
-    /// TLS, UDP, and what retina refuses.
+    /// UDP, and what retina refuses.
     Rtspsrc,
 }
 
@@ -32,7 +37,7 @@ pub struct OpenTiming {
 /// Which carrier is tried. `refused` is what retina said of this camera the last time, if it was the carrier's fault.
 pub fn choose(scheme: &str, transport: Transport, refused: bool) -> Carrier {
     match (scheme, transport, refused) {
-        ("rtsp", Transport::Auto | Transport::Tcp, false) => Carrier::Retina,
+        ("rtsp" | "rtsps", Transport::Auto | Transport::Tcp, false) => Carrier::Retina,
         _ => Carrier::Rtspsrc,
     }
 }
@@ -50,24 +55,155 @@ pub async fn open(
     cancelled: impl Future<Output = ()> + Unpin,
 ) -> Option<Result<Source, SourceError>> {
     let mut cancelled = cancelled;
-    let resolved = tokio::select! {
-        () = &mut cancelled => return None,
-        resolved = resolve(&spec.url, policy, timing.step) => resolved,
-    };
-    let pinned = match resolved {
-        Ok((_, pinned)) => pinned,
-        Err(error) => return Some(Err(error)),
-    };
-    match carrier {
-        Carrier::Retina => {
-            RetinaSource::open(spec, pinned, timing, cancelled).await.map(|opened| opened.map(Source::Retina))
-        }
-        Carrier::Rtspsrc => {
-            // A certificate names a host, so with TLS the name stays.
-            let url = if spec.url.scheme() == "rtsps" { spec.url.as_url().clone() } else { pinned };
-            RtspsrcSource::open(spec, &url, timing, cancelled).await.map(|opened| opened.map(Source::Rtspsrc))
+    let mut way = Redirects::new(&spec.url);
+    let mut at = spec.clone();
+    loop {
+        // Each hop is another camera, so its address is checked like the first one's.
+        let resolved = tokio::select! {
+            () = &mut cancelled => return None,
+            resolved = resolve(&at.url, policy, timing.step) => resolved,
+        };
+        let addresses = match resolved {
+            Ok(addresses) => addresses,
+            Err(error) => return Some(Err(error)),
+        };
+        let failure = match open_at_one(&at, carrier, &addresses, timing, &mut cancelled).await? {
+            Ok(source) => return Some(Ok(source)),
+            Err(failure) => failure,
+        };
+        let SourceError::Moved(status) = failure.error else { return Some(Err(failure.error)) };
+        at = match way.follow(&at, status, failure.location.as_deref()) {
+            Ok(next) => next,
+            Err(error) => return Some(Err(error)),
+        };
+    }
+}
+
+/// Why one address gave no session.
+pub(super) struct Failure {
+    pub error: SourceError,
+    /// Where the camera wants to be asked, if it said so.
+    pub location: Option<String>,
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        Self { error, location: None }
+    }
+}
+
+impl Failure {
+    /// A carrier failed with `error` behind a tunnel that is `over`, or not.
+    pub(super) fn behind(error: SourceError, over: Option<Over>) -> Self {
+        match over {
+            Some(Over::Stopped(Stop::Moved(status, location))) => Self { error: SourceError::Moved(status), location },
+            Some(Over::Stopped(Stop::NotRtsp)) => SourceError::NotRtsp.into(),
+            Some(Over::Stopped(Stop::Broken)) => SourceError::Protocol.into(),
+            Some(Over::Failed(reason)) => reason.into(),
+            None => error.into(),
         }
     }
+}
+
+/// A session with the first of `addresses` that can be connected to.
+async fn open_at_one(
+    spec: &StreamSpec,
+    carrier: Carrier,
+    addresses: &[IpAddr],
+    timing: OpenTiming,
+    cancelled: &mut (impl Future<Output = ()> + Unpin),
+) -> Option<Result<Source, Failure>> {
+    let mut failure = Failure::from(SourceError::NameNotFound);
+    for address in addresses {
+        failure = match open_at(spec, carrier, *address, timing, cancelled).await? {
+            Ok(source) => return Some(Ok(source)),
+            Err(failure) => failure,
+        };
+        let elsewhere =
+            matches!(failure.error, SourceError::Refused | SourceError::Unreachable | SourceError::NoAnswer(_));
+        if !elsewhere {
+            break;
+        }
+    }
+    Some(Err(failure))
+}
+
+async fn open_at(
+    spec: &StreamSpec,
+    carrier: Carrier,
+    address: IpAddr,
+    timing: OpenTiming,
+    cancelled: &mut (impl Future<Output = ()> + Unpin),
+) -> Option<Result<Source, Failure>> {
+    if carrier == Carrier::Retina && spec.url.scheme() == "rtsp" {
+        let url = match pinned(&spec.url, address) {
+            Ok(url) => url,
+            Err(error) => return Some(Err(error.into())),
+        };
+        match RetinaSource::open(spec, url, timing, &mut *cancelled).await? {
+            Ok(source) => return Some(Ok(Source::Retina(source))),
+            // It does not tell where to, so it is asked again where that is seen.
+            Err(SourceError::Moved(_)) => {}
+            Err(error) => return Some(Err(error.into())),
+        }
+    }
+    let mut failure = Failure::from(SourceError::TransportRefused);
+    for transport in transports(spec, carrier) {
+        let tunnel = tokio::select! {
+            () = &mut *cancelled => return None,
+            tunnel = tunnel(spec, address, timing) => tunnel,
+        };
+        let tunnel = match tunnel {
+            Ok(tunnel) => tunnel,
+            Err(error) => return Some(Err(error.into())),
+        };
+        failure = match open_behind(spec, carrier, *transport, tunnel, timing, &mut *cancelled).await? {
+            Ok(source) => return Some(Ok(source)),
+            Err(failure) => failure,
+        };
+        if failure.error != SourceError::TransportRefused {
+            break;
+        }
+    }
+    Some(Err(failure))
+}
+
+/// In which order ways of transport are tried; the next one when the camera refuses one.
+fn transports(spec: &StreamSpec, carrier: Carrier) -> &'static [Transport] {
+    match (carrier, spec.transport, spec.url.scheme()) {
+        // Nobody who wrote rtsps wants pictures in the open, unless he says so.
+        (Carrier::Rtspsrc, Transport::Auto, "rtsp") => &[Transport::Tcp, Transport::Udp],
+        (Carrier::Rtspsrc, Transport::Udp, _) => &[Transport::Udp],
+        _ => &[Transport::Tcp],
+    }
+}
+
+async fn open_behind(
+    spec: &StreamSpec,
+    carrier: Carrier,
+    transport: Transport,
+    tunnel: Tunnel,
+    timing: OpenTiming,
+    cancelled: impl Future<Output = ()>,
+) -> Option<Result<Source, Failure>> {
+    Some(match carrier {
+        Carrier::Retina => match RetinaSource::open(spec, tunnel.url().clone(), timing, cancelled).await? {
+            Ok(source) => {
+                tunnel.detach();
+                Ok(Source::Retina(source))
+            }
+            Err(error) => Err(Failure::behind(error, tunnel.seen().over)),
+        },
+        Carrier::Rtspsrc => RtspsrcSource::open(spec, transport, tunnel, timing, cancelled).await?.map(Source::Rtspsrc),
+    })
+}
+
+async fn tunnel(spec: &StreamSpec, address: IpAddr, timing: OpenTiming) -> Result<Tunnel, SourceError> {
+    let tls = match spec.url.scheme() {
+        "rtsps" => Some(tls::config(spec.tls_insecure).await?),
+        _ => None,
+    };
+    Tunnel::open(Peer::new(&spec.url, address, tls)?, spec.url.as_url(), timing.step).await
 }
 
 /// Logs what a library said, for whoever looks into a camera; never shown to a viewer.
@@ -90,7 +226,9 @@ mod tests {
             ("rtsp", Transport::Udp, false, Carrier::Rtspsrc),
             ("rtsp", Transport::Auto, true, Carrier::Rtspsrc),
             ("rtsp", Transport::Tcp, true, Carrier::Rtspsrc),
-            ("rtsps", Transport::Auto, false, Carrier::Rtspsrc),
+            ("rtsps", Transport::Auto, false, Carrier::Retina),
+            ("rtsps", Transport::Udp, false, Carrier::Rtspsrc),
+            ("rtsps", Transport::Auto, true, Carrier::Rtspsrc),
         ] {
             assert_eq!(choose(scheme, transport, refused), want, "{scheme} {transport:?} {refused}");
         }

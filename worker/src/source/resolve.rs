@@ -32,13 +32,15 @@ impl fmt::Debug for AddressPolicy {
     }
 }
 
-/// The first address of the camera that may be connected to, and the link with it in place of the name: what was
-/// checked is what is connected to, whatever the name says a moment later.
-pub async fn resolve(
-    url: &CameraUrl,
-    policy: &AddressPolicy,
-    deadline: Duration,
-) -> Result<(IpAddr, Url), SourceError> {
+/// Most addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 4;
+
+/// The addresses of the camera that may be connected to, in the system's order, at least one. What was checked is what
+/// is to be connected to, whatever the name says a moment later.
+///
+/// # Errors
+/// [`SourceError`] when there is none, or the answer takes longer than `deadline`.
+pub async fn resolve(url: &CameraUrl, policy: &AddressPolicy, deadline: Duration) -> Result<Vec<IpAddr>, SourceError> {
     let host = url.host().trim_start_matches('[').trim_end_matches(']');
     let lookup = tokio::time::timeout(deadline, tokio::net::lookup_host((host, url.port())));
     let found: Vec<SocketAddr> = match lookup.await {
@@ -49,15 +51,27 @@ pub async fn resolve(
     if found.is_empty() {
         return Err(SourceError::NameNotFound);
     }
-    let address = found.iter().map(|found| found.ip()).find(|ip| (policy.0)(ip.to_canonical()));
-    let address = address.ok_or(SourceError::AddressDenied)?;
+    let mut allowed: Vec<IpAddr> = Vec::new();
+    for ip in found.iter().map(SocketAddr::ip).filter(|ip| (policy.0)(ip.to_canonical())) {
+        if allowed.len() < MAX_ADDRESSES && !allowed.contains(&ip) {
+            allowed.push(ip);
+        }
+    }
+    if allowed.is_empty() { Err(SourceError::AddressDenied) } else { Ok(allowed) }
+}
+
+/// The link with `address` in place of the name.
+///
+/// # Errors
+/// [`SourceError::NameNotFound`] for a link without a host, which [`CameraUrl`] does not take.
+pub fn pinned(url: &CameraUrl, address: IpAddr) -> Result<Url, SourceError> {
     let mut pinned = url.as_url().clone();
     let text = match address {
         IpAddr::V4(v4) => v4.to_string(),
         IpAddr::V6(v6) => format!("[{v6}]"),
     };
     pinned.set_host(Some(&text)).map_err(|_| SourceError::NameNotFound)?;
-    Ok((address, pinned))
+    Ok(pinned)
 }
 
 #[cfg(test)]
@@ -65,18 +79,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn pins_the_address_that_was_checked() {
+    async fn gives_the_addresses_that_were_checked() {
         let second = Duration::from_secs(5);
         let local = AddressPolicy::new(|ip| ip.is_loopback());
         for (link, want) in
             [("rtsp://127.0.0.1:8554/a?b=c", "rtsp://127.0.0.1:8554/a?b=c"), ("rtsp://[::1]:1/x", "rtsp://[::1]:1/x")]
         {
             let url = CameraUrl::parse(link).unwrap().url;
-            assert_eq!(resolve(&url, &local, second).await.unwrap().1.as_str(), want);
+            let found = resolve(&url, &local, second).await.unwrap();
+            assert_eq!((found.len(), pinned(&url, found[0]).unwrap().as_str()), (1, want));
         }
         let named = CameraUrl::parse("rtsp://localhost:8554/a").unwrap().url;
-        let (ip, pinned) = resolve(&named, &local, second).await.unwrap();
-        assert!(ip.is_loopback() && !pinned.as_str().contains("localhost"));
+        for ip in resolve(&named, &local, second).await.unwrap() {
+            assert!(ip.is_loopback() && !pinned(&named, ip).unwrap().as_str().contains("localhost"));
+        }
         for link in ["rtsp://192.0.2.1/", "rtsp://[::ffff:192.0.2.1]/"] {
             let url = CameraUrl::parse(link).unwrap().url;
             assert_eq!(resolve(&url, &local, second).await.unwrap_err(), SourceError::AddressDenied);

@@ -1,43 +1,54 @@
 //! RTSP over interleaved TCP in plain tokio: retina, made for IP cameras. It has no deadlines, so each step gets one.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::StreamExt as _;
 use retina::client::{
-    Credentials, Demuxed, Described, PlayOptions, Session, SessionGroup, SessionOptions, SetupOptions,
-    TcpTransportOptions, Transport,
+    Credentials, Demuxed, Described, InitialSequenceNumberPolicy, InitialTimestampPolicy, PlayOptions, Session,
+    SessionGroup, SessionIdPolicy, SessionOptions, SetupOptions, TcpTransportOptions, Transport, UnknownRtcpSsrcPolicy,
 };
-use retina::codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame};
+use retina::codec::{CodecItem, FrameFormat, ParametersRef};
 use rsm_shared::stream::spec::StreamSpec;
 use url::Url;
 
 use super::SourceUnit;
-use super::error::{SourceError, from_retina};
+use super::error::{Phase, SourceError, from_retina};
+use super::offer::{self, Offered, Taken};
 use super::open::{OpenTiming, log_detail};
-use crate::media::access_unit::MAX_UNIT_BYTES;
-use crate::media::media_time::ticks_to_ns;
-use crate::media::parameters::VideoParameters;
+use super::received::Received;
 
 /// For the TEARDOWN and its answer.
 const TEARDOWN_DEADLINE: Duration = Duration::from_secs(1);
-/// Damaged beginnings are passed over; a stream that never shows its parameter sets is not.
-const MAX_UNITS_WITHOUT_PARAMETERS: u32 = 300;
+/// A session that breaks sooner after PLAY is one that retina does not understand; rtspsrc may.
+const EARLY: Duration = Duration::from_secs(10);
 
 /// An open session.
 pub struct RetinaSource {
     session: Demuxed,
     teardown: Arc<SessionGroup>,
-    stream: usize,
-    video: Option<Arc<VideoParameters>>,
-    without_parameters: u32,
+    received: Received,
+    opened: Instant,
     spec: StreamSpec,
     auth_retry: Duration,
 }
 
+/// Why a session did not open.
+struct Failed {
+    error: SourceError,
+    /// It was the sound, or asking for sound and pictures, that the camera did not bear.
+    of_sound: bool,
+}
+
+impl From<SourceError> for Failed {
+    fn from(error: SourceError) -> Self {
+        Self { error, of_sound: false }
+    }
+}
+
 impl RetinaSource {
-    /// DESCRIBE, SETUP of the first H.264 stream, PLAY; `None` when `cancelled` comes first.
+    /// DESCRIBE, SETUP of the first usable video and sound, PLAY; `None` when `cancelled` comes first. A camera that
+    /// breaks off when it is asked for sound is asked once more, for pictures only.
     pub async fn open(
         spec: &StreamSpec,
         url: Url,
@@ -46,9 +57,19 @@ impl RetinaSource {
     ) -> Option<Result<Self, SourceError>> {
         // One group per session: awaiting it waits for this session's TEARDOWN and no other.
         let teardown = Arc::new(SessionGroup::default());
+        let opening = async {
+            match Self::steps(spec, url.clone(), timing, teardown.clone(), true).await {
+                Err(Failed { of_sound: true, .. }) => {
+                    tracing::debug!(camera = spec.url.host(), "the camera does not bear to be asked for its sound");
+                    await_teardown(&teardown).await;
+                    Self::steps(spec, url, timing, teardown.clone(), false).await
+                }
+                opened => opened,
+            }
+        };
         let opened = tokio::select! {
             () = cancelled => None,
-            opened = Self::steps(spec, url, timing, teardown.clone()) => Some(opened),
+            opened = opening => Some(opened.map_err(|failed| failed.error)),
         };
         if !matches!(opened, Some(Ok(_))) {
             // The session was dropped on the way; let its TEARDOWN out.
@@ -62,63 +83,62 @@ impl RetinaSource {
         url: Url,
         timing: OpenTiming,
         teardown: Arc<SessionGroup>,
-    ) -> Result<Self, SourceError> {
-        let failed = |step, error: &retina::Error| failure(spec, timing.auth_retry, step, error, true);
+        with_sound: bool,
+    ) -> Result<Self, Failed> {
+        let failed = |step, error: &retina::Error| failure(spec, timing.auth_retry, step, error, Phase::Opening);
         let late = |_| SourceError::NoAnswer(timing.step);
-        let creds = spec
-            .credentials
-            .as_ref()
-            .map(|c| Credentials { username: c.username.clone(), password: c.password.expose().to_owned() });
-        let options = SessionOptions::default()
-            .creds(creds)
-            .user_agent(concat!("rsm/", env!("CARGO_PKG_VERSION")).to_owned())
-            .session_group(teardown.clone());
-        let describe = tokio::time::timeout(timing.step, Session::describe(url, options));
+        let describe = tokio::time::timeout(timing.step, Session::describe(url, options(spec, teardown.clone())));
         let mut session = describe.await.map_err(late)?.map_err(|e| failed("DESCRIBE", &e))?;
-        let stream = first_h264(&session)?;
-        let setup = SetupOptions::default()
-            .transport(Transport::Tcp(TcpTransportOptions::default()))
-            .frame_format(FrameFormat::MP4);
-        let setup = tokio::time::timeout(timing.step, session.setup(stream, setup));
+        let offered = choose(&session)?;
+        let setup = tokio::time::timeout(timing.step, session.setup(offered.video.0, setup_options()));
         setup.await.map_err(late)?.map_err(|e| failed("SETUP", &e))?;
-        let play = tokio::time::timeout(timing.step, session.play(PlayOptions::default()));
-        let playing = play.await.map_err(late)?.map_err(|e| failed("PLAY", &e))?;
-        let session = playing.demuxed().map_err(|e| failed("PLAY", &e))?;
-        Ok(Self {
-            session,
-            teardown,
-            stream,
-            video: None,
-            without_parameters: 0,
-            spec: spec.clone(),
-            auth_retry: timing.auth_retry,
-        })
-    }
-
-    /// The next picture.
-    pub async fn next(&mut self) -> Result<SourceUnit, SourceError> {
-        loop {
-            let frame = match self.session.next().await {
-                Some(Ok(CodecItem::VideoFrame(frame))) => frame,
-                Some(Ok(_)) => continue,
-                Some(Err(e)) => return Err(failure(&self.spec, self.auth_retry, "media", &e, false)),
-                None => return Err(SourceError::Ended),
-            };
-            if frame.has_new_parameters() || self.video.is_none() {
-                self.video = self.parameters()?.or(self.video.take());
-            }
-            if frame.data().len() > MAX_UNIT_BYTES {
-                tracing::debug!(bytes = frame.data().len(), "a picture is too large and left out");
-                continue;
-            }
-            match &self.video {
-                Some(video) => return Ok(unit(frame, video.clone())),
-                None => self.without_parameters += 1,
-            }
-            if self.without_parameters > MAX_UNITS_WITHOUT_PARAMETERS {
-                return Err(SourceError::BadVideo);
+        let mut taken = Taken { sound: None, ..offered };
+        if let Some(sound) = offered.sound.filter(|_| with_sound) {
+            let setup = tokio::time::timeout(timing.step, session.setup(sound.0, setup_options()));
+            let of_sound = |error| Failed { error, of_sound: true };
+            match setup.await.map_err(late).map_err(of_sound)? {
+                Ok(()) => taken.sound = Some(sound),
+                // An answer; the session goes on without.
+                Err(error) if error.status_code().is_some() => drop(failed("SETUP of sound", &error)),
+                Err(error) => return Err(of_sound(failed("SETUP of sound", &error))),
             }
         }
+        let of_sound = |error| Failed { error, of_sound: taken.sound.is_some() };
+        let play = tokio::time::timeout(timing.step, session.play(play_options()));
+        let playing = play.await.map_err(late).map_err(of_sound)?;
+        let playing = playing.map_err(|e| of_sound(failed("PLAY", &e)))?;
+        let session = playing.demuxed().map_err(|e| failed("PLAY", &e))?;
+        let (received, opened) = (Received::new(taken), Instant::now());
+        Ok(Self { session, teardown, received, opened, spec: spec.clone(), auth_retry: timing.auth_retry })
+    }
+
+    /// The next picture, or frame of sound.
+    pub async fn next(&mut self) -> Result<SourceUnit, SourceError> {
+        loop {
+            let item = match self.session.next().await {
+                Some(Ok(item)) => item,
+                Some(Err(e)) => return Err(self.failure(&e)),
+                None => return Err(SourceError::Ended),
+            };
+            let streams = self.session.streams();
+            let unit = match item {
+                CodecItem::VideoFrame(frame) => self.received.picture(&streams[frame.stream_id()], frame)?,
+                CodecItem::AudioFrame(frame) => self.received.sound(&streams[frame.stream_id()], &frame),
+                CodecItem::Rtcp(report) => {
+                    self.received.report(&report);
+                    None
+                }
+                _ => None,
+            };
+            if let Some(unit) = unit {
+                return Ok(unit);
+            }
+        }
+    }
+
+    /// When the newest picture came that was left out because it cannot be decoded yet.
+    pub fn left_out(&self) -> Option<Instant> {
+        self.received.left_out()
     }
 
     /// Sends TEARDOWN and waits for the answer, within a second.
@@ -128,55 +148,57 @@ impl RetinaSource {
         await_teardown(&teardown).await;
     }
 
-    fn parameters(&self) -> Result<Option<Arc<VideoParameters>>, SourceError> {
-        let Some(ParametersRef::Video(parameters)) = self.session.streams()[self.stream].parameters() else {
-            return Ok(None);
-        };
-        let new = VideoParameters::from_avcc(Bytes::copy_from_slice(parameters.extra_data())).map_err(|error| {
-            tracing::debug!(camera = self.spec.url.host(), %error, "the video is not usable");
-            SourceError::BadVideo
-        })?;
-        // Cameras repeat the same parameters with every key picture.
-        Ok(Some(match &self.video {
-            Some(old) if **old == new => old.clone(),
-            _ => Arc::new(new),
-        }))
+    fn failure(&self, error: &retina::Error) -> SourceError {
+        let phase = if self.opened.elapsed() < EARLY { Phase::Early } else { Phase::Running };
+        failure(&self.spec, self.auth_retry, "media", error, phase)
     }
 }
 
-fn unit(frame: VideoFrame, video: Arc<VideoParameters>) -> SourceUnit {
-    let timestamp = frame.timestamp();
-    let received = *frame.end_ctx();
-    SourceUnit {
-        time_ns: ticks_to_ns(timestamp.elapsed(), timestamp.clock_rate().get()),
-        is_key: frame.is_random_access_point(),
-        arrived: received.received(),
-        captured: received.received_wall().into(),
-        data: frame.into_data().into(),
-        video,
-        sound: None,
-    }
+fn options(spec: &StreamSpec, teardown: Arc<SessionGroup>) -> SessionOptions {
+    let given = spec.credentials.as_ref();
+    let creds = given.map(|c| Credentials { username: c.username.clone(), password: c.password.expose().to_owned() });
+    SessionOptions::default()
+        .creds(creds)
+        .user_agent(concat!("rsm/", env!("CARGO_PKG_VERSION")).to_owned())
+        .session_group(teardown)
+        // Some cameras give each stream an id of its own and mean the first.
+        .session_id(SessionIdPolicy::UseFirst)
 }
 
-fn first_h264(session: &Session<Described>) -> Result<usize, SourceError> {
-    let streams = session.streams();
-    streams.iter().position(|s| s.media() == "video" && s.encoding_name() == "h264").ok_or_else(|| {
-        SourceError::NoVideo(
-            streams.iter().filter(|s| s.media() == "video").map(|s| s.encoding_name().to_owned()).collect(),
-        )
-    })
+fn setup_options() -> SetupOptions {
+    SetupOptions::default().transport(Transport::Tcp(TcpTransportOptions::default())).frame_format(FrameFormat::MP4)
 }
 
-fn failure(
-    spec: &StreamSpec,
-    retry: Duration,
-    step: &'static str,
-    error: &retina::Error,
-    opening: bool,
-) -> SourceError {
+/// What cameras write about the first packets (RTP-Info, RFC 2326 section 12.33) is often wrong, and nothing here
+/// needs it: stamps are taken as they are, and whatever comes first is the first. Sender reports that come on a
+/// stream's own channel are of that stream, whatever source they name.
+fn play_options() -> PlayOptions {
+    PlayOptions::default()
+        .initial_timestamp(InitialTimestampPolicy::Ignore)
+        .initial_seq(InitialSequenceNumberPolicy::Ignore)
+        .unknown_rtcp_ssrc(UnknownRtcpSsrcPolicy::ProcessPackets)
+}
+
+fn choose(session: &Session<Described>) -> Result<Taken, SourceError> {
+    // Sound whose parameters retina cannot read would end the session at PLAY.
+    let readable = |stream: &&retina::client::Stream| {
+        stream.media() != "audio" || matches!(stream.parameters(), Some(ParametersRef::Audio(_)))
+    };
+    let offered: Vec<_> = session
+        .streams()
+        .iter()
+        .map(|stream| {
+            let encoding = if readable(&stream) { stream.encoding_name() } else { "unreadable" };
+            Offered { media: stream.media(), encoding }
+        })
+        .collect();
+    offer::take(&offered)
+}
+
+fn failure(spec: &StreamSpec, retry: Duration, step: &'static str, error: &retina::Error, phase: Phase) -> SourceError {
     let text = error.to_string();
     log_detail(spec, step, &text);
-    from_retina(&text, error.status_code(), opening, spec.credentials.is_some(), retry)
+    from_retina(&text, error.status_code(), phase, spec.credentials.is_some(), retry)
 }
 
 async fn await_teardown(group: &SessionGroup) {

@@ -1,48 +1,62 @@
-//! RTSP by GStreamer's `rtspsrc`: TLS, UDP, and what retina refuses.
+//! RTSP by GStreamer's `rtspsrc`: UDP, and what retina refuses. It sees the camera through a tunnel only.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use rsm_shared::stream::spec::{StreamSpec, Transport};
 use tokio::sync::mpsc;
-use url::Url;
 
 use super::SourceUnit;
+use super::answers::Stop;
+use super::camera_clock::{CameraClock, Stamp, Track};
 use super::error::SourceError;
-use super::open::{OpenTiming, log_detail};
+use super::open::{Failure, OpenTiming, log_detail};
+use super::tunnel::{Over, Tunnel};
 use crate::media::access_unit::MAX_UNIT_BYTES;
-use crate::media::parameters::VideoParameters;
-use crate::pipeline::from_rtsp::{RtspFault, RtspPipeline, RtspProtocols, RtspTarget, RtspUnit};
+use crate::media::parameters::{AudioParameters, VideoParameters};
+use crate::pipeline::from_rtsp::{RtspFault, RtspMedia, RtspPipeline, RtspProtocol, RtspTarget, RtspUnit};
 
-/// Connecting, DESCRIBE, SETUP and PLAY happen inside rtspsrc; together they get this many steps.
+/// DESCRIBE, SETUP, PLAY and the first key picture happen inside rtspsrc; together they get this many steps.
 const STEPS: u32 = 4;
+/// Ticks of the pipeline's time.
+const NANOS: u32 = 1_000_000_000;
 
 /// An open session.
 pub struct RtspsrcSource {
     pipeline: RtspPipeline,
     units: mpsc::Receiver<RtspUnit>,
-    /// The one that showed that the session is open.
-    first: Option<RtspUnit>,
-    video: Option<Arc<VideoParameters>>,
+    /// Dropped after the pipeline, which sends its TEARDOWN through it.
+    tunnel: Tunnel,
+    /// The picture that showed that the session is open.
+    first: Option<SourceUnit>,
+    newest: Option<Newest>,
+    clock: CameraClock,
     spec: StreamSpec,
     timing: OpenTiming,
 }
 
+/// What sound takes from the newest picture.
+struct Newest {
+    video: Arc<VideoParameters>,
+    time_ns: i64,
+    captured: SystemTime,
+}
+
 impl RtspsrcSource {
     /// Opens the session and waits for the first picture; `None` when `cancelled` comes first.
-    pub async fn open(
+    pub(super) async fn open(
         spec: &StreamSpec,
-        url: &Url,
+        transport: Transport,
+        tunnel: Tunnel,
         timing: OpenTiming,
         cancelled: impl Future<Output = ()>,
-    ) -> Option<Result<Self, SourceError>> {
+    ) -> Option<Result<Self, Failure>> {
         let target = RtspTarget {
-            location: url.as_str(),
+            location: tunnel.url().as_str(),
             user: spec.credentials.as_ref().map(|c| (c.username.as_str(), c.password.expose())),
-            protocols: match (spec.url.scheme(), spec.transport) {
-                (_, Transport::Udp) => RtspProtocols::Udp,
-                ("rtsps", _) | (_, Transport::Tcp) => RtspProtocols::Tcp,
-                (_, Transport::Auto) => RtspProtocols::Any,
+            protocol: match transport {
+                Transport::Udp => RtspProtocol::Udp,
+                Transport::Tcp | Transport::Auto => RtspProtocol::Tcp,
             },
             timeout: timing.step,
         };
@@ -51,14 +65,23 @@ impl RtspsrcSource {
             Ok(started) => started,
             Err(error) => {
                 tracing::warn!(camera = spec.url.host(), %error, "rtspsrc does not start");
-                return Some(Err(SourceError::Pipeline));
+                return Some(Err(SourceError::Pipeline.into()));
             }
         };
-        let mut source = Self { pipeline, units, first: None, video: None, spec: spec.clone(), timing };
+        let mut source = Self {
+            pipeline,
+            units,
+            tunnel,
+            first: None,
+            newest: None,
+            clock: CameraClock::default(),
+            spec: spec.clone(),
+            timing,
+        };
         let deadline = timing.step * STEPS;
         let received = tokio::select! {
             () = cancelled => None,
-            received = tokio::time::timeout(deadline, source.receive()) => Some(received),
+            received = tokio::time::timeout(deadline, source.next()) => Some(received),
         };
         let error = match received {
             Some(Ok(Ok(unit))) => {
@@ -69,46 +92,93 @@ impl RtspsrcSource {
             Some(Err(_)) => Some(SourceError::NoAnswer(deadline)),
             None => None,
         };
+        let seen = source.tunnel.seen();
         source.close().await;
-        error.map(Err)
+        error.map(|error| Err(Failure::behind(error, seen.over)))
     }
 
-    /// The next picture.
+    /// The next picture, or the next frame of sound after the first picture. Safe to drop.
     pub async fn next(&mut self) -> Result<SourceUnit, SourceError> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
         loop {
-            let unit = match self.first.take() {
-                Some(unit) => unit,
-                None => self.receive().await?,
-            };
+            let unit = self.receive().await?;
             if unit.data.len() > MAX_UNIT_BYTES {
                 tracing::debug!(bytes = unit.data.len(), "a picture is too large and left out");
                 continue;
             }
-            let video = self.parameters(unit.codec_data)?;
-            return Ok(SourceUnit {
-                data: unit.data,
-                time_ns: unit.time_ns,
-                is_key: unit.is_key,
-                arrived: unit.arrived,
-                captured: unit.arrived_wall,
-                video,
-                sound: None,
-            });
+            match unit.media {
+                RtspMedia::Picture(ref video) => {
+                    let video = video.clone();
+                    if let Some(unit) = self.picture(unit, video) {
+                        return Ok(unit);
+                    }
+                }
+                RtspMedia::Sound(ref sound) => {
+                    let sound = sound.clone();
+                    if let Some(unit) = self.sound(unit, sound) {
+                        return Ok(unit);
+                    }
+                }
+                RtspMedia::Unreadable => return Err(SourceError::BadVideo),
+            }
         }
+    }
+
+    fn picture(&mut self, unit: RtspUnit, video: Arc<VideoParameters>) -> Option<SourceUnit> {
+        let stamp = |ticks| Stamp { ticks, rate: NANOS };
+        if let Some(report) = unit.report {
+            self.clock.reported(Track::Pictures, stamp(report.running_ns), report.ntp);
+        }
+        let told = self.clock.place(Track::Pictures, stamp(unit.time_ns), unit.arrived, unit.arrived_wall)?;
+        self.newest = Some(Newest { video: video.clone(), time_ns: told.time_ns, captured: told.captured });
+        Some(SourceUnit {
+            data: unit.data,
+            time_ns: told.time_ns,
+            is_key: unit.is_key,
+            arrived: unit.arrived,
+            captured: told.captured,
+            video,
+            sound: None,
+        })
+    }
+
+    /// rtspsrc has given sound the time of the pictures. `None` before the first one.
+    fn sound(&self, unit: RtspUnit, sound: Arc<AudioParameters>) -> Option<SourceUnit> {
+        let newest = self.newest.as_ref()?;
+        let since = Duration::from_nanos(unit.time_ns.abs_diff(newest.time_ns));
+        let captured = if unit.time_ns < newest.time_ns {
+            newest.captured.checked_sub(since)
+        } else {
+            newest.captured.checked_add(since)
+        };
+        Some(SourceUnit {
+            data: unit.data,
+            time_ns: unit.time_ns,
+            is_key: false,
+            arrived: unit.arrived,
+            captured: captured.unwrap_or(unit.arrived_wall),
+            video: newest.video.clone(),
+            sound: Some(sound),
+        })
     }
 
     /// TEARDOWN, and the pipeline to Null.
     pub async fn close(self) {
-        let Self { pipeline, units, .. } = self;
-        // Its thread may wait for room.
+        let Self { pipeline, units, tunnel, .. } = self;
+        // Its threads may wait for room.
         drop(units);
         pipeline.stop().await;
+        drop(tunnel);
     }
 
     async fn receive(&mut self) -> Result<RtspUnit, SourceError> {
         tokio::select! {
             biased;
             unit = self.units.recv() => unit.ok_or(SourceError::Ended),
+            // What the camera said is worth more than what GStreamer makes of it.
+            over = self.tunnel.over() => Err(self.over(over)),
             (fault, text) = self.pipeline.failed() => {
                 log_detail(&self.spec, "rtspsrc", &text);
                 Err(self.meaning(fault))
@@ -116,29 +186,27 @@ impl RtspsrcSource {
         }
     }
 
-    fn meaning(&self, fault: RtspFault) -> SourceError {
-        let tried = self.spec.credentials.is_some();
-        let status = |status| SourceError::from_status(status, tried, self.timing.auth_retry);
-        match fault {
-            RtspFault::Unauthorized => status(401),
-            RtspFault::NotFound => status(404),
-            RtspFault::Status(code) => status(code),
-            RtspFault::Connect => SourceError::Unreachable,
-            RtspFault::Tls => SourceError::Tls,
-            RtspFault::NoVideo(offered) => SourceError::NoVideo(offered),
-            RtspFault::Ended => SourceError::Ended,
-            RtspFault::Other => SourceError::Protocol,
+    fn over(&self, over: Over) -> SourceError {
+        match over {
+            // In the middle of a session it is asked nothing that it could answer so.
+            Over::Stopped(Stop::Moved(..)) if self.newest.is_some() => SourceError::Protocol,
+            over => Failure::behind(SourceError::Ended, Some(over)).error,
         }
     }
 
-    fn parameters(&mut self, codec_data: Bytes) -> Result<Arc<VideoParameters>, SourceError> {
-        match &self.video {
-            Some(video) if video.codec_data == codec_data => Ok(video.clone()),
-            _ => {
-                let video = Arc::new(VideoParameters::from_avcc(codec_data).map_err(|_| SourceError::BadVideo)?);
-                self.video = Some(video.clone());
-                Ok(video)
+    fn meaning(&self, fault: RtspFault) -> SourceError {
+        let (seen, opening) = (self.tunnel.seen(), self.newest.is_none());
+        match (fault, seen.status) {
+            (RtspFault::NoVideo(offered), _) => SourceError::NoVideo(offered),
+            (_, Some(status @ 300..)) if opening => {
+                SourceError::from_status(status, self.spec.credentials.is_some(), self.timing.auth_retry)
             }
+            (RtspFault::NoDatagrams, _) => SourceError::NoDatagrams(self.timing.step),
+            (RtspFault::Ended, _) => SourceError::Ended,
+            (_, _) if seen.ended => SourceError::Ended,
+            (RtspFault::Silent, _) => SourceError::NoAnswer(self.timing.step),
+            (RtspFault::Other, _) if opening => SourceError::ProtocolAtOpen,
+            (RtspFault::Other, _) => SourceError::Protocol,
         }
     }
 }

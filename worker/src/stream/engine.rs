@@ -59,8 +59,6 @@ pub struct Engine {
     pub lingering: Lingering,
     /// What players get of streams that are made now.
     pub live: LiveIndex,
-    /// Decoders and encoders of this machine.
-    pub hardware: Hardware,
     /// Places for encoders of pictures.
     pub encoders: Arc<Semaphore>,
 }

@@ -74,7 +74,14 @@ impl Sessions {
             let unit = match tokio::time::timeout_at(silent_at, source.next()).await {
                 Ok(Ok(unit)) => unit,
                 Ok(Err(error)) => break error,
-                Err(_) => break SourceError::Stalled(stall),
+                Err(_) => match source.left_out() {
+                    // Pictures come, only none that can be shown; the source knows when to give up.
+                    Some(at) if at.elapsed() < stall => {
+                        silent_at = tokio::time::Instant::from_std(at) + stall;
+                        continue;
+                    }
+                    _ => break SourceError::Stalled(stall),
+                },
             };
             self.metrics.ingested(unit.data.len());
             if let Some(sound) = &unit.sound {
@@ -104,7 +111,7 @@ impl Sessions {
 
     fn publish(&mut self, unit: SourceUnit) {
         let SourceUnit { data, time_ns, is_key, arrived, captured, video, .. } = unit;
-        let placed = self.time.place(time_ns, video.reorder != Some(0));
+        let placed = self.time.place(time_ns, arrived, video.reorder != Some(0));
         if placed.discontinuity {
             self.begin_timeline();
         }

@@ -15,6 +15,7 @@ use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::{HlsParams, JpegParams, StreamSpec, Transport};
 use rsm_shared::wire::frame_headers::FrameHeaders;
 use rsm_worker::hls::disk::{DiskUse, Lingering};
+use rsm_worker::hls::live::LiveIndex;
 use rsm_worker::metrics::{FrameLoss, StreamMetrics};
 use rsm_worker::output::frames::FrameSink;
 use rsm_worker::pipeline::elements;
@@ -27,7 +28,7 @@ use rsm_worker::stream::supervisor::{StreamContext, StreamHandle, spawn};
 use tokio::sync::watch;
 
 /// Longer than anything here takes on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Keeps every frame's headers, and the first and last picture.
 #[derive(Default)]
@@ -95,6 +96,8 @@ impl Bench {
             opener: Arc::new(Cameras { addresses: AddressPolicy::any() }),
             disk: DiskUse::new(64 << 20),
             lingering: Lingering::default(),
+            live: LiveIndex::default(),
+            encoders: Arc::new(tokio::sync::Semaphore::new(2)),
         };
         Self { sink, engine: Arc::new(engine), demand: watch::Sender::default(), root }
     }

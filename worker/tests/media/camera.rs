@@ -9,7 +9,7 @@ pub struct Camera {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    port: u16,
+    link: String,
 }
 
 impl Camera {
@@ -31,14 +31,14 @@ impl Camera {
         let mut ready = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut ready).unwrap();
-        let port = ready.split("\"port\":").nth(1).and_then(|rest| rest.split(',').next()).unwrap().parse().unwrap();
+        let link = ready.split('"').find(|text| text.ends_with("/cam1")).unwrap().to_owned();
         let stdin = child.stdin.take();
-        Self { child, stdin, stdout, port }
+        Self { child, stdin, stdout, link }
     }
 
     /// The link, with `user_info` such as `name:password@`.
     pub fn url(&self, user_info: &str) -> String {
-        format!("rtsp://{user_info}127.0.0.1:{}/cam1", self.port)
+        self.link.replacen("://", &format!("://{user_info}"), 1)
     }
 
     /// Sends a command and waits for its answer.

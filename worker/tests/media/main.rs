@@ -1,8 +1,15 @@
-//! Streams against a real RTSP server: `rsm-camera` of this workspace.
+//! Streams against a real RTSP server, `rsm-camera` of this workspace, and against scripted ones.
 
 mod bench;
 mod camera;
 mod mute_camera;
+mod opening;
+mod recovery;
+// The tests of sources use the rest of it.
+#[allow(dead_code)]
+#[path = "../scripted/mod.rs"]
+mod scenes;
+mod scripted;
 
 use std::time::Duration;
 

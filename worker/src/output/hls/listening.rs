@@ -13,7 +13,7 @@ use super::{Fault, HlsStream};
 use crate::hls::multivariant::AudioRendition;
 use crate::hls::segmenter::Made;
 use crate::hls::sound::{SoundTrack, TooLongAGap};
-use crate::hls::window::Window;
+use crate::hls::window::{PartTarget, Window};
 use crate::media::access_unit::AccessUnit;
 use crate::media::parameters::{AudioCodec, AudioParameters};
 use crate::mp4;
@@ -80,10 +80,12 @@ impl Listening {
 
     /// The pictures of `timeline` have come to `reached`, and every segment up to there is planned.
     pub async fn follow(&mut self, timeline: u64, reached: Duration) -> Result<(), Fault> {
+        // Decided with the first pictures, a few of which are looked at first.
+        let Some(part_target) = self.stream.plan.known_part_target() else { return Ok(()) };
         while let Some((pts, data, parameters)) = self.waiting.pop_front_if(|(pts, ..)| *pts <= reached) {
             let begun = match &self.track {
                 Some(track) if track.parameters() == &parameters => true,
-                _ => self.begin(timeline, parameters).await?,
+                _ => self.begin(timeline, parameters, part_target).await?,
             };
             if !begun {
                 return Ok(());
@@ -139,7 +141,12 @@ impl Listening {
     }
 
     /// Whether a track could be made for sound with these parameters.
-    async fn begin(&mut self, timeline: u64, parameters: Arc<AudioParameters>) -> Result<bool, Fault> {
+    async fn begin(
+        &mut self,
+        timeline: u64,
+        parameters: Arc<AudioParameters>,
+        part_target: Option<PartTarget>,
+    ) -> Result<bool, Fault> {
         if let Some(mut track) = self.track.take() {
             let made = track.finish();
             self.shelf.keep(made).await?;
@@ -151,8 +158,6 @@ impl Listening {
                 return Ok(false);
             }
         };
-        let (part, segment) = (self.stream.part_wanted(), self.stream.segment_target());
-        let part_target = SoundTrack::part_target(&parameters, part, segment);
         self.shelf.open(init, parameters.sample_rate, part_target).await?;
         self.track = Some(SoundTrack::new(parameters, timeline, part_target));
         Ok(true)

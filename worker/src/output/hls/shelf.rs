@@ -80,20 +80,35 @@ impl Shelf {
     /// Lists and writes what was made. Not to be dropped half-way. Whether a segment was among it.
     pub async fn keep(&mut self, made: Vec<Made>) -> Result<bool, DiskError> {
         let mut whole = false;
+        // The last part is told together with its segment: else a part that never comes would be announced behind it.
+        let mut last: Option<MadePart> = None;
         for made in made {
             match made {
-                Made::Part(part) => self.add_part(part),
+                Made::Part(part) => {
+                    if let Some((part, opening)) = last.replace(part).and_then(|part| self.part(part)) {
+                        self.change(|window| window.add_part(part, opening));
+                    }
+                }
                 Made::Segment(segment) => {
                     whole = true;
-                    self.add_segment(segment).await?;
+                    let last = last.take().and_then(|part| self.part(part));
+                    self.add_segment(last, segment).await?;
                 }
             }
+        }
+        if let Some((part, opening)) = last.and_then(|part| self.part(part)) {
+            self.change(|window| window.add_part(part, opening));
         }
         Ok(whole)
     }
 
-    fn add_part(&mut self, made: MadePart) {
-        let (Some(live), Some(cut)) = (&self.live, self.stream.plan.cut(made.sequence)) else { return };
+    fn change<T: Default>(&self, change: impl FnOnce(&mut Window) -> T) -> T {
+        self.live.as_ref().map(|live| live.change(change)).unwrap_or_default()
+    }
+
+    /// As the playlist takes it; `None` when its segment was planned too long ago.
+    fn part(&self, made: MadePart) -> Option<(Part, Opening)> {
+        let cut = self.stream.plan.cut(made.sequence)?;
         let opening = Opening {
             sequence: made.sequence,
             discontinuity: cut.discontinuity,
@@ -101,12 +116,10 @@ impl Shelf {
             at: cut.at + self.after(&cut, made.segment_start),
         };
         let duration = self.duration(made.duration);
-        live.change(|window| {
-            window.add_part(Part { duration, independent: made.independent, bytes: made.bytes }, opening);
-        });
+        Some((Part { duration, independent: made.independent, bytes: made.bytes }, opening))
     }
 
-    async fn add_segment(&mut self, made: MadeSegment) -> Result<(), DiskError> {
+    async fn add_segment(&mut self, last: Option<(Part, Opening)>, made: MadeSegment) -> Result<(), DiskError> {
         self.sweep().await;
         let Some(cut) = self.stream.plan.cut(made.sequence) else { return Ok(()) };
         let len = made.bytes.iter().map(|bytes| bytes.len() as u64).sum();
@@ -120,8 +133,13 @@ impl Shelf {
             init: self.next_init.saturating_sub(1),
             at: cut.at + self.after(&cut, made.start),
         };
-        let gone = self.live.as_ref().map(|live| live.change(|window| window.push(listed)));
-        self.bury(gone.unwrap_or_default());
+        let gone = self.change(|window| {
+            if let Some((part, opening)) = last {
+                window.add_part(part, opening);
+            }
+            window.push(listed)
+        });
+        self.bury(gone);
         self.write_playlist().await
     }
 
@@ -147,7 +165,7 @@ impl Shelf {
     /// is neither; so not more often in a row than a window is long.
     async fn give_way(&mut self) -> Result<bool, DiskError> {
         if self.buried.is_empty() {
-            let oldest = self.live.as_ref().and_then(|live| live.change(|window| window.shorten(LEAST_LISTED)));
+            let oldest = self.change(|window| window.shorten(LEAST_LISTED));
             let Some(oldest) = oldest else { return Ok(false) };
             self.bury(vec![oldest]);
             // Before its file goes.

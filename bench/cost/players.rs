@@ -1,0 +1,111 @@
+//! Players of HLS: they keep streams wanted by fetching the media playlist, as a real one does, and say what they saw.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::harness::eventually_in;
+use crate::harness::system::System;
+use crate::harness::viewer::MediaPlaylist;
+
+/// Between two looks at a media playlist.
+const REFRESH: Duration = Duration::from_secs(2);
+/// After an answer that was none.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// One link to be played.
+#[derive(Clone, Debug)]
+pub struct Link {
+    pub slug: String,
+    pub id: i64,
+}
+
+/// What one player saw.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// From asking to the first playlist with a segment in it.
+    pub playable: Option<Duration>,
+    /// The newest playlist.
+    pub playlist: MediaPlaylist,
+    /// Playlists that were refused after the first.
+    pub refused: usize,
+    /// Discontinuities of the newest playlist, the most at a time.
+    pub discontinuities: usize,
+    pub steps_back: usize,
+}
+
+/// Players of many links, one each. Ended by dropping them.
+pub struct Players {
+    seen: Vec<Arc<Mutex<Seen>>>,
+    // Held for the tasks in it.
+    _tasks: JoinSet<()>,
+}
+
+impl Players {
+    pub fn start(system: &System, links: &[Link]) -> Self {
+        let mut tasks = JoinSet::new();
+        let begun = Instant::now();
+        let seen = links.iter().map(|link| {
+            let seen = Arc::<Mutex<Seen>>::default();
+            tasks.spawn(play(system.http.clone(), system.base.clone(), link.clone(), begun, seen.clone()));
+            seen
+        });
+        Self { seen: seen.collect(), _tasks: tasks }
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.iter().map(|seen| lock(seen).clone()).collect()
+    }
+
+    pub fn playlist(&self, n: usize) -> MediaPlaylist {
+        lock(&self.seen[n]).playlist.clone()
+    }
+
+    /// Waits until each playlist holds `segments`.
+    pub async fn until(&self, segments: usize, deadline: Duration) {
+        let missing = async || self.seen.iter().filter(|seen| lock(seen).playlist.segments.len() < segments).count();
+        eventually_in(deadline, "every playlist to be filled (how many are not)", missing, |n| *n == 0).await;
+    }
+}
+
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn text(http: &reqwest::Client, url: &str) -> Option<String> {
+    let answer = http.get(url).send().await.ok()?.error_for_status().ok()?;
+    answer.text().await.ok()
+}
+
+/// For ever.
+async fn play(http: reqwest::Client, base: String, link: Link, begun: Instant, seen: Arc<Mutex<Seen>>) {
+    let master = format!("/video/play/{}/", link.id);
+    loop {
+        // Asks for HLS; the answer is the status.
+        let _ = text(&http, &format!("{base}/video/{}/", link.slug)).await;
+        let multivariant = text(&http, &format!("{base}{master}")).await.unwrap_or_default();
+        let variant = multivariant.lines().find(|line| !line.starts_with('#') && !line.is_empty());
+        if let Some(variant) = variant {
+            let url = format!("{base}{master}{variant}");
+            while let Some(text) = text(&http, &url).await {
+                look(&mut lock(&seen), MediaPlaylist::read(&master, text), begun);
+                tokio::time::sleep(REFRESH).await;
+            }
+        }
+        {
+            let mut seen = lock(&seen);
+            seen.refused += usize::from(seen.playable.is_some());
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+fn look(seen: &mut Seen, playlist: MediaPlaylist, begun: Instant) {
+    if !playlist.segments.is_empty() {
+        seen.playable.get_or_insert_with(|| begun.elapsed());
+    }
+    seen.steps_back += usize::from(playlist.media_sequence < seen.playlist.media_sequence);
+    seen.discontinuities = seen.discontinuities.max(playlist.discontinuities);
+    seen.playlist = playlist;
+}

@@ -1,0 +1,14 @@
+//! Camera sessions against scripted cameras: every fault to its reason, what is received, its time, and what is left
+//! behind. No GStreamer.
+
+mod bench;
+mod faults;
+mod kept;
+mod leftovers;
+mod login;
+mod received;
+// The black-box tests use the rest of it.
+#[allow(dead_code)]
+#[path = "../scripted/mod.rs"]
+mod scripted;
+mod time;
