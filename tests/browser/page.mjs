@@ -82,6 +82,19 @@ async function watchAndRemove(page, form, tile, slug) {
     const now = await video.evaluate((one) => one.currentTime);
     return { ok: now >= from + 1, from, now };
   });
+  step('a lower quality is encoded when it is chosen, and the source is there again after it');
+  const quality = byTestId(tile, 'quality');
+  const offered = await quality.evaluate((select) => [...select.options].map(({ value }) => value));
+  const lower = offered.find((value) => /^\d+p$/.test(value));
+  if (!lower || (await quality.inputValue()) !== 'source') throw new Error(`qualities: ${offered}`);
+  const untilHigh = (what, fits) => until(what, PICTURE_SECONDS, async () => {
+    const lines = await video.evaluate((one) => one.videoHeight);
+    return { ok: fits(lines), lines };
+  });
+  await quality.selectOption(lower);
+  await untilHigh(`${lower} is shown`, (lines) => `${lines}p` === lower);
+  await quality.selectOption('source');
+  await untilHigh('the source is shown', (lines) => lines > parseInt(lower, 10));
   step('the state says so');
   await until('the state is running', ANSWER_SECONDS, async () => {
     const state = await byTestId(tile, 'state').getAttribute('data-state');
