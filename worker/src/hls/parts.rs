@@ -175,7 +175,8 @@ impl OpenSegment {
         if let Some(last) = self.waiting.take().filter(|last| !last.duration.is_zero()) {
             self.list(last);
         }
-        let (whole, fits) = (!self.sealed && self.len() == len, self.len() <= len);
+        // A gap has no parts.
+        let (whole, fits) = (!self.sealed && len > 0 && self.len() == len, self.len() <= len);
         let marks = if fits { self.marks } else { Vec::new() };
         ClosedParts { sequence: self.opening.sequence, duration, marks, tagged: whole }
     }

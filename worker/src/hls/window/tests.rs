@@ -153,6 +153,15 @@ fn parts_that_are_not_the_file_are_not_listed() {
 }
 
 #[test]
+fn nothing_is_listed_of_a_segment_that_turns_out_to_be_a_gap() {
+    let mut window = with_parts(3);
+    segment(&mut window, 6);
+    window.add_part(part(0, 0), opening(7));
+    window.push(listed(7, 2000, 0));
+    assert_eq!((tagged(&window), window.part(7, 0)), (vec![], None));
+}
+
+#[test]
 fn what_is_kept_of_a_segment_that_is_made_has_a_bound() {
     let mut window = with_parts(3);
     (0..MAX_PARTS + 9).for_each(|_| window.add_part(part(500, 1), opening(7)));
