@@ -13,7 +13,9 @@ use crate::harness::within;
 
 #[tokio::test]
 async fn a_camera_added_on_the_page_moves_as_jpeg_and_as_hls() {
-    let (camera, system) = (Camera::start().await, System::start().await);
+    // Large enough for a lower rendition to be offered.
+    let camera = Camera::start_as(&["--width", "640", "--height", "480"]).await;
+    let system = System::start().await;
     run("page.mjs", &["--base", &system.base, "--camera", camera.url()]).await;
 }
 
