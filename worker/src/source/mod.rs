@@ -72,7 +72,8 @@ impl Source {
     pub fn left_out(&self) -> Option<Instant> {
         match self {
             Self::Retina(source) => source.left_out(),
-            Self::Rtspsrc(_) | Self::Synthetic(_) => None,
+            Self::Rtspsrc(source) => source.left_out(),
+            Self::Synthetic(_) => None,
         }
     }
 
