@@ -47,8 +47,8 @@ pub struct SourceUnit {
 
 /// An open camera session.
 pub enum Source {
-    Retina(retina::RetinaSource),
-    Rtspsrc(rtspsrc::RtspsrcSource),
+    Retina(Box<retina::RetinaSource>),
+    Rtspsrc(Box<rtspsrc::RtspsrcSource>),
     /// Not a camera: what an [`opener::Opener`] of another program gives.
     Synthetic(Box<dyn opener::Synthetic>),
 }
