@@ -59,6 +59,15 @@ pub struct AudioParameters {
     pub channels: u16,
 }
 
+impl AudioParameters {
+    /// Of sound that a camera may have; `None` for rates and channels that AAC has not (ISO/IEC 14496-3 tables 1.18 and
+    /// 1.19). What comes at one sample per second would grow without bound on its way to a rate that is heard.
+    pub fn credible(codec: AudioCodec, codec_data: Bytes, sample_rate: u32, channels: u16) -> Option<Self> {
+        let credible = (7_350..=96_000).contains(&sample_rate) && (1..=8).contains(&channels);
+        credible.then_some(Self { codec, codec_data, sample_rate, channels })
+    }
+}
+
 /// What is known of the pictures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VideoParameters {
@@ -87,7 +96,8 @@ impl VideoParameters {
     /// Reads an `AVCDecoderConfigurationRecord`.
     ///
     /// # Errors
-    /// [`BadParameters`] when it is truncated, has no sequence parameter set, or one that breaks the standard.
+    /// [`BadParameters`] when it is truncated, has no sequence parameter set, one that breaks the standard, or one of
+    /// pictures larger than [`MAX_PIXELS`].
     pub fn from_avcc(codec_data: Bytes) -> Result<Self, BadParameters> {
         let record = AvcDecoderConfigurationRecord::try_from(codec_data.as_ref())
             .map_err(|e| BadParameters(format!("{e:?}")))?;
@@ -99,9 +109,7 @@ impl VideoParameters {
         let sps = SeqParameterSet::from_bits(RefNal::new(sps, &[], true).rbsp_bits())
             .map_err(|e| BadParameters(format!("{e:?}")))?;
         let (width, height) = sps.pixel_dimensions().map_err(|e| BadParameters(format!("{e:?}")))?;
-        if width == 0 || height == 0 {
-            return Err(BadParameters("the picture is empty".into()));
-        }
+        bounded(width, height)?;
         let level = codec_data.get(3).copied().unwrap_or(sps.level_idc);
         let constraints = codec_data.get(2).copied().unwrap_or_default();
         Ok(Self {
@@ -118,10 +126,11 @@ impl VideoParameters {
     /// Reads an `HEVCDecoderConfigurationRecord`.
     ///
     /// # Errors
-    /// [`BadParameters`] when it is truncated, has no sequence parameter set, or one whose beginning breaks the
-    /// standard.
+    /// [`BadParameters`] when it is truncated, has no sequence parameter set, one whose beginning breaks the standard,
+    /// or one of pictures larger than [`MAX_PIXELS`].
     pub fn from_hvcc(codec_data: Bytes) -> Result<Self, BadParameters> {
         let hvcc = hvcc::read(&codec_data).map_err(BadParameters)?;
+        bounded(hvcc.width, hvcc.height)?;
         Ok(Self {
             codec: VideoCodec::H265,
             rfc6381: hvcc.rfc6381,
@@ -152,6 +161,22 @@ impl VideoParameters {
             declared_fps: None,
         })
     }
+}
+
+/// Largest picture: that of level 6.2, of H.264 (ISO/IEC 14496-10 table A-1) and of H.265 (H.265 table A.8), 8192x4352
+/// for example. What claims more is to make a decoder take memory.
+pub const MAX_PIXELS: u64 = 35_651_584;
+/// Longest side, the root of eight times as much (A.3.1), down to whole macroblocks.
+const MAX_SIDE: u32 = 16_880;
+
+fn bounded(width: u32, height: u32) -> Result<(), BadParameters> {
+    if width == 0 || height == 0 {
+        return Err(BadParameters("the picture is empty".into()));
+    }
+    if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(BadParameters(format!("a picture of {width}x{height} is too large")));
+    }
+    Ok(())
 }
 
 /// `None` for what no camera does.
@@ -235,6 +260,26 @@ pub(crate) mod tests {
         assert!(VideoParameters::jpeg(0, 8).is_err() && VideoParameters::jpeg(8, 0).is_err());
     }
 
+    #[test]
+    fn pictures_and_sound_have_the_bounds_of_their_codecs() {
+        for (width, height, fits) in [
+            (8192, 4352, true),
+            (16_880, 2112, true),
+            (16_896, 16, false),
+            (8192, 8192, false),
+            (u32::MAX, u32::MAX, false),
+            (0, 8, false),
+        ] {
+            assert_eq!(bounded(width, height).is_ok(), fits, "{width}x{height}");
+        }
+        for (rate, channels, credible) in
+            [(8000, 1, true), (96_000, 2, true), (0, 1, false), (1, 1, false), (u32::MAX, 1, false), (8000, 9, false)]
+        {
+            let read = AudioParameters::credible(AudioCodec::Pcma, Bytes::new(), rate, channels);
+            assert_eq!(read.is_some(), credible, "{rate} {channels}");
+        }
+    }
+
     proptest! {
         #[test]
         fn whatever_is_cut_or_damaged_is_refused_or_has_a_size(
@@ -247,7 +292,7 @@ pub(crate) mod tests {
             }
             let read = if hevc { VideoParameters::from_hvcc } else { VideoParameters::from_avcc };
             if let Ok(parameters) = read(record.into()) {
-                prop_assert!(parameters.width > 0 && parameters.height > 0);
+                prop_assert!(bounded(parameters.width, parameters.height).is_ok());
                 prop_assert!(parameters.reorder.is_none_or(|reorder| reorder <= MAX_REORDER));
             }
         }

@@ -8,7 +8,7 @@ use gstreamer as gst;
 use super::PipelineError;
 
 /// Element, and the Debian 12 package that brings it.
-const NEEDED: [(&str, &str); 23] = [
+const NEEDED: [(&str, &str); 24] = [
     ("appsrc", "gstreamer1.0-plugins-base"),
     ("appsink", "gstreamer1.0-plugins-base"),
     ("videoconvertscale", "gstreamer1.0-plugins-base"),
@@ -30,6 +30,7 @@ const NEEDED: [(&str, &str); 23] = [
     ("x264enc", "gstreamer1.0-plugins-ugly"),
     ("alawdec", "gstreamer1.0-plugins-good"),
     ("mulawdec", "gstreamer1.0-plugins-good"),
+    ("audioconvert", "gstreamer1.0-plugins-base"),
     ("audioresample", "gstreamer1.0-plugins-base"),
     ("avenc_aac", "gstreamer1.0-libav"),
 ];

@@ -56,6 +56,8 @@ pub struct RtspUnit {
     /// Running time of the pipeline; pictures and sound share it.
     pub time_ns: i64,
     pub is_key: bool,
+    /// Packets were lost in or before it. Not told of JPEG, whose depayloader leaves torn pictures out.
+    pub lost: bool,
     pub arrived: Instant,
     pub arrived_wall: SystemTime,
     /// What the camera said of its clock since the unit before.
@@ -202,6 +204,8 @@ fn take_stream(
 fn callbacks(encoding: Encoding, reports: Reports, sender: mpsc::Sender<RtspUnit>) -> gst_app::AppSinkCallbacks {
     // Caps change seldom and are the same object until then.
     let mut known: Option<(gst::Caps, RtspMedia)> = None;
+    // The first buffer follows nothing, and says so as one behind a loss does.
+    let mut begun = false;
     gst_app::AppSinkCallbacks::builder()
         .new_sample(move |sink| {
             let (arrived, arrived_wall) = (Instant::now(), SystemTime::now());
@@ -211,14 +215,21 @@ fn callbacks(encoding: Encoding, reports: Reports, sender: mpsc::Sender<RtspUnit
                 known = caps.and_then(|caps| encoding.read(&caps).map(|media| (caps, media)));
             }
             let Some((_, media)) = &known else { return Ok(gst::FlowSuccess::Ok) };
+            let broken = std::mem::replace(&mut begun, true) && discontinues(&sample);
+            let lost = broken && matches!(encoding, Encoding::H264 | Encoding::H265);
             let Some((data, time_ns, is_key)) = content(&sample, encoding) else { return Ok(gst::FlowSuccess::Ok) };
             let report = if encoding.is_video() { reports.take() } else { None };
-            let unit = RtspUnit { data, time_ns, is_key, arrived, arrived_wall, report, media: media.clone() };
+            let unit = RtspUnit { data, time_ns, is_key, lost, arrived, arrived_wall, report, media: media.clone() };
             // This is GStreamer's own thread.
             sender.blocking_send(unit).map_err(|_| gst::FlowError::Eos)?;
             Ok(gst::FlowSuccess::Ok)
         })
         .build()
+}
+
+/// What the depayloader flags behind a gap in the packets' numbers, the parser hands on.
+fn discontinues(sample: &gst::Sample) -> bool {
+    sample.buffer().is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT))
 }
 
 /// Bytes, running time, and whether decoding can begin here; `None` for what cannot be placed in time.

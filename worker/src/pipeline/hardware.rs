@@ -2,18 +2,27 @@
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use gstreamer as gst;
 use rsm_shared::config::{BadConfig, WorkerConfig, bad};
 
 use super::trial::{self, TRIALS_DEADLINE};
-use super::{elements, encoder};
+use super::{PipelineError, elements, encoder};
 use crate::media::parameters::VideoCodec;
 
 /// The elements that code pictures here. Found once at the start of the process; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Hardware(Arc<[Choice; Job::ALL.len()]>);
+pub struct Hardware(Arc<Found>);
+
+#[derive(Debug)]
+struct Found {
+    choices: [Choice; Job::ALL.len()],
+    /// The encoder failed while it ran. Software takes its place until the process ends: devices that failed once do
+    /// so again, and each time viewers would wait.
+    encoder_failed: AtomicBool,
+}
 
 /// What an element is chosen for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,13 +108,28 @@ impl Hardware {
         let end = Instant::now() + TRIALS_DEADLINE;
         let find = |job: Job| choose(job, job.wanted(config), |name| attempt(job, name, end));
         let [h264, h265, jpeg, encoder] = Job::ALL;
-        Ok(Self(Arc::new([find(h264)?, find(h265)?, find(jpeg)?, find(encoder)?])))
+        Ok(Self::of([find(h264)?, find(h265)?, find(jpeg)?, find(encoder)?]))
     }
 
     /// Without a look at the machine.
     pub fn software() -> Self {
         let choice = |job: Job| Choice { element: job.software().to_owned(), passed_over: Vec::new() };
-        Self(Arc::new(Job::ALL.map(choice)))
+        Self::of(Job::ALL.map(choice))
+    }
+
+    fn of(choices: [Choice; Job::ALL.len()]) -> Self {
+        Self(Arc::new(Found { choices, encoder_failed: AtomicBool::new(false) }))
+    }
+
+    /// A pipeline that encodes ended with `error`. When that was the encoder's own and it is not the one in software,
+    /// this process encodes in software from now on. What a camera sends reaches encoders as raw pictures only, so it
+    /// is hardly the camera's fault; decoders are not judged, for theirs it may be.
+    pub fn heed(&self, error: &PipelineError) {
+        let PipelineError::Element { element, message } = error else { return };
+        let software = Job::EncodeH264.software();
+        if element == self.encoder() && element != software && !self.0.encoder_failed.swap(true, Ordering::Relaxed) {
+            tracing::warn!(element, why = message, "the H.264 encoder failed; {software} takes its place");
+        }
     }
 
     pub(super) fn decoder(&self, codec: VideoCodec) -> &str {
@@ -113,11 +137,14 @@ impl Hardware {
     }
 
     pub(super) fn encoder(&self) -> &str {
+        if self.0.encoder_failed.load(Ordering::Relaxed) {
+            return Job::EncodeH264.software();
+        }
         &self.choice(Job::EncodeH264).element
     }
 
     fn choice(&self, job: Job) -> &Choice {
-        let [h264, h265, jpeg, encoder] = &*self.0;
+        let [h264, h265, jpeg, encoder] = &self.0.choices;
         match job {
             Job::Decode(VideoCodec::H264) => h264,
             Job::Decode(VideoCodec::H265) => h265,
@@ -248,6 +275,25 @@ mod tests {
             error.starts_with("worker.h264_encoder is \"avdec_h264\", expected auto or one of vah264enc"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn an_encoder_that_fails_while_it_runs_gives_way_to_software() {
+        let choice = |job: Job| Choice {
+            element: if job == Job::EncodeH264 { "vah264enc" } else { job.software() }.to_owned(),
+            passed_over: Vec::new(),
+        };
+        let hardware = Hardware::of(Job::ALL.map(choice));
+        let error = |element: &str| PipelineError::Element { element: element.into(), message: "device lost".into() };
+        for other in [error("avdec_h264"), error("appsrc"), PipelineError::Stuck, PipelineError::Ended] {
+            hardware.heed(&other);
+            assert_eq!(hardware.encoder(), "vah264enc", "{other}");
+        }
+        let elsewhere = hardware.clone();
+        hardware.heed(&error("vah264enc"));
+        assert_eq!([hardware.encoder(), elsewhere.encoder()], ["x264enc"; 2]);
+        hardware.heed(&error("x264enc"));
+        assert_eq!(hardware.encoder(), "x264enc");
     }
 
     #[test]

@@ -89,7 +89,8 @@ impl Answers {
             return Err(if self.status.is_some() { Stop::Broken } else { Stop::NotRtsp });
         }
         if head.ends_with(b"\n\r\n") || head.ends_with(b"\n\n") {
-            let head = std::mem::take(head);
+            let mut head = std::mem::take(head);
+            plain(&mut head);
             self.message(&head, out)?;
         }
         Ok(())
@@ -124,20 +125,44 @@ impl Answers {
         Ok(())
     }
 
-    /// A Transport line (section 12.39) for datagrams with the camera as their source, whatever it says: nobody else
-    /// is to be sent reports, and the connection that it came over does not have the camera's address.
+    /// A Transport line (section 12.39) for datagrams with the camera alone, whatever it says: nobody else is to be
+    /// sent reports, a group neither, and the connection that it came over does not have the camera's address.
     fn transport(&self, line: &[u8]) -> Option<String> {
-        let line = std::str::from_utf8(line).ok()?.trim_end();
+        let line = String::from_utf8_lossy(line);
         let (name, value) = line.split_once(':')?;
-        if !name.trim().eq_ignore_ascii_case("transport") || !value.to_ascii_lowercase().contains("client_port=") {
+        let mut parts = value.trim().split(';');
+        let protocol = parts.next()?.trim();
+        if !name.trim().eq_ignore_ascii_case("transport") || protocol.to_ascii_uppercase().ends_with("/TCP") {
             return None;
         }
-        let kept = value.trim().split(';').filter(|part| {
+        let kept = parts.filter(|part| {
             let name = part.split('=').next().unwrap_or_default().trim();
-            !name.eq_ignore_ascii_case("source") && !name.eq_ignore_ascii_case("destination")
+            ["client_port", "server_port", "ssrc", "mode"].iter().any(|known| name.eq_ignore_ascii_case(known))
         });
-        let kept: Vec<_> = kept.collect();
-        Some(format!("Transport: {};source={}\r\n", kept.join(";"), self.camera))
+        let kept: String = kept.map(|part| format!("{};", part.trim())).collect();
+        // The lower transport is UDP when none is named.
+        let profile: Vec<_> = protocol.split('/').take(2).collect();
+        Some(format!("Transport: {};unicast;{kept}source={}\r\n", profile.join("/"), self.camera))
+    }
+}
+
+/// Makes a head one that everybody reads alike: lines end in a line feed and nowhere else, and none goes on in the next
+/// (section 4.2). GStreamer also ends lines, and heads, at a carriage return alone and at a zero; what it took for a
+/// message of its own would not have been read here.
+fn plain(head: &mut [u8]) {
+    for at in 0..head.len() {
+        let line_end = head[at] == b'\n' || head[at] == b'\r' && head.get(at + 1) == Some(&b'\n');
+        if head[at].is_ascii_control() && !line_end {
+            head[at] = b' ';
+        }
+    }
+    for at in 1..head.len() {
+        if head[at] == b' ' && head[at - 1] == b'\n' {
+            head[at - 1] = b' ';
+            if let Some(before) = at.checked_sub(2).and_then(|at| head.get_mut(at)).filter(|byte| **byte == b'\r') {
+                *before = b' ';
+            }
+        }
     }
 }
 
@@ -175,6 +200,20 @@ mod tests {
     }
 
     #[test]
+    fn no_second_message_hides_in_a_head() {
+        for between in ["\r\r", "\n\0", "\n\0\n", "\r\0\r", "\n \r\n", "\r\n\t\r\n"] {
+            let text = format!("RTSP/1.0 200 OK{between}RTSP/1.0 302 x\r\nLocation: rtsp://b/\r\n\r\n");
+            let (out, _, status) = read(text.as_bytes());
+            assert_eq!(status, Some(200));
+            let head = String::from_utf8(out).unwrap();
+            let lines: Vec<_> = head.strip_suffix("\r\n\r\n").unwrap().split("\r\n").flat_map(str::lines).collect();
+            // As GStreamer ends lines and heads.
+            let ends = |line: &&str| line.is_empty() || line.starts_with(' ') || line.contains(['\r', '\t', '\0']);
+            assert!(!lines.iter().any(ends), "{between:?}: {head:?}");
+        }
+    }
+
+    #[test]
     fn what_is_not_rtsp_is_known_by_its_first_bytes() {
         let long = format!("RTSP/1.0 200 OK\r\nX: {}", "x".repeat(MAX_HEAD));
         for (text, want) in [
@@ -201,6 +240,15 @@ mod tests {
             line("RTP/AVP;unicast;Destination=10.0.0.1;source=10.9.9.9;client_port=4-5;server_port=6-7"),
             "Transport: RTP/AVP;unicast;client_port=4-5;server_port=6-7;source=192.0.2.7"
         );
+        for (said, want) in [
+            ("RTP/AVP/UDP;unicast;server_port=6-7", "RTP/AVP;unicast;server_port=6-7;"),
+            ("RTP/AVP;multicast;destination=10.0.0.1;port=6-7;ttl=9", "RTP/AVP;unicast;"),
+            ("RTP/AVP;destination=10.0.0.1", "RTP/AVP;unicast;"),
+            ("RTP/AVP;unicast\r\n ;client_port=4-5\r\n\t;destination=10.0.0.1", "RTP/AVP;unicast;client_port=4-5;"),
+            ("RTP/AVP;unicast\r ;client_port=4-5;source=10.0.0.1", "RTP/AVP;unicast;client_port=4-5;"),
+        ] {
+            assert_eq!(line(said), format!("Transport: {want}source=192.0.2.7"), "{said}");
+        }
         assert_eq!(line("RTP/AVP/TCP;unicast;interleaved=0-1"), "Transport: RTP/AVP/TCP;unicast;interleaved=0-1");
     }
 

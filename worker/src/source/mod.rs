@@ -47,8 +47,8 @@ pub struct SourceUnit {
 
 /// An open camera session.
 pub enum Source {
-    Retina(retina::RetinaSource),
-    Rtspsrc(rtspsrc::RtspsrcSource),
+    Retina(Box<retina::RetinaSource>),
+    Rtspsrc(Box<rtspsrc::RtspsrcSource>),
     /// Not a camera: what an [`opener::Opener`] of another program gives.
     Synthetic(Box<dyn opener::Synthetic>),
 }
@@ -72,7 +72,8 @@ impl Source {
     pub fn left_out(&self) -> Option<Instant> {
         match self {
             Self::Retina(source) => source.left_out(),
-            Self::Rtspsrc(_) | Self::Synthetic(_) => None,
+            Self::Rtspsrc(source) => source.left_out(),
+            Self::Synthetic(_) => None,
         }
     }
 

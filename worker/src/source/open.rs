@@ -141,7 +141,7 @@ async fn open_at(
             Err(error) => return Some(Err(error.into())),
         };
         match RetinaSource::open(spec, url, timing, &mut *cancelled).await? {
-            Ok(source) => return Some(Ok(Source::Retina(source))),
+            Ok(source) => return Some(Ok(Source::Retina(Box::new(source)))),
             // It does not tell where to, so it is asked again where that is seen.
             Err(SourceError::Moved(_)) => {}
             Err(error) => return Some(Err(error.into())),
@@ -190,11 +190,13 @@ async fn open_behind(
         Carrier::Retina => match RetinaSource::open(spec, tunnel.url().clone(), timing, cancelled).await? {
             Ok(source) => {
                 tunnel.detach();
-                Ok(Source::Retina(source))
+                Ok(Source::Retina(Box::new(source)))
             }
             Err(error) => Err(Failure::behind(error, tunnel.seen().over)),
         },
-        Carrier::Rtspsrc => RtspsrcSource::open(spec, transport, tunnel, timing, cancelled).await?.map(Source::Rtspsrc),
+        Carrier::Rtspsrc => RtspsrcSource::open(spec, transport, tunnel, timing, cancelled)
+            .await?
+            .map(|source| Source::Rtspsrc(Box::new(source))),
     })
 }
 

@@ -155,8 +155,7 @@ fn sound_parameters(codec: AudioCodec, stream: &Stream) -> Option<Arc<AudioParam
         AudioCodec::Aac => Bytes::copy_from_slice(said.extra_data()),
         AudioCodec::Pcma | AudioCodec::Pcmu => Bytes::new(),
     };
-    let (sample_rate, channels) = (said.clock_rate(), said.channels().get());
-    Some(Arc::new(AudioParameters { codec, codec_data, sample_rate, channels }))
+    AudioParameters::credible(codec, codec_data, said.clock_rate(), said.channels().get()).map(Arc::new)
 }
 
 fn stamp(timestamp: retina::Timestamp) -> Stamp {

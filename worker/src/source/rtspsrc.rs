@@ -1,7 +1,7 @@
 //! RTSP by GStreamer's `rtspsrc`: UDP, and what retina refuses. It sees the camera through a tunnel only.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rsm_shared::stream::spec::{StreamSpec, Transport};
 use tokio::sync::mpsc;
@@ -12,6 +12,7 @@ use super::camera_clock::{CameraClock, Stamp, Track};
 use super::error::SourceError;
 use super::open::{Failure, OpenTiming, log_detail};
 use super::tunnel::{Over, Tunnel};
+use super::whole::{Verdict, Whole};
 use crate::media::access_unit::MAX_UNIT_BYTES;
 use crate::media::parameters::{AudioParameters, VideoParameters};
 use crate::pipeline::from_rtsp::{RtspFault, RtspMedia, RtspPipeline, RtspProtocol, RtspTarget, RtspUnit};
@@ -31,6 +32,8 @@ pub struct RtspsrcSource {
     first: Option<SourceUnit>,
     newest: Option<Newest>,
     clock: CameraClock,
+    whole: Whole,
+    left_out: Option<Instant>,
     spec: StreamSpec,
     timing: OpenTiming,
 }
@@ -75,6 +78,8 @@ impl RtspsrcSource {
             first: None,
             newest: None,
             clock: CameraClock::default(),
+            whole: Whole::default(),
+            left_out: None,
             spec: spec.clone(),
             timing,
         };
@@ -97,6 +102,11 @@ impl RtspsrcSource {
         error.map(|error| Err(Failure::behind(error, seen.over)))
     }
 
+    /// See [`super::Source::left_out`].
+    pub fn left_out(&self) -> Option<Instant> {
+        self.left_out
+    }
+
     /// The next picture, or the next frame of sound after the first picture. Safe to drop.
     pub async fn next(&mut self) -> Result<SourceUnit, SourceError> {
         if let Some(first) = self.first.take() {
@@ -104,17 +114,17 @@ impl RtspsrcSource {
         }
         loop {
             let unit = self.receive().await?;
-            if unit.data.len() > MAX_UNIT_BYTES {
-                tracing::debug!(bytes = unit.data.len(), "a picture is too large and left out");
-                continue;
-            }
             match unit.media {
                 RtspMedia::Picture(ref video) => {
                     let video = video.clone();
+                    if !self.shows(&unit, &video)? {
+                        continue;
+                    }
                     if let Some(unit) = self.picture(unit, video) {
                         return Ok(unit);
                     }
                 }
+                RtspMedia::Sound(_) if unit.data.len() > MAX_UNIT_BYTES => {}
                 RtspMedia::Sound(ref sound) => {
                     let sound = sound.clone();
                     if let Some(unit) = self.sound(unit, sound) {
@@ -124,6 +134,23 @@ impl RtspsrcSource {
                 RtspMedia::Unreadable => return Err(SourceError::BadVideo),
             }
         }
+    }
+
+    /// Whether a picture is whole, and made from whole ones.
+    fn shows(&mut self, unit: &RtspUnit, video: &VideoParameters) -> Result<bool, SourceError> {
+        let verdict = if unit.data.len() > MAX_UNIT_BYTES {
+            tracing::debug!(bytes = unit.data.len(), "a picture is too large and left out");
+            self.whole.unusable(unit.arrived)
+        } else {
+            self.whole.judge(video.codec, unit.is_key, unit.lost, &unit.data, unit.arrived)
+        };
+        match verdict {
+            Verdict::Show => return Ok(true),
+            Verdict::Nothing => {}
+            Verdict::LeaveOut => self.left_out = Some(unit.arrived),
+            Verdict::GiveUp => return Err(SourceError::Damaged),
+        }
+        Ok(false)
     }
 
     fn picture(&mut self, unit: RtspUnit, video: Arc<VideoParameters>) -> Option<SourceUnit> {

@@ -13,6 +13,9 @@ use rsm_worker::source::open::{AddressPolicy, Carrier, OpenTiming, open};
 use rsm_worker::source::{Source, SourceUnit};
 
 use crate::camera::Camera;
+use crate::scenes::ScriptedCamera;
+use crate::scenes::media::{Clip, Offer, Rtp, Section};
+use crate::scenes::scene::{End, Scene, Step};
 use crate::scripted::{Reply, Scripted};
 
 const BOTH: [Carrier; 2] = [Carrier::Retina, Carrier::Rtspsrc];
@@ -220,6 +223,36 @@ async fn rtspsrc_takes_every_codec_interleaved_and_by_datagrams() {
             source.close().await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rtspsrc_leaves_out_torn_pictures_and_what_was_made_from_them() {
+    let clip = Clip::h264();
+    let mut rtp = Rtp::new(0, 96);
+    let mut media = Vec::new();
+    for (number, units) in clip.pictures.iter().enumerate() {
+        let mut packets = rtp.packets(units, number as u32 * 9000, false);
+        match number {
+            // Its last packet is missing.
+            1 => drop(packets.pop()),
+            // So is this key picture's second one, of several.
+            5 => drop(packets.remove(3)),
+            _ => {}
+        }
+        media.push(Step::Send(packets.concat()));
+    }
+    media.extend(clip.steps(&mut rtp, (10..40).map(|n| n * 9000), Duration::ZERO));
+    let scene = Scene { end: End::Silence, ..Scene::new(Offer::default().and(Section::h264()), media) };
+    let camera = ScriptedCamera::start(vec![scene]).await;
+    let mut source = try_open(&camera.url(""), Carrier::Rtspsrc).await.unwrap();
+    let mut keys = String::new();
+    while keys.len() < 10 {
+        keys.push(if next(&mut source, |_| true).await.is_key { 'K' } else { 'p' });
+    }
+    // The first picture, and what came behind the next whole key picture.
+    assert_eq!(keys, "KKppppKppp");
+    assert!(source.left_out().is_some());
+    source.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

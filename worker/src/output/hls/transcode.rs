@@ -42,7 +42,10 @@ impl Transcoder<'_> {
             let Some(first) = subscription.next_key(next.take(), PATIENCE).await else { return Fault::NoKeyPicture };
             match self.encode(first, &subscription).await {
                 Ok(unit) => next = unit,
-                Err(error) => return error.into(),
+                Err(error) => {
+                    self.stream.hardware.heed(&error);
+                    return error.into();
+                }
             }
             // Nobody shall begin with what an earlier pipeline left.
             self.to.forget();

@@ -89,7 +89,7 @@ impl Encoding {
         let sound = |codec, codec_data| {
             // Both are in the caps of every raw sound; one channel is G.711's default (RFC 3551 section 4.5.14).
             let channels = number("channels").and_then(|channels| u16::try_from(channels).ok()).unwrap_or(1);
-            let sound = AudioParameters { codec, codec_data, sample_rate: number("rate")?, channels };
+            let sound = AudioParameters::credible(codec, codec_data, number("rate")?, channels)?;
             Some(RtspMedia::Sound(Arc::new(sound)))
         };
         let video = match self {
