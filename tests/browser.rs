@@ -28,7 +28,7 @@ async fn the_page_of_a_relay_shows_cameras_and_offers_no_change() {
 }
 
 /// Runs one of the scripts; it must end well.
-async fn run(name: &str, arguments: &[&str]) {
+pub async fn run(name: &str, arguments: &[&str]) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     assert!(dir.join("node_modules").is_dir(), "playwright-core is missing: run `make deps-test` first");
     let script = Command::new("node")
