@@ -89,12 +89,14 @@ async fn the_pictures_of_a_jpeg_camera_are_passed_through() {
     assert!(sent.contains(&scan), "a frame of {} bytes is none of the camera's pictures", scan.len());
 }
 
-/// The entropy-coded bytes of a JPEG (ITU-T T.81 section B.1.1.5): from its only scan to its end.
+/// The entropy-coded bytes of a JPEG (ITU-T T.81 section B.1.1.5): from its only scan to the first end, as some clients
+/// write a second one.
 fn scan(jpeg: &[u8]) -> &[u8] {
     let start = jpeg.windows(2).position(|pair| pair == [0xff, 0xda]).expect("a scan");
     let length = usize::from(u16::from_be_bytes([jpeg[start + 2], jpeg[start + 3]]));
-    let end = jpeg.windows(2).rposition(|pair| pair == [0xff, 0xd9]).unwrap_or(jpeg.len());
-    &jpeg[start + 2 + length..end]
+    let scan = &jpeg[start + 2 + length..];
+    let end = scan.windows(2).position(|pair| pair == [0xff, 0xd9]).unwrap_or(scan.len());
+    &scan[..end]
 }
 
 /// Cameras of all these kinds on one system.

@@ -15,6 +15,7 @@ mod farm_nats;
 mod farm_network;
 mod hls_rules;
 mod life;
+mod low_latency;
 mod main_job;
 mod nats_cluster;
 mod nats_leaf;
