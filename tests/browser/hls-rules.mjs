@@ -1,10 +1,12 @@
 // Reads a stream's HLS as a strict player does, by a parser that is not ours, and checks what RFC 8216bis and Apple's
 // authoring specification ask of a live playlist.
 //
-//   node hls-rules.mjs --base http://127.0.0.1:8080 --id 3 --fps 25 --playlists source,audio [--segments 5]
+//   node hls-rules.mjs --base http://127.0.0.1:8080 --id 3 --fps 25 --gop 1 --playlists source,audio [--segments 5]
 //
 // Follows each playlist by blocking reloads until so many segments have come, then compares the playlists with each
-// other and with the media. Exits 0 when every rule holds, else 1 with all that were broken.
+// other and with the media. Exits 0 when every rule holds, else 1 with those that were broken; 75 when some were broken
+// and the camera itself was not on time: groups of pictures that do not last `--gop` seconds are set anew by a test camera
+// whose machine is too busy, and nothing can be told of what is made of them.
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -14,9 +16,13 @@ import { promisify } from 'node:util';
 import HLS from 'hls-parser';
 import { options } from './chromium.mjs';
 
-const arguments_ = options(['base', 'id', 'fps', 'playlists', 'segments'], ['base', 'id', 'fps', 'playlists']);
+const arguments_ = options(
+  ['base', 'id', 'fps', 'gop', 'playlists', 'segments'],
+  ['base', 'id', 'fps', 'gop', 'playlists'],
+);
 const { base, id, segments = '5' } = arguments_;
 const fps = Number(arguments_.fps);
+const gop = Number(arguments_.gop);
 const names = arguments_.playlists.split(',');
 const MOST_RELOADS = 400; // bounds a stream whose segments do not come
 const PATIENCE_SECONDS = 30; // of one request
@@ -25,6 +31,7 @@ const WALL_CLOCK_SECONDS = 30; // how wrong EXT-X-PROGRAM-DATE-TIME may be on on
 
 const root = new URL(`/video/play/${id}/`, base);
 const broken = new Set();
+const camera = { onTime: true };
 const rule = (holds, what) => { if (!holds) broken.add(what); };
 const run = promisify(execFile);
 
@@ -85,6 +92,7 @@ function look(name, { playlist, whole, parts, hint, low, said }) {
   holds(hint, 'the next part is hinted');
   for (const segment of whole) {
     holds(Math.round(segment.duration) <= target, `EXTINF ${segment.duration} fits the target duration`);
+    if (name === 'source' && Math.abs(segment.duration - gop) > 0.001) camera.onTime = false;
     holds(segment.map?.uri, 'a segment has its EXT-X-MAP');
     holds(segment.programDateTime, 'a segment has its EXT-X-PROGRAM-DATE-TIME');
     const listed = segment.parts.filter((part) => !part.hint);
@@ -295,7 +303,7 @@ try {
   console.log('ok');
 } catch (error) {
   console.error(`FAILED: ${error.message}`);
-  process.exitCode = 1;
+  process.exitCode = camera.onTime ? 1 : 75;
 } finally {
   await rm(dir, { recursive: true, force: true });
 }
