@@ -3,6 +3,7 @@
 
 #[path = "../tests/harness/mod.rs"]
 mod harness;
+mod screen;
 #[allow(dead_code)] // the other benches use the rest
 mod table;
 #[allow(dead_code)]
@@ -74,6 +75,7 @@ async fn main() {
     latency(&system, &slug).await;
     undecoded_jpeg(&system, &camera, arguments.repeats).await;
     cold_hls(&system, &camera, arguments.repeats).await;
+    screen::latency(&camera, &defaults, FPS, CLIP_SECONDS).await;
     soak(&system, &camera, arguments.soak_seconds).await;
     teardown(&system, &camera).await;
     let begun = Instant::now();

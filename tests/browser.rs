@@ -1,7 +1,8 @@
 //! The page in headless Chromium, used as a person would: see `tests/browser/page.mjs`.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use tokio::process::Command;
 
@@ -9,7 +10,9 @@ use crate::harness::camera::Camera;
 use crate::harness::nats::Nats;
 use crate::harness::service::Service;
 use crate::harness::system::System;
-use crate::harness::within;
+
+/// Longest that a script takes.
+const SCRIPT: Duration = Duration::from_secs(240);
 
 #[tokio::test]
 async fn a_camera_added_on_the_page_moves_as_jpeg_and_as_hls() {
@@ -30,7 +33,13 @@ async fn the_page_of_a_relay_shows_cameras_and_offers_no_change() {
 }
 
 /// Runs one of the scripts; it must end well.
-async fn run(name: &str, arguments: &[&str]) {
+pub async fn run(name: &str, arguments: &[&str]) {
+    let (code, said) = outcome(name, arguments).await;
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// Runs one of the scripts; its exit code, and all that it said.
+pub async fn outcome(name: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     assert!(dir.join("node_modules").is_dir(), "playwright-core is missing: run `make deps-test` first");
     let script = Command::new("node")
@@ -40,7 +49,12 @@ async fn run(name: &str, arguments: &[&str]) {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = within("the browser test", script).await.unwrap();
+    let output = within_script(script).await;
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}");
+    (output.status.code(), said)
+}
+
+/// Scripts have deadlines of their own for each step; this bounds one that hangs.
+async fn within_script(script: impl Future<Output = std::io::Result<Output>>) -> Output {
+    tokio::time::timeout(SCRIPT, script).await.expect("the browser test to end").unwrap()
 }

@@ -30,6 +30,7 @@ const patient = (retries) => ({
 const BEHIND = { liveSyncDurationCount: 2, liveMaxLatencyDurationCount: 6 };
 const CONFIG = {
   maxLiveSyncPlaybackRate: 1.1,
+  liveSyncOnStallIncrease: 0.35, // seconds: about a part. hls.js never takes it back, and its own whole second doubles the lag
   maxBufferLength: 12,
   maxMaxBufferLength: 20,
   backBufferLength: 10,
