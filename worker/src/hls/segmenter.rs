@@ -226,7 +226,7 @@ mod tests {
 
     fn segments(made: &[Made]) -> Vec<&MadeSegment> {
         let segment = |made| match made {
-            &Made::Segment(ref segment) => Some(segment),
+            Made::Segment(segment) => Some(segment),
             Made::Part(_) => None,
         };
         made.iter().filter_map(segment).collect()
