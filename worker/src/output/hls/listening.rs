@@ -116,6 +116,11 @@ impl Listening {
         !self.failed && self.track.is_none() && (self.encoder.is_some() || !self.waiting.is_empty())
     }
 
+    /// Whether the multivariant playlist may name it.
+    pub fn is_heard(&self) -> bool {
+        self.track.is_some() && self.shelf.look(|_| ()).is_some()
+    }
+
     /// What the multivariant playlist says of it; `None` while there is none.
     pub fn offered(&self) -> Option<AudioRendition> {
         let track = self.track.as_ref()?;
@@ -136,8 +141,12 @@ impl Listening {
         self.shelf.make_room().await;
     }
 
-    pub async fn tidy(&mut self) {
-        self.shelf.tidy().await;
+    pub async fn until_old(&self) {
+        self.shelf.until_old().await;
+    }
+
+    pub async fn sweep(&mut self) {
+        self.shelf.sweep().await;
     }
 
     /// Whether a track could be made for sound with these parameters.
