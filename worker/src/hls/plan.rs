@@ -103,6 +103,8 @@ struct Decided {
     /// Every picture of the source up to here was looked at.
     until: Option<(u64, Duration)>,
     part_target: Option<Option<PartTarget>>,
+    /// How often the source was begun anew.
+    run: u64,
 }
 
 impl Default for Plan {
@@ -125,6 +127,29 @@ impl Plan {
         });
     }
 
+    /// The source is made no more, and may be made anew in the same timeline, of pictures that it had already: what was
+    /// decided holds no longer, and who follows waits for what is decided then.
+    pub fn begin_anew(&self) {
+        self.0.send_modify(|decided| {
+            decided.cuts.clear();
+            decided.until = None;
+            decided.run += 1;
+        });
+    }
+
+    /// Which run of the source it is, once its first picture was looked at.
+    pub async fn begun(&self) -> u64 {
+        let mut receiver = self.0.subscribe();
+        // Its sender lives as long as this value; so in all that wait here.
+        let begun = receiver.wait_for(|decided| decided.until.is_some()).await;
+        begun.map_or(0, |decided| decided.run)
+    }
+
+    /// Until that run of the source is over.
+    pub async fn over(&self, run: u64) {
+        let _ = self.0.subscribe().wait_for(|decided| decided.run != run).await;
+    }
+
     /// How long a part of every rendition may be; `None`: there are no parts.
     pub fn set_part_target(&self, target: Option<PartTarget>) {
         self.0.send_modify(|decided| decided.part_target = Some(target));
@@ -133,7 +158,6 @@ impl Plan {
     /// As [`Plan::set_part_target`] said, once it has.
     pub async fn part_target(&self) -> Option<PartTarget> {
         let mut receiver = self.0.subscribe();
-        // Its sender lives as long as this value.
         let target = receiver.wait_for(|decided| decided.part_target.is_some()).await;
         target.ok().and_then(|decided| decided.part_target.flatten())
     }
@@ -239,6 +263,27 @@ mod tests {
         assert_eq!(plan.next_cut(None, 1, ms(500)).map(|cut| cut.sequence), Some(7));
         assert_eq!(plan.current(1, ms(1500)).map(|cut| cut.sequence), Some(8));
         assert_eq!(plan.current(2, ms(1500)), None);
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_made_anew_decides_anew() {
+        let (plan, mut planner) = (Plan::default(), Planner::new(TARGET, 7, 0));
+        let mut decide = |at| plan.decided(1, ms(at), planner.at_key(1, ms(at), SystemTime::UNIX_EPOCH));
+        decide(0);
+        decide(1000);
+        let over = plan.over(plan.begun().await);
+        tokio::pin!(over);
+        assert!(futures_util::poll!(&mut over).is_pending());
+        plan.begin_anew();
+        over.await;
+        assert_eq!((plan.cut(7), plan.current(1, ms(5000)), plan.reached(1)), (None, None, None));
+        // The same key picture, which a hub hands over again.
+        let waiting = plan.cut_at(1, ms(1000));
+        tokio::pin!(waiting);
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        planner.begin_anew();
+        plan.decided(1, ms(1000), planner.at_key(1, ms(1000), SystemTime::UNIX_EPOCH));
+        assert_eq!(waiting.await.map(|cut| cut.sequence), Some(9));
     }
 
     proptest! {

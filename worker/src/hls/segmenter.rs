@@ -225,11 +225,11 @@ mod tests {
     }
 
     fn segments(made: &[Made]) -> Vec<&MadeSegment> {
-        let segment = |made| match made {
-            &Made::Segment(ref segment) => Some(segment),
+        let segments = made.iter().filter_map(|made| match made {
+            Made::Segment(segment) => Some(segment),
             Made::Part(_) => None,
-        };
-        made.iter().filter_map(segment).collect()
+        });
+        segments.collect()
     }
 
     /// Decoding time and durations of each fragment of a segment.

@@ -34,6 +34,8 @@ pub struct SoundTrack {
     next: Option<u64>,
     /// Of the segment that is being made.
     sequence: Option<u64>,
+    /// The newest segment of an earlier track. Parts of it may have been fetched, so this one begins behind it.
+    earlier: Option<u64>,
 }
 
 /// The sound was away for longer than is filled, or segments went by: it must begin anew.
@@ -41,16 +43,27 @@ pub struct SoundTrack {
 pub struct TooLongAGap;
 
 impl SoundTrack {
-    /// Sound with these parameters, in the pictures' `timeline`, in parts of at most `part_target`.
-    pub fn new(parameters: Arc<AudioParameters>, timeline: u64, part_target: Option<PartTarget>) -> Self {
+    /// Sound with these parameters, in the pictures' `timeline`, in parts of at most `part_target`. It begins behind
+    /// segment `earlier`, if that is given.
+    pub fn new(
+        parameters: Arc<AudioParameters>,
+        timeline: u64,
+        part_target: Option<PartTarget>,
+        earlier: Option<u64>,
+    ) -> Self {
         let part_ticks = part_target.map(|target| part_ticks(target, parameters.sample_rate));
         let segmenter = Segmenter::new(part_ticks, u32::try_from(FRAME).unwrap_or(u32::MAX));
-        Self { parameters, timeline, segmenter, next: None, sequence: None }
+        Self { parameters, timeline, segmenter, next: None, sequence: None, earlier }
     }
 
     /// What it was made for.
     pub fn parameters(&self) -> &Arc<AudioParameters> {
         &self.parameters
+    }
+
+    /// The newest segment that it, or an earlier track, has begun.
+    pub fn newest(&self) -> Option<u64> {
+        self.sequence.or(self.earlier)
     }
 
     /// Takes one frame at `pts`, which the pictures have reached.
@@ -63,8 +76,10 @@ impl SoundTrack {
         let next = match self.next {
             Some(next) => next,
             None => {
-                // Before the first segment nobody hears it.
-                let Some(cut) = plan.current(self.timeline, pts) else { return Ok(made) };
+                // Before its first segment nobody hears it.
+                let cut = plan.current(self.timeline, pts);
+                let cut = cut.filter(|cut| self.earlier.is_none_or(|earlier| cut.sequence > earlier));
+                let Some(cut) = cut else { return Ok(made) };
                 ticks(FIRST_PTS + cut.pts, self.parameters.sample_rate)
             }
         };
@@ -190,7 +205,7 @@ mod tests {
     #[test]
     fn segments_begin_where_those_of_the_pictures_begin() {
         let (plan, mut made) = (plan(4), Vec::new());
-        let mut track = SoundTrack::new(parameters(1, AAC_LC), 1, None);
+        let mut track = SoundTrack::new(parameters(1, AAC_LC), 1, None, None);
         for n in 0..94 {
             made.extend(track.push(ms(n * 64), frame(), &plan).unwrap());
         }
@@ -202,7 +217,7 @@ mod tests {
     #[test]
     fn late_sound_gaps_and_the_end_are_filled_with_silence() {
         let (plan, mut made) = (plan(4), Vec::new());
-        let mut track = SoundTrack::new(parameters(2, AAC_LC), 1, None);
+        let mut track = SoundTrack::new(parameters(2, AAC_LC), 1, None, None);
         for at in [640, 704, 3200, 3264] {
             made.extend(track.push(ms(at), frame(), &plan).unwrap());
         }
@@ -216,8 +231,8 @@ mod tests {
     #[test]
     fn overlapping_sound_is_left_out_and_sound_before_the_first_picture_too() {
         let plan = plan(1);
-        let mut track = SoundTrack::new(parameters(1, AAC_LC), 1, None);
-        let other = &mut SoundTrack::new(parameters(1, AAC_LC), 2, None);
+        let mut track = SoundTrack::new(parameters(1, AAC_LC), 1, None, None);
+        let other = &mut SoundTrack::new(parameters(1, AAC_LC), 2, None, None);
         assert!(other.push(ms(0), frame(), &plan).unwrap().is_empty() && other.finish().is_empty());
         for at in [0, 64, 128, 0, 0, 0] {
             track.push(ms(at), frame(), &plan).unwrap();
@@ -229,13 +244,28 @@ mod tests {
     fn what_cannot_be_filled_begins_anew() {
         let plan = plan(4);
         for parameters in [parameters(6, AAC_LC), parameters(1, 5)] {
-            let mut track = SoundTrack::new(parameters, 1, None);
+            let mut track = SoundTrack::new(parameters, 1, None, None);
             track.push(ms(0), frame(), &plan).unwrap();
             assert_eq!(track.push(ms(5000), frame(), &plan).unwrap_err(), TooLongAGap);
         }
-        let mut track = SoundTrack::new(parameters(1, AAC_LC), 1, None);
+        let mut track = SoundTrack::new(parameters(1, AAC_LC), 1, None, None);
         track.push(ms(0), frame(), &plan).unwrap();
         assert_eq!(track.push(ms(600_000), frame(), &plan).unwrap_err(), TooLongAGap);
+    }
+
+    #[test]
+    fn a_track_after_another_begins_no_segment_a_second_time() {
+        let (plan, mut made) = (plan(3), Vec::new());
+        let mut track = SoundTrack::new(parameters(6, AAC_LC), 1, None, None);
+        track.push(ms(2000), frame(), &plan).unwrap();
+        assert_eq!((track.push(ms(2500), frame(), &plan).unwrap_err(), track.newest()), (TooLongAGap, Some(51)));
+        let mut track = SoundTrack::new(parameters(1, AAC_LC), 1, None, track.newest());
+        for n in 0..40 {
+            made.extend(track.push(ms(2200 + n * 64), frame(), &plan).unwrap());
+        }
+        made.extend(track.finish());
+        assert_eq!(segments(&made).iter().map(|s| s.0).collect::<Vec<_>>(), [52]);
+        assert_eq!(track.newest(), Some(52));
     }
 
     proptest! {
@@ -243,7 +273,7 @@ mod tests {
         fn sound_is_continuous_whatever_comes(steps in prop::collection::vec(0u64..700, 1..60)) {
             let plan = plan(30);
             let (mut at, mut made) = (0, Vec::new());
-            let mut track = SoundTrack::new(parameters(1, AAC_LC), 1, None);
+            let mut track = SoundTrack::new(parameters(1, AAC_LC), 1, None, None);
             for step in &steps {
                 made.extend(track.push(ms(at), frame(), &plan).unwrap());
                 at += step;

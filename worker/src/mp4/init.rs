@@ -131,7 +131,6 @@ fn mdia(timescale: u32, handler: [u8; 4], name: &str, minf: Minf) -> Mdia {
         mdhd: Mdhd { timescale, language: "und".into(), ..Mdhd::default() },
         hdlr: Hdlr { handler: FourCC::new(&handler), name: name.into() },
         minf,
-        ..Mdia::default()
     }
 }
 

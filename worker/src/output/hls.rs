@@ -99,8 +99,17 @@ enum Fault {
     Disk(#[from] DiskError),
     #[error("the camera sends key pictures too rarely for HLS; set its key frame interval to 1 to 4 seconds")]
     NoKeyPicture,
+    #[error("the camera sends another codec than before; HLS begins anew")]
+    AnotherCodec,
     #[error("this worker encodes as many streams as it may (worker.max_encoders)")]
     NoEncoder,
+}
+
+impl Fault {
+    /// What is behind it, for the log: a sentence for viewers does not say it.
+    fn detail(&self) -> Option<String> {
+        std::error::Error::source(self).map(ToString::to_string)
+    }
 }
 
 /// How long to wait after a fault.
@@ -158,7 +167,10 @@ async fn serve(stream: &HlsStream, source: &mut SourceMaker, wish: &mut Wish) {
         tokio::select! {
             biased;
             wanted = wish.until_hls() => if !wanted { return },
-            () = source.tidy() => continue,
+            () = source.until_old() => {
+                source.sweep().await;
+                continue;
+            }
         }
         let before = source.sequence();
         match produce(stream, source, wish).await {
@@ -217,8 +229,7 @@ async fn produce(stream: &HlsStream, source: &mut SourceMaker, wish: &mut Wish) 
 async fn withdraw_after(fault: &Fault, stream: &HlsStream, source: &mut SourceMaker) {
     stream.report.error(Some(fault.to_string()));
     stream.metrics.output_failed("hls");
-    let detail = std::error::Error::source(fault).map(ToString::to_string);
-    tracing::warn!(stream = %stream.slug, error = %fault, detail, "HLS stops for a while");
+    tracing::warn!(stream = %stream.slug, error = %fault, detail = fault.detail(), "HLS stops for a while");
     source.withdraw().await;
     if matches!(fault, Fault::Disk(_)) {
         source.make_room().await;

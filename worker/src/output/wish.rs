@@ -33,14 +33,17 @@ impl Wish {
         self.until(|demand| !always && !demand.hls).await;
     }
 
-    /// Until an encoded rendition of HLS is wanted; `false` when it never will be again.
+    /// Until an encoded rendition of HLS is wanted; `false` when it never will be again. Without HLS none is: its
+    /// segments begin where the source's do.
     pub async fn until_rendition(&mut self, rendition: Rendition) -> bool {
-        self.until(|demand| demand.renditions.contains(rendition)).await
+        let always = self.hls_always;
+        self.until(|demand| (always || demand.hls) && demand.renditions.contains(rendition)).await
     }
 
     /// Until that rendition is not wanted.
     pub async fn until_no_rendition(&mut self, rendition: Rendition) {
-        self.until(|demand| !demand.renditions.contains(rendition)).await;
+        let always = self.hls_always;
+        self.until(|demand| !(always || demand.hls) || !demand.renditions.contains(rendition)).await;
     }
 
     /// Until JPEG frames are wanted; `false` when they never will be again.

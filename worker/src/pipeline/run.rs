@@ -19,11 +19,23 @@ const START_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Running {
     /// `None` once it is on its way to Null.
-    pipeline: Option<gst::Pipeline>,
+    pipeline: Option<Ending>,
     /// The change to Playing while it runs. Null waits for it: overtaken by Null it would start a pipeline that
     /// nobody stops.
     starting: Option<JoinHandle<bool>>,
     bus: gst::bus::BusStream,
+}
+
+/// Goes to Null however it is let go of, also when the runtime ends and drops the task that was to stop it: a pipeline
+/// that is freed while its threads run takes the process with it.
+#[derive(Debug)]
+struct Ending(gst::Pipeline);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // Going down does not fail; what it would return is the state.
+        let _ = self.0.set_state(gst::State::Null);
+    }
 }
 
 /// What a bus tells that matters here.
@@ -39,7 +51,7 @@ impl Running {
         let bus = pipeline.bus().ok_or_else(|| PipelineError::build("no bus"))?.stream();
         let playing = pipeline.clone();
         let starting = tokio::task::spawn_blocking(move || playing.set_state(gst::State::Playing).is_ok());
-        let mut running = Self { pipeline: Some(pipeline), starting: Some(starting), bus };
+        let mut running = Self { pipeline: Some(Ending(pipeline)), starting: Some(starting), bus };
         match tokio::time::timeout(START_DEADLINE, running.started()).await {
             Ok(true) => Ok(running),
             Ok(false) => {
@@ -96,21 +108,20 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let Some(pipeline) = self.pipeline.take() else { return };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(to_null(pipeline, self.starting.take()))),
-            // Going down does not fail; what it would return is the state.
-            Err(_) => _ = pipeline.set_state(gst::State::Null),
+        // Without a runtime it is stopped here.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(to_null(pipeline, self.starting.take()));
         }
     }
 }
 
-async fn to_null(pipeline: gst::Pipeline, starting: Option<JoinHandle<bool>>) {
+async fn to_null(pipeline: Ending, starting: Option<JoinHandle<bool>>) {
     if let Some(starting) = starting {
         // However it went, it is over.
         let _ = starting.await;
     }
-    // Fails only when the runtime ends, and the process with it.
-    let _ = tokio::task::spawn_blocking(move || pipeline.set_state(gst::State::Null)).await;
+    // Fails only when the runtime ends; then it is stopped by being dropped.
+    let _ = tokio::task::spawn_blocking(move || drop(pipeline)).await;
 }
 
 impl From<BusNews> for PipelineError {
@@ -133,6 +144,7 @@ fn factory_name(object: &gst::Object) -> String {
 mod tests {
     use super::*;
     use crate::pipeline::elements;
+    use std::future::pending;
     use std::task::Poll;
     use tokio::time::Instant;
 
@@ -158,6 +170,30 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             assert_eq!(seen.current_state(), gst::State::Null);
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_runtime_is_the_end_of_what_runs_and_of_what_is_being_stopped() {
+        elements::init().unwrap();
+        for stops in [false, true] {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let pipeline = gst::Pipeline::new();
+            let (src, sink) = (elements::make("appsrc").unwrap(), elements::make("appsink").unwrap());
+            pipeline.add_many([&src, &sink]).unwrap();
+            src.link(&sink).unwrap();
+            let running = runtime.block_on(Running::start(pipeline.clone())).unwrap();
+            runtime.spawn(async move {
+                if stops {
+                    running.stop().await;
+                } else {
+                    pending::<()>().await;
+                    drop(running);
+                }
+            });
+            runtime.block_on(tokio::task::yield_now());
+            drop(runtime);
+            assert_eq!(pipeline.current_state(), gst::State::Null, "{stops}");
         }
     }
 }

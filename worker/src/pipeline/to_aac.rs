@@ -43,10 +43,10 @@ pub struct EncodedSound {
 /// One decoder and encoder, for unchanged parameters.
 #[derive(Debug)]
 pub struct AacPipeline {
+    /// Ends waits for room in the output. Dropped first: the pipeline's own thread is one that waits.
+    _stopping: DropGuard,
     running: Running,
     feeder: AacFeeder,
-    /// Ends waits for room in the output.
-    _stopping: DropGuard,
 }
 
 /// The input side, to be used beside the output side.

@@ -54,10 +54,10 @@ pub struct EncodedPicture {
 /// One decoder and encoder, for unchanged parameters.
 #[derive(Debug)]
 pub struct EncoderPipeline {
+    /// Ends waits for room in the output. Dropped first: the pipeline's own thread is one that waits.
+    _stopping: DropGuard,
     running: Running,
     feeder: EncoderFeeder,
-    /// Ends waits for room in the output.
-    _stopping: DropGuard,
 }
 
 /// The input side, to be used beside the output side.

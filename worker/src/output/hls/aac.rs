@@ -39,7 +39,7 @@ impl AacEncoder {
                     error = failed => Err(error),
                 };
                 if let Err(error) = ended {
-                    tracing::warn!(%error, "sound is not encoded any more; it begins anew with the next stretch of time");
+                    tracing::warn!(%error, "sound is not encoded for a while");
                 }
             }
             pipeline.stop().await;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rsm_shared::stream::rendition::Rendition;
+use tokio::time::Instant;
 
 use super::aac::AacEncoder;
 use super::shelf::Shelf;
-use super::{Fault, HlsStream};
+use super::{Fault, HlsStream, RETRY};
 use crate::hls::multivariant::AudioRendition;
 use crate::hls::segmenter::Made;
 use crate::hls::sound::{SoundTrack, TooLongAGap};
@@ -32,19 +33,24 @@ pub(super) struct Listening {
     /// AAC, in order.
     waiting: VecDeque<(Duration, Bytes, Arc<AudioParameters>)>,
     track: Option<SoundTrack>,
-    /// The encoder or the track failed: told once, and tried again with the next timeline.
-    failed: bool,
+    /// The newest segment of the tracks before.
+    newest: Option<u64>,
+    /// No sound is taken until then: the encoder or the track failed.
+    resting: Option<Instant>,
+    /// What was told of it last.
+    told: Option<String>,
 }
 
 impl Listening {
     pub fn new(stream: Arc<HlsStream>) -> Self {
         let shelf = Shelf::new(stream.clone(), Rendition::Audio);
-        Self { stream, shelf, encoder: None, waiting: VecDeque::new(), track: None, failed: false }
+        let (waiting, told) = (VecDeque::new(), None);
+        Self { stream, shelf, encoder: None, waiting, track: None, newest: None, resting: None, told }
     }
 
     /// A frame of the camera's sound.
     pub async fn hear(&mut self, unit: Arc<AccessUnit>) {
-        let Some(parameters) = unit.sound.clone().filter(|_| !self.failed) else { return };
+        let Some(parameters) = unit.sound.clone().filter(|_| !self.is_resting()) else { return };
         if parameters.codec == AudioCodec::Aac {
             return self.wait(unit.pts, unit.data.clone(), parameters);
         }
@@ -66,7 +72,7 @@ impl Listening {
             Some(sound) => self.wait(sound.pts, sound.data, sound.parameters),
             None => {
                 self.encoder = None;
-                self.failed = true;
+                self.rest();
             }
         }
     }
@@ -102,18 +108,41 @@ impl Listening {
     /// Time breaks: what comes is of another timeline.
     pub async fn break_time(&mut self) -> Result<(), Fault> {
         self.encoder = None;
-        self.failed = false;
+        self.resting = None;
         self.waiting.clear();
-        if let Some(mut track) = self.track.take() {
-            let made = track.finish();
-            self.shelf.keep(made).await?;
-        }
-        Ok(())
+        self.finish().await
+    }
+
+    /// What is left of the track goes to its segment.
+    async fn finish(&mut self) -> Result<(), Fault> {
+        let Some(mut track) = self.let_go() else { return Ok(()) };
+        let made = track.finish();
+        Ok(self.shelf.keep(made).await.map(drop)?)
+    }
+
+    fn let_go(&mut self) -> Option<SoundTrack> {
+        let track = self.track.take()?;
+        self.newest = track.newest();
+        Some(track)
+    }
+
+    fn is_resting(&self) -> bool {
+        self.resting.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn rest(&mut self) {
+        self.resting = Some(Instant::now() + RETRY.1);
+        self.waiting.clear();
     }
 
     /// Whether sound was heard that no track is made of yet.
     pub fn is_coming(&self) -> bool {
-        !self.failed && self.track.is_none() && (self.encoder.is_some() || !self.waiting.is_empty())
+        !self.is_resting() && self.track.is_none() && (self.encoder.is_some() || !self.waiting.is_empty())
+    }
+
+    /// Whether the multivariant playlist may name it.
+    pub fn is_heard(&self) -> bool {
+        self.track.is_some() && self.shelf.look(|_| ()).is_some()
     }
 
     /// What the multivariant playlist says of it; `None` while there is none.
@@ -127,7 +156,8 @@ impl Listening {
     /// Nobody listens any more.
     pub async fn withdraw(&mut self) {
         self.encoder = None;
-        self.track = None;
+        self.resting = None;
+        self.let_go();
         self.waiting.clear();
         self.shelf.withdraw().await;
     }
@@ -136,8 +166,12 @@ impl Listening {
         self.shelf.make_room().await;
     }
 
-    pub async fn tidy(&mut self) {
-        self.shelf.tidy().await;
+    pub async fn until_old(&self) {
+        self.shelf.until_old().await;
+    }
+
+    pub async fn sweep(&mut self) {
+        self.shelf.sweep().await;
     }
 
     /// Whether a track could be made for sound with these parameters.
@@ -147,10 +181,7 @@ impl Listening {
         parameters: Arc<AudioParameters>,
         part_target: Option<PartTarget>,
     ) -> Result<bool, Fault> {
-        if let Some(mut track) = self.track.take() {
-            let made = track.finish();
-            self.shelf.keep(made).await?;
-        }
+        self.finish().await?;
         let init = match mp4::init(&*parameters) {
             Ok(init) => init,
             Err(error) => {
@@ -159,7 +190,7 @@ impl Listening {
             }
         };
         self.shelf.open(init, parameters.sample_rate, part_target).await?;
-        self.track = Some(SoundTrack::new(parameters, timeline, part_target));
+        self.track = Some(SoundTrack::new(parameters, timeline, part_target, self.newest));
         Ok(true)
     }
 
@@ -168,17 +199,20 @@ impl Listening {
             None => Ok(()),
             Some(Ok(made)) => Ok(self.shelf.keep(made).await.map(drop)?),
             Some(Err(TooLongAGap)) => {
-                // It begins anew with the next frame; the playlist's numbers begin behind the gap.
-                self.track = None;
+                // It begins anew with the next segment; the playlist's numbers begin behind the gap.
+                self.let_go();
                 Ok(())
             }
         }
     }
 
     fn fail(&mut self, error: &dyn std::error::Error) {
-        self.failed = true;
-        self.waiting.clear();
-        tracing::warn!(stream = %self.stream.slug, error = %error, "HLS has no sound");
+        self.rest();
+        let text = error.to_string();
+        if self.told.as_ref() != Some(&text) {
+            tracing::warn!(stream = %self.stream.slug, error = text, "HLS has no sound");
+            self.told = Some(text);
+        }
     }
 }
 

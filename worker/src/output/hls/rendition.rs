@@ -9,6 +9,7 @@ use super::transcode::Transcoder;
 use super::{Backoff, Fault, HlsStream};
 use crate::hls::pictures::PictureTrack;
 use crate::hls::plan::Cut;
+use crate::hls::window::Window;
 use crate::media::access_unit::AccessUnit;
 use crate::media::hub::{Listen, StreamHub, Subscription};
 use crate::media::keyless::PATIENCE;
@@ -24,12 +25,14 @@ pub(super) struct RenditionMaker {
     shelf: Shelf,
     pictures: Option<(u64, PictureTrack)>,
     video: Option<Arc<VideoParameters>>,
+    /// The segment that was begun last. Parts of it may have been fetched, so no number is begun twice.
+    newest: Option<u64>,
 }
 
 impl RenditionMaker {
     pub fn new(stream: Arc<HlsStream>, rendition: Rendition) -> Self {
         let shelf = Shelf::new(stream.clone(), rendition);
-        Self { stream, rendition, shelf, pictures: None, video: None }
+        Self { stream, rendition, shelf, pictures: None, video: None, newest: None }
     }
 
     /// Runs until the stream ends.
@@ -39,14 +42,21 @@ impl RenditionMaker {
             tokio::select! {
                 biased;
                 wanted = wish.until_rendition(self.rendition) => if !wanted { break },
-                () = self.shelf.tidy() => continue,
+                () = self.shelf.until_old() => {
+                    self.shelf.sweep().await;
+                    continue;
+                }
             }
             let fault = self.produce(&mut wish).await;
+            if self.shelf.look(Window::is_playable).unwrap_or_default() {
+                backoff = Backoff::default();
+            }
             self.withdraw().await;
             if let Err(fault) = fault {
                 self.stream.metrics.output_failed(self.rendition.as_str());
-                let rendition = self.rendition.as_str();
-                tracing::warn!(stream = %self.stream.slug, rendition, error = %fault, "a rendition stops for a while");
+                let (rendition, detail) = (self.rendition.as_str(), fault.detail());
+                let stream = &self.stream.slug;
+                tracing::warn!(%stream, rendition, error = %fault, detail, "a rendition stops for a while");
                 wish.pause(backoff.next()).await;
             } else {
                 backoff = Backoff::default();
@@ -55,22 +65,29 @@ impl RenditionMaker {
         self.withdraw().await;
     }
 
-    /// Encodes while it is wanted.
+    /// Encodes while it is wanted and the source is made, whose segments it follows.
     async fn produce(&mut self, wish: &mut Wish) -> Result<(), Fault> {
-        let Ok(_place) = self.stream.encoders.clone().try_acquire_owned() else { return Err(Fault::NoEncoder) };
         let stream = self.stream.clone();
-        let (from, first) = tokio::select! {
-            from = source_of(&stream) => from?,
+        let begun = async {
+            let run = stream.plan.begun().await;
+            source_of(&stream).await.map(|(from, first)| (run, from, first))
+        };
+        let (run, from, first) = tokio::select! {
+            begun = begun => begun?,
             () = wish.until_no_rendition(self.rendition) => return Ok(()),
         };
+        // Not before: the source of a JPEG camera needs a place itself, and this would wait for it with the last one.
+        let Ok(_place) = stream.encoders.clone().try_acquire_owned() else { return Err(Fault::NoEncoder) };
         let made = StreamHub::default();
         let subscription = made.subscribe(Listen::Pictures);
         let transcoder = Transcoder { stream: &stream, rendition: self.rendition, to: &made };
         let transcoding = transcoder.run(from, first);
-        tokio::pin!(transcoding);
+        let over = stream.plan.over(run);
+        tokio::pin!(transcoding, over);
         loop {
             let unit = tokio::select! {
                 () = wish.until_no_rendition(self.rendition) => return Ok(()),
+                () = &mut over => return Ok(()),
                 fault = &mut transcoding => return Err(fault),
                 popped = subscription.next() => match popped {
                     Popped::Unit(unit) => unit,
@@ -79,6 +96,7 @@ impl RenditionMaker {
             };
             let cut = tokio::select! {
                 () = wish.until_no_rendition(self.rendition) => return Ok(()),
+                () = &mut over => return Ok(()),
                 fault = &mut transcoding => return Err(fault),
                 cut = self.cut(&unit) => cut,
             };
@@ -96,6 +114,7 @@ impl RenditionMaker {
         let begun = self.pictures.as_ref().is_some_and(|(timeline, _)| *timeline == unit.timeline);
         // It begins within the segment that is being made.
         let cut = cut.or_else(|| if begun { None } else { plan.current(unit.timeline, unit.pts) });
+        let cut = cut.filter(|cut| self.newest.is_none_or(|newest| cut.sequence > newest));
         if cut.is_some() {
             // Decided with the source's first pictures.
             plan.part_target().await;
@@ -115,6 +134,7 @@ impl RenditionMaker {
             let part_target = self.stream.plan.part_target().await;
             self.pictures = Some((unit.timeline, PictureTrack::following(part_target)));
         }
+        self.newest = cut.map(|cut| cut.sequence).or(self.newest);
         let video = unit.video.clone();
         let Some((_, track)) = &mut self.pictures else { return Ok(()) };
         let made = track.push(unit, cut);

@@ -188,13 +188,11 @@ impl Shelf {
         self.sweep().await;
     }
 
-    /// Waits for the time of the oldest unlisted segment, then removes it; for ever when there is none.
-    pub async fn tidy(&mut self) {
+    /// Waits for the time of the oldest unlisted segment, which [`Shelf::sweep`] then removes; for ever when there is
+    /// none. Safe to drop.
+    pub async fn until_old(&self) {
         match self.buried.front().map(|buried| buried.until) {
-            Some(until) => {
-                tokio::time::sleep_until(until).await;
-                self.sweep().await;
-            }
+            Some(until) => tokio::time::sleep_until(until).await,
             None => std::future::pending().await,
         }
     }
@@ -206,8 +204,9 @@ impl Shelf {
         self.buried.extend(gone.map(|s| Buried { until, sequence: s.sequence, len: s.len, init: s.init }));
     }
 
-    /// Removes the segments whose time is over, and the init files that no later segment needs.
-    async fn sweep(&mut self) {
+    /// Removes the segments whose time is over, and the init files that no later segment needs. Not to be dropped
+    /// half-way: what it was about to remove would stay, and count, until the stream ends.
+    pub async fn sweep(&mut self) {
         let now = Instant::now();
         let listed = self.look(Window::first_init).flatten();
         let (mut gone, mut inits) = (Vec::new(), Vec::new());

@@ -10,7 +10,7 @@ use crate::hls::plan::{Cut, Planner};
 use crate::hls::segmenter::Made;
 use crate::media::access_unit::AccessUnit;
 use crate::media::hub::Subscription;
-use crate::media::parameters::VideoParameters;
+use crate::media::parameters::{VideoCodec, VideoParameters};
 use crate::media::queue::{MAX_BYTES, MAX_UNITS, Popped};
 use crate::mp4::{self, VIDEO_TIMESCALE};
 use rsm_shared::stream::rendition::Rendition;
@@ -90,6 +90,9 @@ impl SourceMaker {
         if self.pictures.is_none() && !unit.is_key {
             return Ok(());
         }
+        if unit.video.codec == VideoCodec::Jpeg {
+            return Err(Fault::AnotherCodec);
+        }
         self.bound_group(&unit)?;
         let (timeline, pts) = (unit.timeline, unit.pts);
         let cut = if unit.is_key { self.planner.at_key(timeline, pts, unit.captured) } else { None };
@@ -104,7 +107,7 @@ impl SourceMaker {
 
     async fn hear_until(&mut self, timeline: u64, reached: std::time::Duration) -> Result<(), Fault> {
         self.listening.follow(timeline, reached).await?;
-        let heard = self.listening.offered().is_some();
+        let heard = self.listening.is_heard();
         let playable = self.shelf.look(|window| window.is_playable()).unwrap_or_default();
         if playable && heard != self.offered_sound { self.offer().await } else { Ok(()) }
     }
@@ -199,6 +202,7 @@ impl SourceMaker {
         self.listening.withdraw().await;
         self.stream.report.listed(0, target_s);
         self.planner.begin_anew();
+        self.stream.plan.begin_anew();
         self.report_progress();
     }
 
@@ -208,12 +212,19 @@ impl SourceMaker {
         self.listening.make_room().await;
     }
 
-    /// Waits until something unlisted is old, and removes it.
-    pub async fn tidy(&mut self) {
+    /// Waits until something unlisted is old enough to be [swept](Self::sweep); for ever when there is nothing. Safe to
+    /// drop.
+    pub async fn until_old(&self) {
         tokio::select! {
-            () = self.shelf.tidy() => {}
-            () = self.listening.tidy() => {}
+            () = self.shelf.until_old() => {}
+            () = self.listening.until_old() => {}
         }
+    }
+
+    /// Removes what is unlisted and old. Not to be dropped half-way.
+    pub async fn sweep(&mut self) {
+        self.shelf.sweep().await;
+        self.listening.sweep().await;
     }
 
     fn report_progress(&self) {

@@ -1,5 +1,8 @@
 //! The whole output, from a hub to the disk.
 
+mod codecs;
+mod returns;
+
 use super::*;
 use crate::hls::disk::DiskUse;
 use crate::hls::live::LiveIndex;
@@ -44,6 +47,7 @@ struct Bench {
     report: Arc<Report>,
     lingering: Lingering,
     live: LiveIndex,
+    encoders: Arc<Semaphore>,
     dir: PathBuf,
     task: tokio::task::JoinHandle<()>,
 }
@@ -56,7 +60,7 @@ fn begin_with(root: &Path, budget: u64, window_segments: u32) -> Bench {
     let (slug, fence) = (Slug::parse("door").unwrap(), Fence { epoch: Epoch(9), revision: 1 });
     let metrics = Arc::new(StreamMetrics::new(&prometheus::Registry::new()).unwrap());
     let (hub, report, lingering) = (Arc::new(StreamHub::default()), Arc::new(Report::default()), Lingering::default());
-    let live = LiveIndex::default();
+    let (live, encoders) = (LiveIndex::default(), Arc::new(Semaphore::new(2)));
     let stream = HlsStream {
         slug: slug.clone(),
         fence,
@@ -71,7 +75,7 @@ fn begin_with(root: &Path, budget: u64, window_segments: u32) -> Bench {
         dir: SegmentDir::new(root, &slug, fence, DiskUse::new(budget)),
         live: live.publish(&slug, fence),
         hardware: Hardware::software(),
-        encoders: Arc::new(Semaphore::new(2)),
+        encoders: encoders.clone(),
         metrics: metrics.stream(&slug),
         report: report.clone(),
         plan: Plan::default(),
@@ -83,7 +87,7 @@ fn begin_with(root: &Path, budget: u64, window_segments: u32) -> Bench {
     let (demand, receiver) = watch::channel(Demand { hls: true, ..Demand::default() });
     let cancel = CancellationToken::new();
     let task = tokio::spawn(output.run(Wish { demand: receiver, cancel: cancel.clone(), hls_always: false }));
-    Bench { hub, demand, cancel, report, lingering, live, dir: root.join("door/9-1"), task }
+    Bench { hub, demand, cancel, report, lingering, live, encoders, dir: root.join("door/9-1"), task }
 }
 
 impl Bench {
@@ -101,6 +105,28 @@ impl Bench {
             }
             assert!(Instant::now() < deadline, "last seen of {rendition}: {text} {:?}", self.report.0.lock().unwrap());
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until so many outputs listen.
+    async fn until_listeners(&self, count: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.hub.subscribers() != count {
+            assert!(Instant::now() < deadline, "{} listen", self.hub.subscribers());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits until HLS fails with a sentence that has `text` in it; empty: until it does not fail.
+    async fn until_error(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let error = self.report.0.lock().unwrap().2.clone().unwrap_or_default();
+            if error.contains(text) && error.is_empty() == text.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "last seen: {error}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
@@ -247,10 +273,10 @@ async fn a_rendition_that_is_wanted_has_the_numbers_of_the_source() {
     let (root, units) = (tempfile::tempdir().unwrap(), clip_of(640, 360, 0));
     let bench = begin_with(root.path(), u64::MAX, 6);
     bench.demand.send_replace(Demand { hls: true, renditions: RenditionSet::NONE.with(Rendition::P240), jpeg: None });
-    while bench.hub.subscribers() < 2 {
-        tokio::task::yield_now().await;
-    }
-    bench.publish(&units, 1).await;
+    // The source comes first.
+    bench.publish(&units[..1], 1).await;
+    bench.until_listeners(2).await;
+    bench.publish(&units[1..], 1).await;
     let low = bench.until_of("240p", |text| text.contains("/103.m4s")).await;
     assert!(low.contains("#EXT-X-MEDIA-SEQUENCE:100\n"), "{low}");
     assert_eq!(probe(root.path(), &play(&bench, &low)), ["h264|426|240|100"]);

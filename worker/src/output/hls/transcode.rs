@@ -10,7 +10,7 @@ use super::{Fault, HlsStream};
 use crate::media::access_unit::AccessUnit;
 use crate::media::hub::{StreamHub, Subscription};
 use crate::media::keyless::PATIENCE;
-use crate::media::parameters::VideoParameters;
+use crate::media::parameters::{VideoCodec, VideoParameters};
 use crate::media::queue::Popped;
 use crate::pipeline::PipelineError;
 use crate::pipeline::form::form;
@@ -40,6 +40,9 @@ impl Transcoder<'_> {
         let mut next = Some(first);
         loop {
             let Some(first) = subscription.next_key(next.take(), PATIENCE).await else { return Fault::NoKeyPicture };
+            if self.rendition == Rendition::Source && first.video.codec != VideoCodec::Jpeg {
+                return Fault::AnotherCodec;
+            }
             match self.encode(first, &subscription).await {
                 Ok(unit) => next = unit,
                 Err(error) => {
