@@ -25,7 +25,7 @@ const LEAST_SHARE: f64 = 0.85;
 /// What rounding to five places may change, seconds.
 const ROUNDED: f64 = 0.000_011;
 /// Steps of one history of sound: each may make 1500 frames.
-const MAX_SOUND_STEPS: usize = 32;
+const MAX_SOUND_STEPS: usize = 16;
 
 /// The tail of an address: the worker and those who fetch from it read the same in it.
 pub fn address(data: &[u8]) {
@@ -181,9 +181,15 @@ impl Checks {
 #[derive(Arbitrary, Debug)]
 enum SoundStep {
     /// The pictures go on by so many milliseconds; a key picture or not.
-    Pictures { ms: u16, key: bool },
+    Pictures {
+        ms: u16,
+        key: bool,
+    },
     /// A frame so many microseconds from where the pictures are.
-    Frame { from_pictures_us: i32, len: u8 },
+    Frame {
+        from_pictures_us: i32,
+        len: u8,
+    },
     Fill,
 }
 
@@ -210,6 +216,9 @@ pub fn sound(data: &[u8]) {
     let (plan, mut planner, mut at) = (Plan::default(), Planner::new(Duration::from_secs(2), 7, 0), Duration::ZERO);
     for _ in 0..MAX_SOUND_STEPS {
         let Ok(step) = SoundStep::arbitrary(&mut input) else { break };
+        if input.is_empty() {
+            break;
+        }
         let made = match step {
             SoundStep::Pictures { ms, key } => {
                 at += Duration::from_millis(ms.into());
@@ -232,9 +241,18 @@ pub fn sound(data: &[u8]) {
 
 #[derive(Arbitrary, Debug)]
 enum WindowStep {
-    Part { ms: u16, independent: bool, len: u8 },
+    Part {
+        ms: u16,
+        independent: bool,
+        len: u8,
+    },
     /// The segment is whole: as long as its parts, or not.
-    End { ms: Option<u16>, len: Option<u8>, broken_time: bool, new_init: bool },
+    End {
+        ms: Option<u16>,
+        len: Option<u8>,
+        broken_time: bool,
+        new_init: bool,
+    },
     /// Numbers are left out.
     Hole(u8),
     Shorten(u8),
@@ -353,7 +371,8 @@ impl Seen {
             self.media_sequence = first;
         }
         let skipped = value("#EXT-X-SKIP").and_then(|skip| skip.strip_prefix("SKIPPED-SEGMENTS=")?.parse::<u64>().ok());
-        let part_target = value("#EXT-X-PART-INF").and_then(|inf| inf.strip_prefix("PART-TARGET=")?.parse::<f64>().ok());
+        let part_target =
+            value("#EXT-X-PART-INF").and_then(|inf| inf.strip_prefix("PART-TARGET=")?.parse::<f64>().ok());
         let (mut sequence, mut parts) = (first + skipped.unwrap_or(0), Vec::new());
         for line in text.lines() {
             if let Some(duration) = line.strip_prefix("#EXTINF:").and_then(|rest| rest.strip_suffix(',')) {

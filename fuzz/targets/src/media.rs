@@ -94,6 +94,9 @@ pub fn clocks(data: &[u8]) {
     let mut stamps = [0i64; 2];
     let (mut newest, mut before, mut pictures, mut newest_sound) = (Duration::ZERO, None, false, None);
     while let Ok(tick) = Tick::arbitrary(&mut input) {
+        if input.is_empty() {
+            break;
+        }
         // Some are a little behind the one before, and some are anywhere.
         let mut stamp = |sound: bool, said: i64, near: bool| {
             let line = &mut stamps[usize::from(sound)];

@@ -83,6 +83,24 @@ macro_rules! tests {
 }
 
 tests!(
-    aac, avcc, camera_url, clocks, config, decoding_times, hls_address, hls_query, hvcc, jpeg_size, link_body, origin,
-    pictures, playlist, redact, rtsp_answers, segments, sound, window, wire
+    aac,
+    avcc,
+    camera_url,
+    clocks,
+    config,
+    decoding_times,
+    hls_address,
+    hls_query,
+    hvcc,
+    jpeg_size,
+    link_body,
+    origin,
+    pictures,
+    playlist,
+    redact,
+    rtsp_answers,
+    segments,
+    sound,
+    window,
+    wire
 );
