@@ -298,7 +298,11 @@ pub fn window(data: &[u8]) {
             }
             WindowStep::Hole(numbers) => making.next(numbers.into()),
             WindowStep::Shorten(least) => drop(window.shorten(least.into())),
-            WindowStep::Clear => drop(window.clear()),
+            WindowStep::Clear => {
+                drop(window.clear());
+                // No number is used twice.
+                making.next(1);
+            }
         }
         assert!(window.len() <= max.max(1) * 4, "{} segments are listed", window.len());
         seen.look(&window);
