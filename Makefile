@@ -6,9 +6,16 @@ BROWSER := tests/browser
 RUN_ARGS ?= --demo 2
 # Most tests wait for other processes most of the time: three for each processor, and not more than a laptop bears.
 TEST_THREADS ?= $(shell n=$$(( $$(nproc) * 3 )); echo $$(( n < 12 ? n : 12 )))
+# Of `make fuzz`: seconds for each target, which of them (all), and what makes stable Rust tell libFuzzer its way.
+FUZZ_SECONDS ?= 30
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+FUZZ_DIR := target/fuzz
+FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+SANCOV := level=4 inline-8bit-counters pc-table trace-compares
+FUZZ_FLAGS := -Ccodegen-units=1 -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,$(SANCOV))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run test lint fmt doc deny bench bench-cost bench-faults bench-farm clean
+.PHONY: help deps deps-test build run test lint fmt doc deny bench bench-cost bench-faults bench-farm fuzz clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +67,17 @@ bench-faults: build ## Takes parts of a farm away, one after the other; prints w
 bench-farm: build ## Starts 500 streams on 3 workers and 10,000 on 20, without cameras; prints times and costs
 	cargo build --release --locked -p rsm-bench --bins
 	target/release/rsm-bench-farm
+
+# A target directory of its own, and --target so that build scripts are not instrumented.
+fuzz: deps ## Fuzzes every parser: FUZZ_SECONDS=30 for each of FUZZ_TARGETS
+	RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --locked --manifest-path fuzz/Cargo.toml --target $(FUZZ_HOST) \
+		--target-dir $(FUZZ_DIR) $(addprefix --bin ,$(FUZZ_TARGETS))
+	@set -e; for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/corpus/$$target fuzz/artifacts/$$target; \
+		echo "== $$target, $(FUZZ_SECONDS) s"; \
+		$(FUZZ_DIR)/$(FUZZ_HOST)/debug/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 \
+			-print_final_stats=1 -artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target fuzz/seeds/$$target; \
+	done
 
 clean: ## Removes what was built
 	cargo clean

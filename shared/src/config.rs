@@ -185,18 +185,33 @@ impl Config {
         flags: &[(&str, String)],
         environment: Option<config::Map<String, String>>,
     ) -> Result<Self, BadConfig> {
+        let text = file.map(|path| {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| BadConfig(format!("--config is {}, expected a readable file: {e}", path.display())))?;
+            Ok((path.display().to_string(), text))
+        });
+        Self::merge(text.transpose()?, flags, environment)
+    }
+
+    /// As [`Config::load`], of the text of a file and without the environment. Public for fuzzing only.
+    #[doc(hidden)]
+    pub fn from_text(text: &str, flags: &[(&str, String)]) -> Result<Self, BadConfig> {
+        Self::merge(Some(("the text".into(), text.into())), flags, Some(config::Map::new()))
+    }
+
+    /// `file` is its name and its text.
+    fn merge(
+        file: Option<(String, String)>,
+        flags: &[(&str, String)],
+        environment: Option<config::Map<String, String>>,
+    ) -> Result<Self, BadConfig> {
         let known = keys(File::from_str(DEFAULT_TOML, FileFormat::Toml))?;
         let mut builder =
             ConfigBuilder::<DefaultState>::default().add_source(File::from_str(DEFAULT_TOML, FileFormat::Toml));
-        if let Some(path) = file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| BadConfig(format!("--config is {}, expected a readable file: {e}", path.display())))?;
+        if let Some((name, text)) = file {
             let layer = File::from_str(&text, FileFormat::Toml);
-            refuse_unknown(
-                &keys(layer.clone()).map_err(|e| BadConfig(format!("{}: {e}", path.display())))?,
-                &known,
-                "the file",
-            )?;
+            let given = keys(layer.clone()).map_err(|e| BadConfig(format!("{name}: {e}")))?;
+            refuse_unknown(&given, &known, "the file")?;
             builder = builder.add_source(layer);
         }
         let layer = Environment::with_prefix("RSM").prefix_separator("__").separator("__").source(environment);

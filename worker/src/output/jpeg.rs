@@ -1,6 +1,7 @@
 //! JPEG frames: while they are wanted, the newest picture of a stream to NATS; never a queue.
 
-mod pass_through;
+#[doc(hidden)] // Public for fuzzing only.
+pub mod pass_through;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

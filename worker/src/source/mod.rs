@@ -1,16 +1,20 @@
-//! From a camera to access units. Two carriers behind one face.
+//! From a camera to access units. Two carriers behind one face. What is public and hidden is so for fuzzing only.
 
-mod answers;
+#[doc(hidden)]
+pub mod answers;
 pub mod camera_clock;
 mod connect;
 pub mod error;
 mod in_a_row;
-mod offer;
+#[doc(hidden)]
+pub mod offer;
 pub mod open;
 pub mod opener;
 mod received;
-mod redact;
-mod redirect;
+#[doc(hidden)]
+pub mod redact;
+#[doc(hidden)]
+pub mod redirect;
 mod resolve;
 mod retina;
 mod rtspsrc;
@@ -18,7 +22,8 @@ mod rtspsrc;
 mod tests;
 mod tls;
 mod tunnel;
-mod whole;
+#[doc(hidden)]
+pub mod whole;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};

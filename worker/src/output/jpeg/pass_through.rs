@@ -61,7 +61,7 @@ impl JpegOutput {
 }
 
 /// Width and height in pixels, from the frame header (ITU-T T.81 B.2.2). `None` when there is none.
-fn size(jpeg: &[u8]) -> Option<(u32, u32)> {
+pub fn size(jpeg: &[u8]) -> Option<(u32, u32)> {
     let mut rest = jpeg.strip_prefix(&[0xff, 0xd8])?;
     loop {
         // Markers may be filled with any number of 0xff before them (B.1.1.2).
