@@ -245,7 +245,9 @@ fn number(text: &str, tag: &str) -> u64 {
 /// What ffmpeg complains of while it decodes all of it.
 async fn decode(bytes: &[u8]) -> String {
     let mut command = Command::new("ffmpeg");
-    command.args(["-hide_banner", "-nostdin", "-v", "warning", "-xerror", "-i", "pipe:0", "-f", "null", "-"]);
+    command.args(["-hide_banner", "-nostdin", "-v", "warning", "-xerror", "-i", "pipe:0"]);
+    // Pictures keep their times: at a guessed frame rate, two that are close would fall on one.
+    command.args(["-fps_mode", "passthrough", "-enc_time_base", "1:90000", "-f", "null", "-"]);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();

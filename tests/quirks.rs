@@ -213,7 +213,8 @@ async fn missing_parameter_sets_are_named_and_the_stream_comes_when_they_do() {
 #[tokio::test]
 async fn a_long_way_between_key_pictures_is_waited_for_once() {
     let camera = Camera::start_as(&["--gop", "150", "--clip-seconds", "20"]).await;
-    let system = System::start().await;
+    // This camera sends nothing before the next key picture.
+    let system = System::start_with(None, &[], &[("RSM__CAMERA__STALL_TIMEOUT_S", "20")]).await;
     let (slug, id) = system.add(json!({ "url": camera.url(), "always_on": true })).await;
     system.until_state(&slug, "running").await;
     system.json(&format!("/video/{slug}/")).await;
