@@ -207,7 +207,7 @@ pub fn sound(data: &[u8]) {
         channels: u16::from(channels),
     };
     let part_target = part_ms.map(|ms| PartTarget::new(Duration::from_millis(ms.into())));
-    let mut track = SoundTrack::new(Arc::new(parameters.clone()), 1, part_target);
+    let mut track = SoundTrack::new(Arc::new(parameters.clone()), 1, part_target, None);
     let ticks = part_target.map(|target| {
         let ticks = target.duration().as_nanos() * u128::from(parameters.sample_rate) / 1_000_000_000;
         u64::try_from(ticks).unwrap_or(u64::MAX)
