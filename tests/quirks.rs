@@ -172,7 +172,7 @@ async fn another_size_in_mid_stream_is_a_break_with_parameters_of_its_own() {
 
 #[tokio::test]
 async fn sound_that_is_away_for_a_while_is_silence_and_the_pictures_go_on() {
-    for codec in ["pcma", "aac"] {
+    let away = async |codec: &str| {
         let camera = Camera::start_as(&["--audio", codec]).await;
         let system = System::start().await;
         let watched = Watched::open(&system, camera.url(), true).await;
@@ -181,7 +181,8 @@ async fn sound_that_is_away_for_a_while_is_silence_and_the_pictures_go_on() {
         command(&camera, &["unmute cam1"]).await;
         watched.goes_on(3).await;
         assert_eq!(watched.fine().await, 0, "{codec}");
-    }
+    };
+    join_all(["pcma", "aac"].map(away)).await;
 }
 
 #[tokio::test]
