@@ -33,7 +33,7 @@ use crate::pipeline::elements::{self, MissingElements};
 use crate::pipeline::hardware::Hardware;
 use crate::source::open::AddressPolicy;
 use crate::source::opener::{Cameras, Opener};
-use crate::stream::engine::{Engine, Timing};
+use crate::stream::engine::{Engine, FIRST_PICTURE, Timing};
 use crate::stream::pacer::StartPacer;
 
 /// Encoders for each core, when the configuration does not say: 360p at 30 pictures per second takes a third of a core
@@ -301,6 +301,7 @@ fn timing(config: &Config) -> Timing {
     let c = &config.camera;
     Timing {
         stall_timeout: Duration::from_secs(c.stall_timeout_s),
+        first_picture: FIRST_PICTURE.max(Duration::from_secs(c.stall_timeout_s)),
         connect_timeout: Duration::from_secs(c.connect_timeout_s),
         backoff_min: Duration::from_secs(c.backoff_min_s),
         backoff_max: Duration::from_secs(c.backoff_max_s),

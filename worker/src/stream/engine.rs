@@ -14,11 +14,17 @@ use crate::pipeline::hardware::Hardware;
 use crate::source::opener::Opener;
 use crate::stream::pacer::StartPacer;
 
+/// Longest group of pictures that a camera is waited for before its first picture, and some more.
+pub const FIRST_PICTURE: Duration = Duration::from_secs(12);
+
 /// Deadlines and waits; given by the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     /// Without a picture for this long a session is over.
     pub stall_timeout: Duration,
+    /// And without a first one: some cameras send nothing before their next key picture, and those of long groups let
+    /// ten seconds go by.
+    pub first_picture: Duration,
     /// For each RTSP step.
     pub connect_timeout: Duration,
     pub backoff_min: Duration,
@@ -33,6 +39,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             stall_timeout: Duration::from_secs(5),
+            first_picture: FIRST_PICTURE,
             connect_timeout: Duration::from_secs(5),
             backoff_min: Duration::from_secs(1),
             backoff_max: Duration::from_secs(60),

@@ -69,7 +69,10 @@ impl Sessions {
         self.time.restart();
         self.timeline += 1;
         // Sound alone does not keep a session: somebody wants to see something.
-        let mut silent_at = tokio::time::Instant::now() + stall;
+        let mut patience = self.engine.timing.first_picture;
+        let mut silent_at = tokio::time::Instant::now() + patience;
+        // What an earlier session heard may not be there any more.
+        self.status.audio(None);
         let error = loop {
             let unit = match tokio::time::timeout_at(silent_at, source.next()).await {
                 Ok(Ok(unit)) => unit,
@@ -80,7 +83,7 @@ impl Sessions {
                         silent_at = tokio::time::Instant::from_std(at) + stall;
                         continue;
                     }
-                    _ => break SourceError::Stalled(stall),
+                    _ => break SourceError::Stalled(patience),
                 },
             };
             self.metrics.ingested(unit.data.len());
@@ -89,6 +92,7 @@ impl Sessions {
                 self.publish_sound(unit);
                 continue;
             }
+            patience = stall;
             silent_at = tokio::time::Instant::now() + stall;
             self.status.media(unit.arrived);
             if first.is_none() {

@@ -82,6 +82,7 @@ impl Bench {
         let (sink, root) = (Arc::new(Sink::default()), tempfile::tempdir().unwrap());
         let timing = Timing {
             stall_timeout: Duration::from_secs(2),
+            first_picture: Duration::from_secs(2),
             backoff_min: Duration::from_millis(200),
             backoff_max: Duration::from_secs(1),
             ..Timing::default()
