@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rsm_shared::config::Config;
 use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::names::Zone;
+use rsm_shared::stream::spec::JpegParams;
 use rsm_shared::stream::state::StreamState;
 use rsm_shared::wire::messages::{Fleet, Heartbeat, Ticket, WorkerState};
 use rsm_worker::app::{WorkerError, run_with};
@@ -107,8 +108,9 @@ async fn demand_from_before_the_claim_counts_and_an_owner_is_ready_only_when_it_
     let nats = Nats::start().await;
     let (api, worker) = (Api::start(&nats.url).await, Worker::start(&nats, "w1", &[]));
     api.until("a heartbeat", "w1", |_| true).await;
-    // These pictures make no segment.
-    api.want("yard", Demand { hls: true, ..Demand::default() }).await;
+    // No decoder makes a frame of these pictures.
+    let jpeg = Some(JpegParams { max_fps: 5, max_width: 640, quality: 80 });
+    api.want("yard", Demand { jpeg, ..Demand::default() }).await;
     api.queue(&api.place("yard", 5).await).await;
     let running = |beat: &Heartbeat| owned(beat, "yard").is_some_and(|owned| owned.state == StreamState::Running);
     let beat = api.until("the stream to run", "w1", running).await;
