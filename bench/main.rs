@@ -72,7 +72,7 @@ async fn main() {
 
     cold_jpeg(&system, &camera, arguments.repeats).await;
     let slug = running_jpeg(&system, &camera, arguments.repeats).await;
-    latency(&system, &slug).await;
+    latency(&system, &camera, &slug).await;
     undecoded_jpeg(&system, &camera, arguments.repeats).await;
     cold_hls(&system, &camera, arguments.repeats).await;
     screen::latency(&camera, &defaults, FPS, CLIP_SECONDS).await;
@@ -150,9 +150,24 @@ async fn undecoded_jpeg(system: &System, camera: &Camera, repeats: usize) {
 }
 
 /// Reads the burnt-in clock of frames as they arrive.
-async fn latency(system: &System, slug: &str) {
+async fn latency(system: &System, camera: &Camera, slug: &str) {
+    for others in [0, 4] {
+        latency_beside(system, camera, slug, others).await;
+    }
+    remove(system, slug).await;
+}
+
+/// While as many other streams are decoded for viewers.
+async fn latency_beside(system: &System, camera: &Camera, slug: &str, others: usize) {
     let schedule = Schedule::new(FPS, CLIP_SECONDS).expect("a schedule");
     let mut viewer = JpegViewer::open(system, slug).await;
+    let mut beside = Vec::new();
+    for n in 1..=others {
+        let (slug, _) = fresh(system, camera, n).await;
+        let mut other = JpegViewer::open(system, &slug).await;
+        other.next().await.expect("a frame");
+        beside.push((slug, tokio::spawn(async move { while other.next().await.is_some() {} })));
+    }
     let mut seen = Vec::new();
     while seen.len() < 100 {
         let jpeg = viewer.next().await.expect("a frame");
@@ -163,8 +178,15 @@ async fn latency(system: &System, slug: &str) {
     }
     seen.sort_by(f64::total_cmp);
     let text = format!("{:.0} / {:.0} ms", seen[seen.len() / 2], seen[seen.len() * 99 / 100]);
-    line("camera's clock to WebSocket, 100 frames (median / p99)", &text, "100 / 200 ms");
-    remove(system, slug).await;
+    let what = match others {
+        0 => "camera's clock to WebSocket, 100 frames (median / p99)".to_owned(),
+        n => format!("  the same while {} streams are decoded", n + 1),
+    };
+    line(&what, &text, "100 / 200 ms");
+    for (slug, reader) in beside {
+        reader.abort();
+        remove(system, &slug).await;
+    }
 }
 
 async fn cold_hls(system: &System, camera: &Camera, repeats: usize) {
