@@ -160,7 +160,6 @@ async fn latency(system: &System, camera: &Camera, slug: &str) {
 /// While as many other streams are decoded for viewers.
 async fn latency_beside(system: &System, camera: &Camera, slug: &str, others: usize) {
     let schedule = Schedule::new(FPS, CLIP_SECONDS).expect("a schedule");
-    let mut viewer = JpegViewer::open(system, slug).await;
     let mut beside = Vec::new();
     for n in 1..=others {
         let (slug, _) = fresh(system, camera, n).await;
@@ -168,6 +167,8 @@ async fn latency_beside(system: &System, camera: &Camera, slug: &str, others: us
         other.next().await.expect("a frame");
         beside.push((slug, tokio::spawn(async move { while other.next().await.is_some() {} })));
     }
+    // Last, so that no frame waits in its socket meanwhile.
+    let mut viewer = JpegViewer::open(system, slug).await;
     let mut seen = Vec::new();
     while seen.len() < 100 {
         let jpeg = viewer.next().await.expect("a frame");
