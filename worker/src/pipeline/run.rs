@@ -91,6 +91,14 @@ impl Running {
         }
     }
 
+    /// The next error. For a pipeline whose output tells its end itself, once all of it is taken.
+    pub async fn failed(&mut self) -> PipelineError {
+        match self.news().await {
+            BusNews::Eos => std::future::pending().await,
+            news => news.into(),
+        }
+    }
+
     /// To Null, within a deadline. Returns once the threads of the pipeline are gone.
     pub async fn stop(mut self) {
         let Some(pipeline) = self.pipeline.take() else { return };

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::feed::Feed;
-use super::run::{BusNews, Running};
+use super::run::Running;
 use super::{PipelineError, caps, elements};
 use crate::media::access_unit::AccessUnit;
 use crate::media::parameters::{AudioCodec, AudioParameters};
@@ -77,15 +77,7 @@ impl AacPipeline {
     /// The input, and a future that resolves when the pipeline fails.
     pub fn split(&mut self) -> (&AacFeeder, impl Future<Output = PipelineError> + '_) {
         let Self { running, feeder, .. } = self;
-        (feeder, async {
-            loop {
-                match running.news().await {
-                    // The output tells its end itself, once all of it is taken.
-                    BusNews::Eos => std::future::pending().await,
-                    news => return news.into(),
-                }
-            }
-        })
+        (feeder, running.failed())
     }
 
     /// To Null. What was not taken is dropped.

@@ -25,7 +25,7 @@ use super::feed::Feed;
 use super::form::kept_one_in;
 pub use super::form::{EncodedForm, form};
 use super::hardware::Hardware;
-use super::run::{BusNews, Running};
+use super::run::Running;
 use super::{PipelineError, decoder, elements, encoder};
 use crate::media::access_unit::AccessUnit;
 use crate::media::parameters::{VideoCodec, VideoParameters};
@@ -95,15 +95,7 @@ impl EncoderPipeline {
     /// The input, and a future that resolves when the pipeline fails.
     pub fn split(&mut self) -> (&EncoderFeeder, impl Future<Output = PipelineError> + '_) {
         let Self { running, feeder, .. } = self;
-        (feeder, async {
-            loop {
-                match running.news().await {
-                    // The output tells its end itself, once all of it is taken.
-                    BusNews::Eos => std::future::pending().await,
-                    news => return news.into(),
-                }
-            }
-        })
+        (feeder, running.failed())
     }
 
     /// To Null. What was not taken is dropped.
