@@ -130,7 +130,7 @@ impl Wishes {
         } else {
             RenditionSet::NONE
         };
-        let demand = Demand { jpeg: jpeg.then_some(params), hls, renditions };
+        let demand = Demand { jpeg: jpeg.then_some(params), scaled: None, hls, renditions };
         if demand.any() {
             self.touch();
         }

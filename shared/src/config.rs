@@ -3,12 +3,13 @@
 mod layers;
 mod show;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::builder::DefaultState;
 use config::{ConfigBuilder, Environment, File, FileFormat};
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use self::layers::{keys, refuse_unknown};
@@ -48,6 +49,12 @@ pub struct ApiConfig {
     pub max_body_bytes: u64,
     pub max_links: u64,
     pub max_viewers: u64,
+    pub max_viewers_per_stream: u64,
+    pub max_viewers_per_address: u64,
+    #[serde(deserialize_with = "layers::list")]
+    pub trusted_proxies: Vec<String>,
+    pub viewer_stall_s: u64,
+    pub drain_s: u64,
 }
 
 /// How to reach NATS.
@@ -233,6 +240,10 @@ impl Config {
             ("api.max_body_bytes", c.api.max_body_bytes, 1024, 16 << 20),
             ("api.max_links", c.api.max_links, 1, 100_000),
             ("api.max_viewers", c.api.max_viewers, 1, 100_000),
+            ("api.max_viewers_per_stream", c.api.max_viewers_per_stream, 0, 100_000),
+            ("api.max_viewers_per_address", c.api.max_viewers_per_address, 0, 100_000),
+            ("api.viewer_stall_s", c.api.viewer_stall_s, 1, 3600),
+            ("api.drain_s", c.api.drain_s, 0, 600),
             ("worker.capacity", c.worker.capacity.into(), 0, 10_000),
             ("worker.drain_s", c.worker.drain_s, 0, 600),
             ("worker.max_memory_percent", c.worker.max_memory_percent.into(), 50, 100),
@@ -314,6 +325,12 @@ impl Config {
         for name in &c.hls.renditions {
             if Rendition::from_name(name).and_then(Rendition::height).is_none() {
                 return Err(bad("hls.renditions", format!("{name:?}"), "of 1080p, 720p, 540p, 480p, 360p, 240p"));
+            }
+        }
+        for proxy in &c.api.trusted_proxies {
+            if proxy.parse::<IpNet>().is_err() && proxy.parse::<IpAddr>().is_err() {
+                let expected = "addresses or networks such as 10.0.0.7 or 10.0.0.0/8";
+                return Err(bad("api.trusted_proxies", format!("{proxy:?}"), expected));
             }
         }
         for origin in &c.api.allowed_origins {

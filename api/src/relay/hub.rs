@@ -167,7 +167,7 @@ impl Feed {
         let mut number = 0;
         loop {
             let zone = &stream.offer().zone;
-            let mut frames = match Frames::open(&shared.bus, zone, slug).await {
+            let mut frames = match Frames::open(&shared.bus, zone, slug, None).await {
                 Ok(frames) => frames,
                 Err(e) => {
                     debug!(stream = %slug, "{e}");

@@ -9,6 +9,7 @@ use futures_util::StreamExt as _;
 
 use super::connect::Bus;
 use super::{BusError, within};
+use crate::stream::jpeg_width::JpegWidth;
 use crate::stream::names::Zone;
 use crate::stream::slug::Slug;
 use crate::wire::frame_headers::FrameHeaders;
@@ -65,8 +66,16 @@ impl FramePublisher {
         self.0.max_payload().min(MAX_FRAME_BYTES).saturating_sub(HEADROOM)
     }
 
-    /// Publishes one frame, or drops it within 250 ms.
-    pub async fn publish(&self, zone: &Zone, slug: &Slug, headers: &FrameHeaders, jpeg: Bytes) -> Published {
+    /// Publishes one frame, or drops it within 250 ms. `width`: the step of the ladder that it is for, `None` for the
+    /// stream's own.
+    pub async fn publish(
+        &self,
+        zone: &Zone,
+        slug: &Slug,
+        width: Option<JpegWidth>,
+        headers: &FrameHeaders,
+        jpeg: Bytes,
+    ) -> Published {
         if jpeg.len() > self.max_frame_bytes() {
             return Published::Dropped(DropReason::TooLarge);
         }
@@ -77,7 +86,7 @@ impl FramePublisher {
         for (name, value) in headers.to_pairs() {
             map.insert(name, value);
         }
-        let sent = self.0.client.publish_with_headers(subjects::frame(zone, slug), map, jpeg);
+        let sent = self.0.client.publish_with_headers(subjects::frame(zone, slug, width), map, jpeg);
         match tokio::time::timeout(PUBLISH_DEADLINE, sent).await {
             Ok(Ok(())) => Published::Sent,
             Ok(Err(e)) if e.kind() == PublishErrorKind::MaxPayloadExceeded => Published::Dropped(DropReason::TooLarge),
@@ -91,12 +100,12 @@ impl FramePublisher {
 pub struct Frames(Subscriber);
 
 impl Frames {
-    /// Subscribes; holds across reconnects.
+    /// Subscribes to the frames of the stream's own width, or of a step of the ladder; holds across reconnects.
     ///
     /// # Errors
     /// [`BusError`] when the subscription could not be queued in time.
-    pub async fn open(bus: &Bus, zone: &Zone, slug: &Slug) -> Result<Self, BusError> {
-        within("subscribe to frames", bus.client.subscribe(subjects::frame(zone, slug))).await.map(Self)
+    pub async fn open(bus: &Bus, zone: &Zone, slug: &Slug, width: Option<JpegWidth>) -> Result<Self, BusError> {
+        within("subscribe to frames", bus.client.subscribe(subjects::frame(zone, slug, width))).await.map(Self)
     }
 
     /// The next frame; `None` for its headers when they are missing or broken. Ends once the connection is closed

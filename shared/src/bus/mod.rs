@@ -8,6 +8,7 @@ pub mod demand;
 pub mod directory;
 pub mod frames;
 pub mod heartbeat;
+pub mod look;
 mod refusals;
 pub mod registers;
 pub mod relays;

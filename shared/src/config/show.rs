@@ -12,7 +12,7 @@ impl Config {
         let password = c.nats.password.as_ref().map_or("", |_| MASK);
         format!(
             "data_dir = {:?}\n\n\
-             [api]\nlisten = \"{}\"\nallowed_origins = [{}]\nmax_body_bytes = {}\nmax_links = {}\nmax_viewers = {}\n\n\
+             [api]\nlisten = \"{}\"\nallowed_origins = [{}]\nmax_body_bytes = {}\nmax_links = {}\nmax_viewers = {}\nmax_viewers_per_stream = {}\nmax_viewers_per_address = {}\ntrusted_proxies = [{}]\nviewer_stall_s = {}\ndrain_s = {}\n\n\
              [nats]\nurls = [{}]\nuser = {:?}\npassword = {password:?}\ndomain = {:?}\nca_file = {:?}\nreplicas = {}\n\n\
              [worker]\nname = {:?}\nzones = [{}]\ncapacity = {}\nlisten = \"{}\"\nadvertise = {:?}\ndrain_s = {}\nmax_memory_percent = {}\nmax_cpu_percent = {}\nmax_encoders = {}\nh264_decoder = {:?}\nh265_decoder = {:?}\nh264_encoder = {:?}\nclear_hls = {}\n\n\
              [camera]\nstall_timeout_s = {}\nconnect_timeout_s = {}\nbackoff_min_s = {}\nbackoff_max_s = {}\nauth_retry_s = {}\nidle_timeout_s = {}\n\n\
@@ -26,6 +26,11 @@ impl Config {
             c.api.max_body_bytes,
             c.api.max_links,
             c.api.max_viewers,
+            c.api.max_viewers_per_stream,
+            c.api.max_viewers_per_address,
+            list(&c.api.trusted_proxies),
+            c.api.viewer_stall_s,
+            c.api.drain_s,
             list(&c.nats.urls),
             text(&c.nats.user),
             text(&c.nats.domain),

@@ -3,6 +3,7 @@
 pub mod camera_link;
 pub mod demand;
 pub mod fence;
+pub mod jpeg_width;
 pub mod names;
 pub mod rendition;
 pub mod secret;

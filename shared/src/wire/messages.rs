@@ -94,6 +94,33 @@ pub struct Ticket {
     pub avoid: Option<SessionId>,
 }
 
+/// Asks a worker to look at a camera that may not be registered. Carries the camera's password.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LookRequest {
+    pub v: u8,
+    pub spec: StreamSpec,
+    /// Of the picture that is wanted.
+    pub jpeg: JpegParams,
+}
+
+/// What a worker saw of a camera.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LookReport {
+    pub v: u8,
+    pub worker: WorkerId,
+    /// `running` when there is a picture; else the state that a stream of this camera would be in.
+    pub state: StreamState,
+    /// Why there is no picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub video: Option<VideoInfo>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<AudioInfo>,
+    /// From the request to the picture or the reason, milliseconds.
+    pub took_ms: u64,
+}
+
 /// Value of a claim; written once per epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claim {

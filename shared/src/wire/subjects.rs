@@ -1,6 +1,7 @@
 //! Every subject, stream, bucket and consumer name. docs/nats.md shows them with who publishes and who reads.
 
 use crate::stream::fence::Epoch;
+use crate::stream::jpeg_width::JpegWidth;
 use crate::stream::names::{SessionId, WorkerId, Zone};
 use crate::stream::slug::Slug;
 use crate::wire::messages::Priority;
@@ -94,10 +95,21 @@ pub fn slug_of(subject: &str) -> Option<Slug> {
     Slug::parse(subject.rsplit('.').next()?).ok()
 }
 
-/// JPEG frames of a stream.
-pub fn frame(zone: &Zone, slug: &Slug) -> String {
-    format!("rsm.v1.frame.{zone}.{slug}")
+/// JPEG frames of a stream: of its own width, or of a step of the ladder.
+pub fn frame(zone: &Zone, slug: &Slug, width: Option<JpegWidth>) -> String {
+    match width {
+        None => format!("rsm.v1.frame.{zone}.{slug}"),
+        Some(width) => format!("rsm.v1.frame.{zone}.{slug}.{width}"),
+    }
 }
+
+/// Requests to look at a camera that is not registered yet; any worker of the zone answers.
+pub fn look(zone: &Zone) -> String {
+    format!("rsm.v1.look.{zone}")
+}
+
+/// Queue group of the workers of a zone: one of them gets each request to look.
+pub const LOOKERS: &str = "rsm-lookers";
 
 /// The desired record of a stream.
 pub fn desired(zone: &Zone, slug: &Slug) -> String {

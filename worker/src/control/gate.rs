@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rsm_shared::bus::frames::{FramePublisher, Published};
+use rsm_shared::stream::jpeg_width::JpegWidth;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::frame_headers::FrameHeaders;
@@ -63,6 +64,7 @@ impl FrameSink for GatedPublisher {
         &'a self,
         zone: &'a Zone,
         slug: &'a Slug,
+        width: Option<JpegWidth>,
         headers: FrameHeaders,
         jpeg: Bytes,
     ) -> BoxFuture<'a, Result<(), FrameLoss>> {
@@ -70,7 +72,7 @@ impl FrameSink for GatedPublisher {
             if !self.pulse.may_show() {
                 return Err(FrameLoss::Silenced);
             }
-            match self.publisher.publish(zone, slug, &headers, jpeg).await {
+            match self.publisher.publish(zone, slug, width, &headers, jpeg).await {
                 Published::Sent => Ok(()),
                 Published::Dropped(reason) => Err(FrameLoss::Bus(reason)),
             }
@@ -108,7 +110,7 @@ mod tests {
         for (pulse, loss) in [(awake, FrameLoss::Bus(DropReason::NotConnected)), (paused, FrameLoss::Silenced)] {
             let gated = GatedPublisher::new(publisher.clone(), pulse);
             let (zone, slug) = (Zone::default_zone(), Slug::parse("yard").unwrap());
-            let published = gated.publish(&zone, &slug, headers, Bytes::from_static(b"jpeg")).await;
+            let published = gated.publish(&zone, &slug, None, headers, Bytes::from_static(b"jpeg")).await;
             assert_eq!(published, Err(loss));
         }
     }

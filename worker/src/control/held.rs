@@ -97,7 +97,7 @@ struct Shown {
 fn ready(state: StreamState, demand: Demand, shown: Shown) -> bool {
     let playable = if shown.target_s >= LONG_S { 1 } else { PLAYABLE };
     state == StreamState::Running
-        && (demand.jpeg.is_none() || shown.frame)
+        && (!demand.frames() || shown.frame)
         && (!demand.hls || shown.hls_failed || shown.segments >= playable)
 }
 

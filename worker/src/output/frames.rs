@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use rsm_shared::stream::jpeg_width::JpegWidth;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::frame_headers::FrameHeaders;
@@ -10,7 +11,7 @@ use crate::metrics::FrameLoss;
 
 /// Takes frames, or drops them within 250 ms.
 pub trait FrameSink: Send + Sync + 'static {
-    /// Publishes one frame.
+    /// Publishes one frame: of the stream's own width, or of a step of the ladder.
     ///
     /// # Errors
     /// Why it was dropped.
@@ -18,6 +19,7 @@ pub trait FrameSink: Send + Sync + 'static {
         &'a self,
         zone: &'a Zone,
         slug: &'a Slug,
+        width: Option<JpegWidth>,
         headers: FrameHeaders,
         jpeg: Bytes,
     ) -> BoxFuture<'a, Result<(), FrameLoss>>;

@@ -239,7 +239,7 @@ impl JpegOutput {
             width: frame.width,
             height: frame.height,
         };
-        self.frames.publish(&self.zone, &self.slug, headers, frame.data).await
+        self.frames.publish(&self.zone, &self.slug, None, headers, frame.data).await
     }
 }
 

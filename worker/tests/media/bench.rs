@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use rsm_shared::stream::camera_link::{CameraUrl, Credentials};
 use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::fence::{Epoch, Fence};
+use rsm_shared::stream::jpeg_width::JpegWidth;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::slug::Slug;
@@ -57,6 +58,7 @@ impl FrameSink for Sink {
         &'a self,
         _: &'a Zone,
         _: &'a Slug,
+        _: Option<JpegWidth>,
         headers: FrameHeaders,
         jpeg: Bytes,
     ) -> BoxFuture<'a, Result<(), FrameLoss>> {

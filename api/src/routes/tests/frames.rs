@@ -44,7 +44,7 @@ impl Stage {
             height: 180,
         };
         let jpeg = Bytes::copy_from_slice(jpeg);
-        assert_eq!(self.publisher.publish(&Zone::default_zone(), slug, &headers, jpeg).await, Published::Sent);
+        assert_eq!(self.publisher.publish(&Zone::default_zone(), slug, None, &headers, jpeg).await, Published::Sent);
     }
 
     /// Publishes until one arrives: the subscription takes a moment.

@@ -98,7 +98,7 @@ impl Stage {
         let headers =
             FrameHeaders { fence: owner, seq, captured_at_us: now, published_at_us: now, width: 320, height: 180 };
         let publisher = FramePublisher::new(self.worker.clone());
-        let sent = publisher.publish(&Zone::default_zone(), slug, &headers, Bytes::from_static(jpeg)).await;
+        let sent = publisher.publish(&Zone::default_zone(), slug, None, &headers, Bytes::from_static(jpeg)).await;
         assert_eq!(sent, Published::Sent);
     }
 }

@@ -272,7 +272,11 @@ fn probe(root: &Path, bytes: &[u8]) -> Vec<String> {
 async fn a_rendition_that_is_wanted_has_the_numbers_of_the_source() {
     let (root, units) = (tempfile::tempdir().unwrap(), clip_of(640, 360, 0));
     let bench = begin_with(root.path(), u64::MAX, 6);
-    bench.demand.send_replace(Demand { hls: true, renditions: RenditionSet::NONE.with(Rendition::P240), jpeg: None });
+    bench.demand.send_replace(Demand {
+        hls: true,
+        renditions: RenditionSet::NONE.with(Rendition::P240),
+        ..Demand::default()
+    });
     // The source comes first.
     bench.publish(&units[..1], 1).await;
     bench.until_listeners(2).await;

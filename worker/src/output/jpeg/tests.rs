@@ -11,6 +11,7 @@ use crate::media::access_unit::tests::unit;
 use crate::media::parameters::VideoCodec;
 use crate::metrics::StreamMetrics;
 use crate::pipeline::test_clip::{Clip, Look};
+use rsm_shared::stream::jpeg_width::JpegWidth;
 
 #[test]
 fn a_picture_finds_when_it_was_captured_in_any_coding_order() {
@@ -79,6 +80,7 @@ impl FrameSink for Sink {
         &'a self,
         _: &'a Zone,
         _: &'a Slug,
+        _: Option<JpegWidth>,
         headers: FrameHeaders,
         jpeg: Bytes,
     ) -> BoxFuture<'a, Result<(), FrameLoss>> {

@@ -14,7 +14,7 @@ async fn the_last_place_for_an_encoder_goes_to_the_source_of_a_jpeg_camera() {
     let bench = begin_with(root.path(), u64::MAX, 6);
     bench.encoders.forget_permits(1);
     let renditions = RenditionSet::NONE.with(Rendition::P240);
-    bench.demand.send_replace(Demand { hls: true, renditions, jpeg: None });
+    bench.demand.send_replace(Demand { hls: true, renditions, ..Demand::default() });
     bench.publish(&units, 1).await;
     let text = bench.until(|text| text.contains("/100.m4s")).await;
     assert_eq!(probe(root.path(), &play(&bench, &text))[0].split('|').next(), Some("h264"));

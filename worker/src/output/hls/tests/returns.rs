@@ -6,7 +6,7 @@ use super::*;
 async fn a_rendition_that_is_wanted_again_begins_no_segment_a_second_time() {
     let (root, units) = (tempfile::tempdir().unwrap(), clip_of(640, 360, 0));
     let bench = begin_with(root.path(), u64::MAX, 6);
-    let lower = Demand { hls: true, renditions: RenditionSet::NONE.with(Rendition::P240), jpeg: None };
+    let lower = Demand { hls: true, renditions: RenditionSet::NONE.with(Rendition::P240), ..Demand::default() };
     bench.demand.send_replace(lower);
     bench.publish(&units[..1], 1).await;
     bench.until_listeners(2).await;
@@ -29,7 +29,7 @@ async fn a_rendition_that_is_wanted_again_begins_no_segment_a_second_time() {
 async fn a_source_that_is_wanted_again_takes_its_renditions_along() {
     let (root, units) = (tempfile::tempdir().unwrap(), clip_of(640, 360, 0));
     let bench = begin_with(root.path(), u64::MAX, 6);
-    let lower = Demand { hls: true, renditions: RenditionSet::NONE.with(Rendition::P240), jpeg: None };
+    let lower = Demand { hls: true, renditions: RenditionSet::NONE.with(Rendition::P240), ..Demand::default() };
     bench.demand.send_replace(lower);
     bench.publish(&units[..1], 1).await;
     bench.until_listeners(2).await;

@@ -1,0 +1,123 @@
+//! The widths that frames come in besides the stream's own. A fixed ladder, so that viewers with tiles of about the same
+//! size share what is encoded, and the number of encoders of a stream has a bound.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A step of the ladder, pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JpegWidth(u16);
+
+/// From a tile on a wall of 64 to a full screen. At most 8: a set of them is one byte.
+const LADDER: [u16; 7] = [160, 320, 480, 640, 960, 1280, 1920];
+
+impl JpegWidth {
+    /// All of them, the smallest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        LADDER.into_iter().map(Self)
+    }
+
+    /// The smallest step that has at least `pixels`; `None` when only the stream's own width does.
+    pub fn at_least(pixels: u32) -> Option<Self> {
+        Self::all().find(|width| width.pixels() >= pixels)
+    }
+
+    /// The step of exactly that width.
+    pub fn exactly(pixels: u32) -> Option<Self> {
+        Self::all().find(|width| width.pixels() == pixels)
+    }
+
+    /// Pixels.
+    pub fn pixels(self) -> u32 {
+        self.0.into()
+    }
+}
+
+impl std::fmt::Display for JpegWidth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Some steps of the ladder. On the wire a list of pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct JpegWidths(u8);
+
+impl JpegWidths {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+
+    /// With `width` in it.
+    #[must_use]
+    pub fn with(self, width: JpegWidth) -> Self {
+        Self(self.0 | bit(width))
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether `width` is in it.
+    pub fn contains(self, width: JpegWidth) -> bool {
+        self.0 & bit(width) != 0
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// Those in it, the smallest first.
+    pub fn iter(self) -> impl Iterator<Item = JpegWidth> {
+        JpegWidth::all().filter(move |width| self.contains(*width))
+    }
+}
+
+fn bit(width: JpegWidth) -> u8 {
+    LADDER.iter().position(|step| *step == width.0).map_or(0, |at| 1 << at)
+}
+
+impl FromIterator<JpegWidth> for JpegWidths {
+    fn from_iter<I: IntoIterator<Item = JpegWidth>>(widths: I) -> Self {
+        widths.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+impl Serialize for JpegWidths {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(JpegWidth::pixels))
+    }
+}
+
+impl<'de> Deserialize<'de> for JpegWidths {
+    /// Widths that this version does not know are passed over: a newer one may have sent them.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pixels = Vec::<u32>::deserialize(deserializer)?;
+        Ok(pixels.into_iter().filter_map(JpegWidth::exactly).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_width_is_served_by_the_next_step() {
+        for (asked, step) in [(1, 160), (160, 160), (161, 320), (300, 320), (1280, 1280), (1281, 1920)] {
+            assert_eq!(JpegWidth::at_least(asked).map(JpegWidth::pixels), Some(step));
+        }
+        assert_eq!(JpegWidth::at_least(1921), None);
+        assert_eq!(JpegWidth::exactly(300), None);
+    }
+
+    #[test]
+    fn a_set_is_a_list_of_pixels() {
+        let set: JpegWidths = JpegWidth::all().filter(|width| [320, 1280].contains(&width.pixels())).collect();
+        let json = serde_json::to_string(&set).unwrap();
+        assert_eq!(json, "[320,1280]");
+        assert_eq!(serde_json::from_str::<JpegWidths>("[1280,5,320]").unwrap(), set);
+        assert!(JpegWidths::NONE.is_empty() && JpegWidth::all().count() <= 8);
+        assert_eq!(set.union(JpegWidths::NONE.with(JpegWidth(160))).iter().count(), 3);
+    }
+}
