@@ -11,8 +11,14 @@ import { options, until, withPage } from './chromium.mjs';
 const { base, streams, lower } = options(['base', 'streams', 'lower'], ['base', 'streams']);
 const PLAY_SECONDS = 4; // of media
 const DEADLINE_SECONDS = 60;
-// A player that ran dry on a busy machine says so and goes on; whether it does is what is watched.
-const RAN_DRY = ['bufferStalledError', 'bufferNudgeOnStall', 'bufferSeekOverHole'];
+const STORY_LINES = 200; // of what hls.js did, told on failure
+// What hls.js says of a busy machine, and goes on: it ran dry, gave up a fragment that came slowly, or waited longer for a
+// playlist than its own three parts, with which the sound's is late when an encoder starts. Whether it goes on is what is
+// watched; where it does not, the error is fatal, and that counts.
+const BUSY = [
+  'bufferStalledError', 'bufferNudgeOnStall', 'bufferSeekOverHole',
+  'aborted', 'levelLoadTimeOut', 'audioTrackLoadTimeOut', 'fragLoadTimeOut',
+];
 
 /** Begins to play; what came of it lies in `window.player`. */
 const begin = (page, place) => page.evaluate((url) => {
@@ -21,18 +27,32 @@ const begin = (page, place) => page.evaluate((url) => {
   const video = document.body.appendChild(document.createElement('video'));
   video.muted = true;
   const hls = new Hls({ lowLatencyMode: true });
-  const player = { hls, video, errors: [], tracks: [] };
+  const player = { hls, video, errors: [], tracks: [], story: [] };
   globalThis.player = player;
+  const from = performance.now();
+  const note = (event, { level, url, frag, part, details, error, response, reason }) => {
+    const of = frag ? `${frag.type} ${frag.level}: ${frag.sn}${part ? `.${part.index}` : ''}` : '';
+    const why = error ? `${details} ${response?.code ?? ''} ${reason ?? ''} ${error.message}` : '';
+    const text = [event.slice(3), level, of, typeof url === 'string' ? url.split('/').pop() : '', why].filter((word) => word !== undefined && word !== '').join(' ');
+    player.story.push(`${((performance.now() - from) / 1000).toFixed(2)} [${video.currentTime.toFixed(2)}] ${text}`);
+  };
+  const told = ['LEVEL_SWITCHING', 'LEVEL_SWITCHED', 'LEVEL_LOADING', 'LEVEL_LOADED', 'FRAG_LOADING', 'FRAG_CHANGED', 'BUFFER_FLUSHING', 'BUFFER_APPENDED', 'ERROR'];
+  for (const name of told) hls.on(Hls.Events[name], note);
   hls.on(Hls.Events.ERROR, (_, error) => {
     player.errors.push({ details: error.details, fatal: error.fatal, status: error.response?.code ?? null, why: `${error.error?.message ?? ''}` });
   });
   hls.on(Hls.Events.BUFFER_CREATED, (_, { tracks }) => { player.tracks = Object.keys(tracks); });
+  hls.on(Hls.Events.MANIFEST_PARSED, () => {
+    // The best, and not what a guess of the bandwidth says, which is low on a busy machine.
+    const { levels } = hls;
+    if (levels.some(({ height }) => height < levels.at(-1).height)) hls.loadLevel = levels.length - 1;
+  });
   hls.loadSource(url);
   hls.attachMedia(video);
   video.play().catch(() => {});
 }, place);
 
-const look = (page) => page.evaluate((ranDry) => {
+const look = (page) => page.evaluate((busy) => {
   const { hls, video, errors, tracks } = globalThis.player;
   return {
     time: video.currentTime,
@@ -43,9 +63,11 @@ const look = (page) => page.evaluate((ranDry) => {
     tracks,
     level: hls.levels[hls.currentLevel]?.url[0]?.split('/').pop().split('?')[0] ?? null,
     lowLatency: Boolean(hls.latestLevelDetails?.partList?.length),
-    errors: errors.filter(({ details }) => !ranDry.includes(details)),
+    errors: errors.filter(({ details, fatal }) => fatal || !busy.includes(details)),
   };
-}, RAN_DRY);
+}, BUSY);
+
+const story = async (page) => (await page.evaluate(() => globalThis.player?.story ?? [])).slice(-STORY_LINES).join('\n  ');
 
 async function advances(page, what, fits = () => true) {
   const first = await until(`${what} begins`, DEADLINE_SECONDS, async () => {
@@ -91,8 +113,13 @@ try {
     await page.goto(new URL('/health/live', base).href);
     await page.addScriptTag({ url: '/assets/hls.min.js' });
     const playsHevc = await page.evaluate(() => MediaSource.isTypeSupported('video/mp4; codecs="hvc1.1.6.L60.90"'));
-    for (const stream of streams.split(',')) await plays(page, stream.split(':'), playsHevc);
-    if (lower) await changes(page, lower.split(':')[0], Number(lower.split(':')[1]));
+    try {
+      for (const stream of streams.split(',')) await plays(page, stream.split(':'), playsHevc);
+      if (lower) await changes(page, lower.split(':')[0], Number(lower.split(':')[1]));
+    } catch (error) {
+      error.message += `\n  what hls.js did:\n  ${await story(page)}`;
+      throw error;
+    }
   });
   console.log('ok');
 } catch (error) {
