@@ -6,6 +6,7 @@
 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { accessible } from './axe.mjs';
 import { options, until, untilMoves, withPage } from './chromium.mjs';
 
 const { base, camera, screenshot } = options(['base', 'camera', 'screenshot'], ['base', 'camera']);
@@ -108,6 +109,8 @@ async function watch(page, form, tile) {
     return { ok: state === 'running', state };
   });
   if (screenshot) await page.screenshot({ path: screenshot });
+  step('nobody is kept out');
+  await accessible(page, 'the page with a camera');
 }
 
 async function remove(page, tile, slug) {

@@ -1,0 +1,69 @@
+// Knows how to look at a page for what keeps people out: axe-core, run inside the page by the debugger's connection, as the
+// page's own policy lets in no foreign script. Its cosmetic advice is left aside; what is serious or critical fails.
+//
+//   await accessible(page, 'the wall')                       the whole page as it is now
+//   await accessible(page, 'the dialog', '#add-dialog')      one part of it
+//
+// By itself, for a look while working on the page:
+//
+//   node axe.mjs --base http://127.0.0.1:8080
+
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { options, until, withPage } from './chromium.mjs';
+
+const SOURCE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+const ANSWER_SECONDS = 15;
+const COUNTS = ['serious', 'critical'];
+const MOST_PLACES = 5; // named of each finding
+
+let source = null;
+
+/** What axe finds of weight in the page, or in the part of it at `selector`: one readable text each. */
+export async function findings(page, selector) {
+  source ??= await readFile(SOURCE, 'utf8');
+  if (!(await page.evaluate(() => typeof globalThis.axe === 'object'))) await page.evaluate(source);
+  const violations = await page.evaluate(async (place) => {
+    const { axe } = globalThis;
+    const found = await axe.run(place ?? document, { resultTypes: ['violations'] });
+    return found.violations.map(({ id, impact, help, nodes }) => ({
+      id,
+      impact,
+      help,
+      places: nodes.map(({ target, any, all, none }) => ({
+        at: target.flat().join(' in '),
+        why: [...any, ...all, ...none].map(({ message }) => message),
+      })),
+    }));
+  }, selector ?? null);
+  return violations.filter(({ impact }) => COUNTS.includes(impact)).map(describe);
+}
+
+function describe({ id, impact, help, places }) {
+  const named = places.slice(0, MOST_PLACES).map(({ at, why }) => `    ${at}: ${why.join('; ')}`);
+  if (places.length > MOST_PLACES) named.push(`    and ${places.length - MOST_PLACES} more`);
+  return [`${impact}: ${help} (${id})`, ...named].join('\n');
+}
+
+/** Fails when axe finds something of weight. */
+export async function accessible(page, what, selector) {
+  const found = await findings(page, selector);
+  if (found.length) throw new Error(`${what} keeps people out:\n  ${found.join('\n  ')}`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { base, scheme = 'light' } = options(['base', 'scheme'], ['base']);
+  try {
+    await withPage({ base, colorScheme: scheme }, async (page) => {
+      await page.goto(base, { waitUntil: 'load' });
+      const link = page.locator('[data-testid="link"]');
+      await until('the page has heard from the server', ANSWER_SECONDS, async () => (await link.getAttribute('data-link')) === 'up');
+      await accessible(page, `the page at ${base}`);
+    });
+    console.log('ok');
+  } catch (error) {
+    console.error(`FAILED: ${error.message}`);
+    process.exitCode = 1;
+  }
+}
