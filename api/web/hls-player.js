@@ -14,6 +14,9 @@ const NUDGE_MS = 5000; // a playhead that stands this long is put near the live 
 const REBUILD_MS = 20000; // and after this long, though the playlist grows, the player is made anew
 const RENEW_MS = 120000; // the same when the playlist does not grow: rarely, as it plays the last seconds once more
 
+// hls.js gives up a quality that was chosen when it cannot be had for a while, and then goes by bandwidth and size, which
+// would start encoders. It is chosen again when nothing went wrong for this long.
+const CHOOSE_AGAIN_MS = 20000;
 const DECODE_AGAIN_MS = 5000; // a second fault of the decoder within this time is no accident
 
 // The server may hold a playlist request for 10 s while a camera starts, then answers 503: both are normal life.
@@ -73,6 +76,7 @@ export class HlsPlayer {
   #run = 0; // grows with every connect and stop; what an older run awaited is dropped
   #backoff = new Backoff();
   #mediaRecoveredAt = 0;
+  #erredAt = 0;
   #playhead = 0;
   #movedAt = 0;
   #nudgedAt = 0;
@@ -180,6 +184,7 @@ export class HlsPlayer {
       this.#edge = details.edge;
     });
     hls.on(Hls.Events.ERROR, (_, error) => {
+      this.#erredAt = performance.now();
       if (error.fatal && hls === this.#hls) this.#recover(Hls, error);
     });
     hls.loadSource(playlist);
@@ -252,6 +257,8 @@ export class HlsPlayer {
   #check = () => {
     const video = this.#video;
     const now = performance.now();
+    const lost = this.#hls?.autoLevelEnabled && this.#quality !== AUTO;
+    if (lost && now - this.#erredAt > CHOOSE_AGAIN_MS) this.setQuality(this.#quality);
     if (video.currentTime !== this.#playhead && !video.paused && !video.seeking && video.readyState >= 2) {
       this.#playhead = video.currentTime;
       this.#movedAt = this.lastFrameAt = now;
