@@ -27,6 +27,7 @@ use crate::relay::wishes::WishDesk;
 use crate::relays::Relays;
 use crate::role::Role;
 use crate::routes::change::Changes;
+use crate::routes::events::AgesTold;
 use crate::routes::snapshot::Snapshots;
 use crate::routes::table;
 use crate::store::Store;
@@ -50,6 +51,7 @@ pub struct Viewing {
     pub desk: WishDesk,
     pub hls: Hls,
     pub snapshots: Snapshots,
+    pub ages: AgesTold,
     pub health: Health,
     pub registry: Registry,
     pub metrics: Arc<ApiMetrics>,
@@ -104,6 +106,7 @@ impl Viewing {
         Ok(Arc::new(Self {
             hub: Hub::new(frames, config.api.max_links, metrics.hub.clone()),
             snapshots: Snapshots::default(),
+            ages: AgesTold::default(),
             openapi: OnceLock::new(),
             role,
             config,

@@ -5,6 +5,7 @@ pub mod border;
 pub mod change;
 pub mod docs;
 pub mod elsewhere;
+pub mod events;
 pub mod extract;
 pub mod fields;
 pub mod links;
