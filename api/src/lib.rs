@@ -2,6 +2,7 @@
 //! And the role that has of all this only what viewers need.
 
 pub mod app;
+pub mod closing;
 pub mod control;
 pub mod control_thread;
 pub mod directory;
