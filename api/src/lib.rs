@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod changed_streams;
+pub mod closing;
 pub mod control;
 pub mod control_thread;
 pub mod directory;

@@ -16,17 +16,15 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::extract::{Answer, EitherRole, Written};
-use super::query;
 use super::shown::{show, show_stream};
+use super::{query, seat};
 use crate::changed_streams::{Change, News};
-use crate::problem::{Problem, ProblemBody, QueryProblems};
-use crate::relay::limits::Seat;
+use crate::problem::{Problem, QueryProblems, SeatProblems};
+use crate::relay::seats::{Kind, Seat};
 use crate::streams::Stream;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// When to try again while every seat is taken, seconds.
-const RETRY_AFTER: u64 = 5;
 /// When a browser comes back after its connection ended, milliseconds.
 const RETRY_MS: u32 = 2000;
 /// A connection says something at least this often, or proxies end it.
@@ -61,8 +59,8 @@ impl AgesTold {
 /// Server-sent events. First `resync`, which means "get the list now"; not when the header `Last-Event-ID` could be
 /// taken up. Then `stream` when a camera is added, or anything of it changes but the age of its pictures and who watches
 /// it: an item of `GET /video/`. `removed`: `{"id", "slug"}`. `ages`: `{"ages": {"<slug>": milliseconds}}`, the age of
-/// the last picture where it is known, of 1000 cameras at most. `closing`: `{"in_ms"}`, the server stops. Several changes
-/// of one camera within 0.1 s may come as one.
+/// the last picture where it is known, of 1000 cameras at most. `closing`: `{"in_ms"}`, the server stops and ends this
+/// connection then. Several changes of one camera within 0.1 s may come as one.
 #[endpoint(
     operation_id = "follow_cameras",
     tags("watching"),
@@ -74,9 +72,7 @@ impl AgesTold {
     ),
     responses(
         (status_code = 200, description = "Events, without end", body = String, content_type = "text/event-stream"),
-        (status_code = 503, description = "Every seat for viewers is taken; Retry-After says when to try again",
-            body = ProblemBody, content_type = "application/problem+json"),
-        QueryProblems
+        SeatProblems, QueryProblems
     )
 )]
 pub async fn events(request: &mut Request, role: EitherRole, response: &mut Response) -> Answer {
@@ -85,11 +81,7 @@ pub async fn events(request: &mut Request, role: EitherRole, response: &mut Resp
     let mark = request.headers().get(LAST_EVENT_ID).and_then(|mark| mark.to_str().ok());
     let resumed = mark.and_then(|mark| role.viewing.streams.changed.resume(mark));
     if *request.method() != Method::HEAD {
-        let seat = role
-            .viewing
-            .seats
-            .take()
-            .ok_or_else(|| Problem::later(RETRY_AFTER, "every seat for viewers is taken; see api.max_viewers"))?;
+        let seat = seat::take(&role.viewing, request, Kind::Events, None)?;
         let follower = Follower::new(role, seat, only, ages.map(Duration::from_secs), resumed);
         // Pulled as the client takes it, so nothing gathers here for one that does not.
         response.stream(stream::unfold(follower, |mut follower| async move {
@@ -123,7 +115,8 @@ struct Follower {
     not_before: Instant,
     quiet_until: Instant,
     ages: Option<Interval>,
-    ended: bool,
+    /// When the connection ends, once the process is told to stop.
+    ends: Option<Instant>,
     _seat: Seat,
 }
 
@@ -143,16 +136,25 @@ impl Follower {
             ages
         });
         let now = Instant::now();
-        let (greeted, resumed, ended) = (false, resumed.is_some(), false);
-        Self { role, only, newest, seen, greeted, resumed, not_before: now, quiet_until: now, ages, ended, _seat: seat }
+        let resumed = resumed.is_some();
+        Self {
+            role,
+            only,
+            newest,
+            seen,
+            greeted: false,
+            resumed,
+            not_before: now,
+            quiet_until: now,
+            ages,
+            ends: None,
+            _seat: seat,
+        }
     }
 
     /// What is sent next; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
-        if self.ended {
-            return None;
-        }
-        let text = if self.greeted { self.news().await } else { self.greeting() };
+        let text = if self.greeted { self.news().await? } else { self.greeting() };
         self.greeted = true;
         self.quiet_until = Instant::now() + QUIET;
         Some(text)
@@ -163,8 +165,30 @@ impl Follower {
         format!("retry: {RETRY_MS}\n\n{resync}").into()
     }
 
-    /// Waits for something to say.
-    async fn news(&mut self) -> Bytes {
+    /// Waits for something to say; `None` when it is time to go.
+    async fn news(&mut self) -> Option<Bytes> {
+        let (viewing, ends) = (self.role.viewing.clone(), self.ends);
+        let goodbye = async {
+            match ends {
+                Some(at) => {
+                    sleep_until(at).await;
+                    None
+                }
+                None => Some(viewing.closing.moment().await),
+            }
+        };
+        tokio::select! {
+            biased;
+            () = viewing.stop.cancelled() => None,
+            moment = goodbye => moment.map(|moment| {
+                self.ends = Some(moment.at);
+                event("closing", None, &json!({"in_ms": moment.in_ms()}).to_string())
+            }),
+            text = self.said() => Some(text),
+        }
+    }
+
+    async fn said(&mut self) -> Bytes {
         loop {
             let (newest, seen, not_before, ages) = (&mut self.newest, self.seen, self.not_before, &mut self.ages);
             let changed = async {
@@ -182,10 +206,6 @@ impl Follower {
             };
             tokio::select! {
                 biased;
-                () = self.role.viewing.stop.cancelled() => {
-                    self.ended = true;
-                    return event("closing", None, &json!({"in_ms": 0}));
-                }
                 () = changed => {
                     self.not_before = Instant::now() + PACE;
                     let text = self.changes();
@@ -236,12 +256,17 @@ fn tell(role: &EitherRole, change: &Change) -> Bytes {
     let mark = viewing.streams.changed.mark(change.number);
     // Structs of texts and numbers: serialising them cannot fail.
     let shown = match &role.app {
-        Some(app) => app.directory.by_slug(slug).map(|entry| json!(show(&entry, &viewing.hls.players))),
-        None => viewing.streams.by_slug(slug).map(|stream| json!(show_stream(&stream, &viewing.hls.players))),
+        Some(app) => {
+            app.directory.by_slug(slug).map(|entry| serde_json::to_string(&show(&entry, &viewing.hls.players)))
+        }
+        None => viewing
+            .streams
+            .by_slug(slug)
+            .map(|stream| serde_json::to_string(&show_stream(&stream, &viewing.hls.players))),
     };
     match shown {
-        Some(shown) => event("stream", Some(&mark), &shown),
-        None => event("removed", Some(&mark), &json!({"id": change.id, "slug": slug})),
+        Some(shown) => event("stream", Some(&mark), &shown.unwrap_or_default()),
+        None => event("removed", Some(&mark), &json!({"id": change.id, "slug": slug}).to_string()),
     }
 }
 
@@ -251,11 +276,11 @@ fn ages(streams: impl Iterator<Item = Arc<Stream>>) -> Bytes {
         Some((stream.slug.to_string(), json!(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))))
     });
     let ages: Map<String, Value> = known.take(MAX_AGES).collect();
-    event("ages", None, &json!({"ages": ages}))
+    event("ages", None, &json!({"ages": ages}).to_string())
 }
 
 /// JSON is one line: line ends in texts are escaped.
-fn event(name: &str, mark: Option<&str>, data: &Value) -> Bytes {
+fn event(name: &str, mark: Option<&str>, data: &str) -> Bytes {
     let id = mark.map(|mark| format!("id: {mark}\n")).unwrap_or_default();
     format!("event: {name}\n{id}data: {data}\n\n").into()
 }

@@ -17,6 +17,7 @@ pub mod play;
 pub mod playback;
 pub mod probes;
 pub mod query;
+pub mod seat;
 pub mod settings;
 pub mod shown;
 pub mod snapshot;
