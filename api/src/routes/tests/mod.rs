@@ -2,6 +2,7 @@
 
 mod documents;
 mod errors;
+mod events;
 mod frames;
 mod hls;
 mod hls_live;
