@@ -16,17 +16,20 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::closing::Closing;
 use crate::directory::Directory;
 use crate::hls::remote::Remote;
 use crate::hls::serve::Hls;
 use crate::metrics::{ApiMetrics, Observed};
 use crate::relay::demand::DemandTeller;
 use crate::relay::hub::Hub;
-use crate::relay::limits::Seats;
+use crate::relay::proxies::Proxies;
+use crate::relay::seats::{Bounds, Seats};
 use crate::relay::wishes::WishDesk;
 use crate::relays::Relays;
 use crate::role::Role;
 use crate::routes::change::Changes;
+use crate::routes::events::AgesTold;
 use crate::routes::snapshot::Snapshots;
 use crate::routes::table;
 use crate::store::Store;
@@ -47,9 +50,14 @@ pub struct Viewing {
     pub streams: Streams,
     pub hub: Hub,
     pub seats: Seats,
+    /// Who is believed to speak for viewers.
+    pub proxies: Proxies,
+    /// Says goodbye to viewers when the process is told to stop.
+    pub closing: Closing,
     pub desk: WishDesk,
     pub hls: Hls,
     pub snapshots: Snapshots,
+    pub ages: AgesTold,
     pub health: Health,
     pub registry: Registry,
     pub metrics: Arc<ApiMetrics>,
@@ -93,7 +101,7 @@ impl Viewing {
     pub fn new(parts: ViewingParts) -> Result<Arc<Self>, HandlesError> {
         let ViewingParts { role, config, streams, control, frames, health, registry, nats_connected, stop } = parts;
         let metrics = Arc::new(ApiMetrics::new(&registry, role, nats_connected)?);
-        let seats = Seats::new(config.api.max_viewers);
+        let seats = Seats::new(Bounds::of(&config.api), metrics.refusals.clone());
         let desk = WishDesk::new(streams.clone());
         let remote = Remote::new(config.hls.cache_mb << 20, metrics.fetches.clone())?;
         let wish_ttl = Duration::from_secs(config.hls.wish_ttl_s);
@@ -103,7 +111,10 @@ impl Viewing {
         registry.register(Box::new(Observed::new(streams.clone(), seats.clone(), hls.players.clone())?))?;
         Ok(Arc::new(Self {
             hub: Hub::new(frames, config.api.max_links, metrics.hub.clone()),
+            proxies: Proxies::new(&config.api.trusted_proxies),
+            closing: Closing::new(&config),
             snapshots: Snapshots::default(),
+            ages: AgesTold::default(),
             openapi: OnceLock::new(),
             role,
             config,

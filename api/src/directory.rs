@@ -46,7 +46,10 @@ impl Directory {
         let (stream, _) = self.streams.put(&link.slug, offer(&link));
         match table.get(&link.id) {
             Some(entry) => {
+                let (slug, id) = (link.slug.clone(), link.id);
                 *entry.link.lock().unwrap_or_else(PoisonError::into_inner) = link;
+                // Operators are told more of it than viewers.
+                self.streams.changed.note(&slug, id);
                 entry.clone()
             }
             None => {

@@ -2,6 +2,8 @@
 //! And the role that has of all this only what viewers need.
 
 pub mod app;
+pub mod changed_streams;
+pub mod closing;
 pub mod control;
 pub mod control_thread;
 pub mod directory;

@@ -17,7 +17,7 @@ use crate::control::ControlMetrics;
 use crate::hls::fetch::FetchCounts;
 use crate::hls::viewers::Players;
 use crate::relay::hub::HubCounts;
-use crate::relay::limits::Seats;
+use crate::relay::seats::{Kind, Refusal, Seats};
 use crate::relay::viewer::ViewerCounts;
 use crate::role::Role;
 use crate::streams::Streams;
@@ -37,6 +37,8 @@ pub struct ApiMetrics {
     hls_requests: IntCounterVec,
     pub fetches: FetchCounts,
     pub hub: HubCounts,
+    /// By reason.
+    pub refusals: IntCounterVec,
     pub viewer: ViewerCounts,
     pub control: ControlMetrics,
 }
@@ -82,6 +84,13 @@ impl ApiMetrics {
                     "Frames dropped because their headers were missing or not readable",
                 )?,
             },
+            refusals: IntCounterVec::new(
+                Opts::new(
+                    "rsm_viewer_refusals_total",
+                    "Viewers that were not let in: all seats taken, the stream's, or those of their address",
+                ),
+                &["reason"],
+            )?,
             viewer: ViewerCounts {
                 skipped: IntCounter::new(
                     "rsm_viewer_frames_skipped_total",
@@ -108,16 +117,20 @@ impl ApiMetrics {
                 nats_connected,
             },
         };
-        let serving: [Box<dyn Collector>; 8] = [
+        let serving: [Box<dyn Collector>; 9] = [
             Box::new(metrics.http_requests.clone()),
             Box::new(metrics.http_seconds.clone()),
             Box::new(metrics.hls_requests.clone()),
             Box::new(metrics.fetches.0.clone()),
             Box::new(metrics.hub.stale.clone()),
             Box::new(metrics.hub.malformed.clone()),
+            Box::new(metrics.refusals.clone()),
             Box::new(metrics.viewer.skipped.clone()),
             Box::new(metrics.viewer.relay_seconds.clone()),
         ];
+        for refusal in Refusal::ALL {
+            metrics.refusals.with_label_values(&[refusal.as_str()]);
+        }
         let control: [Box<dyn Collector>; 3] = [
             Box::new(metrics.control.commands.clone()),
             Box::new(metrics.control.claims.clone()),
@@ -168,7 +181,10 @@ impl Observed {
             stream_state: only(stream_state()?.desc())?,
             frame_age: only(frame_age()?.desc())?,
             viewers: IntGaugeVec::new(
-                Opts::new("rsm_viewers", "Viewers now: mjpeg over WebSocket, hls players seen of late"),
+                Opts::new(
+                    "rsm_viewers",
+                    "Viewers now: mjpeg over WebSocket, multipart, events (server-sent), hls players seen of late",
+                ),
                 &["kind"],
             )?,
         })
@@ -224,7 +240,10 @@ impl Collector for Observed {
         for (state, count) in counts {
             self.by_state.with_label_values(&[state.as_str()]).set(count);
         }
-        self.viewers.with_label_values(&["mjpeg"]).set(i64::try_from(self.seats.taken()).unwrap_or(i64::MAX));
+        for kind in Kind::ALL {
+            let taken = i64::try_from(self.seats.taken_by(kind)).unwrap_or(i64::MAX);
+            self.viewers.with_label_values(&[kind.as_str()]).set(taken);
+        }
         self.viewers.with_label_values(&["hls"]).set(i64::try_from(self.players.all()).unwrap_or(i64::MAX));
         let mut families = self.by_state.collect();
         families.extend(states.map(|states| states.collect()).unwrap_or_default());

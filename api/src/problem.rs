@@ -103,6 +103,11 @@ impl Problem {
         Self { retry_after: Some(seconds), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence) }
     }
 
+    /// 429 with `Retry-After`, seconds.
+    pub fn too_many(seconds: u64, sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, sentence) }
+    }
+
     /// 500. The cause belongs in the log of whoever calls this.
     pub fn internal() -> Self {
         Self::bare(StatusCode::INTERNAL_SERVER_ERROR)
@@ -224,6 +229,12 @@ documented_problems! {
     /// Of endpoints that show a stream.
     WatchProblems {
         "409": "The camera is stopped",
+    }
+    /// Of endpoints that hold a viewer's connection.
+    SeatProblems {
+        "429": "The viewer's address has as many connections as it may; Retry-After says when to try again",
+        "503": "Every seat for viewers, or every one of this camera, is taken, or the server is stopping; Retry-After \
+            says when to try again",
     }
     /// Of endpoints that wait for media.
     WaitProblems {

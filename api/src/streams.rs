@@ -13,6 +13,7 @@ use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::state::{AudioInfo, Reason, StreamState, VideoInfo};
 use tokio::sync::{Notify, watch};
 
+use crate::changed_streams::ChangedStreams;
 use crate::relay::latest::Known;
 use crate::store::links::JpegOverrides;
 use crate::wishes::Wishes;
@@ -82,6 +83,8 @@ pub struct Streams {
     pub wake: Arc<Notify>,
     /// Wakes whoever tells others: something that they are told has changed.
     pub untold: Arc<Notify>,
+    /// For those who follow them.
+    pub changed: ChangedStreams,
 }
 
 #[derive(Default)]
@@ -96,8 +99,10 @@ impl Streams {
     pub fn put(&self, slug: &Slug, offer: Offer) -> (Arc<Stream>, Option<Arc<Stream>>) {
         let id = offer.id;
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tells_more = true;
         let stream = match table.by_slug.get(slug) {
             Some(stream) => {
+                tells_more = *stream.offer() != offer;
                 let before = std::mem::replace(
                     &mut *stream.offer.lock().unwrap_or_else(PoisonError::into_inner),
                     Arc::new(offer),
@@ -119,6 +124,12 @@ impl Streams {
             table.by_slug.remove(&other.slug);
         }
         drop(table);
+        if let Some(other) = &other {
+            self.changed.note(&other.slug, id);
+        }
+        if tells_more {
+            self.changed.note(slug, id);
+        }
         self.wake.notify_one();
         self.untold.notify_one();
         (stream, other)
@@ -127,10 +138,14 @@ impl Streams {
     /// Removes a stream.
     pub fn remove(&self, id: i64) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(stream) = table.by_id.remove(&id) {
+        let removed = table.by_id.remove(&id);
+        if let Some(stream) = &removed {
             table.by_slug.remove(&stream.slug);
         }
         drop(table);
+        if let Some(stream) = removed {
+            self.changed.note(&stream.slug, id);
+        }
         self.wake.notify_one();
         self.untold.notify_one();
     }
@@ -169,6 +184,7 @@ impl Streams {
         let view = Arc::new(view);
         let before = stream.view.send_replace(view.clone());
         if !before.tells_the_same(&view) {
+            self.changed.note(&stream.slug, stream.offer().id);
             self.untold.notify_one();
         }
     }
@@ -336,6 +352,22 @@ mod tests {
             stream.saw_target(Duration::from_secs(target));
             assert_eq!(stream.longest_wait(), Duration::from_secs(wait));
         }
+    }
+
+    #[test]
+    fn what_is_told_of_a_stream_is_noted_when_it_changes() {
+        let streams = Streams::default();
+        let newest = streams.changed.newest();
+        let (stream, _) = streams.put(&slug("a"), offer(1));
+        assert_eq!(*newest.borrow(), 1);
+        streams.put(&slug("a"), offer(1));
+        streams.show(&stream, View { last_media: Some(Instant::now()), ..(*stream.view()).clone() });
+        assert_eq!(*newest.borrow(), 1, "nothing else is told");
+        streams.put(&slug("a"), Offer { name: "Garden".into(), ..offer(1) });
+        streams.show(&stream, View { state: StreamState::Running, ..(*stream.view()).clone() });
+        streams.remove(1);
+        streams.remove(1);
+        assert_eq!(*newest.borrow(), 4);
     }
 
     #[tokio::test]

@@ -1,67 +1,33 @@
-//! How many viewers one process serves, and how much may wait for a slow one.
+//! How much may wait for a slow viewer, and how long for one that has vanished.
 
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use socket2::{SockRef, TcpKeepalive};
 
 /// Bytes that the kernel takes for a viewer beyond what the network takes; Linux would keep up to 4 MB, which is
 /// seconds of old frames in front of the newest.
 const MAX_UNSENT: u32 = 128 << 10;
+/// A connection on which nothing is said is asked for a sign of life after this time, then each [`ASK_AGAIN`], this many
+/// times: whoever has vanished is gone within a minute, also when there is nothing to send.
+const ASK_AFTER: Duration = Duration::from_secs(20);
+const ASK_AGAIN: Duration = Duration::from_secs(8);
+const ASK_TIMES: u32 = 3;
+/// What was sent and is not acknowledged, or not let in, for this much longer than a viewer may stall ends the
+/// connection: the relay says so first, and why.
+const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Keeps what waits in the kernel for a slow viewer small, and lets nothing wait for more to send with it. Connections
-/// inherit both from the listener. What is on its way is not bounded, so a distant viewer is as fast as before.
+/// Keeps what waits in the kernel for a slow viewer small, lets nothing wait for more to send with it, and has the
+/// kernel find out who has vanished. Connections inherit all of it from the listener. What is on its way is not bounded,
+/// so a distant viewer is as fast as before. `stall`: how long a viewer may take nothing.
 ///
 /// # Errors
 /// When the system does not know the options (Linux does since 3.12).
-pub fn send_at_once(listener: &TcpListener) -> std::io::Result<()> {
+pub fn send_at_once(listener: &TcpListener, stall: Duration) -> std::io::Result<()> {
     let socket = SockRef::from(listener);
     socket.set_tcp_nodelay(true)?;
+    let alive = TcpKeepalive::new().with_time(ASK_AFTER).with_interval(ASK_AGAIN).with_retries(ASK_TIMES);
+    socket.set_tcp_keepalive(&alive)?;
+    socket.set_tcp_user_timeout(Some(stall + PATIENCE))?;
     socket.set_tcp_notsent_lowat(MAX_UNSENT)
-}
-
-/// Seats for viewers; `api.max_viewers` of them. Cheap to clone.
-#[derive(Clone)]
-pub struct Seats {
-    free: Arc<Semaphore>,
-    all: usize,
-}
-
-/// One viewer's seat; free again when dropped.
-pub struct Seat(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
-
-impl Seats {
-    /// That many.
-    pub fn new(max_viewers: u64) -> Self {
-        let all = usize::try_from(max_viewers).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { free: Arc::new(Semaphore::new(all)), all }
-    }
-
-    /// A seat, if one is free.
-    pub fn take(&self) -> Option<Seat> {
-        self.free.clone().try_acquire_owned().ok().map(Seat)
-    }
-
-    /// Seats taken now.
-    pub fn taken(&self) -> usize {
-        self.all - self.free.available_permits()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_seat_is_free_again_when_its_viewer_goes() {
-        let seats = Seats::new(2);
-        let first = seats.take().unwrap();
-        let _second = seats.take().unwrap();
-        assert!(seats.take().is_none());
-        assert_eq!(seats.taken(), 2);
-        drop(first);
-        assert!(seats.take().is_some());
-        assert_eq!(seats.taken(), 1);
-    }
 }

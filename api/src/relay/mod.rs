@@ -10,5 +10,7 @@ pub mod demand;
 pub mod hub;
 pub mod latest;
 pub mod limits;
+pub mod proxies;
+pub mod seats;
 pub mod viewer;
 pub mod wishes;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::hub::{End, Frame, Watching, ended};
-use super::limits::Seat;
+use super::seats::Seat;
 use super::wishes::ViewerWish;
 use crate::streams::{Stream, View};
 

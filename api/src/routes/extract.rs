@@ -75,6 +75,28 @@ fn operating(depot: &Depot) -> Result<Arc<App>, Problem> {
     depot.get_typed::<Arc<App>>().cloned().map_err(|_| Problem::internal())
 }
 
+/// The handles of this process, whichever role it has.
+pub struct EitherRole {
+    pub viewing: Arc<Viewing>,
+    /// Not in a relay.
+    pub app: Option<Arc<App>>,
+}
+
+impl<'ex> Extractible<'ex> for EitherRole {
+    fn metadata() -> &'static Metadata {
+        &NO_METADATA
+    }
+
+    async fn extract(_: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, impl Writer + Send + Debug + 'static> {
+        let app = depot.get_typed::<Arc<App>>().cloned().ok();
+        handles(depot).map(|viewing| Self { viewing, app })
+    }
+}
+
+impl EndpointArgRegister for EitherRole {
+    fn register(_: &mut Components, _: &mut Operation, _: &str) {}
+}
+
 /// The registered link whose slug stands in the path.
 pub struct LinkBySlug(pub Arc<Entry>);
 

@@ -9,12 +9,11 @@ use salvo::websocket::{Message, WebSocket, WebSocketUpgrade};
 use salvo::{Request, Response, Writer as _};
 
 use super::extract::{Answer, BySlug, Handles, Written};
-use super::query;
+use super::{query, seat};
 use crate::problem::{Problem, ProblemBody, QueryProblems, WatchProblems};
+use crate::relay::seats::Kind;
 use crate::relay::viewer::{MAX_INCOMING, Viewer};
 
-/// When to try again while every seat is taken, seconds.
-const RETRY_AFTER: u64 = 5;
 /// How long a socket that only says hello is kept open.
 const HELLO: Duration = Duration::from_secs(60);
 
@@ -45,10 +44,7 @@ pub async fn frames(request: &mut Request, app: Handles, stream: BySlug, respons
         return Err(Problem::stopped());
     }
     check_upgrade(request, response)?;
-    let seat = app
-        .seats
-        .take()
-        .ok_or_else(|| Problem::later(RETRY_AFTER, "every seat for viewers is taken; see api.max_viewers"))?;
+    let seat = seat::take(&app, request, Kind::Mjpeg, Some(&stream.slug))?;
     let serve = move |socket: WebSocket| async move {
         let viewer = Viewer {
             // Joined first: a stop or removal before this is seen below, one after it by the viewer.
@@ -87,11 +83,7 @@ pub async fn frames(request: &mut Request, app: Handles, stream: BySlug, respons
 )]
 pub async fn hello(request: &mut Request, app: Handles, response: &mut Response) -> Answer {
     check_upgrade(request, response)?;
-    let seat = app
-        .0
-        .seats
-        .take()
-        .ok_or_else(|| Problem::later(RETRY_AFTER, "every seat for viewers is taken; see api.max_viewers"))?;
+    let seat = seat::take(&app.0, request, Kind::Mjpeg, None)?;
     let stop = app.0.stop.clone();
     let greet = move |mut socket: WebSocket| async move {
         let _seat = seat;

@@ -9,7 +9,7 @@ use salvo::{Handler, Router, Service};
 use tracing::error;
 
 use super::border::{Border, Label};
-use super::{docs, elsewhere, links, list, live, page, play, playback, probes, snapshot};
+use super::{docs, elsewhere, events, links, list, live, page, play, playback, probes, snapshot};
 use crate::app::{App, Viewing};
 use crate::role::Role;
 
@@ -53,6 +53,7 @@ fn for_viewers() -> Vec<Route> {
         Route::at("/docs/{file}").on(Method::GET, docs::file),
         Route::at("/ws/hellostream/").on(Method::GET, live::hello),
         Route::at("/ws/stream/{slug}/").on(Method::GET, live::frames),
+        Route::at("/video/events").on(Method::GET, events::events),
         Route::at("/video/play/{id}/").on(Method::GET, play::multivariant),
         Route::at("/video/play/{id}/{rendition}.m3u8").on(Method::GET, play::media_playlist),
         Route::at("/video/play/{id}/{owner}/{rendition}/{file}").on(Method::GET, play::media),

@@ -2,6 +2,7 @@
 
 mod documents;
 mod errors;
+mod events;
 mod frames;
 mod hls;
 mod hls_live;
@@ -76,7 +77,7 @@ impl Api {
         .unwrap();
         app.start();
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        send_at_once(&tcp).unwrap();
+        send_at_once(&tcp, Duration::from_secs(app.config.api.viewer_stall_s)).unwrap();
         let address = tcp.local_addr().unwrap();
         let server = Server::new(listener::acceptor(tcp).unwrap());
         tokio::spawn(server.try_serve(app.service()));

@@ -1,3 +1,4 @@
+use super::events::Events;
 use super::frames::{Socket, close_of, next_frame};
 use super::hls_worker::{Worker, media_playlist};
 use super::*;
@@ -141,8 +142,11 @@ async fn a_relay_waits_for_the_directory_then_shows_what_the_api_has_and_no_addr
     assert!(numbers.contains("rsm_streams{state=\"idle\"} 1"), "{numbers}");
     assert!(!numbers.contains("rsm_claims"), "a relay controls nothing");
 
+    let mut events = Events::open(relay.client.get(format!("{}/video/events", relay.base))).await;
+    assert_eq!(events.next().await.unwrap().name, "resync");
     stage.api.send(Method::PATCH, &format!("/video/{}/", link.slug), json!({"name": "Garden"})).await;
-    relay.eventually("/video/", |list| list[0]["name"] == "Garden").await;
+    let told = events.until("stream", |data| data["name"] == "Garden").await;
+    assert_eq!(relay.cameras().await, [told.data]);
     let second = stage.api.add_one().await;
     relay.eventually("/video/", |list| list[1]["id"] == second.link().id).await;
 

@@ -1,0 +1,249 @@
+//! How many viewers one process serves: in all, of one stream, and from one address.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::IntCounterVec;
+use rsm_shared::config::ApiConfig;
+use rsm_shared::stream::slug::Slug;
+
+/// How a viewer's connection is held. A closed set: it is a metrics label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Frames over WebSocket.
+    Mjpeg,
+    /// Frames as `multipart/x-mixed-replace`.
+    Multipart,
+    /// Server-sent events.
+    Events,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Mjpeg, Self::Multipart, Self::Events];
+
+    /// The name that stands in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mjpeg => "mjpeg",
+            Self::Multipart => "multipart",
+            Self::Events => "events",
+        }
+    }
+}
+
+/// Which bound a viewer is beyond. A closed set: it is a metrics label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// Every seat is taken.
+    All,
+    /// The stream has as many viewers as it may.
+    Stream,
+    /// The address has as many as it may.
+    Address,
+}
+
+impl Refusal {
+    pub const ALL: [Self; 3] = [Self::All, Self::Stream, Self::Address];
+
+    /// The name that stands in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Stream => "stream",
+            Self::Address => "address",
+        }
+    }
+}
+
+/// At most that many viewers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    pub all: usize,
+    /// 0: no bound of its own.
+    pub per_stream: usize,
+    /// As `per_stream`.
+    pub per_address: usize,
+}
+
+impl Bounds {
+    /// Those of the configuration.
+    pub fn of(config: &ApiConfig) -> Self {
+        let bound = |value| usize::try_from(value).unwrap_or(usize::MAX);
+        Self {
+            all: bound(config.max_viewers),
+            per_stream: bound(config.max_viewers_per_stream),
+            per_address: bound(config.max_viewers_per_address),
+        }
+    }
+}
+
+/// Seats for viewers. Cheap to clone.
+#[derive(Clone)]
+pub struct Seats(Arc<Hall>);
+
+struct Hall {
+    bounds: Bounds,
+    table: Mutex<Table>,
+    refusals: IntCounterVec,
+}
+
+/// Who sits. No map has more entries than there are seats.
+#[derive(Default)]
+struct Table {
+    taken: usize,
+    kinds: HashMap<Kind, usize>,
+    streams: HashMap<Slug, usize>,
+    addresses: HashMap<IpAddr, usize>,
+}
+
+/// One viewer's seat; free again when dropped.
+pub struct Seat {
+    hall: Arc<Hall>,
+    kind: Kind,
+    stream: Option<Slug>,
+    address: IpAddr,
+}
+
+impl Seats {
+    /// Within `bounds`; `refusals` counts by [`Refusal::as_str`].
+    pub fn new(bounds: Bounds, refusals: IntCounterVec) -> Self {
+        Self(Arc::new(Hall { bounds, table: Mutex::default(), refusals }))
+    }
+
+    /// A seat for a viewer at `address`, of `stream` if it watches one.
+    ///
+    /// # Errors
+    /// The first bound that it would be beyond.
+    pub fn take(&self, kind: Kind, stream: Option<&Slug>, address: IpAddr) -> Result<Seat, Refusal> {
+        let address = network(address);
+        let mut table = self.0.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = table.refusal(self.0.bounds, stream, address);
+        if let Some(refusal) = refused {
+            drop(table);
+            self.0.refusals.with_label_values(&[refusal.as_str()]).inc();
+            return Err(refusal);
+        }
+        table.taken += 1;
+        *table.kinds.entry(kind).or_default() += 1;
+        if let Some(stream) = stream {
+            *table.streams.entry(stream.clone()).or_default() += 1;
+        }
+        *table.addresses.entry(address).or_default() += 1;
+        Ok(Seat { hall: self.0.clone(), kind, stream: stream.cloned(), address })
+    }
+
+    /// Seats taken now.
+    pub fn taken(&self) -> usize {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner).taken
+    }
+
+    /// Seats taken now by viewers of that kind.
+    pub fn taken_by(&self, kind: Kind) -> usize {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner).kinds.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// Streams and addresses that are counted now.
+    #[cfg(test)]
+    pub fn counted(&self) -> (usize, usize) {
+        let table = self.0.table.lock().unwrap_or_else(PoisonError::into_inner);
+        (table.streams.len(), table.addresses.len())
+    }
+}
+
+impl Table {
+    fn refusal(&self, bounds: Bounds, stream: Option<&Slug>, address: IpAddr) -> Option<Refusal> {
+        let full = |bound: usize, taken: Option<&usize>| bound > 0 && taken.is_some_and(|taken| *taken >= bound);
+        if full(bounds.per_address, self.addresses.get(&address)) {
+            Some(Refusal::Address)
+        } else if self.taken >= bounds.all {
+            Some(Refusal::All)
+        } else if full(bounds.per_stream, stream.and_then(|stream| self.streams.get(stream))) {
+            Some(Refusal::Stream)
+        } else {
+            None
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut table = self.hall.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.taken -= 1;
+        less(&mut table.kinds, &self.kind);
+        if let Some(stream) = &self.stream {
+            less(&mut table.streams, stream);
+        }
+        less(&mut table.addresses, &self.address);
+    }
+}
+
+fn less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// What counts as one address: of IPv6 the first 64 bits, which is what one customer has at least.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus::Opts;
+
+    fn seats(all: usize, per_stream: usize, per_address: usize) -> Seats {
+        let refusals = IntCounterVec::new(Opts::new("refusals", "refusals"), &["reason"]).unwrap();
+        Seats::new(Bounds { all, per_stream, per_address }, refusals)
+    }
+
+    fn slug(text: &str) -> Slug {
+        Slug::parse(text).unwrap()
+    }
+
+    fn take(seats: &Seats, stream: &str, address: &str) -> Result<Seat, Refusal> {
+        seats.take(Kind::Mjpeg, Some(&slug(stream)), address.parse().unwrap())
+    }
+
+    #[test]
+    fn a_seat_is_free_again_when_its_viewer_goes() {
+        let seats = seats(2, 0, 0);
+        let first = take(&seats, "a", "10.0.0.1").unwrap();
+        let _second = seats.take(Kind::Events, None, "10.0.0.1".parse().unwrap()).unwrap();
+        assert_eq!(take(&seats, "a", "10.0.0.1").err(), Some(Refusal::All));
+        assert_eq!((seats.taken(), seats.taken_by(Kind::Mjpeg), seats.taken_by(Kind::Events)), (2, 1, 1));
+        drop(first);
+        assert_eq!((seats.taken(), seats.counted()), (1, (0, 1)));
+        assert!(take(&seats, "a", "10.0.0.1").is_ok());
+        assert_eq!(seats.0.refusals.with_label_values(&["all"]).get(), 1);
+    }
+
+    #[test]
+    fn each_bound_refuses_for_itself() {
+        let seats = seats(5, 2, 3);
+        let held: Vec<_> = ["10.0.0.1", "10.0.0.2"].map(|address| take(&seats, "a", address).unwrap()).into();
+        assert_eq!(take(&seats, "a", "10.0.0.3").err(), Some(Refusal::Stream));
+        let more: Vec<_> = ["b", "c"].map(|stream| take(&seats, stream, "10.0.0.1").unwrap()).into();
+        assert_eq!(take(&seats, "d", "::ffff:10.0.0.1").err(), Some(Refusal::Address), "IPv4 in IPv6's clothes");
+        assert!(take(&seats, "d", "10.0.0.4").is_ok());
+        drop((held, more));
+        assert_eq!((seats.taken(), seats.counted()), (0, (0, 0)));
+    }
+
+    #[test]
+    fn ipv6_counts_by_network() {
+        let seats = seats(10, 0, 1);
+        let _held = take(&seats, "a", "2001:db8:1:1::1").unwrap();
+        assert_eq!(take(&seats, "a", "2001:db8:1:1:ffff::2").err(), Some(Refusal::Address));
+        assert!(take(&seats, "a", "2001:db8:1:2::1").is_ok());
+    }
+}
