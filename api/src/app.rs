@@ -25,12 +25,12 @@ use crate::relay::demand::DemandTeller;
 use crate::relay::hub::Hub;
 use crate::relay::proxies::Proxies;
 use crate::relay::seats::{Bounds, Seats};
+use crate::relay::snapshots::Snapshots;
 use crate::relay::wishes::WishDesk;
 use crate::relays::Relays;
 use crate::role::Role;
 use crate::routes::change::Changes;
 use crate::routes::events::AgesTold;
-use crate::routes::snapshot::Snapshots;
 use crate::routes::table;
 use crate::store::Store;
 use crate::streams::Streams;
@@ -63,7 +63,7 @@ pub struct Viewing {
     pub metrics: Arc<ApiMetrics>,
     /// The OpenAPI document; written with the routes.
     pub openapi: OnceLock<Bytes>,
-    /// Viewers are sent away when it is cancelled.
+    /// What works for viewers ends when it is cancelled: after they were sent away, see `closing`.
     pub stop: CancellationToken,
     control: Bus,
 }
@@ -102,6 +102,7 @@ impl Viewing {
         let ViewingParts { role, config, streams, control, frames, health, registry, nats_connected, stop } = parts;
         let metrics = Arc::new(ApiMetrics::new(&registry, role, nats_connected)?);
         let seats = Seats::new(Bounds::of(&config.api), metrics.refusals.clone());
+        let closing = Closing::new(&config);
         let desk = WishDesk::new(streams.clone());
         let remote = Remote::new(config.hls.cache_mb << 20, metrics.fetches.clone())?;
         let wish_ttl = Duration::from_secs(config.hls.wish_ttl_s);
@@ -110,9 +111,9 @@ impl Viewing {
         let hls = Hls::new(root, wish_ttl, streams.clone(), desk.clone(), remote);
         registry.register(Box::new(Observed::new(streams.clone(), seats.clone(), hls.players.clone())?))?;
         Ok(Arc::new(Self {
-            hub: Hub::new(frames, config.api.max_links, metrics.hub.clone()),
+            hub: Hub::new(frames, config.api.max_links, closing.clone(), metrics.hub.clone()),
             proxies: Proxies::new(&config.api.trusted_proxies),
-            closing: Closing::new(&config),
+            closing,
             snapshots: Snapshots::default(),
             ages: AgesTold::default(),
             openapi: OnceLock::new(),
@@ -189,6 +190,11 @@ impl App {
         let viewing = Viewing::new(viewing)?;
         let (changes, relays) = (Changes::default(), Relays::default());
         Ok(Arc::new(Self { viewing, store, directory, changes, workers, relays }))
+    }
+
+    /// The handles that serve viewers.
+    pub fn viewing(&self) -> Arc<Viewing> {
+        self.viewing.clone()
     }
 
     /// Everything that is served over HTTP.

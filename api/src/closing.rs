@@ -17,6 +17,17 @@ const AFTERWARDS: Duration = Duration::from_millis(1500);
 pub struct Closing {
     drain: Duration,
     begun: watch::Sender<Option<Arc<Plan>>>,
+    /// Goodbyes that are being said.
+    goodbyes: Arc<AtomicUsize>,
+}
+
+/// A viewer that has left its seat, and may not have heard why yet.
+pub struct Goodbye(Arc<AtomicUsize>);
+
+impl Drop for Goodbye {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Made when closing begins.
@@ -47,7 +58,7 @@ impl Closing {
     /// Over `api.drain_s`, within `control.shutdown_s`.
     pub fn new(config: &Config) -> Self {
         let drain = Duration::from_secs(config.api.drain_s).min(config.shutdown().saturating_sub(AFTERWARDS));
-        Self { drain, begun: watch::Sender::new(None) }
+        Self { drain, begun: watch::Sender::new(None), goodbyes: Arc::default() }
     }
 
     /// Begins, with that many viewers to say goodbye to. How long it takes: nothing when there are none. Once; a later
@@ -68,6 +79,23 @@ impl Closing {
     /// Whether it has begun: nobody new is let in.
     pub fn has_begun(&self) -> bool {
         self.begun.borrow().is_some()
+    }
+
+    /// Says that a goodbye is being said, until it is dropped.
+    pub fn goodbye(&self) -> Goodbye {
+        self.goodbyes.fetch_add(1, Ordering::Relaxed);
+        Goodbye(self.goodbyes.clone())
+    }
+
+    /// Goodbyes that are being said now.
+    pub fn goodbyes(&self) -> usize {
+        self.goodbyes.load(Ordering::Relaxed)
+    }
+
+    /// Waits until closing begins.
+    pub async fn begun(&self) {
+        // Never an error: the sender is here.
+        let _ = self.begun.subscribe().wait_for(Option::is_some).await;
     }
 
     /// Waits until closing begins; the moment at which whoever waits goes. Each call gives another one: call it once for

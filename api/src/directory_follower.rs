@@ -11,7 +11,8 @@ use rsm_shared::wire::messages::DirectoryRecord;
 use tracing::{info, warn};
 
 use crate::app::Viewing;
-use crate::relay::hub::{End, Hub};
+use crate::relay::hub::Hub;
+use crate::relay::slot::End;
 use crate::relay::wishes::WishDesk;
 use crate::store::links::JpegOverrides;
 use crate::streams::{Offer, Streams, View};

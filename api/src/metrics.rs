@@ -16,9 +16,9 @@ use salvo::http::StatusCode;
 use crate::control::ControlMetrics;
 use crate::hls::fetch::FetchCounts;
 use crate::hls::viewers::Players;
+use crate::relay::departure::{Departure, ViewerCounts};
 use crate::relay::hub::HubCounts;
 use crate::relay::seats::{Kind, Refusal, Seats};
-use crate::relay::viewer::ViewerCounts;
 use crate::role::Role;
 use crate::streams::Streams;
 
@@ -103,6 +103,15 @@ impl ApiMetrics {
                     )
                     .buckets(RELAY_BUCKETS.to_vec()),
                 )?,
+                sent_bytes: IntCounter::new("rsm_viewer_sent_bytes_total", "Bytes of frames that viewers were sent")?,
+                closed: IntCounterVec::new(
+                    Opts::new(
+                        "rsm_viewers_closed_total",
+                        "Viewers of frames whose connection ended: they left, vanished, stalled or broke the protocol, the \
+                         camera was stopped or removed, or this process shut down",
+                    ),
+                    &["reason"],
+                )?,
             },
             control: ControlMetrics {
                 commands: IntCounterVec::new(
@@ -117,7 +126,7 @@ impl ApiMetrics {
                 nats_connected,
             },
         };
-        let serving: [Box<dyn Collector>; 9] = [
+        let serving: [Box<dyn Collector>; 11] = [
             Box::new(metrics.http_requests.clone()),
             Box::new(metrics.http_seconds.clone()),
             Box::new(metrics.hls_requests.clone()),
@@ -127,9 +136,14 @@ impl ApiMetrics {
             Box::new(metrics.refusals.clone()),
             Box::new(metrics.viewer.skipped.clone()),
             Box::new(metrics.viewer.relay_seconds.clone()),
+            Box::new(metrics.viewer.sent_bytes.clone()),
+            Box::new(metrics.viewer.closed.clone()),
         ];
         for refusal in Refusal::ALL {
             metrics.refusals.with_label_values(&[refusal.as_str()]);
+        }
+        for departure in Departure::ALL {
+            metrics.viewer.closed.with_label_values(&[departure.as_str()]);
         }
         let control: [Box<dyn Collector>; 3] = [
             Box::new(metrics.control.commands.clone()),

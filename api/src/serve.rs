@@ -67,6 +67,8 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     let control = thread.bus.clone();
     let frames = Bus::connect(&config.nats, Purpose::Frames, "rsm-api-frames").await?;
 
+    // Everything goes on while viewers are sent away.
+    let over = CancellationToken::new();
     let app = App::new(Parts {
         config: config.clone(),
         store: store.clone(),
@@ -77,7 +79,7 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
         registry,
         nats_connected,
         workers,
-        stop: stop.clone(),
+        stop: over.clone(),
     })?;
     let reconciler = reconciler::Parts {
         executor: Executor { store: store.clone(), bus: control.clone(), replicas: config.nats.replicas },
@@ -96,15 +98,15 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     let demand = app.start();
     let settle = Duration::from_secs(config.control.worker_dead_s + 1);
     let teller = DirectoryTeller::new(control.clone(), directory.streams.clone(), config.mjpeg, settle);
-    let telling = tokio::spawn(teller.run(stop.clone()));
-    let listening = tokio::spawn(app.relays.clone().listen(control.clone(), stop.clone()));
-    let sweeper = tokio::spawn(janitor::run(config.hls_root(), directory, stop.clone()));
+    let telling = tokio::spawn(teller.run(over.clone()));
+    let listening = tokio::spawn(app.relays.clone().listen(control.clone(), over.clone()));
+    let sweeper = tokio::spawn(janitor::run(config.hls_root(), directory, over.clone()));
     if !address.ip().is_loopback() {
         warn!(%address, "listening beyond loopback without access control: whoever reaches this address sees all cameras");
     }
     info!(%address, "API begins");
-    let served = http::serve(tcp, app.service(), stop.clone()).await;
-    stop.cancel();
+    let served = http::serve(tcp, app.viewing(), app.service(), stop, over.clone()).await;
+    over.cancel();
     let _ = tokio::time::timeout(DRAIN, async { tokio::join!(demand, sweeper, telling, listening) }).await;
     let ended = working.end().await;
     store.close().await;

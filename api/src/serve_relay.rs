@@ -47,6 +47,8 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     let thread = ControlThread::start(&config.nats, "rsm-relay", stop.clone(), run).await?;
     let control = thread.bus.clone();
     let frames = Bus::connect(&config.nats, Purpose::Frames, "rsm-relay-frames").await?;
+    // Everything goes on while viewers are sent away.
+    let over = CancellationToken::new();
     let viewing = Viewing::new(ViewingParts {
         role: Role::Relay,
         config,
@@ -56,7 +58,7 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
         health,
         registry,
         nats_connected: nats_connected.clone(),
-        stop: stop.clone(),
+        stop: over.clone(),
     })?;
     let hello = RelayHello { v: VERSION, relay: process::unique(), http: advertised(address) };
     let working = thread.give(Follow { viewing: viewing.clone(), frames, nats_connected, hello });
@@ -66,8 +68,8 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
         warn!(%address, "listening beyond loopback without access control: whoever reaches this address sees all cameras");
     }
     info!(%address, "relay begins");
-    let served = http::serve(tcp, viewing.service(), stop.clone()).await;
-    stop.cancel();
+    let served = http::serve(tcp, viewing.clone(), viewing.service(), stop, over.clone()).await;
+    over.cancel();
     let _ = tokio::time::timeout(DRAIN, demand).await;
     let ended = working.end().await;
     served?;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rsm_shared::stream::demand::Demand;
+use rsm_shared::stream::demand::{Demand, ScaledJpeg};
+use rsm_shared::stream::jpeg_width::{JpegWidth, JpegWidths};
 use rsm_shared::stream::rendition::{Rendition, RenditionSet};
 use rsm_shared::stream::spec::JpegParams;
 
@@ -13,10 +14,8 @@ use crate::streams::Stream;
 /// The wishes for one stream.
 pub struct Wishes {
     begun: Instant,
-    /// Viewers that get JPEG frames now.
-    jpeg_viewers: AtomicU32,
-    /// JPEG is wanted until then, by snapshots; milliseconds after `begun`.
-    jpeg_until: AtomicU64,
+    /// JPEG frames of the stream's own width, and of each step of the ladder.
+    jpeg: [JpegWish; 1 + JpegWidth::COUNT],
     /// HLS is wanted until then; milliseconds after `begun`.
     hls_until: AtomicU64,
     /// Each rendition that is encoded is wanted until then; milliseconds after `begun`.
@@ -27,12 +26,26 @@ pub struct Wishes {
     last_wanted: AtomicU64,
 }
 
+/// The wishes for JPEG frames of one width.
+#[derive(Default)]
+struct JpegWish {
+    /// Viewers that get them now.
+    viewers: AtomicU32,
+    /// Wanted until then, by snapshots; milliseconds after `begun`.
+    until: AtomicU64,
+}
+
+impl JpegWish {
+    fn holds(&self, now: u64) -> bool {
+        self.viewers.load(Ordering::Relaxed) > 0 || self.until.load(Ordering::Relaxed) > now
+    }
+}
+
 impl Default for Wishes {
     fn default() -> Self {
         Self {
             begun: Instant::now(),
-            jpeg_viewers: AtomicU32::new(0),
-            jpeg_until: AtomicU64::new(0),
+            jpeg: Default::default(),
             hls_until: AtomicU64::new(0),
             renditions_until: Default::default(),
             elsewhere_until: AtomicU64::new(0),
@@ -47,16 +60,22 @@ impl Wishes {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 
-    /// A JPEG viewer came; it counts until the guard is dropped.
-    pub fn jpeg_viewer(self: &Wishes, stream: &Arc<Stream>) -> JpegViewer {
-        self.jpeg_viewers.fetch_add(1, Ordering::Relaxed);
-        self.touch();
-        JpegViewer(stream.clone())
+    fn jpeg(&self, width: Option<JpegWidth>) -> &JpegWish {
+        // Every step is below COUNT.
+        &self.jpeg[width.map_or(0, |width| 1 + width.index())]
     }
 
-    /// JPEG is wanted for `hold` from now.
-    pub fn want_jpeg(&self, hold: Duration) {
-        self.jpeg_until.fetch_max(self.now() + u64::try_from(hold.as_millis()).unwrap_or(0), Ordering::Relaxed);
+    /// A viewer of JPEG frames in the stream's own width, or in that one, came; it counts until the guard is dropped.
+    pub fn jpeg_viewer(&self, stream: &Arc<Stream>, width: Option<JpegWidth>) -> JpegViewer {
+        self.jpeg(width).viewers.fetch_add(1, Ordering::Relaxed);
+        self.touch();
+        JpegViewer(stream.clone(), width)
+    }
+
+    /// JPEG of the stream's own width, or of that one, is wanted for `hold` from now.
+    pub fn want_jpeg(&self, width: Option<JpegWidth>, hold: Duration) {
+        let until = self.now() + u64::try_from(hold.as_millis()).unwrap_or(0);
+        self.jpeg(width).until.fetch_max(until, Ordering::Relaxed);
         self.touch();
     }
 
@@ -103,7 +122,9 @@ impl Wishes {
 
     /// Forgets every wish with a deadline: the stream was stopped. Viewers end by themselves.
     pub fn clear(&self) {
-        self.jpeg_until.store(0, Ordering::Relaxed);
+        for wish in &self.jpeg {
+            wish.until.store(0, Ordering::Relaxed);
+        }
         self.hls_until.store(0, Ordering::Relaxed);
         for until in &self.renditions_until {
             until.store(0, Ordering::Relaxed);
@@ -115,22 +136,25 @@ impl Wishes {
         self.last_wanted.store(self.now(), Ordering::Relaxed);
     }
 
-    /// JPEG viewers now.
+    /// Viewers of JPEG frames now, of whatever width.
     pub fn jpeg_viewers(&self) -> u32 {
-        self.jpeg_viewers.load(Ordering::Relaxed)
+        self.jpeg.iter().map(|wish| wish.viewers.load(Ordering::Relaxed)).sum()
     }
 
     /// What is wanted now, JPEG within `params`.
     pub fn demand(&self, params: JpegParams) -> Demand {
         let now = self.now();
-        let jpeg = self.jpeg_viewers() > 0 || self.jpeg_until.load(Ordering::Relaxed) > now;
+        let jpeg = self.jpeg(None).holds(now);
+        let widths: JpegWidths = JpegWidth::all().filter(|width| self.jpeg(Some(*width)).holds(now)).collect();
+        let scaled = ScaledJpeg { widths, max_fps: params.max_fps, quality: params.quality };
+        let scaled = (!widths.is_empty()).then_some(scaled);
         let hls = self.hls_until.load(Ordering::Relaxed) > now;
         let renditions = if hls {
             Rendition::ALL.into_iter().filter(|rendition| self.wants_at(*rendition, now)).collect()
         } else {
             RenditionSet::NONE
         };
-        let demand = Demand { jpeg: jpeg.then_some(params), scaled: None, hls, renditions };
+        let demand = Demand { jpeg: jpeg.then_some(params), scaled, hls, renditions };
         if demand.any() {
             self.touch();
         }
@@ -147,12 +171,12 @@ impl Wishes {
 }
 
 /// Counts one JPEG viewer while it lives.
-pub struct JpegViewer(Arc<Stream>);
+pub struct JpegViewer(Arc<Stream>, Option<JpegWidth>);
 
 impl Drop for JpegViewer {
     fn drop(&mut self) {
         self.0.wishes.touch();
-        self.0.wishes.jpeg_viewers.fetch_sub(1, Ordering::Relaxed);
+        self.0.wishes.jpeg(self.1).viewers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -179,6 +203,23 @@ mod tests {
         assert!(wishes.wants(Rendition::P360) && !wishes.wants(Rendition::P720));
         wishes.clear();
         assert!(!wishes.demand(PARAMS).any() && !wishes.wants(Rendition::P360));
+    }
+
+    #[test]
+    fn widths_are_wanted_each_for_itself() {
+        let wishes = Wishes::default();
+        let step = |pixels| JpegWidth::exactly(pixels).unwrap();
+        wishes.want_jpeg(Some(step(320)), HOLD);
+        wishes.want_jpeg(Some(step(1920)), HOLD);
+        wishes.want_jpeg(Some(step(640)), Duration::ZERO);
+        let demand = wishes.demand(PARAMS);
+        let widths = [step(320), step(1920)].into_iter().collect();
+        assert_eq!(demand.scaled, Some(ScaledJpeg { widths, max_fps: 5, quality: 80 }));
+        assert!(demand.jpeg.is_none() && demand.any(), "frames of the stream's own width are not made for it");
+        wishes.want_jpeg(None, HOLD);
+        assert_eq!(wishes.demand(PARAMS).jpeg, Some(PARAMS));
+        wishes.clear();
+        assert!(!wishes.demand(PARAMS).any());
     }
 
     #[test]

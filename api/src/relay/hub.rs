@@ -1,76 +1,41 @@
-//! One subscription per watched stream, whatever the number of viewers.
+//! One subscription per watched stream and width, whatever the number of viewers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use prometheus::IntCounter;
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::frames::Frames;
+use rsm_shared::stream::jpeg_width::JpegWidth;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
-use rsm_shared::wire::frame_headers::FrameHeaders;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::latest::{Latest, Verdict};
-use crate::streams::Stream;
+use super::slot::{End, Frame, Slot, Watching};
+use crate::closing::Closing;
+use crate::streams::{Stream, View};
 
 /// How long a subscription outlives its last viewer: a page that is reloaded finds it warm.
 const LINGER: Duration = Duration::from_secs(5);
 /// Pause after a subscription failed.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// One JPEG. Shared by all viewers, not copied.
-pub struct Frame {
-    pub jpeg: Bytes,
-    pub headers: FrameHeaders,
-    /// When it reached this process.
-    pub received: Instant,
-    /// Counts the frames of this subscription, from 1: the gap between two shows what was skipped.
-    pub number: u64,
-}
+/// The frames of one stream: those of its own width, or of a step of the ladder.
+type Key = (Slug, Option<JpegWidth>);
 
-impl Frame {
-    /// When the picture was captured, by this process's clock: the worker says how long ago it was when the frame
-    /// left, so the clocks of two hosts need not agree.
-    pub fn captured(&self) -> Instant {
-        let age = self.headers.published_at_us.saturating_sub(self.headers.captured_at_us);
-        self.received.checked_sub(Duration::from_micros(age)).unwrap_or(self.received)
-    }
-}
-
-/// Why the viewers of a stream are sent away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    Stopped,
-    Removed,
-}
-
-/// Newest frame of one stream, and whether it ended.
+/// One subscription, and who looks at what comes.
 struct Feed {
-    frames: watch::Sender<Option<Arc<Frame>>>,
-    end: watch::Sender<Option<End>>,
-}
-
-/// What one viewer holds on to. While any is there, the stream stays subscribed.
-pub struct Watching {
-    /// The newest frame.
-    pub frames: watch::Receiver<Option<Arc<Frame>>>,
-    /// Set once, when the stream is stopped or removed.
-    pub end: watch::Receiver<Option<End>>,
-}
-
-/// Waits for the end of a stream.
-pub async fn ended(end: &mut watch::Receiver<Option<End>>) -> End {
-    let why = end.wait_for(Option::is_some).await.ok().and_then(|why| *why);
-    match why {
-        Some(why) => why,
-        // The feed is gone without an end; that is up to whoever waits beside this.
-        None => std::future::pending().await,
-    }
+    key: Key,
+    slot: watch::Sender<Slot>,
+    /// When somebody joined last.
+    joined: Mutex<Instant>,
+    /// The stream was stopped or removed.
+    over: CancellationToken,
 }
 
 /// All watched streams. Cheap to clone.
@@ -80,8 +45,9 @@ pub struct Hub(Arc<Shared>);
 struct Shared {
     bus: Bus,
     table: Mutex<Table>,
-    /// Streams remembered at most.
+    /// Streams remembered at most, in each width.
     max_links: usize,
+    closing: Closing,
     counts: HubCounts,
 }
 
@@ -97,81 +63,111 @@ pub struct HubCounts {
 #[derive(Default)]
 struct Table {
     /// Subscribed now.
-    feeds: HashMap<Slug, Arc<Feed>>,
+    feeds: HashMap<Key, Arc<Feed>>,
     /// What was seen of streams that were ever watched, so that a stale owner stays stale while nobody looks. At
-    /// most `max_links`.
-    seen: HashMap<Slug, Arc<Mutex<Latest>>>,
+    /// most [`most_seen`].
+    seen: HashMap<Key, Arc<Mutex<Latest>>>,
 }
 
 impl Hub {
     /// Over a connection made for frames; of at most `max_links` streams.
-    pub fn new(bus: Bus, max_links: u64, counts: HubCounts) -> Self {
+    pub fn new(bus: Bus, max_links: u64, closing: Closing, counts: HubCounts) -> Self {
         let max_links = usize::try_from(max_links).unwrap_or(usize::MAX).max(1);
-        Self(Arc::new(Shared { bus, table: Mutex::default(), max_links, counts }))
+        Self(Arc::new(Shared { bus, table: Mutex::default(), max_links, closing, counts }))
     }
 
-    /// Joins the viewers of a stream; subscribes for the first. Call inside the runtime that relays.
-    pub fn watch(&self, stream: &Arc<Stream>) -> Watching {
+    /// Joins the viewers of a stream, in its own width or a step of the ladder; subscribes for the first. Call inside
+    /// the runtime that relays.
+    pub fn watch(&self, stream: &Arc<Stream>, width: Option<JpegWidth>) -> Watching {
+        let key = (stream.slug.clone(), width);
         let mut table = self.0.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(feed) = table.feeds.get(&stream.slug) {
-            return feed.watching();
+        if let Some(feed) = table.feeds.get(&key) {
+            return feed.join();
         }
-        let feed = Arc::new(Feed { frames: watch::channel(None).0, end: watch::channel(None).0 });
-        let watching = feed.watching();
-        table.feeds.insert(stream.slug.clone(), feed.clone());
-        if table.seen.len() >= self.0.max_links && !table.seen.contains_key(&stream.slug) {
+        let slot = watch::Sender::new(Slot::default());
+        let feed = Arc::new(Feed {
+            key: key.clone(),
+            slot,
+            joined: Mutex::new(Instant::now()),
+            over: CancellationToken::new(),
+        });
+        let watching = feed.join();
+        table.feeds.insert(key.clone(), feed.clone());
+        if table.seen.len() >= most_seen(self.0.max_links) && !table.seen.contains_key(&key) {
             let Table { feeds, seen } = &mut *table;
-            seen.retain(|slug, _| feeds.contains_key(slug));
+            seen.retain(|key, _| feeds.contains_key(key));
         }
-        let seen = table.seen.entry(stream.slug.clone()).or_default().clone();
+        let seen = table.seen.entry(key).or_default().clone();
         drop(table);
         let (shared, stream) = (self.0.clone(), stream.clone());
         tokio::spawn(async move {
-            let mut end = feed.end.subscribe();
             tokio::select! {
+                () = feed.over.cancelled() => {}
                 () = feed.follow(&shared, &stream, &seen) => {}
-                // Never an error: `feed` holds the sender.
-                _ = end.wait_for(Option::is_some) => {}
+                () = feed.tell(&shared, &stream) => {}
             }
         });
         watching
     }
+    /// The newest frame of a stream in that width, if it is subscribed and has one.
+    pub fn newest(&self, slug: &Slug, width: Option<JpegWidth>) -> Option<Arc<Frame>> {
+        let table = self.0.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let feed = table.feeds.get(&(slug.clone(), width))?;
+        feed.slot.borrow().frame.clone()
+    }
 
-    /// Sends the viewers of a stream away.
+    /// Sends the viewers of a stream away, of every width.
     pub fn end(&self, slug: &Slug, why: End) {
         let mut table = self.0.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let feed = table.feeds.remove(slug);
-        if why == End::Removed {
-            table.seen.remove(slug);
+        let mut ended = Vec::new();
+        for width in widths() {
+            let key = (slug.clone(), width);
+            ended.extend(table.feeds.remove(&key));
+            if why == End::Removed {
+                table.seen.remove(&key);
+            }
         }
         drop(table);
-        if let Some(feed) = feed {
-            feed.end.send_replace(Some(why));
+        for feed in ended {
+            feed.slot.send_modify(|slot| slot.end = Some(why));
+            feed.over.cancel();
         }
     }
 
-    /// Streams that are subscribed now.
+    /// Subscriptions now: streams, each in each width that is watched.
     pub fn subscribed(&self) -> usize {
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner).feeds.len()
     }
 }
 
+/// The stream's own width, and the ladder's.
+fn widths() -> impl Iterator<Item = Option<JpegWidth>> {
+    std::iter::once(None).chain(JpegWidth::all().map(Some))
+}
+
+/// Of how many streams and widths it is remembered what was seen.
+fn most_seen(max_links: usize) -> usize {
+    max_links.saturating_mul(widths().count())
+}
+
 impl Feed {
-    fn watching(&self) -> Watching {
-        Watching { frames: self.frames.subscribe(), end: self.end.subscribe() }
+    fn join(&self) -> Watching {
+        *self.joined.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.slot.subscribe()
     }
 
     /// Puts the newest frame into the slot until nobody watched for [`LINGER`].
     async fn follow(self: &Arc<Self>, shared: &Shared, stream: &Stream, seen: &Mutex<Latest>) {
-        let slug = &stream.slug;
+        let (slug, width) = &self.key;
         let mut number = 0;
         loop {
             let zone = &stream.offer().zone;
-            let mut frames = match Frames::open(&shared.bus, zone, slug, None).await {
+            let mut frames = match Frames::open(&shared.bus, zone, slug, *width).await {
                 Ok(frames) => frames,
                 Err(e) => {
                     debug!(stream = %slug, "{e}");
-                    if self.unwatched(RETRY).await && self.close(shared, slug) {
+                    tokio::time::sleep(RETRY).await;
+                    if self.close(shared) {
                         return;
                     }
                     continue;
@@ -179,7 +175,7 @@ impl Feed {
             };
             tokio::select! {
                 () = self.take(&mut frames, shared, stream, seen, &mut number) => tokio::time::sleep(RETRY).await,
-                () = self.abandoned(shared, slug) => return,
+                () = self.abandoned(shared) => return,
                 () = moved(stream, zone) => debug!(stream = %slug, from = %zone, "its frames come from another zone now"),
             }
         }
@@ -203,36 +199,58 @@ impl Feed {
                 Verdict::Stale => shared.counts.stale.inc(),
                 Verdict::New => {
                     *number += 1;
-                    let frame = Frame { jpeg, headers, received: Instant::now(), number: *number };
-                    self.frames.send_replace(Some(Arc::new(frame)));
+                    let frame = Arc::new(Frame::new(jpeg, headers, *number));
+                    self.slot.send_modify(|slot| slot.frame = Some(frame));
                 }
             }
         }
     }
 
+    /// Puts what viewers are told into the slot: that the state changed, and that the process says goodbye.
+    async fn tell(&self, shared: &Shared, stream: &Stream) {
+        let mut views = stream.views();
+        let told = |view: &View| (view.state, view.reason.clone());
+        let mut last = told(&views.borrow_and_update());
+        let changes = async {
+            while views.changed().await.is_ok() {
+                let now = told(&views.borrow_and_update());
+                if now != last {
+                    last = now;
+                    self.slot.send_modify(|slot| slot.news += 1);
+                }
+            }
+        };
+        let goodbye = async {
+            shared.closing.begun().await;
+            self.slot.send_modify(|slot| slot.closing = true);
+        };
+        tokio::join!(changes, goodbye);
+        // Never: the stream holds the sender of its views.
+        std::future::pending().await
+    }
+
     /// Returns once nobody has watched for [`LINGER`] and the feed is out of the table.
-    async fn abandoned(self: &Arc<Self>, shared: &Shared, slug: &Slug) {
+    async fn abandoned(self: &Arc<Self>, shared: &Shared) {
         loop {
-            self.frames.closed().await;
-            if self.unwatched(LINGER).await && self.close(shared, slug) {
+            self.slot.closed().await;
+            let joined = *self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+            // Who asks for one picture comes and leaves in between, and may come again.
+            tokio::time::sleep(LINGER).await;
+            let again = *self.joined.lock().unwrap_or_else(PoisonError::into_inner) != joined;
+            if !again && self.close(shared) {
                 return;
             }
         }
     }
 
-    async fn unwatched(&self, pause: Duration) -> bool {
-        tokio::time::sleep(pause).await;
-        self.frames.receiver_count() == 0
-    }
-
     /// Takes the feed out of the table; not when a viewer came. Viewers join under the same lock.
-    fn close(self: &Arc<Self>, shared: &Shared, slug: &Slug) -> bool {
+    fn close(self: &Arc<Self>, shared: &Shared) -> bool {
         let mut table = shared.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.frames.receiver_count() > 0 {
+        if self.slot.receiver_count() > 0 {
             return false;
         }
-        if table.feeds.get(slug).is_some_and(|feed| Arc::ptr_eq(feed, self)) {
-            table.feeds.remove(slug);
+        if table.feeds.get(&self.key).is_some_and(|feed| Arc::ptr_eq(feed, self)) {
+            table.feeds.remove(&self.key);
         }
         true
     }

@@ -1,38 +1,36 @@
 //! One viewer: a WebSocket that gets the newest frame it has not been sent, and nothing twice.
+//!
+//! It waits for three things: its socket, the slot that it shares with the other viewers, and one coarse timer. Nothing
+//! is allocated, locked or registered for a frame that the socket takes at once.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt as _, StreamExt as _};
-use prometheus::{Histogram, IntCounter};
-use rsm_shared::stream::state::{Reason, StreamState};
-use salvo::websocket::{Message, WebSocket};
-use serde::Serialize;
-use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior};
-use tokio_util::sync::CancellationToken;
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use super::hub::{End, Frame, Watching, ended};
+use super::departure::{Departure, ViewerCounts};
+use super::pace::Pace;
 use super::seats::Seat;
+use super::slot::{End, Frame, Watching};
+use super::socket::{Ended, Socket};
+use super::told::Told;
 use super::wishes::ViewerWish;
-use crate::streams::{Stream, View};
+use super::ws_frame::{GOING_AWAY, NORMAL, Opcode, PROTOCOL, TOO_BIG};
+use crate::closing::{Closing, Moment};
+use crate::streams::Stream;
 
-/// Longest message taken from a viewer, bytes; what it says is not used.
-pub const MAX_INCOMING: usize = 4 << 10;
-/// A viewer that takes nothing at all for this long is gone. A slow one takes a little, and stays.
-const STALL: Duration = Duration::from_secs(60);
 const PING: Duration = Duration::from_secs(20);
-/// A viewer that says nothing for this long, not even a pong, is gone.
-const SILENCE: Duration = Duration::from_secs(60);
+/// A viewer that gave no sign of life for this long is gone. It is looked after with each ping, so it is gone within 55 s.
+const SILENCE: Duration = Duration::from_secs(35);
 /// A frame of this age is still worth being the first one shown.
-const FRESH: Duration = Duration::from_secs(1);
+pub const FRESH: Duration = Duration::from_secs(1);
 /// How long a viewer may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(1);
-
-/// Close codes of RFC 6455 section 7.4.1.
-const NORMAL: u16 = 1000;
-const GOING_AWAY: u16 = 1001;
+pub const GOODBYE: Duration = Duration::from_secs(1);
 
 /// One viewer and all that it holds.
 pub struct Viewer {
@@ -42,172 +40,257 @@ pub struct Viewer {
     pub seat: Seat,
     /// Whether it wants to be told state changes.
     pub events: bool,
+    /// Frames per second at most; `None` for all that come.
+    pub fps: Option<u32>,
+    /// A viewer that takes nothing at all for this long is closed. A slow one takes a little, and stays.
+    pub stall: Duration,
     pub counts: ViewerCounts,
-    pub stop: CancellationToken,
+    pub closing: Closing,
 }
 
-/// What viewers count; the metrics themselves stand in the API's table.
-#[derive(Clone)]
-pub struct ViewerCounts {
-    /// Frames that a viewer was too slow for.
-    pub skipped: IntCounter,
-    /// From published to sent, seconds.
-    pub relay_seconds: Histogram,
+/// Why a viewer's socket ends, and what it is told.
+struct Leave {
+    why: Departure,
+    /// Code and reason; `None` when nobody is there to hear it.
+    close: Option<(u16, &'static str)>,
+    /// Whether it said goodbye, or cannot be listened to any more.
+    heard_out: bool,
 }
 
-/// Why a viewer's socket ends.
-enum Leave {
-    /// It went, or does not answer.
-    Gone,
-    /// We say goodbye.
-    Close(u16, &'static str),
+/// What happened.
+enum Step {
+    /// The message under way is with the kernel.
+    Sent,
+    /// The viewer's side ended.
+    Ended(Ended),
+    /// The coarse timer.
+    Tick,
+    /// A frame that was held back is due.
+    Due,
+    /// Something in the slot.
+    News,
 }
 
-/// A state as a viewer is told it.
-#[derive(Serialize)]
-struct StateMessage<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    slug: &'a str,
-    state: &'static str,
-    reason: Option<&'a str>,
-    /// RFC 3339.
-    since: String,
+/// What a viewer has been told and is to be told.
+struct Progress {
+    /// The newest frame that it has not been sent.
+    next: Option<Arc<Frame>>,
+    /// The frame under way.
+    under_way: Option<Arc<Frame>>,
+    /// Number of the frame sent last; 0 before the first.
+    last: u64,
+    pace: Option<Pace>,
+    told: Told,
+    moment: Option<Moment>,
+    pinged: Instant,
+    ping_due: bool,
 }
-
-type Told = (StreamState, Option<Reason>);
 
 impl Viewer {
     /// Serves until the viewer goes, the stream ends, or the process does.
-    pub async fn serve(mut self, socket: WebSocket) {
-        let (mut sink, mut incoming) = socket.split();
-        let leave = self.relay(&mut sink, &mut incoming).await;
-        // The wish and the seat end here, not after the goodbye.
-        drop(self);
-        say_goodbye(&mut sink, &mut incoming, leave).await;
+    pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut self, io: S) {
+        let mut socket = Socket::new(io);
+        let leave = self.relay(&mut socket).await;
+        self.go(socket, leave).await;
     }
 
     /// For a viewer whose stream was stopped or removed between its request and its socket.
-    pub async fn turn_away(self, socket: WebSocket) {
+    pub async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(self, io: S) {
         let why = if self.stream.offer().enabled { End::Removed } else { End::Stopped };
+        self.go(Socket::new(io), farewell(why)).await;
+    }
+
+    async fn go<S: AsyncRead + AsyncWrite + Unpin>(self, socket: Socket<S>, leave: Leave) {
+        self.counts.ended(leave.why);
+        let _goodbye = self.closing.goodbye();
+        // The wish and the seat end here, not after the goodbye.
         drop(self);
-        let (mut sink, mut incoming) = socket.split();
-        say_goodbye(&mut sink, &mut incoming, farewell(why)).await;
+        if let Some((code, reason)) = leave.close {
+            let _ = timeout(GOODBYE, socket.say_goodbye(code, reason, leave.heard_out)).await;
+        }
     }
 
-    async fn relay(
-        &mut self,
-        sink: &mut SplitSink<WebSocket, Message>,
-        incoming: &mut SplitStream<WebSocket>,
-    ) -> Leave {
-        let mut heard = Instant::now();
-        let mut ping = tokio::time::interval_at(heard + PING, PING);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut views = self.stream.views();
-        let mut told: Option<Told> = None;
-        let mut last = 0;
-        if is_fresh(&self.watching.frames) {
-            self.watching.frames.mark_changed();
+    async fn relay<S: AsyncRead + AsyncWrite + Unpin>(&mut self, socket: &mut Socket<S>) -> Leave {
+        let begun = Instant::now();
+        let mut progress = Progress {
+            next: None,
+            under_way: None,
+            last: 0,
+            pace: self.fps.map(Pace::new),
+            told: Told::new(self.events),
+            moment: None,
+            pinged: begun,
+            ping_due: false,
+        };
+        let mut clock = pin!(sleep_until(begun + PING.min(self.stall)));
+        // Only of those who want fewer frames.
+        let mut due: Option<Pin<Box<Sleep>>> = None;
+        if let Some(leave) = self.look(&mut progress, clock.as_mut()).await {
+            return leave;
         }
+        progress.next = progress.next.filter(|frame| frame.received.elapsed() < FRESH);
         loop {
-            if self.events {
-                let view = views.borrow_and_update().clone();
-                if let Some(text) = to_tell(&self.stream, &view, &mut told)
-                    && let Err(leave) = self.send(sink, Message::text(text)).await
-                {
-                    return leave;
-                }
+            if socket.is_idle()
+                && let Some((opcode, payload)) = self.choose(&mut progress, &mut due)
+            {
+                socket.begin(opcode, payload);
             }
-            tokio::select! {
-                // In this order: behind a slow send there is always a newer frame, and a pong that waits must not look
-                // like silence.
-                biased;
-                () = self.stop.cancelled() => return Leave::Close(GOING_AWAY, "the server is stopping"),
-                why = ended(&mut self.watching.end) => return farewell(why),
-                message = incoming.next() => match message {
-                    Some(Ok(message)) if !message.is_close() => heard = Instant::now(),
-                    _ => return Leave::Gone,
-                },
-                _ = ping.tick() => {
-                    if heard.elapsed() > SILENCE {
-                        return Leave::Gone;
+            let step = {
+                let mut news = pin!(self.watching.changed());
+                poll_fn(|cx| {
+                    let busy = !socket.is_idle();
+                    match socket.poll_send(cx) {
+                        Poll::Ready(Err(_)) => return Poll::Ready(Step::Ended(Ended::Gone)),
+                        Poll::Ready(Ok(())) if busy => return Poll::Ready(Step::Sent),
+                        _ => {}
                     }
-                    if let Err(leave) = self.send(sink, Message::ping(Vec::new())).await {
+                    if let Poll::Ready(ended) = socket.poll_hear(cx) {
+                        return Poll::Ready(Step::Ended(ended));
+                    }
+                    // A ping that was just heard is answered.
+                    if socket.is_idle()
+                        && let Poll::Ready(Err(_)) = socket.poll_send(cx)
+                    {
+                        return Poll::Ready(Step::Ended(Ended::Gone));
+                    }
+                    if clock.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Step::Tick);
+                    }
+                    if due.as_mut().is_some_and(|due| due.as_mut().poll(cx).is_ready()) {
+                        return Poll::Ready(Step::Due);
+                    }
+                    // Never an error before the stream's end: the feed is there while it is watched.
+                    news.as_mut().poll(cx).map(|_| Step::News)
+                })
+                .await
+            };
+            match step {
+                Step::Sent => {
+                    if let Some(frame) = progress.under_way.take() {
+                        self.counts.sent(&frame);
+                    }
+                }
+                Step::Ended(ended) => return gone(ended),
+                Step::Due => due = None,
+                Step::Tick => {
+                    if let Some(leave) = self.tick(socket, &mut progress) {
+                        return leave;
+                    }
+                    clock.as_mut().reset(self.next_tick(socket, &progress));
+                }
+                Step::News => {
+                    if let Some(leave) = self.look(&mut progress, clock.as_mut()).await {
                         return leave;
                     }
                 }
-                Ok(()) = views.changed(), if self.events => {}
-                Ok(()) = self.watching.frames.changed() => {
-                    let Some(frame) = self.watching.frames.borrow_and_update().clone() else { continue };
-                    if let Err(leave) = self.send(sink, Message::binary(frame.jpeg.clone())).await {
-                        return leave;
-                    }
-                    self.count(&frame, &mut last);
-                }
             }
         }
     }
 
-    /// Sends one message; a viewer in the middle of a slow one is still sent away when the stream ends.
-    async fn send(&mut self, sink: &mut SplitSink<WebSocket, Message>, message: Message) -> Result<(), Leave> {
-        tokio::select! {
-            sent = tokio::time::timeout(STALL, sink.send(message)) => match sent {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) | Err(_) => Err(Leave::Gone),
-            },
-            () = self.stop.cancelled() => Err(Leave::Close(GOING_AWAY, "the server is stopping")),
-            why = ended(&mut self.watching.end) => Err(farewell(why)),
+    /// Takes what is new out of the slot.
+    async fn look(&mut self, progress: &mut Progress, clock: Pin<&mut Sleep>) -> Option<Leave> {
+        let (end, closing) = {
+            let slot = self.watching.borrow_and_update();
+            progress.told.hear(slot.news);
+            if let Some(frame) = slot.frame.as_ref().filter(|frame| frame.number > progress.last) {
+                progress.next = Some(frame.clone());
+            }
+            (slot.end, slot.closing)
+        };
+        if let Some(end) = end {
+            return Some(farewell(end));
         }
+        if closing && progress.moment.is_none() {
+            let moment = self.closing.moment().await;
+            progress.moment = Some(moment);
+            progress.told.closing(moment);
+            if moment.at < clock.deadline() {
+                clock.reset(moment.at);
+            }
+        }
+        None
     }
 
-    fn count(&self, frame: &Frame, last: &mut u64) {
-        if *last > 0 {
-            self.counts.skipped.inc_by(frame.number.saturating_sub(*last + 1));
+    /// The next message: what it is to be told goes before pictures.
+    fn choose(&self, progress: &mut Progress, due: &mut Option<Pin<Box<Sleep>>>) -> Option<(Opcode, Bytes)> {
+        if let Some(text) = progress.told.next(&self.stream) {
+            return Some((Opcode::Text, text.into()));
         }
-        *last = frame.number;
-        // The publisher's clock may be ahead of ours.
-        let now_us = jiff::Timestamp::now().as_microsecond();
-        let published_us = i64::try_from(frame.headers.published_at_us).unwrap_or(i64::MAX);
-        let micros = u32::try_from(now_us.saturating_sub(published_us).max(0)).unwrap_or(u32::MAX);
-        self.counts.relay_seconds.observe(f64::from(micros) / 1e6);
+        if std::mem::take(&mut progress.ping_due) {
+            return Some((Opcode::Ping, Bytes::new()));
+        }
+        progress.next.as_ref()?;
+        if let Some(pace) = &mut progress.pace {
+            let now = Instant::now();
+            if let Some(at) = pace.due().filter(|at| *at > now) {
+                due.get_or_insert_with(|| Box::pin(sleep_until(at)));
+                return None;
+            }
+            pace.sent(now);
+            *due = None;
+        }
+        let frame = progress.next.take()?;
+        if progress.pace.is_none() {
+            self.counts.skipped_between(progress.last, frame.number);
+        }
+        progress.last = frame.number;
+        let jpeg = frame.jpeg.clone();
+        progress.under_way = Some(frame);
+        Some((Opcode::Binary, jpeg))
+    }
+
+    fn tick<S: AsyncRead + AsyncWrite + Unpin>(&self, socket: &Socket<S>, progress: &mut Progress) -> Option<Leave> {
+        let now = Instant::now();
+        if progress.moment.is_some_and(|moment| moment.at <= now) {
+            let close = Some((GOING_AWAY, "the server is stopping"));
+            return Some(Leave { why: Departure::Shutdown, close, heard_out: false });
+        }
+        match socket.blocked() {
+            // A pong that waits behind a picture is no silence.
+            Some(since) if now.duration_since(since) >= self.stall => return Some(Leave::from(Departure::Stalled)),
+            None if now.duration_since(socket.heard()) >= SILENCE => return Some(Leave::from(Departure::Vanished)),
+            _ => {}
+        }
+        if now.duration_since(progress.pinged) >= PING {
+            (progress.pinged, progress.ping_due) = (now, true);
+        }
+        None
+    }
+
+    /// When to look again: for the ping, and so often that no stall is overlooked.
+    fn next_tick<S: AsyncRead + AsyncWrite + Unpin>(&self, socket: &Socket<S>, progress: &Progress) -> Instant {
+        let stalled = match socket.blocked() {
+            Some(since) => since + self.stall,
+            None => Instant::now() + self.stall * 2 / 3,
+        };
+        let next = (progress.pinged + PING).min(stalled);
+        progress.moment.map_or(next, |moment| next.min(moment.at))
     }
 }
 
-async fn say_goodbye(sink: &mut SplitSink<WebSocket, Message>, incoming: &mut SplitStream<WebSocket>, leave: Leave) {
-    let Leave::Close(code, reason) = leave else { return };
-    let goodbye = async {
-        if sink.send(Message::close_with(code, reason)).await.is_ok() {
-            // Until the viewer's own close: an early end of the connection could overtake ours.
-            while let Some(Ok(_)) = incoming.next().await {}
+impl From<Departure> for Leave {
+    /// Nobody is there to say goodbye to.
+    fn from(why: Departure) -> Self {
+        Self { why, close: None, heard_out: true }
+    }
+}
+
+fn gone(ended: Ended) -> Leave {
+    match ended {
+        Ended::Gone => Leave::from(Departure::Left),
+        Ended::Closed(code) => Leave { why: Departure::Left, close: Some((code, "")), heard_out: true },
+        Ended::Violated(code) => {
+            let reason = if code == TOO_BIG { "the message is too long" } else { "not a frame that a client may send" };
+            debug_assert!(code == TOO_BIG || code == PROTOCOL);
+            Leave { why: Departure::Protocol, close: Some((code, reason)), heard_out: true }
         }
+    }
+}
+
+fn farewell(end: End) -> Leave {
+    let reason = match end {
+        End::Removed => "stream removed",
+        End::Stopped => "stream stopped",
     };
-    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
-}
-
-fn farewell(why: End) -> Leave {
-    match why {
-        End::Removed => Leave::Close(NORMAL, "stream removed"),
-        End::Stopped => Leave::Close(NORMAL, "stream stopped"),
-    }
-}
-
-fn is_fresh(frames: &watch::Receiver<Option<Arc<Frame>>>) -> bool {
-    frames.borrow().as_ref().is_some_and(|frame| frame.received.elapsed() < FRESH)
-}
-
-/// The message for a view, unless it says what was told last.
-fn to_tell(stream: &Stream, view: &View, told: &mut Option<Told>) -> Option<String> {
-    let now = (view.state, view.reason.clone());
-    if told.as_ref() == Some(&now) {
-        return None;
-    }
-    *told = Some(now);
-    let message = StateMessage {
-        kind: "state",
-        slug: stream.slug.as_str(),
-        state: view.state.as_str(),
-        reason: view.reason.as_ref().map(|reason| reason.text.as_str()),
-        since: view.since.to_string(),
-    };
-    serde_json::to_string(&message).ok()
+    Leave { why: end.into(), close: Some((NORMAL, reason)), heard_out: false }
 }

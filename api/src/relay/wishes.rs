@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rsm_shared::stream::jpeg_width::JpegWidth;
 use rsm_shared::stream::rendition::Rendition;
 use rsm_shared::stream::spec::JpegParams;
 use tokio::sync::Notify;
@@ -45,15 +46,15 @@ impl WishDesk {
         self.changed.clone()
     }
 
-    /// A viewer of frames came.
-    pub fn jpeg_viewer(&self, stream: &Arc<Stream>) -> ViewerWish {
-        let viewer = self.telling(stream, || stream.wishes.jpeg_viewer(stream));
+    /// A viewer of frames in the stream's own width, or in that one, came.
+    pub fn jpeg_viewer(&self, stream: &Arc<Stream>, width: Option<JpegWidth>) -> ViewerWish {
+        let viewer = self.telling(stream, || stream.wishes.jpeg_viewer(stream, width));
         ViewerWish { viewer: Some(viewer), changed: self.changed.clone() }
     }
 
-    /// Somebody wants a frame within `hold`.
-    pub fn want_jpeg(&self, stream: &Stream, hold: Duration) {
-        self.telling(stream, || stream.wishes.want_jpeg(hold));
+    /// Somebody wants a frame of the stream's own width, or of that one, within `hold`.
+    pub fn want_jpeg(&self, stream: &Stream, width: Option<JpegWidth>, hold: Duration) {
+        self.telling(stream, || stream.wishes.want_jpeg(width, hold));
     }
 
     /// Somebody wants HLS for `hold` from now. Whether HLS was wanted already.

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use crate::app::App;
 use crate::directory::Entry;
 use crate::problem::Problem;
-use crate::relay::hub::End;
+use crate::relay::slot::End;
 use crate::store::StoreError;
 use crate::store::links::{CameraLink, LinkSettings};
 

@@ -11,6 +11,7 @@ pub mod fields;
 pub mod links;
 pub mod list;
 pub mod live;
+pub mod mjpeg;
 pub mod origin;
 pub mod page;
 pub mod play;
@@ -22,6 +23,8 @@ pub mod settings;
 pub mod shown;
 pub mod snapshot;
 pub mod table;
+pub mod upgrade;
+pub mod wanted;
 
 #[cfg(test)]
 mod tests;

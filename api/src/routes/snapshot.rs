@@ -1,51 +1,29 @@
 //! One picture of a stream.
 
-use std::io::Cursor;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use image::codecs::jpeg::JpegEncoder;
-use image::imageops::FilterType;
-use image::{ImageFormat, ImageReader, Limits};
+use rsm_shared::stream::jpeg_width::JpegWidth;
+use salvo::http::HeaderValue;
 use salvo::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, LAST_MODIFIED};
-use salvo::http::{HeaderValue, StatusCode};
 use salvo::oapi::endpoint;
 use salvo::{Request, Response, Writer as _};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::extract::{Answer, BySlug, Handles, Written};
-use super::query;
+use super::{query, wanted};
+use crate::app::Viewing;
 use crate::problem::{Problem, QueryProblems, WaitProblems, WatchProblems};
-use crate::relay::hub::{End, Frame, Watching, ended};
+use crate::relay::slot::{End, Frame, newest};
 use crate::streams::Stream;
 
 const X_CAPTURED_AT: HeaderName = HeaderName::from_static("x-captured-at");
-/// How long a request waits for a picture that is young enough.
+/// How long a request waits for a picture that is young enough, and a wish for one holds.
 const WAIT: Duration = Duration::from_secs(10);
 /// Age of the oldest picture taken, unless the request says otherwise; milliseconds.
 const MAX_AGE_MS: u64 = 5000;
-/// Pictures scaled at a time: each keeps a core busy for some 20 ms.
-const SCALERS: usize = 2;
 /// When to try again, seconds.
 const RETRY_AFTER: u64 = 2;
-/// Of a scaled picture.
-const QUALITY: u8 = 85;
-/// Largest picture scaled, pixels each way, and the memory it may take, bytes.
-const MAX_SIDE: u32 = 8192;
-const MAX_MEMORY: u64 = 256 << 20;
-
-/// What all snapshots share.
-pub struct Snapshots {
-    scalers: Arc<Semaphore>,
-}
-
-impl Default for Snapshots {
-    fn default() -> Self {
-        Self { scalers: Arc::new(Semaphore::new(SCALERS)) }
-    }
-}
 
 /// The newest picture
 ///
@@ -67,29 +45,17 @@ impl Default for Snapshots {
 )]
 pub async fn snapshot(request: &mut Request, app: Handles, stream: BySlug, response: &mut Response) -> Answer {
     let max_age = Duration::from_millis(query::number(request, "max_age_ms", 0..=60_000)?.unwrap_or(MAX_AGE_MS));
-    let width = query::number(request, "width", 16..=3840)?.and_then(|width| u32::try_from(width).ok());
-    let stream = &stream.0;
-    let begun = Instant::now();
-    // Joined before the link is looked at, so that a stop in between is not missed.
-    let watching = app.0.hub.watch(stream);
-    if !stream.offer().enabled {
-        return Err(Problem::stopped());
-    }
-    app.0.desk.want_jpeg(stream, WAIT);
-    let oldest = begun.checked_sub(max_age).unwrap_or(begun);
-    let frame = young_enough(watching, oldest, begun + WAIT).await.map_err(|none| match none {
-        None => Problem::later(RETRY_AFTER, no_picture(stream)),
-        Some(End::Stopped) => Problem::stopped(),
-        Some(End::Removed) => Problem::unknown_stream(),
-    })?;
+    let width = wanted::width(request)?;
+    let (app, stream) = (app.0, stream.0);
+    let (source, frame) = young_enough(&app, &stream, width, max_age).await?;
     let jpeg = match width {
-        Some(width) if width < frame.headers.width => scaled(&app.0.snapshots, &frame, width).await?,
+        Some(width) if width < frame.headers.width => app.snapshots.scaled(&stream, source, &frame, width).await?,
         _ => frame.jpeg.clone(),
     };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(at) = captured(&frame) {
+    if let Some(at) = frame.captured_at() {
         for (name, text) in [(X_CAPTURED_AT, at.to_string()), (LAST_MODIFIED, http_date(at))] {
             if let Ok(value) = HeaderValue::from_str(&text) {
                 headers.insert(name, value);
@@ -100,16 +66,37 @@ pub async fn snapshot(request: &mut Request, app: Handles, stream: BySlug, respo
     Ok(Written)
 }
 
-/// The newest frame that was captured after `oldest`, or why there is none by `deadline`.
-async fn young_enough(mut watching: Watching, oldest: Instant, deadline: Instant) -> Result<Arc<Frame>, Option<End>> {
-    let fits = |frame: &Option<Arc<Frame>>| frame.as_ref().is_some_and(|frame| frame.captured() >= oldest);
-    tokio::select! {
-        frame = timeout_at(deadline, watching.frames.wait_for(fits)) => match frame {
-            Ok(Ok(frame)) => frame.clone().ok_or(None),
-            Ok(Err(_)) | Err(_) => Err(None),
-        },
-        why = ended(&mut watching.end) => Err(Some(why)),
+/// A frame of which no more than `max_age` has passed, and in which width it was asked for. The size that is wanted comes
+/// first, then what others watch anyway; when none is there, it is asked for.
+async fn young_enough(
+    app: &Viewing,
+    stream: &Arc<Stream>,
+    width: Option<u32>,
+    max_age: Duration,
+) -> Result<(Option<JpegWidth>, Arc<Frame>), Problem> {
+    let begun = Instant::now();
+    let oldest = begun.checked_sub(max_age).unwrap_or(begun);
+    let fits = |frame: &Frame| frame.captured() >= oldest;
+    let step = width.and_then(|width| wanted::step(width, stream, app.config.mjpeg));
+    let larger = JpegWidth::all().filter(|other| step.is_some_and(|step| *other > step)).map(Some);
+    let sources: Vec<_> = std::iter::once(step).chain(larger).chain(step.map(|_| None)).collect();
+    let held = |source: &Option<JpegWidth>| app.hub.newest(&stream.slug, *source);
+    let there = sources.iter().find(|source| held(source).is_some_and(|frame| fits(&frame)));
+    // One that is made already, if too old, brings the next one sooner than one that has to be begun.
+    let made = || sources.iter().find(|source| held(source).is_some());
+    let source = there.or_else(made).copied().unwrap_or(step);
+    // Joined before the link is looked at, so that a stop in between is not missed.
+    let mut watching = app.hub.watch(stream, source);
+    if !stream.offer().enabled {
+        return Err(Problem::stopped());
     }
+    app.desk.want_jpeg(stream, source, WAIT);
+    let frame = timeout_at(begun + WAIT, newest(&mut watching, fits)).await.unwrap_or(Err(None));
+    frame.map(|frame| (source, frame)).map_err(|none| match none {
+        None => Problem::later(RETRY_AFTER, no_picture(stream)),
+        Some(End::Stopped) => Problem::stopped(),
+        Some(End::Removed) => Problem::unknown_stream(),
+    })
 }
 
 fn no_picture(stream: &Stream) -> String {
@@ -117,45 +104,6 @@ fn no_picture(stream: &Stream) -> String {
         Some(reason) => format!("there is no picture: {}", reason.text),
         None => format!("no picture came within {} s; the camera may still be starting", WAIT.as_secs()),
     }
-}
-
-async fn scaled(snapshots: &Snapshots, frame: &Frame, width: u32) -> Result<Bytes, Problem> {
-    let crowded = || Problem::later(RETRY_AFTER, "too many pictures are being scaled");
-    let turn = snapshots.scalers.clone().acquire_owned();
-    let permit = tokio::time::timeout(WAIT, turn).await.map_err(|_| crowded())?.map_err(|_| crowded())?;
-    let jpeg = frame.jpeg.clone();
-    let work = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        scale(&jpeg, width)
-    });
-    match work.await {
-        Ok(Ok(jpeg)) => Ok(jpeg.into()),
-        Ok(Err(e)) => {
-            tracing::warn!("a frame cannot be scaled: {e}");
-            Err(Problem::new(StatusCode::BAD_GATEWAY, "the camera's picture cannot be scaled; ask for it unscaled"))
-        }
-        Err(_) => Err(Problem::internal()),
-    }
-}
-
-fn scale(jpeg: &[u8], width: u32) -> Result<Vec<u8>, image::ImageError> {
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_MEMORY);
-    let mut reader = ImageReader::with_format(Cursor::new(jpeg), ImageFormat::Jpeg);
-    reader.limits(limits);
-    let picture = reader.decode()?;
-    // The height follows; only the width bounds it.
-    let small = picture.resize(width, MAX_SIDE, FilterType::Triangle);
-    let mut out = Vec::new();
-    small.to_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut out, QUALITY))?;
-    Ok(out)
-}
-
-/// When the picture reached the worker; `None` for a time that no calendar has.
-fn captured(frame: &Frame) -> Option<jiff::Timestamp> {
-    jiff::Timestamp::from_microsecond(i64::try_from(frame.headers.captured_at_us).ok()?).ok()
 }
 
 /// RFC 9110 section 5.6.7.
@@ -166,15 +114,6 @@ fn http_date(at: jiff::Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_picture_is_scaled_to_its_width() {
-        let mut jpeg = Vec::new();
-        image::RgbImage::new(320, 180).write_with_encoder(JpegEncoder::new(&mut jpeg)).unwrap();
-        let small = image::load_from_memory(&scale(&jpeg, 160).unwrap()).unwrap();
-        assert_eq!((small.width(), small.height()), (160, 90));
-        assert!(scale(b"no jpeg", 160).is_err());
-    }
 
     #[test]
     fn dates_are_http_dates() {

@@ -9,7 +9,7 @@ use salvo::{Handler, Router, Service};
 use tracing::error;
 
 use super::border::{Border, Label};
-use super::{docs, elsewhere, events, links, list, live, page, play, playback, probes, snapshot};
+use super::{docs, elsewhere, events, links, list, live, mjpeg, page, play, playback, probes, snapshot};
 use crate::app::{App, Viewing};
 use crate::role::Role;
 
@@ -58,6 +58,7 @@ fn for_viewers() -> Vec<Route> {
         Route::at("/video/play/{id}/{rendition}.m3u8").on(Method::GET, play::media_playlist),
         Route::at("/video/play/{id}/{owner}/{rendition}/{file}").on(Method::GET, play::media),
         Route::at("/video/{slug}/status").on(Method::GET, playback::status),
+        Route::at("/video/{slug}/mjpeg").on(Method::GET, mjpeg::mjpeg),
         Route::at("/video/{slug}/snapshot.jpg").on(Method::GET, snapshot::snapshot),
     ]
 }

@@ -11,6 +11,9 @@ pub struct JpegWidth(u16);
 const LADDER: [u16; 7] = [160, 320, 480, 640, 960, 1280, 1920];
 
 impl JpegWidth {
+    /// Steps of the ladder.
+    pub const COUNT: usize = LADDER.len();
+
     /// All of them, the smallest first.
     pub fn all() -> impl Iterator<Item = Self> {
         LADDER.into_iter().map(Self)
@@ -24,6 +27,11 @@ impl JpegWidth {
     /// The step of exactly that width.
     pub fn exactly(pixels: u32) -> Option<Self> {
         Self::all().find(|width| width.pixels() == pixels)
+    }
+
+    /// Its place on the ladder, from 0; below [`JpegWidth::COUNT`].
+    pub fn index(self) -> usize {
+        LADDER.iter().position(|step| *step == self.0).unwrap_or(0)
     }
 
     /// Pixels.

@@ -209,7 +209,7 @@ async fn viewers_are_told_changes_and_the_end() {
     assert_eq!(close_of(&mut socket).await, (1000, "stream removed".into()));
     let slug = stage.api.add_one().await.slug.clone();
     let mut socket = stage.watch(&format!("/ws/stream/{slug}/")).await;
-    stage.api.app.stop.cancel();
+    stage.api.app.closing.begin(1);
     assert_eq!(close_of(&mut socket).await.0, 1001);
 }
 

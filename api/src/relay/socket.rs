@@ -1,0 +1,192 @@
+//! One WebSocket as the relay needs it: whole messages out of shared memory, one at a time, and nothing kept of what the
+//! client says.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::ws_frame::{Control, Header, Incoming, MAX_CONTROL, Opcode, Said, Violation};
+
+/// Bytes read at a time, on the stack.
+const READ: usize = 1 << 10;
+
+/// A socket after the handshake. Dropped, the connection ends.
+pub struct Socket<S> {
+    io: S,
+    incoming: Incoming,
+    /// When the client last gave a sign of life: said something, or made room for what had waited.
+    heard: Instant,
+    sending: Option<Sending>,
+    /// What is to be answered to the newest ping (section 5.5.3); older ones need no answer.
+    pong: Option<Control>,
+}
+
+/// The message under way.
+struct Sending {
+    header: Header,
+    payload: Bytes,
+    /// Bytes of both that the kernel has.
+    written: usize,
+    /// Since when the kernel has taken nothing; `None` while it takes all.
+    blocked: Option<Instant>,
+}
+
+/// How the client's side ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The connection did.
+    Gone,
+    /// It sent a close with that code.
+    Closed(u16),
+    /// It sent what no client may send; the code says what.
+    Violated(u16),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// Over a connection that was upgraded.
+    pub fn new(io: S) -> Self {
+        Self { io, incoming: Incoming::default(), heard: Instant::now(), sending: None, pong: None }
+    }
+
+    /// Whether a message may be begun.
+    pub fn is_idle(&self) -> bool {
+        self.sending.is_none()
+    }
+
+    /// When the client last gave a sign of life.
+    pub fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Since when the client has taken nothing of a message that waits.
+    pub fn blocked(&self) -> Option<Instant> {
+        self.sending.as_ref().and_then(|sending| sending.blocked)
+    }
+
+    /// Begins a message; one at a time: see [`Socket::is_idle`].
+    pub fn begin(&mut self, opcode: Opcode, payload: Bytes) {
+        let header = Header::new(opcode, payload.len());
+        self.sending = Some(Sending { header, payload, written: 0, blocked: None });
+    }
+
+    /// Sends on; ready when nothing is under way.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let Some(sending) = &mut self.sending else {
+                let Some(pong) = self.pong.take() else { return Poll::Ready(Ok(())) };
+                self.begin(Opcode::Pong, Bytes::copy_from_slice(pong.as_bytes()));
+                continue;
+            };
+            let waited = sending.blocked.is_some();
+            match sending.poll_write(&mut self.io, cx) {
+                Poll::Pending => {
+                    sending.blocked.get_or_insert_with(Instant::now);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => {
+                    sending.written += written;
+                    if waited {
+                        // Who makes room is there.
+                        self.heard = Instant::now();
+                        sending.blocked = None;
+                    }
+                    if sending.is_done() {
+                        self.sending = None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hears what the client says; ready when that was the last of it.
+    pub fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        loop {
+            let mut room = [0; READ];
+            let mut buffer = ReadBuf::new(&mut room);
+            if ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)).is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(Ended::Gone);
+            }
+            self.heard = Instant::now();
+            let mut bytes = buffer.filled();
+            while !bytes.is_empty() {
+                match self.incoming.read(&mut bytes) {
+                    Ok(None) => {}
+                    Ok(Some(Said::Ping(payload))) => self.pong = Some(payload),
+                    Ok(Some(Said::Close(code))) => return Poll::Ready(Ended::Closed(code)),
+                    Err(Violation(code)) => return Poll::Ready(Ended::Violated(code)),
+                }
+            }
+        }
+    }
+
+    /// Says goodbye: after the message under way a close, then waits for the client's own, because an early end of the
+    /// connection could overtake ours. `answered`: the client has sent its close. Give it a deadline.
+    pub async fn say_goodbye(mut self, code: u16, reason: &str, answered: bool) {
+        let mut payload = code.to_be_bytes().to_vec();
+        payload.extend(reason.as_bytes().iter().take(MAX_CONTROL - 2));
+        let mut payload = Some(Bytes::from(payload));
+        let mut listening = !answered;
+        std::future::poll_fn(|cx| {
+            if listening {
+                match self.poll_hear(cx) {
+                    Poll::Ready(Ended::Gone | Ended::Closed(_)) if payload.is_none() => return Poll::Ready(()),
+                    Poll::Ready(Ended::Gone) => return Poll::Ready(()),
+                    Poll::Ready(_) => listening = false,
+                    Poll::Pending => {}
+                }
+            }
+            // No pong goes behind a close.
+            self.pong = None;
+            loop {
+                match self.poll_send(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(())) => match payload.take() {
+                        Some(payload) => self.begin(Opcode::Close, payload),
+                        None if listening => return Poll::Pending,
+                        None => return Poll::Ready(()),
+                    },
+                }
+            }
+        })
+        .await;
+        let _ = std::future::poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await;
+        // What is left unread when a connection ends makes the kernel reset it, and the client may miss why.
+        std::future::poll_fn(|cx| {
+            loop {
+                let mut room = [0; READ];
+                let mut buffer = ReadBuf::new(&mut room);
+                if ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)).is_err() || buffer.filled().is_empty() {
+                    return Poll::Ready(());
+                }
+            }
+        })
+        .await;
+    }
+}
+
+impl Sending {
+    fn is_done(&self) -> bool {
+        self.written >= self.header.as_bytes().len() + self.payload.len()
+    }
+
+    fn poll_write<S: AsyncWrite + Unpin>(&self, io: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let header = self.header.as_bytes();
+        match header.get(self.written..) {
+            Some(rest) if !rest.is_empty() => {
+                let both = [IoSlice::new(rest), IoSlice::new(&self.payload)];
+                Pin::new(io).poll_write_vectored(cx, &both)
+            }
+            _ => Pin::new(io).poll_write(cx, self.payload.get(self.written - header.len()..).unwrap_or_default()),
+        }
+    }
+}
