@@ -176,7 +176,8 @@ const KEEP_TIMES: [&str; 4] = ["-fps_mode", "passthrough", "-enc_time_base:v", "
 
 /// Two seconds of it decode without an error.
 async fn plays(url: &str, flags: &[&str]) {
-    let output = ffmpeg(&[&["-xerror", "-i", url, "-t", "2"], &KEEP_TIMES[..], &["-f", "null"]].concat(), Some("-")).await;
+    let output =
+        ffmpeg(&[&["-xerror", "-i", url, "-t", "2"], &KEEP_TIMES[..], &["-f", "null"]].concat(), Some("-")).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{flags:?}: ffmpeg of {url} says: {said}");
 }

@@ -61,7 +61,8 @@ async fn a_change_is_tried_with_the_stored_password_and_saves_nothing() {
     let (slug, _) = system.add(link).await;
     let path = format!("/video/{slug}/test");
     let shown = system.json("/video/").await[0].clone();
-    let places = [json!({}), json!({ "password": "***" }), json!({ "url": shown["url"] }), json!({ "transport": "tcp" })];
+    let places =
+        [json!({}), json!({ "password": "***" }), json!({ "url": shown["url"] }), json!({ "transport": "tcp" })];
     for change in places {
         let answer = tried(&system, &path, change.clone()).await;
         assert_eq!(answer["ok"], true, "{change}: {answer}");

@@ -67,7 +67,8 @@ async fn viewers_get_the_next_width_that_is_made_wherever_they_connect() {
     let roles = Roles::start(dir.path()).await;
     let slug = roles.add(&json!({ "url": camera.url(), "mjpeg": { "max_width": 800 } })).await;
     for base in [&roles.api.base, &roles.relay.base] {
-        for (query, wide) in [("", 800), ("?width=16", 160), ("?width=161", 320), ("?width=641", 800), ("?width=3840", 800)]
+        for (query, wide) in
+            [("", 800), ("?width=16", 160), ("?width=161", 320), ("?width=641", 800), ("?width=3840", 800)]
         {
             let mut socket = Listener::open(base, &slug, query).await;
             assert_eq!(width(&socket.jpeg().await), wide, "over WebSocket with {query:?}");

@@ -31,6 +31,7 @@ use crate::relays::Relays;
 use crate::role::Role;
 use crate::routes::change::Changes;
 use crate::routes::events::AgesTold;
+use crate::routes::look::Looks;
 use crate::routes::table;
 use crate::store::Store;
 use crate::streams::Streams;
@@ -157,6 +158,9 @@ pub struct App {
     pub changes: Changes,
     pub workers: watch::Receiver<Vec<WorkerInfo>>,
     pub relays: Relays,
+    pub looks: Looks,
+    /// Connection for frames: a worker that looks at a camera takes its time, and control does not wait behind it.
+    pub frames: Bus,
 }
 
 /// What an [`App`] is made of.
@@ -185,11 +189,20 @@ impl App {
         let Parts { config, store, directory, control, frames, health, registry, nats_connected, workers, stop } =
             parts;
         let streams = directory.streams.clone();
-        let viewing =
-            ViewingParts { role: Role::Api, config, streams, control, frames, health, registry, nats_connected, stop };
+        let viewing = ViewingParts {
+            role: Role::Api,
+            config,
+            streams,
+            control,
+            frames: frames.clone(),
+            health,
+            registry,
+            nats_connected,
+            stop,
+        };
         let viewing = Viewing::new(viewing)?;
-        let (changes, relays) = (Changes::default(), Relays::default());
-        Ok(Arc::new(Self { viewing, store, directory, changes, workers, relays }))
+        let (changes, relays, looks) = (Changes::default(), Relays::default(), Looks::default());
+        Ok(Arc::new(Self { viewing, store, directory, changes, workers, relays, looks, frames }))
     }
 
     /// The handles that serve viewers.

@@ -218,6 +218,15 @@ documented_problems! {
         "415": "The content type is not JSON",
         "422": "A member is unknown, of the wrong type or out of its range; `field` names it",
     }
+    /// Of endpoints that take a list.
+    ListProblems {
+        "400": "The body is not UTF-8; the sentence names the line",
+        "408": "The body did not arrive in time",
+        "413": "The body has more than 1 MiB, or more than 5000 lines",
+        "415": "The content type is not text/csv",
+        "409": "The limit of registered cameras was reached meanwhile",
+        "422": "The header names what is not known; or a line has a mistake, and the body is that of 200",
+    }
     /// Of endpoints with checked query parameters.
     QueryProblems {
         "422": "A query parameter is out of its range; `field` names it",
@@ -225,6 +234,11 @@ documented_problems! {
     /// Of endpoints that write to the database.
     StoreProblems {
         "503": "The database is busy; Retry-After says when to try again",
+    }
+    /// Of endpoints that have a worker look at a camera.
+    TestProblems {
+        "429": "Too many tests are running; Retry-After says when to try again",
+        "503": "No worker of the camera's zone is there; Retry-After says when to try again",
     }
     /// Of endpoints that show a stream.
     WatchProblems {

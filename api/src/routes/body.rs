@@ -1,4 +1,4 @@
-//! Request bodies: bounded, in time, JSON.
+//! Request bodies: bounded, in time, JSON or a list.
 
 use std::time::Duration;
 
@@ -21,14 +21,7 @@ const DRAIN: u64 = 4 << 20;
 /// # Errors
 /// 413, 415, 408, 400, or 422 when the JSON is not an object.
 pub async fn json_object(request: &mut Request, max: u64) -> Result<Map<String, Value>, Problem> {
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|len| len > max.saturating_add(DRAIN)) {
-        return Err(too_large(max));
-    }
-    let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default().to_owned());
-    let body = tokio::time::timeout(DEADLINE, collect(request, max)).await.map_err(|_| {
-        Problem::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {} s", DEADLINE.as_secs()))
-    })??;
+    let (content_type, body) = read(request, max).await?;
     match content_type {
         None if body.is_empty() => return Ok(Map::new()),
         Some(text) if is_json(&text) => {}
@@ -38,6 +31,32 @@ pub async fn json_object(request: &mut Request, max: u64) -> Result<Map<String, 
         }
     }
     parse(&body)
+}
+
+/// Reads a list, `text/csv`, of at most `max` bytes.
+///
+/// # Errors
+/// 413, 415, 408 or 400.
+pub async fn csv(request: &mut Request, max: u64) -> Result<Vec<u8>, Problem> {
+    let (content_type, body) = read(request, max).await?;
+    if !content_type.is_some_and(|text| essence(&text) == "text/csv") {
+        let sentence = "the body must be a list of cameras, with the header Content-Type: text/csv";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
+    }
+    Ok(body)
+}
+
+/// Content type and body.
+async fn read(request: &mut Request, max: u64) -> Result<(Option<String>, Vec<u8>), Problem> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|len| len > max.saturating_add(DRAIN)) {
+        return Err(too_large(max));
+    }
+    let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default().to_owned());
+    let body = tokio::time::timeout(DEADLINE, collect(request, max)).await.map_err(|_| {
+        Problem::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {} s", DEADLINE.as_secs()))
+    })??;
+    Ok((content_type, body))
 }
 
 async fn collect(request: &mut Request, max: u64) -> Result<Vec<u8>, Problem> {
@@ -64,8 +83,13 @@ fn too_large(max: u64) -> Problem {
 
 /// `application/json` or another type with a JSON suffix (RFC 6839), such as `application/merge-patch+json`.
 fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = essence(content_type);
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// The type without its parameters, in lower case.
+fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// Reads the text of a body.

@@ -41,6 +41,19 @@ pub async fn add(app: &Arc<App>, slug_label: String, settings: LinkSettings) -> 
     .await
 }
 
+/// Registers many cameras, or none: each with what its slug is made from.
+///
+/// # Errors
+/// As [`add`].
+pub async fn add_many(app: &Arc<App>, new: Vec<(String, LinkSettings)>) -> Result<Vec<CameraLink>, Problem> {
+    in_turn(app, move |app| async move {
+        let links = app.store.add_links(new, app.config.api.max_links).await?;
+        links.iter().for_each(|link| drop(app.directory.put(link.clone())));
+        Ok(links)
+    })
+    .await
+}
+
 /// Changes what the user set: `settle` makes the new settings of those that hold when its turn comes.
 ///
 /// # Errors

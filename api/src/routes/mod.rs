@@ -2,15 +2,18 @@
 
 pub mod body;
 pub mod border;
+pub mod camera_csv;
 pub mod change;
 pub mod docs;
 pub mod elsewhere;
 pub mod events;
 pub mod extract;
 pub mod fields;
+pub mod import;
 pub mod links;
 pub mod list;
 pub mod live;
+pub mod look;
 pub mod mjpeg;
 pub mod origin;
 pub mod page;

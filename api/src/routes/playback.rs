@@ -1,6 +1,6 @@
 //! Asking for a stream, and how it is.
 
-use rsm_shared::stream::state::StreamState;
+use rsm_shared::stream::state::{AudioInfo, StreamState, VideoInfo};
 use salvo::http::HeaderValue;
 use salvo::http::header::CACHE_CONTROL;
 use salvo::oapi::schema::AllOf;
@@ -44,7 +44,7 @@ pub struct Status {
 
 /// The camera's picture.
 #[derive(Debug, Serialize, ToSchema)]
-struct Video {
+pub struct Video {
     /// As the camera sends it: `h264`, `h265` or `jpeg`.
     codec: String,
     /// Pixels.
@@ -59,12 +59,26 @@ struct Video {
 
 /// The camera's sound.
 #[derive(Debug, Serialize, ToSchema)]
-struct Audio {
+pub struct Audio {
     /// As the camera sends it: `aac`, `pcma` or `pcmu`.
     codec: String,
     /// Hertz.
     sample_rate: u32,
     channels: u16,
+}
+
+impl From<&VideoInfo> for Video {
+    fn from(video: &VideoInfo) -> Self {
+        let VideoInfo { codec, rfc6381: _, width, height, fps, bitrate } = video.clone();
+        Self { codec, width, height, fps, bitrate }
+    }
+}
+
+impl From<&AudioInfo> for Audio {
+    fn from(audio: &AudioInfo) -> Self {
+        let AudioInfo { codec, sample_rate, channels } = audio.clone();
+        Self { codec, sample_rate, channels }
+    }
 }
 
 /// The answer to asking for a stream.
@@ -135,18 +149,8 @@ fn status_of(app: &Viewing, stream: &Stream) -> Status {
         since: view.since.to_string(),
         worker: view.worker.clone(),
         epoch: view.epoch,
-        video: view.video.as_ref().map(|video| Video {
-            codec: video.codec.clone(),
-            width: video.width,
-            height: video.height,
-            fps: video.fps,
-            bitrate: video.bitrate,
-        }),
-        audio: view.audio.as_ref().map(|audio| Audio {
-            codec: audio.codec.clone(),
-            sample_rate: audio.sample_rate,
-            channels: audio.channels,
-        }),
+        video: view.video.as_ref().map(Video::from),
+        audio: view.audio.as_ref().map(Audio::from),
         viewers: viewers(stream, offer.id, &app.hls.players),
         last_frame_age_ms: view.last_media.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
         restarts: view.restarts,

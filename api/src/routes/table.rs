@@ -9,7 +9,7 @@ use salvo::{Handler, Router, Service};
 use tracing::error;
 
 use super::border::{Border, Label};
-use super::{docs, elsewhere, events, links, list, live, mjpeg, page, play, playback, probes, snapshot};
+use super::{docs, elsewhere, events, import, links, list, live, look, mjpeg, page, play, playback, probes, snapshot};
 use crate::app::{App, Viewing};
 use crate::role::Role;
 
@@ -67,12 +67,16 @@ fn for_operators() -> Vec<Route> {
     vec![
         Route::at("/metrics/targets").on(Method::GET, probes::targets),
         Route::at("/video/").on(Method::GET, links::list).on(Method::POST, links::create),
+        Route::at("/video/test").on(Method::POST, look::unsaved),
+        Route::at("/video/import").on(Method::POST, import::import),
+        Route::at("/video/export.csv").on(Method::GET, import::export),
         Route::at("/video/{slug}/")
             .on(Method::GET, playback::watch)
             .on(Method::PATCH, links::update)
             .on(Method::DELETE, links::remove),
         Route::at("/video/{slug}/start").on(Method::POST, links::start),
         Route::at("/video/{slug}/stop").on(Method::POST, links::stop),
+        Route::at("/video/{slug}/test").on(Method::POST, look::changed),
     ]
 }
 
@@ -80,12 +84,15 @@ fn for_operators() -> Vec<Route> {
 fn instead_of_operators() -> Vec<Route> {
     vec![
         Route::at("/video/").on(Method::GET, list::streams).on(Method::POST, elsewhere::READ_ONLY),
+        Route::at("/video/test").on(Method::POST, elsewhere::NOTHING),
+        Route::at("/video/import").on(Method::POST, elsewhere::NOTHING),
         Route::at("/video/{slug}/")
             .on(Method::GET, playback::watch)
             .on(Method::PATCH, elsewhere::READ_ONLY)
             .on(Method::DELETE, elsewhere::READ_ONLY),
         Route::at("/video/{slug}/start").on(Method::POST, elsewhere::NOTHING),
         Route::at("/video/{slug}/stop").on(Method::POST, elsewhere::NOTHING),
+        Route::at("/video/{slug}/test").on(Method::POST, elsewhere::NOTHING),
     ]
 }
 

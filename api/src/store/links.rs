@@ -103,18 +103,11 @@ impl Store {
     ) -> Result<CameraLink, StoreError> {
         self.call(move |db| {
             let tx = db.transaction()?;
-            let count: i64 = tx.query_row("SELECT count(*) FROM links", [], |row| row.get(0))?;
-            if u64::try_from(count).unwrap_or(u64::MAX) >= max_links {
+            if count_links(&tx)? >= max_links {
                 return Err(StoreError::Full);
             }
-            let slug = free_slug(&tx, &slug_label)?;
-            tx.execute(
-                "INSERT INTO links (slug, name, url, created) VALUES (?1, ?2, ?3, ?4)",
-                (slug.as_str(), &settings.name, settings.url.to_string(), jiff::Timestamp::now().to_string()),
-            )?;
-            let id = tx.last_insert_rowid();
-            write_settings(&tx, id, &settings)?;
-            let link = read_link(&tx, id)?;
+            let link = insert_link(&tx, &slug_label, &settings)?;
+            check_zones(&tx)?;
             tx.commit()?;
             Ok(link)
         })
@@ -138,6 +131,7 @@ impl Store {
                 other => other?,
             };
             write_settings(&tx, id, &settings)?;
+            check_zones(&tx)?;
             if old.settings.needs_restart(&settings, defaults) {
                 tx.execute("UPDATE links SET spec_rev = spec_rev + 1 WHERE id = ?1", [id])?;
             }
@@ -186,7 +180,29 @@ impl Store {
     }
 }
 
-/// Everything that a user sets, into the row of `id`. Nothing may be committed after an error.
+/// How many there are.
+pub(super) fn count_links(db: &Connection) -> Result<u64, StoreError> {
+    let count: i64 = db.query_row("SELECT count(*) FROM links", [], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
+/// A new row. Nothing may be committed after an error.
+pub(super) fn insert_link(
+    db: &Connection,
+    slug_label: &str,
+    settings: &LinkSettings,
+) -> Result<CameraLink, StoreError> {
+    let slug = free_slug(db, slug_label)?;
+    db.execute(
+        "INSERT INTO links (slug, name, url, created) VALUES (?1, ?2, ?3, ?4)",
+        (slug.as_str(), &settings.name, settings.url.to_string(), jiff::Timestamp::now().to_string()),
+    )?;
+    let id = db.last_insert_rowid();
+    write_settings(db, id, settings)?;
+    Ok(read_link(db, id)?)
+}
+
+/// Everything that a user sets, into the row of `id`. Check the zones before it is committed.
 fn write_settings(db: &Connection, id: i64, settings: &LinkSettings) -> Result<(), StoreError> {
     db.execute(
         "UPDATE links SET name = :name, url = :url, zone = :zone, username = :username, password = :password,
@@ -208,6 +224,11 @@ fn write_settings(db: &Connection, id: i64, settings: &LinkSettings) -> Result<(
             ":hls": to_json(&settings.hls),
         },
     )?;
+    Ok(())
+}
+
+/// Refuses what would be in too many zones. Nothing may be committed after an error.
+pub(super) fn check_zones(db: &Connection) -> Result<(), StoreError> {
     let zones: i64 = db.query_row("SELECT count(DISTINCT zone) FROM links", [], |row| row.get(0))?;
     if usize::try_from(zones).unwrap_or(usize::MAX) > MAX_ZONES {
         return Err(StoreError::TooManyZones);

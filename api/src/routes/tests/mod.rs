@@ -8,7 +8,9 @@ mod hls;
 mod hls_live;
 mod hls_remote;
 mod hls_worker;
+mod import;
 mod links;
+mod look;
 mod relay;
 
 use std::net::SocketAddr;

@@ -1,0 +1,152 @@
+//! Trying a camera before it is saved: a worker opens it and answers with one picture, or with why there is none.
+
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use rsm_shared::bus::look::{self, Looked, PATIENCE};
+use rsm_shared::stream::spec::JpegParams;
+use rsm_shared::wire::messages::{LookReport, LookRequest, VERSION};
+use salvo::http::HeaderValue;
+use salvo::http::header::CACHE_CONTROL;
+use salvo::oapi::{ToSchema, endpoint};
+use salvo::prelude::Json;
+use salvo::{Request, Response, Writer as _};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use tracing::warn;
+
+use super::extract::{Answer, LinkBySlug, Operating, Written};
+use super::links::{LinkChange, LinkInput};
+use super::playback::{Audio, Video};
+use super::shown::StateName;
+use super::{body, settings};
+use crate::app::App;
+use crate::problem::{BodyProblems, Problem, Refusable, TestProblems};
+use crate::store::links::LinkSettings;
+
+/// Tests that run at the same time: each opens a camera and may take 20 s of a worker.
+const AT_ONCE: usize = 4;
+/// When to try again while that many run, or nobody is there to look; seconds.
+const RETRY_AFTER: u64 = 5;
+/// Of the picture, which is for a form.
+const PICTURE: JpegParams = JpegParams { max_fps: 1, max_width: 640, quality: 80 };
+
+/// Who may test now.
+pub struct Looks(Semaphore);
+
+impl Default for Looks {
+    fn default() -> Self {
+        Self(Semaphore::new(AT_ONCE))
+    }
+}
+
+/// What came of a test.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(name = "CameraTest"))]
+pub struct Tested {
+    /// Whether there is a picture.
+    ok: bool,
+    /// What a stream of this camera would do now.
+    state: StateName,
+    reason: Option<TestReason>,
+    video: Option<Video>,
+    audio: Option<Audio>,
+    /// The worker that looked.
+    worker: String,
+    /// Milliseconds.
+    took_ms: u64,
+    /// A JPEG of at most 640 pixels across, as `data:image/jpeg;base64,...`.
+    picture: Option<String>,
+}
+
+/// Why there is no picture.
+#[derive(Debug, Serialize, ToSchema)]
+struct TestReason {
+    /// One of a closed set.
+    code: &'static str,
+    /// For a person.
+    text: String,
+}
+
+/// Try a camera
+///
+/// Nothing is saved. Takes 22 s at most. A camera that does not work is answered with 200, too: `reason` says why.
+#[endpoint(
+    operation_id = "test_new_camera",
+    tags("cameras"),
+    request_body(content = LinkInput, description = "The camera"),
+    responses(
+        (status_code = 200, description = "What a worker saw", body = Tested),
+        BodyProblems,
+        Refusable,
+        TestProblems
+    )
+)]
+pub async fn unsaved(request: &mut Request, app: Operating, response: &mut Response) -> Answer {
+    let members = body::json_object(request, app.0.config.api.max_body_bytes).await?;
+    let new = settings::create(members)?;
+    answer(&app.0, &new.settings, response).await
+}
+
+/// Try a change of a camera
+///
+/// As it is stored, with what is in the body changed; nothing is saved. Without a password, or with `***`, the stored
+/// one is used. A camera that serves one session only may refuse while its stream runs.
+#[endpoint(
+    operation_id = "test_camera",
+    tags("cameras"),
+    request_body(content = LinkChange, description = "What changes"),
+    responses(
+        (status_code = 200, description = "What a worker saw", body = Tested),
+        BodyProblems,
+        Refusable,
+        TestProblems
+    )
+)]
+pub async fn changed(request: &mut Request, app: Operating, stream: LinkBySlug, response: &mut Response) -> Answer {
+    let members = body::json_object(request, app.0.config.api.max_body_bytes).await?;
+    let settings = settings::change(members, &stream.0.link().settings)?;
+    answer(&app.0, &settings, response).await
+}
+
+async fn answer(app: &App, settings: &LinkSettings, response: &mut Response) -> Answer {
+    let _turn = app.looks.0.try_acquire().map_err(|_| {
+        Problem::too_many(RETRY_AFTER, format!("{AT_ONCE} tests are running already; try again in a moment"))
+    })?;
+    if !app.frames.connected() {
+        return Err(Problem::later(RETRY_AFTER, "not connected to NATS; no worker can be asked to look"));
+    }
+    let request = LookRequest { v: VERSION, spec: settings.spec(app.config.hls.params()), jpeg: PICTURE };
+    let zone = &settings.zone;
+    let tested = match look::ask(&app.frames, zone, &request).await {
+        Ok(Looked::Seen(report, picture)) => tested(*report, picture.as_deref()),
+        Ok(Looked::NobodyLooks) => {
+            let sentence = format!(
+                "no worker is running for zone {zone}. Start one with `rsm worker`, or `rsm up` for everything"
+            );
+            return Err(Problem::later(RETRY_AFTER, sentence));
+        }
+        Err(e) => {
+            warn!(%zone, "{e}");
+            let seconds = Duration::as_secs(&PATIENCE);
+            let sentence = format!("the worker of zone {zone} that was asked to look said nothing for {seconds} s");
+            return Err(Problem::later(RETRY_AFTER, sentence));
+        }
+    };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.render(Json(tested));
+    Ok(Written)
+}
+
+fn tested(report: LookReport, picture: Option<&[u8]>) -> Tested {
+    Tested {
+        ok: picture.is_some(),
+        state: StateName(report.state),
+        reason: report.reason.map(|reason| TestReason { code: reason.code.as_str(), text: reason.text }),
+        video: report.video.as_ref().map(Video::from),
+        audio: report.audio.as_ref().map(Audio::from),
+        worker: report.worker.to_string(),
+        took_ms: report.took_ms,
+        picture: picture.map(|jpeg| format!("data:image/jpeg;base64,{}", BASE64.encode(jpeg))),
+    }
+}
