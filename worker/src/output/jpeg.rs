@@ -1,43 +1,41 @@
-//! JPEG frames: while they are wanted, the newest picture of a stream to NATS; never a queue.
+//! JPEG frames: while they are wanted, the newest picture of a stream to NATS; never a queue. A picture is decoded once,
+//! and encoded once for each size that somebody wants.
 
 #[doc(hidden)] // Public for fuzzing only.
 pub mod pass_through;
+pub(crate) mod publish;
+pub(super) mod size;
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
-use rsm_shared::bus::frames::DropReason;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
-use rsm_shared::stream::spec::JpegParams;
-use rsm_shared::wire::frame_headers::FrameHeaders;
 
 use super::frames::FrameSink;
 use super::wish::Wish;
 use crate::media::access_unit::AccessUnit;
 use crate::media::hub::{Listen, StreamHub, Subscription};
 use crate::media::keyless::PATIENCE;
+use crate::media::parameters::VideoCodec;
 use crate::media::queue::Popped;
-use crate::metrics::{FrameLoss, StreamSeries};
+use crate::metrics::StreamSeries;
 use crate::pipeline::PipelineError;
 use crate::pipeline::hardware::Hardware;
-use crate::pipeline::to_jpeg::{JpegFeeder, JpegFrame, JpegPipeline, NewestJpeg};
+use crate::pipeline::to_jpeg::{JpegEncoder, JpegFeeder, JpegPipeline};
+use pass_through::{Passed, Passing, as_it_is};
+use size::{Numbers, Size};
 
 /// Wait after a failure: doubled each time from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// Units whose arrival is remembered until their frame is sent: the 8 of the appsrc, the 16 at most that a decoder
-/// reorders, and what comes while NATS takes a frame, generously.
-const MAX_IN_FLIGHT: usize = 256;
 /// A picture older than this is decoded for those behind it, but no longer worth scaling and encoding.
 const LATE: Duration = Duration::from_secs(1);
 /// From here on decoding alone does not catch up: what waits before the newest key picture is left out.
 const TOO_LATE: Duration = Duration::from_millis(2500);
-/// Frames that NATS refuses for their size are encoded this much coarser, down to the least.
-const QUALITY_STEP: u32 = 15;
-const LEAST_QUALITY: u32 = 20;
 
 /// What the output of one stream needs.
 pub struct JpegOutput {
@@ -59,14 +57,44 @@ pub trait JpegReport: Send + Sync {
     fn keyless(&self, so: bool);
 }
 
-/// Why a decoder, or passing pictures through, is ended without a fault.
+/// Why frames are begun anew without a fault.
 enum Break {
     /// The next unit is of another timeline.
     Timeline(Arc<AccessUnit>),
     /// This picture cannot be passed through.
     Unfit(Arc<AccessUnit>),
-    /// Other parameters are wanted, or none.
+    /// Of a camera that sends JPEG another picture is to be decoded, or none any more.
+    Ways,
+    /// Nothing is wanted.
     Demand,
+}
+
+/// One timeline of pictures.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    first: &'a Arc<AccessUnit>,
+    /// Of its pictures, when they are frames as they are.
+    frame: Option<(u32, u32)>,
+    subscription: &'a Subscription,
+    numbers: &'a Numbers,
+}
+
+impl Run<'_> {
+    /// Whether frames of that size take no encoder.
+    fn passes(&self, size: &Size) -> bool {
+        self.frame.is_some_and(|(width, _)| width <= size.params.max_width)
+    }
+
+    fn needs_decoder(&self, sizes: &[Size]) -> bool {
+        sizes.iter().any(|size| !self.passes(size))
+    }
+}
+
+/// How one size is made.
+struct Making {
+    size: Size,
+    /// `None` when pictures pass through.
+    encoder: Option<JpegEncoder>,
 }
 
 /// What becomes of a unit.
@@ -80,37 +108,32 @@ enum Pace {
 }
 
 /// The lag of an output that is too slow must not grow: late pictures are not shown, later ones not even decoded. The
-/// backlog is old by nature, and all of it is needed to get to the present.
-fn pace(age: Duration, backlog: bool) -> Pace {
+/// backlog is old by nature, and all of it is needed to get to the present. Where every picture is a key picture, none
+/// is needed for others.
+fn pace(age: Duration, backlog: bool, all_keys: bool) -> Pace {
     match (age, backlog) {
         (_, true) => Pace::Decode,
-        (age, _) if age >= TOO_LATE => Pace::Skip,
+        (age, _) if age >= TOO_LATE || (all_keys && age >= LATE) => Pace::Skip,
         (age, _) if age >= LATE => Pace::Decode,
         _ => Pace::Show,
     }
 }
 
-/// When the units in the pipeline that will be shown were captured, by their time.
-#[derive(Default)]
-struct InFlight(Mutex<VecDeque<(Duration, SystemTime)>>);
-
 impl JpegOutput {
     /// Runs until the stream ends; the pipeline is Null when it returns.
     pub async fn run(self, mut wish: Wish) {
-        // One number per frame for the whole life of the claim, over all pipelines.
-        let mut seq = 0;
+        let numbers = Numbers::default();
         let mut retry = RETRY.0;
-        while wish.until_jpeg().await {
-            let Some(params) = wish.jpeg() else { continue };
-            let before = seq;
-            let produced = self.produce(params, &mut wish, &mut seq).await;
+        while wish.until_frames().await {
+            let before = numbers.total();
+            let produced = self.produce(&mut wish, &numbers).await;
             self.report.keyless(false);
             match produced {
                 Ok(()) => retry = RETRY.0,
                 Err(error) => {
                     self.metrics.output_failed("jpeg");
                     tracing::warn!(stream = %self.slug, %error, "JPEG output begins anew");
-                    retry = if seq > before { RETRY.0 } else { retry };
+                    retry = if numbers.total() > before { RETRY.0 } else { retry };
                     wish.pause(retry).await;
                     retry = (retry * 2).min(RETRY.1);
                 }
@@ -118,8 +141,8 @@ impl JpegOutput {
         }
     }
 
-    /// One decoder after the other while these parameters are wanted.
-    async fn produce(&self, params: JpegParams, wish: &mut Wish, seq: &mut u64) -> Result<(), PipelineError> {
+    /// One timeline after the other while any frames are wanted.
+    async fn produce(&self, wish: &mut Wish, numbers: &Numbers) -> Result<(), PipelineError> {
         let subscription = self.hub.subscribe(Listen::Pictures);
         let mut next = None;
         // Told once; after that there is nothing to do but to wait on.
@@ -129,7 +152,7 @@ impl JpegOutput {
         loop {
             let first = tokio::select! {
                 unit = subscription.next_key(next.take(), patience) => unit,
-                () = wish.until_jpeg_is_not(params) => return Ok(()),
+                () = wish.until_no_frames() => return Ok(()),
             };
             self.report.keyless(first.is_none());
             let Some(first) = first else {
@@ -138,152 +161,112 @@ impl JpegOutput {
                 tracing::warn!(stream = %self.slug, seconds, "no frames yet: the camera sends pictures, but no key picture");
                 continue;
             };
-            let passes = encoded != Some(first.timeline) && self.as_it_is(&first, params).is_some();
-            let ended = if passes {
-                tokio::select! {
-                    ended = self.pass_through(first, &subscription, params, seq) => ended,
-                    () = wish.until_jpeg_is_not(params) => Break::Demand,
-                }
-            } else {
-                self.encode(first, &subscription, params, wish, seq).await?
-            };
-            match ended {
+            let passes = encoded != Some(first.timeline);
+            let frame = passes.then(|| as_it_is(&first, self.frames.max_frame_bytes())).flatten();
+            let run = Run { first: &first, frame, subscription: &subscription, numbers };
+            match self.show(run, wish).await? {
                 Break::Timeline(unit) => next = Some(unit),
                 Break::Unfit(unit) => {
                     encoded = Some(unit.timeline);
                     next = Some(unit);
                 }
+                Break::Ways => {}
                 Break::Demand => return Ok(()),
             }
         }
     }
 
-    /// One decoder, from `first` on.
-    async fn encode(
-        &self,
-        first: Arc<AccessUnit>,
-        subscription: &Subscription,
-        params: JpegParams,
-        wish: &mut Wish,
-        seq: &mut u64,
-    ) -> Result<Break, PipelineError> {
-        let (mut pipeline, newest) = JpegPipeline::start(&first.video, params, &self.hardware).await?;
-        let in_flight = InFlight::default();
+    /// One timeline, with a decoder if any size needs one.
+    async fn show(&self, run: Run<'_>, wish: &mut Wish) -> Result<Break, PipelineError> {
+        if !run.needs_decoder(&wish.sizes()) {
+            return self.make(run, None, wish).await;
+        }
+        let mut pipeline = JpegPipeline::start(&run.first.video, &self.hardware).await?;
         let ended = {
             let (feeder, failed) = pipeline.split();
             tokio::select! {
-                ended = feed(feeder, first, subscription, &in_flight) => ended.map(Break::Timeline),
+                ended = self.make(run, Some(feeder), wish) => ended,
                 error = failed => Err(error),
-                () = wish.until_jpeg_is_not(params) => Ok(Break::Demand),
-                () = self.publish_newest(newest, params, feeder, &in_flight, seq) => Err(PipelineError::Ended),
             }
         };
         pipeline.stop().await;
         ended
     }
 
-    /// Sends the newest frame that was not sent, again and again. A slow NATS makes the rate fall, nothing else.
-    async fn publish_newest(
-        &self,
-        mut newest: NewestJpeg,
-        params: JpegParams,
-        feeder: &JpegFeeder,
-        in_flight: &InFlight,
-        seq: &mut u64,
-    ) {
-        let (mut last, mut quality) = (0, params.quality);
-        while newest.changed().await.is_ok() {
-            let Some(frame) = newest.borrow_and_update().clone() else { continue };
-            self.metrics.encoded(frame.encode);
-            self.metrics.dropped(FrameLoss::Superseded, frame.number.saturating_sub(last + 1));
-            last = frame.number;
-            let len = frame.data.len();
-            let Some(captured) = in_flight.take(frame.pts) else {
-                // Nobody knows how old it is, and calling it new would be a lie. A newer one follows.
-                self.metrics.dropped(FrameLoss::Unmatched, 1);
-                continue;
-            };
-            let sent = self.send(frame, seq, captured).await;
-            if sent == Err(FrameLoss::Bus(DropReason::TooLarge)) && quality > LEAST_QUALITY {
-                quality = quality.saturating_sub(QUALITY_STEP).max(LEAST_QUALITY);
-                feeder.set_quality(quality);
-                tracing::info!(stream = %self.slug, quality, bytes = len, "frames are too large for NATS: coarser now");
+    /// Makes the sizes that are wanted. They come and go beside each other.
+    async fn make(&self, run: Run<'_>, feeder: Option<&JpegFeeder>, wish: &mut Wish) -> Result<Break, PipelineError> {
+        let (passing, mut making) = (Passing::default(), Vec::<Making>::new());
+        let mut publishing = FuturesUnordered::new();
+        let feeding = feed(feeder, &passing, self.frames.max_frame_bytes(), run);
+        tokio::pin!(feeding);
+        loop {
+            let sizes = wish.sizes();
+            if sizes.is_empty() {
+                return Ok(Break::Demand);
+            }
+            if run.needs_decoder(&sizes) != feeder.is_some() {
+                return Ok(Break::Ways);
+            }
+            for made in making.extract_if(.., |made| !sizes.contains(&made.size)) {
+                match (made.encoder, feeder) {
+                    (Some(encoder), Some(feeder)) => feeder.remove(&encoder).await,
+                    _ => passing.remove(made.size),
+                }
+            }
+            for size in sizes.iter().copied() {
+                if making.iter().any(|made| made.size == size) {
+                    continue;
+                }
+                let (encoder, newest) = match feeder.filter(|_| !run.passes(&size)) {
+                    Some(feeder) => feeder.add(size.params).map(|(encoder, newest)| (Some(encoder), newest))?,
+                    None => (None, passing.add(size)),
+                };
+                publishing.push(self.publish_newest(size, newest, encoder.clone(), run.numbers));
+                making.push(Making { size, encoder });
+            }
+            // What is ready is sent before more is made.
+            loop {
+                tokio::select! {
+                    biased;
+                    goes_on = wish.until_sizes_are_not(&sizes) => {
+                        if !goes_on {
+                            return Ok(Break::Demand);
+                        }
+                        break;
+                    }
+                    // Ends with its size.
+                    Some(()) = publishing.next() => {}
+                    ended = &mut feeding => return ended,
+                }
             }
         }
     }
-
-    /// Publishes one frame, and counts what became of it.
-    async fn send(&self, frame: JpegFrame, seq: &mut u64, captured: SystemTime) -> Result<(), FrameLoss> {
-        *seq += 1;
-        let len = frame.data.len();
-        let sent = self.publish(frame, *seq, captured).await;
-        match sent {
-            Ok(()) => {
-                self.metrics.published(len);
-                self.shown.store(true, Ordering::Relaxed);
-            }
-            Err(loss) => self.metrics.dropped(loss, 1),
-        }
-        sent
-    }
-
-    async fn publish(&self, frame: JpegFrame, seq: u64, captured: SystemTime) -> Result<(), FrameLoss> {
-        if frame.data.len() > self.frames.max_frame_bytes() {
-            return Err(FrameLoss::Bus(DropReason::TooLarge));
-        }
-        let headers = FrameHeaders {
-            fence: self.fence,
-            seq,
-            captured_at_us: unix_us(captured),
-            published_at_us: unix_us(SystemTime::now()),
-            width: frame.width,
-            height: frame.height,
-        };
-        self.frames.publish(&self.zone, &self.slug, None, headers, frame.data).await
-    }
 }
 
-impl InFlight {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(Duration, SystemTime)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, unit: &AccessUnit) {
-        let mut units = self.lock();
-        if units.len() >= MAX_IN_FLIGHT {
-            units.pop_front();
-        }
-        units.push_back((unit.pts, unit.captured));
-    }
-
-    /// When the unit of that time arrived. Pictures come out in the order of their times, so all earlier ones are
-    /// done with.
-    fn take(&self, pts: Duration) -> Option<SystemTime> {
-        let mut units = self.lock();
-        let arrived = units.iter().find(|(at, _)| *at == pts).map(|(_, arrived)| *arrived);
-        units.retain(|(at, _)| *at > pts);
-        arrived
-    }
-}
-
+/// Every unit of the timeline to the sizes that pass pictures through, and to the decoder.
 async fn feed(
-    feeder: &JpegFeeder,
-    first: Arc<AccessUnit>,
-    subscription: &Subscription,
-    in_flight: &InFlight,
-) -> Result<Arc<AccessUnit>, PipelineError> {
-    let timeline = first.timeline;
-    let mut unit = first;
+    feeder: Option<&JpegFeeder>,
+    passing: &Passing,
+    max_bytes: usize,
+    run: Run<'_>,
+) -> Result<Break, PipelineError> {
+    let (subscription, timeline) = (run.subscription, run.first.timeline);
+    let all_keys = run.first.video.codec == VideoCodec::Jpeg;
+    let mut unit = run.first.clone();
     // The key picture that the backlog begins with is shown: decoding the rest takes 6 ms for each picture of 1080p,
     // and somebody waits. What follows it is shown from where the backlog ends.
     let mut pace_now = Pace::Show;
     loop {
         if pace_now != Pace::Skip || !subscription.skip_to_newest_key() {
-            let shown = pace_now == Pace::Show;
-            if shown {
-                in_flight.add(&unit);
+            match passing.offer(&unit, max_bytes) {
+                Passed::NotDue => {}
+                // It is sent before the next one can replace it.
+                Passed::Shown => tokio::task::yield_now().await,
+                Passed::Unfit => return Ok(Break::Unfit(unit)),
             }
-            feeder.push(&unit, shown).await?;
+            if let Some(feeder) = feeder {
+                feeder.push(&unit, pace_now == Pace::Show).await?;
+            }
         }
         unit = loop {
             // Behind a loss comes a key picture, which a decoder takes as it comes.
@@ -292,15 +275,11 @@ async fn feed(
             }
         };
         if unit.timeline != timeline {
-            return Ok(unit);
+            return Ok(Break::Timeline(unit));
         }
-        pace_now = pace(Instant::now().saturating_duration_since(unit.arrived), subscription.is_backlog(&unit));
+        let age = Instant::now().saturating_duration_since(unit.arrived);
+        pace_now = pace(age, subscription.is_backlog(&unit), all_keys);
     }
-}
-
-fn unix_us(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

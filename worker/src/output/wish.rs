@@ -2,9 +2,10 @@
 
 use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::rendition::Rendition;
-use rsm_shared::stream::spec::JpegParams;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use super::jpeg::size::{Size, sizes};
 
 /// The live wish of viewers, and the end of the stream, which ends every wish.
 #[derive(Clone)]
@@ -16,9 +17,9 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// The JPEG frames that are wanted now.
-    pub fn jpeg(&self) -> Option<JpegParams> {
-        self.demand.borrow().jpeg
+    /// The sizes of JPEG frames that are wanted now.
+    pub fn sizes(&self) -> Vec<Size> {
+        sizes(&self.demand.borrow())
     }
 
     /// Until HLS is wanted; `false` when it never will be again.
@@ -46,14 +47,19 @@ impl Wish {
         self.until(|demand| !(always || demand.hls) || !demand.renditions.contains(rendition)).await;
     }
 
-    /// Until JPEG frames are wanted; `false` when they never will be again.
-    pub async fn until_jpeg(&mut self) -> bool {
-        self.until(|demand| demand.jpeg.is_some()).await
+    /// Until JPEG frames are wanted, of whatever size; `false` when they never will be again.
+    pub async fn until_frames(&mut self) -> bool {
+        self.until(Demand::frames).await
     }
 
-    /// Until other JPEG frames are wanted, or none.
-    pub async fn until_jpeg_is_not(&mut self, params: JpegParams) {
-        self.until(|demand| demand.jpeg != Some(params)).await;
+    /// Until no JPEG frames are wanted, or the stream ends.
+    pub async fn until_no_frames(&mut self) {
+        self.until(|demand| !demand.frames()).await;
+    }
+
+    /// Until other sizes of JPEG frames are wanted, or none; `false` when the stream ends first.
+    pub async fn until_sizes_are_not(&mut self, now: &[Size]) -> bool {
+        self.until(|demand| sizes(demand) != now).await
     }
 
     /// Waits, or returns at the end of the stream.

@@ -1,62 +1,80 @@
 //! The pictures of a camera that sends JPEG, as they are: nothing is decoded.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rsm_shared::stream::spec::JpegParams;
+use tokio::sync::watch;
 
-use super::{Break, JpegOutput, LATE};
+use super::size::Size;
 use crate::media::access_unit::AccessUnit;
-use crate::media::hub::Subscription;
 use crate::media::parameters::VideoCodec;
-use crate::media::queue::Popped;
 use crate::media::rate::RateLimit;
-use crate::pipeline::to_jpeg::JpegFrame;
+use crate::pipeline::to_jpeg::{JpegFrame, NewestJpeg};
 
-impl JpegOutput {
-    /// The frame that `unit` is already; `None` for other codecs, and when it is wider than wanted or larger than the
-    /// sink takes.
-    pub(super) fn as_it_is(&self, unit: &AccessUnit, params: JpegParams) -> Option<JpegFrame> {
-        if unit.video.codec != VideoCodec::Jpeg || unit.data.len() > self.frames.max_frame_bytes() {
-            return None;
-        }
-        let (width, height) = size(&unit.data)?;
-        let fits = width <= params.max_width;
-        let frame =
-            JpegFrame { data: unit.data.clone(), pts: unit.pts, width, height, encode: Duration::ZERO, number: 0 };
-        fits.then_some(frame)
+/// The size of the frame that `unit` is already, pixels; `None` for other codecs, and when it is larger than
+/// `max_bytes`.
+pub(super) fn as_it_is(unit: &AccessUnit, max_bytes: usize) -> Option<(u32, u32)> {
+    if unit.video.codec != VideoCodec::Jpeg || unit.data.len() > max_bytes {
+        return None;
+    }
+    size(&unit.data)
+}
+
+/// The sizes that the camera's own pictures are shown in: those that they are not wider than. Eight at most.
+#[derive(Default)]
+pub(super) struct Passing(Mutex<Vec<Pass>>);
+
+struct Pass {
+    size: Size,
+    /// Goes by the pictures' own times.
+    rate: RateLimit,
+    number: u64,
+    newest: watch::Sender<Option<JpegFrame>>,
+}
+
+/// What became of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passed {
+    /// Nobody's turn.
+    NotDue,
+    Shown,
+    /// It is too large for one whose turn it is.
+    Unfit,
+}
+
+impl Passing {
+    fn lock(&self) -> MutexGuard<'_, Vec<Pass>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From `first` on while the pictures fit; limited in rate by their own times.
-    pub(super) async fn pass_through(
-        &self,
-        first: Arc<AccessUnit>,
-        subscription: &Subscription,
-        params: JpegParams,
-        seq: &mut u64,
-    ) -> Break {
-        let timeline = first.timeline;
-        let mut rate = RateLimit::new(params.max_fps);
-        let mut unit = first;
-        loop {
-            if rate.admit(unit.pts) {
-                let Some(frame) = self.as_it_is(&unit, params) else { return Break::Unfit(unit) };
-                // A frame that NATS does not take is counted; a newer one follows.
-                let _ = self.send(frame, seq, unit.captured).await;
-            }
-            unit = loop {
-                if let Popped::Unit(next) = subscription.next().await {
-                    break next;
-                }
-            };
-            if unit.timeline != timeline {
-                return Break::Timeline(unit);
-            }
-            if Instant::now().saturating_duration_since(unit.arrived) >= LATE {
-                // Every picture is a key picture; nothing waits when it says no.
-                subscription.skip_to_newest_key();
-            }
+    pub fn add(&self, size: Size) -> NewestJpeg {
+        let (newest, receiver) = watch::channel(None);
+        self.lock().push(Pass { size, rate: RateLimit::new(size.params.max_fps), number: 0, newest });
+        receiver
+    }
+
+    pub fn remove(&self, size: Size) {
+        self.lock().retain(|pass| pass.size != size);
+    }
+
+    /// Shows a picture in all sizes whose turn it is.
+    pub fn offer(&self, unit: &AccessUnit, max_bytes: usize) -> Passed {
+        let mut passing = self.lock();
+        let due: Vec<_> = passing.iter_mut().filter_map(|pass| pass.rate.admit(unit.pts).then_some(pass)).collect();
+        if due.is_empty() {
+            return Passed::NotDue;
         }
+        let Some((width, height)) = as_it_is(unit, max_bytes) else { return Passed::Unfit };
+        if due.iter().any(|pass| width > pass.size.params.max_width) {
+            return Passed::Unfit;
+        }
+        for pass in due {
+            pass.number += 1;
+            let (data, captured, number) = (unit.data.clone(), Some(unit.captured), pass.number);
+            let frame = JpegFrame { data, pts: unit.pts, captured, width, height, encode: Duration::ZERO, number };
+            pass.newest.send_replace(Some(frame));
+        }
+        Passed::Shown
     }
 }
 

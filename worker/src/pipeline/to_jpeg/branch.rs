@@ -1,0 +1,208 @@
+//! One size of frames: what is behind the decoder that all sizes share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+use rsm_shared::stream::spec::JpegParams;
+use tokio::sync::watch;
+
+use super::{JpegFrame, NewestJpeg};
+use crate::media::rate::RateLimit;
+use crate::pipeline::{PipelineError, caps, elements};
+
+/// A raw picture that all sizes are made of.
+pub(super) struct Raw {
+    pub buffer: gst::Buffer,
+    pub caps: gst::Caps,
+    pub segment: gst::Segment,
+    pub captured: Option<SystemTime>,
+    /// What decoding was followed by until now: scaling to the largest size.
+    pub shared: Duration,
+}
+
+/// An encoder with a scaler before it. It has no thread: it works on that of whoever hands it a picture.
+#[derive(Debug)]
+pub(super) struct Branch {
+    pub params: JpegParams,
+    pub bin: gst::Bin,
+    /// Pictures go in here. Of no element, so that it can come and go beside those of others.
+    entry: gst::Pad,
+    size: gst::Element,
+    encoder: gst::Element,
+    state: Mutex<State>,
+    outlet: Arc<Outlet>,
+}
+
+#[derive(Debug)]
+struct State {
+    rate: RateLimit,
+    /// What went over the entry last.
+    caps: Option<gst::Caps>,
+    /// What the frames have now, pixels.
+    target: Option<(u32, u32)>,
+}
+
+/// Where encoded pictures come out.
+#[derive(Debug)]
+struct Outlet {
+    now: Mutex<Now>,
+    newest: watch::Sender<Option<JpegFrame>>,
+}
+
+/// Of the picture that is being encoded.
+#[derive(Debug)]
+struct Now {
+    began: Instant,
+    captured: Option<SystemTime>,
+    /// Frames so far.
+    number: u64,
+}
+
+impl Branch {
+    /// To be added to the pipeline of the decoder.
+    pub fn new(params: JpegParams) -> Result<(Self, NewestJpeg), PipelineError> {
+        let (newest, receiver) = watch::channel(None);
+        let now = Now { began: Instant::now(), captured: None, number: 0 };
+        let outlet = Arc::new(Outlet { now: Mutex::new(now), newest });
+        let sink = gst_app::AppSink::builder()
+            .sync(false)
+            .async_(false)
+            .enable_last_sample(false)
+            .callbacks(callbacks(outlet.clone()))
+            .build();
+        let (scale, size) = (elements::make("videoconvertscale")?, elements::make("capsfilter")?);
+        let encoder = elements::make("jpegenc")?;
+        encoder.set_property("quality", quality(params.quality));
+        let bin = gst::Bin::new();
+        let chain = [scale.clone(), size.clone(), encoder.clone(), sink.upcast()];
+        bin.add_many(&chain).map_err(PipelineError::build)?;
+        gst::Element::link_many(&chain).map_err(PipelineError::build)?;
+        // What comes back, wishes for another format, is of no use here: the caps are what they are.
+        let entry = gst::Pad::builder(gst::PadDirection::Src).event_function(|_, _, _| true).build();
+        let scaler = scale.static_pad("sink").ok_or_else(|| PipelineError::build("the scaler has no sink pad"))?;
+        entry.link(&scaler).map_err(PipelineError::build)?;
+        entry.set_active(true).map_err(PipelineError::build)?;
+        let state = State { rate: RateLimit::new(params.max_fps), caps: None, target: None };
+        Ok((Self { params, bin, entry, size, encoder, state: Mutex::new(state), outlet }, receiver))
+    }
+
+    /// Whether the picture at `pts` is encoded in this size.
+    pub fn admits(&self, pts: Duration) -> bool {
+        lock(&self.state).rate.admit(pts)
+    }
+
+    /// Quality of the frames from now on, 1 to 100.
+    pub fn set_quality(&self, value: u32) {
+        self.encoder.set_property("quality", quality(value));
+    }
+
+    /// Encodes one picture, after [`Self::aim`]. Returns once that is done.
+    ///
+    /// # Errors
+    /// What an element said; not that it is being ended.
+    pub fn encode(&self, raw: &Raw) -> Result<(), gst::FlowError> {
+        {
+            let mut now = lock(&self.outlet.now);
+            now.began = Instant::now().checked_sub(raw.shared).unwrap_or_else(Instant::now);
+            now.captured = raw.captured;
+        }
+        match self.entry.push(raw.buffer.clone()) {
+            Ok(_) | Err(gst::FlowError::Flushing | gst::FlowError::Eos) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says what the pictures are, and what frames of `target` pixels are to be made of them, when that changes.
+    pub fn aim(&self, raw: &Raw, target: (u32, u32)) {
+        let mut state = lock(&self.state);
+        if state.target != Some(target) {
+            self.size.set_property("caps", caps::i420(target));
+            state.target = Some(target);
+        }
+        if state.caps.as_ref() == Some(&raw.caps) {
+            return;
+        }
+        // Refused ones end in the flow of the next picture.
+        if state.caps.is_none() {
+            self.entry.push_event(gst::event::StreamStart::new("pictures"));
+        }
+        let first = state.caps.replace(raw.caps.clone()).is_none();
+        self.entry.push_event(gst::event::Caps::new(&raw.caps));
+        if first {
+            self.entry.push_event(gst::event::Segment::new(&raw.segment));
+        }
+    }
+
+    /// Whether both make the same frames of a picture.
+    pub fn is_like(&self, other: &Self, raw: &Raw) -> bool {
+        let at = |branch: &Self| (lock(&branch.state).target, branch.encoder.property::<i32>("quality"));
+        let shown = other.outlet.newest.borrow().as_ref().is_some_and(|frame| Some(frame.pts) == raw.pts());
+        shown && at(self) == at(other)
+    }
+
+    /// Takes the frame that `other` just made.
+    pub fn take_from(&self, other: &Self) {
+        let frame = other.outlet.newest.borrow().clone();
+        if let Some(frame) = frame {
+            self.outlet.show(|number| JpegFrame { number, encode: Duration::ZERO, ..frame });
+        }
+    }
+
+    /// Ends it; waits for a picture that is being encoded.
+    pub fn end(&self) {
+        // Going down does not fail.
+        let _ = self.entry.set_active(false);
+        let _ = self.bin.set_state(gst::State::Null);
+    }
+}
+
+impl Raw {
+    fn pts(&self) -> Option<Duration> {
+        self.buffer.pts().map(Duration::from)
+    }
+}
+
+impl Outlet {
+    fn show(&self, frame: impl FnOnce(u64) -> JpegFrame) {
+        let number = {
+            let mut now = lock(&self.now);
+            now.number += 1;
+            now.number
+        };
+        self.newest.send_replace(Some(frame(number)));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn quality(value: u32) -> i32 {
+    // jpegenc takes 0 to 100.
+    i32::try_from(value.clamp(1, 100)).unwrap_or(100)
+}
+
+fn callbacks(outlet: Arc<Outlet>) -> gst_app::AppSinkCallbacks {
+    gst_app::AppSinkCallbacks::builder()
+        .new_sample(move |sink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            // The same thread handed the picture in, so nothing moved in between.
+            let (encode, captured) = {
+                let now = lock(&outlet.now);
+                (now.began.elapsed(), now.captured)
+            };
+            let structure = sample.caps().and_then(|caps| caps.structure(0));
+            let side = |name| structure.and_then(|s| s.get::<i32>(name).ok()).and_then(|side| u32::try_from(side).ok());
+            let (width, height) = (side("width").unwrap_or_default(), side("height").unwrap_or_default());
+            let Some(buffer) = sample.buffer_owned() else { return Ok(gst::FlowSuccess::Ok) };
+            let pts = buffer.pts().map_or(Duration::ZERO, Duration::from);
+            let data = Bytes::from_owner(buffer.into_mapped_buffer_readable().map_err(|_| gst::FlowError::Error)?);
+            outlet.show(|number| JpegFrame { data, pts, captured, width, height, encode, number });
+            Ok(gst::FlowSuccess::Ok)
+        })
+        .build()
+}

@@ -1,0 +1,154 @@
+//! Which decoded pictures are scaled and encoded, and in which sizes.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use gstreamer as gst;
+
+use super::branch::{Branch, Raw};
+use super::in_flight::InFlight;
+use crate::media::access_unit::AccessUnit;
+use crate::pipeline::{PipelineError, caps};
+
+/// Sizes at a time: the stream's own and the seven steps of the ladder.
+const MAX_SIZES: usize = 8;
+
+/// Beside the chain's own thread only those who feed it, add or remove a size come here, for moments.
+#[derive(Debug, Default)]
+pub(super) struct Gate(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Decoded pictures before this time are not shown.
+    show_from: Duration,
+    in_flight: InFlight,
+    /// At most [`MAX_SIZES`].
+    branches: Vec<Arc<Branch>>,
+    decoded: Option<Shape>,
+    /// What decoded pictures are scaled to for all: the largest size that is wanted.
+    common: Option<(u32, u32)>,
+    /// On its way from the decoder to the sizes, all on one thread.
+    picture: Option<Picture>,
+}
+
+/// Of decoded pictures.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    size: (u32, u32),
+    /// Width over height of a pixel.
+    par: (u32, u32),
+}
+
+#[derive(Debug)]
+struct Picture {
+    decoded_at: Instant,
+    captured: Option<SystemTime>,
+    shape: Option<Shape>,
+    wanted_by: Vec<Arc<Branch>>,
+}
+
+/// What becomes of a decoded picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    LeaveOut,
+    Show,
+    /// From now on scaled to this size first.
+    ShowAt((u32, u32)),
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A unit goes to the decoder.
+    pub fn feeds(&self, unit: &AccessUnit, shown: bool) {
+        let mut state = self.lock();
+        if shown {
+            state.in_flight.add(unit);
+        } else {
+            state.show_from = state.show_from.max(unit.pts + Duration::from_nanos(1));
+        }
+    }
+
+    pub fn add(&self, branch: Arc<Branch>) -> Result<(), PipelineError> {
+        let mut state = self.lock();
+        if state.branches.len() >= MAX_SIZES {
+            return Err(PipelineError::build("too many sizes of frames"));
+        }
+        state.branches.push(branch);
+        Ok(())
+    }
+
+    pub fn remove(&self, branch: &Arc<Branch>) {
+        self.lock().branches.retain(|other| !Arc::ptr_eq(other, branch));
+    }
+
+    /// What the decoder says of its pictures; the size that they are scaled to, if that is new.
+    pub fn decoded(&self, caps: &gst::CapsRef) -> Option<(u32, u32)> {
+        let mut state = self.lock();
+        state.decoded = Shape::of(caps);
+        state.resize()
+    }
+
+    /// A picture came out of the decoder.
+    pub fn judge(&self, pts: Option<gst::ClockTime>) -> Verdict {
+        let mut state = self.lock();
+        let Some(pts) = pts.map(Duration::from) else { return Verdict::LeaveOut };
+        let captured = state.in_flight.take(pts);
+        if pts < state.show_from {
+            return Verdict::LeaveOut;
+        }
+        let wanted_by: Vec<_> = state.branches.iter().filter(|branch| branch.admits(pts)).cloned().collect();
+        if wanted_by.is_empty() {
+            return Verdict::LeaveOut;
+        }
+        let resized = state.resize();
+        state.picture = Some(Picture { decoded_at: Instant::now(), captured, shape: state.decoded, wanted_by });
+        resized.map_or(Verdict::Show, Verdict::ShowAt)
+    }
+
+    /// Encodes the picture that was judged last, scaled to the common size, in each size whose turn it is.
+    pub fn show(&self, scaled: &gst::Sample) -> Result<(), gst::FlowError> {
+        let Some(picture) = self.lock().picture.take() else { return Ok(()) };
+        let (Some(buffer), Some(caps), Some(segment)) = (scaled.buffer_owned(), scaled.caps_owned(), scaled.segment())
+        else {
+            return Ok(());
+        };
+        let Some(shape) = picture.shape.or_else(|| Shape::of(&caps)) else { return Err(gst::FlowError::NotNegotiated) };
+        let (captured, shared, segment) = (picture.captured, picture.decoded_at.elapsed(), segment.clone());
+        let raw = Raw { buffer, caps, segment, captured, shared };
+        for (i, branch) in picture.wanted_by.iter().enumerate() {
+            let target = shape.scaled(branch.params.max_width);
+            // Widths that are not below the picture's own come to the same.
+            branch.aim(&raw, target);
+            match picture.wanted_by[..i].iter().find(|other| branch.is_like(other, &raw)) {
+                Some(twin) => branch.take_from(twin),
+                None => branch.encode(&raw)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn resize(&mut self) -> Option<(u32, u32)> {
+        let largest = self.branches.iter().map(|branch| branch.params.max_width).max()?;
+        let common = self.decoded?.scaled(largest);
+        (self.common.replace(common) != Some(common)).then_some(common)
+    }
+}
+
+impl Shape {
+    fn of(caps: &gst::CapsRef) -> Option<Self> {
+        let structure = caps.structure(0)?;
+        let side = |name| structure.get::<i32>(name).ok().and_then(|side| u32::try_from(side).ok());
+        let par = structure.get::<gst::Fraction>("pixel-aspect-ratio").unwrap_or(gst::Fraction::new(1, 1));
+        let par = (u32::try_from(par.numer()).unwrap_or(1), u32::try_from(par.denom()).unwrap_or(1));
+        Some(Self { size: (side("width")?, side("height")?), par })
+    }
+
+    fn scaled(self, max_width: u32) -> (u32, u32) {
+        caps::jpeg_size(self.size, self.par, max_width)
+    }
+}
