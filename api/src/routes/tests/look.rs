@@ -25,7 +25,7 @@ impl Stage {
     /// Once this returns, the server knows that somebody looks.
     async fn looks(&self) -> Looks {
         let zone = Zone::default_zone();
-        let mut looks = Looks::open(&self.worker, &[zone.clone()]).await.unwrap();
+        let mut looks = Looks::open(&self.worker, std::slice::from_ref(&zone)).await.unwrap();
         let spec = self.api.add_one().await.link().spec(self.api.app.config.hls.params());
         let jpeg = self.api.app.config.mjpeg;
         let request = LookRequest { v: VERSION, spec, jpeg };
