@@ -12,7 +12,10 @@ export class ApiError extends Error {
 
 const ANSWER_MS = 8000;
 const HLS_ANSWER_MS = 15000; // asking for HLS may have to wait for a worker
+const MOST_ASKED = 2; // questions why at once: a wall of players that lost one server does not ask it all at once
 const MOST_CAMERAS = 1000; // a page with more tiles than this helps nobody
+
+let asked = 0;
 
 async function call(method, path, { body, timeoutMs = ANSWER_MS } = {}) {
   const json = body === undefined ? {} : { 'Content-Type': 'application/json' };
@@ -82,8 +85,10 @@ export async function askForHls(slug) {
   return playlist.pathname + playlist.search;
 }
 
-/** One sentence on why a stream shows nothing now, for a player whose connection told it nothing. */
+/** One sentence on why a stream shows nothing now, for a player whose connection told it nothing; '' where none is known. */
 export async function whyNoPicture(slug, kind = 'jpeg') {
+  if (asked >= MOST_ASKED) return '';
+  asked += 1;
   try {
     const status = await cameraStatus(slug);
     if (kind === 'hls' && status?.hls_error) return status.hls_error;
@@ -91,6 +96,8 @@ export async function whyNoPicture(slug, kind = 'jpeg') {
     return status?.state === 'stopped' ? 'The camera is stopped.' : '';
   } catch (error) {
     return error.status === 404 ? 'This camera is no longer registered.' : error.message;
+  } finally {
+    asked -= 1;
   }
 }
 

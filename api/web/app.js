@@ -41,7 +41,7 @@ function route() {
   if (slug) {
     setKiosk(false);
     leftAt = slug;
-    opened = { slug, ...openCamera(slug, at('camera-screen'), live) };
+    opened = { slug, ...openCamera(slug, at('camera-screen'), live, { onEdit: openEditor, onRemove: remove }) };
     scrollTo(0, 0);
     return;
   }
@@ -104,7 +104,10 @@ function openAdd() {
 
 function remove(camera) {
   removeWithUndo(camera, {
-    onGone: () => wall.setGone(camera.slug, true),
+    onGone: () => {
+      wall.setGone(camera.slug, true);
+      if (opened?.slug === camera.slug) location.hash = '#/';
+    },
     onBack: () => wall.setGone(camera.slug, false),
   });
 }
