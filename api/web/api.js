@@ -95,7 +95,8 @@ export async function whyNoPicture(slug, kind = 'jpeg') {
     if (status?.reason) return status.reason;
     return status?.state === 'stopped' ? 'The camera is stopped.' : '';
   } catch (error) {
-    return error.status === 404 ? 'This camera is no longer registered.' : error.message;
+    if (error.status === 404) return 'This camera is no longer registered.';
+    return error.status ? error.message : ''; // the header tells when the server is away
   } finally {
     asked -= 1;
   }

@@ -21,7 +21,7 @@ const live = new Live();
 const wall = new WallScreen(live, { onEdit: openEditor, onRemove: remove });
 
 live.addEventListener('link', ({ detail: { state, text } }) => {
-  at('link').dataset.link = state;
+  at('link').dataset.link = document.documentElement.dataset.server = state;
   at('link-text').textContent = text;
 });
 
