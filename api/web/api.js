@@ -71,9 +71,9 @@ function problem({ status, statusText, headers }, data) {
 
 const of = (slug) => `/video/${encodeURIComponent(slug)}`;
 
-/** All cameras, page by page as the server cuts them: `{cameras, total}`. */
+/** All cameras, page by page as the server cuts them: `{cameras, total, serverTime}`; the time in ms since 1970. */
 export async function listCameras() {
-  const first = await call('GET', '/video/');
+  const first = await call('GET', `/video/?limit=${MOST_CAMERAS}`);
   const cameras = Array.isArray(first.data) ? first.data : [];
   const total = Number(first.headers.get('X-Total-Count') ?? cameras.length) || cameras.length;
   const page = cameras.length;
@@ -82,7 +82,7 @@ export async function listCameras() {
     if (!Array.isArray(data) || data.length === 0) break;
     cameras.push(...data);
   }
-  return { cameras, total };
+  return { cameras, total, serverTime: Date.parse(first.headers.get('Date')) || Date.now() };
 }
 
 export const addCamera = async (camera) => (await call('POST', '/video/', { body: camera })).data;
@@ -132,7 +132,12 @@ export async function whyNoPicture(slug, kind = 'jpeg') {
 }
 
 const socketOrigin = () => location.origin.replace(/^http/, 'ws');
-export const frameSocket = (slug) => `${socketOrigin()}/ws/stream/${encodeURIComponent(slug)}/`;
+export const frameSocket = (slug, query = {}) => {
+  const asked = new URLSearchParams(query).toString();
+  return `${socketOrigin()}/ws/stream/${encodeURIComponent(slug)}/${asked && `?${asked}`}`;
+};
+/** Every change of every camera, and how old their newest pictures are. */
+export const EVENTS_PATH = '/video/events?ages=5';
 export const snapshotPath = (slug) => `${of(slug)}/snapshot.jpg`;
 /** Server-sent events of one stream, with the age of its newest picture every second. */
 export const cameraEvents = (slug) => new EventSource(`/video/events?slug=${encodeURIComponent(slug)}&ages=1`);

@@ -45,6 +45,7 @@ export class CameraForm {
       this.#showWhatFits();
     });
     url.addEventListener('change', () => this.#moveLogin());
+    form.closest('dialog')?.addEventListener('close', () => this.#look.clear()); // nobody waits for its test any more
     form.addEventListener('submit', async (event) => {
       event.preventDefault();
       if (this.#submit.disabled) return;
@@ -80,11 +81,6 @@ export class CameraForm {
     this.#showWhatFits();
     this.#shown = this.#values();
     this.#complain(null);
-  }
-
-  /** Ends a test that is under way: nobody sees the form any more. */
-  leave() {
-    this.#look.clear();
   }
 
   // A login in the address would be stored in the clear and shown to everybody; it has its own fields.
