@@ -13,7 +13,7 @@ import { Sparkline } from './sparkline.js';
 const TICK_MS = 1000;
 const SPARK_SECONDS = 600;
 const SPARK_LEAST_MS = 1000;
-const AGE_GOOD_MS = 2500; // an age is told every second; an older one is not known any more
+const AGE_GOOD_MS = 3500; // an age is told every second; after this long it is not known any more
 const STATUS_MS = 10000; // rates and viewers change without an event
 
 /**

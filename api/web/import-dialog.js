@@ -40,10 +40,12 @@ class ImportDialog {
     dialog.addEventListener('cancel', (event) => {
       if (this.#importing) event.preventDefault(); // the answer says what was saved
     });
+    const opener = document.activeElement;
     dialog.addEventListener('close', () => {
       clearTimeout(this.#typing);
       this.#asking?.abort();
       dialog.remove();
+      if (!opener?.checkVisibility?.()) menuButton(opener)?.focus(); // the menu it stands in has closed
     });
     document.body.append(dialog);
     dialog.showModal();
@@ -187,6 +189,7 @@ class ImportDialog {
   #showResult({ rows, created, invalid }) {
     this.#part('source').hidden = true;
     this.#testid('import-preview').hidden = true;
+    this.#part('rows').replaceChildren();
     this.#testid('import-go').hidden = true;
     this.#part('again').hidden = false;
     this.#part('close').textContent = 'Done';
@@ -203,6 +206,7 @@ class ImportDialog {
   #startOver() {
     this.#part('source').hidden = false;
     this.#testid('import-result').hidden = true;
+    this.#part('result-rows').replaceChildren();
     this.#testid('import-go').hidden = false;
     this.#part('again').hidden = true;
     this.#part('close').textContent = 'Cancel';
@@ -235,6 +239,8 @@ class ImportDialog {
     return this.#dialog.querySelector(`[data-part="${name}"]`);
   }
 }
+
+const menuButton = (item) => document.querySelector(`[popovertarget="${CSS.escape(item?.closest?.('[popover]')?.id ?? '')}"]`);
 
 // What spreadsheets save: UTF-8, or the old code page of western Windows.
 function decoded(bytes) {

@@ -70,7 +70,7 @@ export class Sparkline {
       }
       if (!Number.isNaN(value)) {
         const y = (HEIGHT - (value / top) * HEIGHT).toFixed(1);
-        line += `${begun < 0 ? 'M' : 'L'}${x} ${y}`;
+        line += begun < 0 ? `M${x} ${y}h0` : `L${x} ${y}`; // h0: a lone sample is a dot
         area += begun < 0 ? `M${x} ${HEIGHT}L${x} ${y}` : `L${x} ${y}`;
         if (begun < 0) begun = x;
       } else if (begun >= 0) {
