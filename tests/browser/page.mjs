@@ -7,7 +7,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { accessible } from './axe.mjs';
-import { options, until, untilMoves, withPage } from './chromium.mjs';
+import { options, until, untilMoves, watchAs, withPage } from './chromium.mjs';
 
 const { base, camera, screenshot } = options(['base', 'camera', 'screenshot'], ['base', 'camera']);
 const PICTURE_SECONDS = 45; // a camera with a long distance between key frames takes its time
@@ -31,7 +31,7 @@ async function useThePage(page, complaints) {
     const link = await byTestId(page, 'link').getAttribute('data-link');
     return { ok: link === 'up', link };
   });
-  if (!(await form.isVisible())) await page.locator('#add > summary').click();
+  await byTestId(page, 'add-camera').click();
 
   step('an empty form is answered with a sentence at the URL');
   const submit = byTestId(form, 'add-submit');
@@ -77,8 +77,7 @@ async function watch(page, form, tile) {
     const left = await byTestId(form, 'url-input').inputValue();
     return { ok: left === '', left };
   });
-  const both = byTestId(tile, 'mode-both');
-  if (!(await both.isChecked())) await both.check({ force: true }); // the radio itself lies under its label
+  await watchAs(tile, 'both');
 
   step('JPEG moves');
   await untilMoves('the JPEG canvas', byTestId(tile, 'jpeg-canvas'), PICTURE_SECONDS);
@@ -115,9 +114,13 @@ async function watch(page, form, tile) {
 
 async function remove(page, tile, slug) {
   step('remove it, by keyboard');
-  await byTestId(tile, 'remove').focus();
-  await page.keyboard.press('Enter');
-  await byTestId(tile, 'confirm-remove').focus();
+  const remove = byTestId(tile, 'remove');
+  if (!(await remove.isVisible())) {
+    await tile.getByRole('heading').getByRole('link').focus();
+    await byTestId(tile, 'tile-menu').focus();
+    await page.keyboard.press('Enter');
+  }
+  await remove.focus();
   await page.keyboard.press('Enter');
   await until('the tile is gone', ANSWER_SECONDS, async () => ({ ok: (await tile.count()) === 0 }));
   await until('the server no longer lists it', ANSWER_SECONDS, async () => {
