@@ -18,7 +18,10 @@ const HLS_ANSWER_MS = 15000; // asking for HLS may have to wait for a worker
 const SNAPSHOT_ANSWER_MS = 20000; // a camera that nobody watches is opened first
 const TEST_ANSWER_MS = 45000; // a camera may be slow to say no
 const IMPORT_ANSWER_MS = 60000; // 5000 lines
+const MOST_ASKED = 2; // questions why at once: a wall of players that lost one server does not ask it all at once
 const MOST_CAMERAS = 1000; // a page with more tiles than this helps nobody
+
+let asked = 0;
 
 // `body` is sent as JSON, unless `type` says what it is. `signal` lets the caller give up: the AbortError is his.
 async function call(method, path, { body, type, signal, keepalive, timeoutMs = ANSWER_MS } = {}) {
@@ -119,15 +122,20 @@ export async function askForHls(slug) {
   return playlist.pathname + playlist.search;
 }
 
-/** One sentence on why a stream shows nothing now, for a player whose connection told it nothing. */
+/** One sentence on why a stream shows nothing now, for a player whose connection told it nothing; '' where none is known. */
 export async function whyNoPicture(slug, kind = 'jpeg') {
+  if (asked >= MOST_ASKED) return '';
+  asked += 1;
   try {
     const status = await cameraStatus(slug);
     if (kind === 'hls' && status?.hls_error) return status.hls_error;
     if (status?.reason) return status.reason;
     return status?.state === 'stopped' ? 'The camera is stopped.' : '';
   } catch (error) {
-    return error.status === 404 ? 'This camera is no longer registered.' : error.message;
+    if (error.status === 404) return 'This camera is no longer registered.';
+    return error.status ? error.message : ''; // the header tells when the server is away
+  } finally {
+    asked -= 1;
   }
 }
 

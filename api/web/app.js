@@ -21,7 +21,7 @@ const live = new Live();
 const wall = new WallScreen(live, { onEdit: openEditor, onRemove: remove });
 
 live.addEventListener('link', ({ detail: { state, text } }) => {
-  at('link').dataset.link = state;
+  at('link').dataset.link = document.documentElement.dataset.server = state;
   at('link-text').textContent = text;
 });
 
@@ -104,8 +104,14 @@ function openAdd() {
 
 function remove(camera) {
   removeWithUndo(camera, {
-    onGone: () => wall.setGone(camera.slug, true),
-    onBack: () => wall.setGone(camera.slug, false),
+    onGone: () => {
+      wall.setGone(camera.slug, true);
+      if (opened?.slug === camera.slug) location.hash = '#/';
+    },
+    onBack: ({ byHand }) => {
+      wall.setGone(camera.slug, false);
+      if (byHand) wall.reveal(camera.slug);
+    },
   });
 }
 

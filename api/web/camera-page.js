@@ -17,10 +17,10 @@ const AGE_GOOD_MS = 3500; // an age is told every second; after this long it is 
 const STATUS_MS = 10000; // rates and viewers change without an event
 
 /**
- * Shows the camera in `container` until it is closed. `onEdit(camera)` and `onRemove(camera)` do what an operator asked
- * for.
+ * Shows the camera in `container` until it is closed. `onEdit(camera)` and `onRemove(camera)` are for what an operator
+ * asks for; who removes the camera leaves its page.
  */
-export function openCamera(slug, container, live, { onEdit, onRemove } = {}) {
+export function openCamera(slug, container, live, { onEdit, onRemove }) {
   const page = new CameraPage(slug, container, live, { onEdit, onRemove });
   return { close: () => page.close() };
 }
@@ -268,11 +268,8 @@ class CameraPage {
     this.#testid('camera-start-stop').addEventListener('click', ({ currentTarget }) => this.#attempt(currentTarget, async () => {
       await (this.#camera.state === 'stopped' ? api.startCamera(this.#slug) : api.stopCamera(this.#slug));
     }));
-    this.#testid('camera-edit').addEventListener('click', () => onEdit?.(this.#camera));
-    this.#testid('camera-remove').addEventListener('click', () => {
-      onRemove?.(this.#camera);
-      location.hash = '#/';
-    });
+    this.#testid('camera-edit').addEventListener('click', () => onEdit(this.#camera));
+    this.#testid('camera-remove').addEventListener('click', () => onRemove(this.#camera));
   }
 
   async #attempt(button, action) {

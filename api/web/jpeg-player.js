@@ -131,12 +131,12 @@ export class JpegPlayer {
     const socket = this.#socket;
     clearTimeout(this.#retry);
     const wait = this.#backoff.next();
-    const again = `Trying again in ${inSeconds(wait)}.`;
+    const veil = (reason) => this.#onVeil(reason ? `${sentence(reason)} Trying again in ${inSeconds(wait)}.` : 'Reconnecting…');
     this.#retry = setTimeout(() => this.#connect(), wait);
-    this.#onVeil(`${sentence(event.reason) || 'The connection ended.'} ${again}`);
+    veil(event.reason);
     if (event.reason) return;
     const why = await whyNoPicture(this.#slug);
-    if (why && this.#watch !== null && this.#socket === socket) this.#onVeil(`${sentence(why)} ${again}`);
+    if (why && this.#watch !== null && this.#socket === socket) veil(why);
   }
 
   // The server stops soon: everybody goes to where the next one is, not all in the same moment.

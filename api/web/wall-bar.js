@@ -7,6 +7,7 @@ import { LAYOUTS } from './wall-layout.js';
 import { SORTS } from './wall-order.js';
 
 const at = (id) => document.getElementById(id);
+const layoutName = (tiles) => (tiles === 'auto' ? 'Auto layout' : tiles === 1 ? '1 tile' : `${tiles} tiles`);
 
 export class WallBar {
   query = '';
@@ -23,8 +24,8 @@ export class WallBar {
       this.clear();
     });
     this.#pick('sort', SORTS, (sort) => sort);
-    this.#pick('layout', LAYOUTS.map((one) => [one, one === 'auto' ? 'Auto' : String(one)]), (text) => Number(text) || text);
-    this.#pick('turn', TURNS.map((one) => [one, one ? `every ${one} s` : 'by hand']), Number);
+    this.#pick('layout', LAYOUTS.map((one) => [one, layoutName(one)]), (text) => Number(text) || text);
+    this.#pick('turn', TURNS.map((one) => [one, one ? `Turn every ${one} s` : 'Turn by hand']), Number);
     at('show-all').addEventListener('click', () => {
       this.clear();
       at('search').focus();

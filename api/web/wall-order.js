@@ -4,7 +4,7 @@
 import { GROUPS, groupOf, urgency } from './camera-states.js';
 
 /** `[key, label]`; `own` is the order in which a person put them. */
-export const SORTS = [['own', 'My order'], ['name', 'Name'], ['state', 'State'], ['zone', 'Zone'], ['newest', 'Newest']];
+export const SORTS = [['own', 'My order'], ['name', 'By name'], ['state', 'By state'], ['zone', 'By zone'], ['newest', 'Newest first']];
 
 const shown = (camera) => camera.name || camera.slug;
 const words = new Intl.Collator(undefined, { numeric: true, sensitivity: 'base' });

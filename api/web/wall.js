@@ -30,7 +30,8 @@ export class Wall {
   show(cameras, { columns, tileWidth, density }) {
     const slugs = new Set(cameras.map(({ slug }) => slug));
     const focused = this.tileOf(document.activeElement);
-    for (const tile of [...this.#tiles.values()]) if (!slugs.has(tile.slug)) this.#drop(tile, focused);
+    const place = this.slugs.indexOf(focused?.slug);
+    for (const tile of [...this.#tiles.values()]) if (!slugs.has(tile.slug)) this.#drop(tile);
     const before = this.#tiles;
     this.#tiles = new Map();
     let next = this.#list.firstElementChild;
@@ -40,13 +41,16 @@ export class Wall {
       known?.update(camera);
       this.#tiles.set(camera.slug, tile);
       if (tile.element === next) next = next.nextElementSibling;
-      else place(this.#list, tile.element, next);
+      else put(this.#list, tile.element, next);
     }
     this.#columns = columns;
     this.#list.dataset.density = density;
     this.#list.style.gridTemplateColumns = density === 'phone' ? '' : `repeat(${columns}, ${tileWidth}px)`;
     this.#tiles.forEach((tile) => tile.setCrowd(cameras.length));
-    if (focused && slugs.has(focused.slug) && !this.#list.contains(document.activeElement)) focused.focus();
+    // A tile that went, or was put elsewhere, had the focus: what stands in its place has it now.
+    if (focused && !this.#list.contains(document.activeElement)) {
+      (this.#tiles.get(focused.slug) ?? this.#tiles.get(this.slugs[place]) ?? [...this.#tiles.values()].at(-1) ?? this.#list).focus();
+    }
     this.#reach(this.#tiles.get(this.#reachable) ?? this.#tiles.values().next().value);
   }
 
@@ -99,14 +103,7 @@ export class Wall {
     return new Tile(camera, { live: this.#live, mode: modeFor(camera.slug), ...this.#callbacks });
   }
 
-  // The focus of a tile that goes is taken over by its neighbour.
-  #drop(tile, focused) {
-    if (tile === focused) {
-      const slugs = this.slugs;
-      const at = slugs.indexOf(tile.slug);
-      const neighbour = this.#tiles.get(slugs[at + 1] ?? slugs[at - 1]);
-      (neighbour ?? this.#list).focus();
-    }
+  #drop(tile) {
     this.#tiles.delete(tile.slug);
     tile.destroy();
   }
@@ -118,7 +115,7 @@ export class Wall {
 }
 
 // moveBefore() keeps a video playing where the browser has it.
-function place(list, element, next) {
+function put(list, element, next) {
   if (list.moveBefore && element.isConnected) list.moveBefore(element, next);
   else list.insertBefore(element, next);
 }
