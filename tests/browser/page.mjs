@@ -6,7 +6,7 @@
 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { options, until, untilMoves, withPage } from './chromium.mjs';
+import { options, until, untilMoves, watchAs, withPage } from './chromium.mjs';
 
 const { base, camera, screenshot } = options(['base', 'camera', 'screenshot'], ['base', 'camera']);
 const PICTURE_SECONDS = 45; // a camera with a long distance between key frames takes its time
@@ -30,7 +30,7 @@ async function useThePage(page, complaints) {
     const link = await byTestId(page, 'link').getAttribute('data-link');
     return { ok: link === 'up', link };
   });
-  if (!(await form.isVisible())) await page.locator('#add > summary').click();
+  await byTestId(page, 'add-camera').click();
 
   step('an empty form is answered with a sentence at the URL');
   const submit = byTestId(form, 'add-submit');
@@ -69,8 +69,7 @@ async function watchAndRemove(page, form, tile, slug) {
     const left = await byTestId(form, 'url-input').inputValue();
     return { ok: left === '', left };
   });
-  const both = byTestId(tile, 'mode-both');
-  if (!(await both.isChecked())) await both.check({ force: true }); // the radio itself lies under its label
+  await watchAs(tile, 'both');
 
   step('JPEG moves');
   await untilMoves('the JPEG canvas', byTestId(tile, 'jpeg-canvas'), PICTURE_SECONDS);
@@ -104,8 +103,6 @@ async function watchAndRemove(page, form, tile, slug) {
 
   step('remove it, by keyboard');
   await byTestId(tile, 'remove').focus();
-  await page.keyboard.press('Enter');
-  await byTestId(tile, 'confirm-remove').focus();
   await page.keyboard.press('Enter');
   await until('the tile is gone', ANSWER_SECONDS, async () => ({ ok: (await tile.count()) === 0 }));
   await until('the server no longer lists it', ANSWER_SECONDS, async () => {
