@@ -88,6 +88,12 @@ export async function listCameras() {
   return { cameras, total, serverTime: Date.parse(first.headers.get('Date')) || Date.now() };
 }
 
+/** One camera as the list shows it; undefined when there is none. */
+export async function findCamera(slug) {
+  const { data } = await call('GET', `/video/?q=${encodeURIComponent(slug)}`);
+  return Array.isArray(data) ? data.find((one) => one.slug === slug) : undefined;
+}
+
 export const addCamera = async (camera) => (await call('POST', '/video/', { body: camera })).data;
 export const changeCamera = async (slug, change) => (await call('PATCH', `${of(slug)}/`, { body: change })).data;
 /** `keepalive`: the page is about to go, the request must not go with it. */
