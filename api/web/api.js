@@ -68,7 +68,7 @@ function problem({ status, statusText, headers }, data) {
   const field = typeof data?.field === 'string' ? data.field.replace(/^[/#]+/, '').replaceAll('/', '.') : undefined;
   const message = said ?? `The server answered ${status} ${statusText}.`.replace(' .', '.');
   const seconds = Number(headers.get('Retry-After'));
-  const again = seconds > 0 ? ` Try again in ${seconds} s.` : '';
+  const again = seconds > 0 && !/try again/i.test(message) ? ` Try again in ${seconds} s.` : '';
   return new ApiError(status, `${again ? sentence(message) : message}${again}`, { field, data });
 }
 
