@@ -80,6 +80,7 @@ export class CameraLook {
     if (failure) this.#refuse(failure);
     else if (look?.ok) this.#showPicture(look);
     else this.#showReason(look ?? {});
+    if (document.activeElement === this.#button) this.#panel.scrollIntoView({ block: 'nearest' }); // a field scrolls by its focus
   }
 
   #stop() {
