@@ -1,0 +1,129 @@
+//! `make bench-viewers`: what a relay gives a crowd of viewers, and what that costs, beside the bare writing of the same
+//! bytes. NATS, API, relay and all of the worker but its cameras are real; where cameras matter they are real too.
+//! Prints what it saw beside what is aimed at. The machine is shared with whatever else runs on it.
+
+#[path = "../../tests/harness/mod.rs"]
+mod harness;
+#[path = "../cost/machine.rs"]
+mod machine;
+#[path = "../stamped.rs"]
+mod stamped;
+#[allow(dead_code)] // the other benches use the rest
+#[path = "../usage.rs"]
+mod usage;
+
+mod crowd;
+mod figures;
+mod helper_process;
+mod load;
+mod report;
+mod scene;
+mod socket;
+mod stalled;
+mod turns;
+mod writer;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde_json::json;
+
+use report::Report;
+
+/// What can be measured.
+const CASES: [&str; 5] = ["crowd150", "crowd50", "crowd20", "streams", "stalled"];
+
+#[derive(Parser)]
+struct Arguments {
+    /// Cases whose name begins with one of these, separated by commas; `--list` names them
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Names the cases
+    #[arg(long)]
+    list: bool,
+    /// Length of a window, seconds (1 to 600)
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Windows of each side (1 to 50)
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=50))]
+    windows: u64,
+    /// Writes the figures to this file too, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// What this program is when it runs once more, beside itself.
+#[derive(Subcommand)]
+enum Part {
+    /// Many viewers, told what to do on standard input
+    #[command(hide = true)]
+    Load,
+    /// The same bytes without a relay
+    #[command(hide = true)]
+    Writer {
+        #[arg(long)]
+        bytes: usize,
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=60))]
+        fps: u32,
+    },
+}
+
+/// How long is measured.
+#[derive(Clone, Copy)]
+pub struct Span {
+    pub windows: u64,
+    pub window: Duration,
+}
+
+fn main() -> std::io::Result<()> {
+    let arguments = Arguments::parse();
+    match arguments.part {
+        Some(Part::Load) => load::run(),
+        Some(Part::Writer { bytes, fps }) => writer::run(bytes, fps),
+        None => measure(&arguments),
+    }
+}
+
+fn measure(arguments: &Arguments) -> std::io::Result<()> {
+    if arguments.list {
+        CASES.iter().for_each(|case| println!("{case}"));
+        return Ok(());
+    }
+    more_descriptors()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(run(arguments));
+    report.summary();
+    if let Some(path) = &arguments.json {
+        let options = json!({ "only": arguments.only, "seconds": arguments.seconds, "windows": arguments.windows });
+        report.write(path, &machine::machine(), &options)?;
+    }
+    Ok(())
+}
+
+async fn run(arguments: &Arguments) -> Report {
+    let span = Span { windows: arguments.windows, window: Duration::from_secs(arguments.seconds) };
+    println!("{}\nmedians of {} windows of {} s\n", machine::machine(), span.windows, arguments.seconds);
+    let mut report = Report::default();
+    let wanted = |case: &&str| arguments.only.is_empty() || arguments.only.iter().any(|only| case.starts_with(only));
+    for case in CASES.into_iter().filter(|case| wanted(case)) {
+        match case {
+            "crowd150" => crowd::one_stream(&mut report, case, crowd::Crowd::LARGE, span).await,
+            "crowd50" => crowd::one_stream(&mut report, case, crowd::Crowd::MIDDLE, span).await,
+            "crowd20" => crowd::one_stream(&mut report, case, crowd::Crowd::SMALL, span).await,
+            "streams" => crowd::many_streams(&mut report, case, span).await,
+            "stalled" => stalled::beside_others(&mut report, case, span).await,
+            other => unreachable!("{other}"),
+        }
+    }
+    report
+}
+
+/// As many descriptors as the system lets a process have; children inherit it.
+fn more_descriptors() -> std::io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
+}
