@@ -12,14 +12,19 @@ mod stamped;
 #[path = "../usage.rs"]
 mod usage;
 
+mod counting_proxy;
 mod crowd;
 mod figures;
 mod helper_process;
+mod hls;
 mod load;
+mod players;
 mod report;
 mod scene;
+mod snapshot;
 mod socket;
 mod stalled;
+mod storm;
 mod turns;
 mod writer;
 
@@ -33,7 +38,7 @@ use serde_json::json;
 use report::Report;
 
 /// What can be measured.
-const CASES: [&str; 5] = ["crowd150", "crowd50", "crowd20", "streams", "stalled"];
+const CASES: [&str; 8] = ["crowd150", "crowd50", "crowd20", "streams", "stalled", "snapshot", "hls", "storm"];
 
 #[derive(Parser)]
 struct Arguments {
@@ -49,6 +54,9 @@ struct Arguments {
     /// Windows of each side (1 to 50)
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=50))]
     windows: u64,
+    /// How long viewers come and go, seconds (1 to 600)
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+    churn_seconds: u64,
     /// Writes the figures to this file too, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -70,6 +78,18 @@ enum Part {
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=60))]
         fps: u32,
     },
+    /// HLS players
+    #[command(hide = true)]
+    Players {
+        #[arg(long)]
+        base: String,
+        #[arg(long, value_delimiter = ',')]
+        ids: Vec<i64>,
+        #[arg(long)]
+        count: usize,
+        #[arg(long)]
+        seconds: u64,
+    },
 }
 
 /// How long is measured.
@@ -81,9 +101,10 @@ pub struct Span {
 
 fn main() -> std::io::Result<()> {
     let arguments = Arguments::parse();
-    match arguments.part {
+    match &arguments.part {
         Some(Part::Load) => load::run(),
-        Some(Part::Writer { bytes, fps }) => writer::run(bytes, fps),
+        Some(Part::Writer { bytes, fps }) => writer::run(*bytes, *fps),
+        Some(Part::Players { base, ids, count, seconds }) => players::run(base, ids, *count, *seconds),
         None => measure(&arguments),
     }
 }
@@ -116,6 +137,9 @@ async fn run(arguments: &Arguments) -> Report {
             "crowd20" => crowd::one_stream(&mut report, case, crowd::Crowd::SMALL, span).await,
             "streams" => crowd::many_streams(&mut report, case, span).await,
             "stalled" => stalled::beside_others(&mut report, case, span).await,
+            "snapshot" => snapshot::measure(&mut report, case).await,
+            "hls" => hls::measure(&mut report, case, span).await,
+            "storm" => storm::measure(&mut report, case, arguments.churn_seconds).await,
             other => unreachable!("{other}"),
         }
     }

@@ -108,6 +108,12 @@ impl Scene {
 
     /// Registers links that run at once, and waits until the relay shows that all do.
     pub async fn add(&mut self, urls: &[String], settings: &Value) {
+        self.register(urls, settings).await;
+        self.until_all_are("running").await;
+    }
+
+    /// Registers links, which run at once unless `settings` say otherwise, and waits until the relay knows all.
+    pub async fn register(&mut self, urls: &[String], settings: &Value) {
         for url in urls {
             let mut body = json!({ "url": url, "always_on": true });
             for (key, value) in settings.as_object().into_iter().flatten() {
@@ -121,15 +127,26 @@ impl Scene {
             let (slug, id) = (answer["slug"].as_str().unwrap_or_default(), answer["id"].as_i64().unwrap_or(0));
             self.streams.push((slug.to_owned(), id));
         }
-        let running = async || {
-            let mut running = 0;
+        let known = async || {
+            let mut known = 0;
+            for (slug, _) in &self.streams {
+                known += usize::from(self.get(&format!("/video/{slug}/status")).await["state"].is_string());
+            }
+            known
+        };
+        eventually("the relay to know every stream", known, |known| *known == self.streams.len()).await;
+    }
+
+    async fn until_all_are(&self, state: &str) {
+        let there = async || {
+            let mut there = 0;
             for (slug, _) in &self.streams {
                 let status = self.get(&format!("/video/{slug}/status")).await;
-                running += usize::from(status["state"] == "running");
+                there += usize::from(status["state"] == state);
             }
-            running
+            there
         };
-        eventually("every stream to run", running, |running| *running == self.streams.len()).await;
+        eventually(&format!("every stream to be {state}"), there, |there| *there == self.streams.len()).await;
     }
 
     /// Registers streams of the stub.
