@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
 
+/// Pixels, unless another width is asked for.
 pub const WIDTH: u32 = 640;
-pub const HEIGHT: u32 = 360;
 /// Different pictures, shown in turn: what moves can be seen to move.
 const LOOKS: u32 = 8;
 const QUALITY: u8 = 60;
@@ -21,6 +21,9 @@ const LONGEST: usize = 0xffff;
 /// Pictures of one size in bytes.
 pub struct Pictures {
     looks: Vec<Vec<u8>>,
+    /// Pixels.
+    pub width: u32,
+    pub height: u32,
 }
 
 /// What a picture says of itself.
@@ -33,12 +36,13 @@ pub struct Stamp {
 }
 
 impl Pictures {
-    /// All of exactly `bytes` bytes.
+    /// All of exactly `bytes` bytes, `width` pixels wide, 16 by 9.
     ///
     /// # Panics
     /// When a picture of that size in pixels needs more.
-    pub fn of(bytes: usize) -> Self {
-        Self { looks: (0..LOOKS).map(|look| padded(&plain(look), bytes)).collect() }
+    pub fn of(bytes: usize, width: u32) -> Self {
+        let height = width * 9 / 16;
+        Self { looks: (0..LOOKS).map(|look| padded(&plain(look, width, height), bytes)).collect(), width, height }
     }
 
     /// The picture of this number, sent now, behind `before`.
@@ -70,9 +74,9 @@ pub fn now_us() -> u64 {
 }
 
 /// A sloping ground with a bar that stands elsewhere in each look.
-fn plain(look: u32) -> Vec<u8> {
-    let bar = look * WIDTH / LOOKS..(look + 1) * WIDTH / LOOKS;
-    let picture = RgbImage::from_fn(WIDTH, HEIGHT, |x, y| {
+fn plain(look: u32, width: u32, height: u32) -> Vec<u8> {
+    let bar = look * width / LOOKS..(look + 1) * width / LOOKS;
+    let picture = RgbImage::from_fn(width, height, |x, y| {
         if bar.contains(&x) { Rgb([240, 200, 60]) } else { Rgb([(x / 4) as u8, (y / 2) as u8, 90]) }
     });
     let mut jpeg = Vec::new();
@@ -83,7 +87,7 @@ fn plain(look: u32) -> Vec<u8> {
 /// With room for the stamp in front, and comments behind it that fill it up.
 fn padded(jpeg: &[u8], bytes: usize) -> Vec<u8> {
     let mut filler = bytes.checked_sub(jpeg.len() + STAMP).unwrap_or_else(|| {
-        panic!("a picture of {WIDTH}x{HEIGHT} needs {} bytes, not {bytes}", jpeg.len() + STAMP);
+        panic!("a picture needs {} bytes, not {bytes}", jpeg.len() + STAMP);
     });
     let mut whole = Vec::with_capacity(bytes);
     whole.extend_from_slice(&jpeg[..2]);
@@ -109,4 +113,34 @@ fn comment(to: &mut Vec<u8>, len: usize) {
     to.extend_from_slice(&[0xff, 0xfe]);
     to.extend_from_slice(&u16::try_from(len - 2).unwrap_or(u16::MAX).to_be_bytes());
     to.resize(to.len() + len - 4, b' ');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_of_every_size_are_whole_and_say_their_number() {
+        for (bytes, width) in [(12_000, 320), (20_000, WIDTH), (50_000, WIDTH), (150_000, WIDTH), (131_100, WIDTH)] {
+            let pictures = Pictures::of(bytes, width);
+            for number in 0..u64::from(LOOKS) {
+                let begun = now_us();
+                let jpeg = pictures.write(number, &[]);
+                assert_eq!(jpeg.len(), bytes);
+                let stamp = Stamp::read(&jpeg).unwrap();
+                assert_eq!(stamp.number, number);
+                assert!((begun..=now_us()).contains(&stamp.sent_us));
+                let decoded = image::load_from_memory_with_format(&jpeg, image::ImageFormat::Jpeg).unwrap();
+                assert_eq!((decoded.width(), decoded.height()), (width, width * 9 / 16));
+                assert_eq!(pictures.write(number, b"before")[6..16], jpeg[..10]);
+            }
+        }
+    }
+
+    #[test]
+    fn other_pictures_have_no_stamp() {
+        let jpeg = Pictures::of(20_000, WIDTH).write(3, &[]);
+        assert_eq!(Stamp::read(&plain(0, 64, 36)), None);
+        assert!((0..HEAD).all(|len| Stamp::read(&jpeg[..len]).is_none()));
+    }
 }

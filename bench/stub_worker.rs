@@ -1,6 +1,6 @@
 //! `rsm worker` without cameras: every stream opens at once and shows a tiny key picture now and then, enough to count
-//! as running. With `RSM_STUB_FRAME_BYTES` it shows JPEG pictures of that size instead, `RSM_STUB_FPS` of them a second.
-//! All else is the real worker. Configured by environment, as children of the bench are.
+//! as running. With `RSM_STUB_FRAME_BYTES` it shows JPEG pictures of that size instead, `RSM_STUB_FPS` of them a second,
+//! `RSM_STUB_WIDTH` pixels wide. All else is the real worker. Configured by environment, as children of the bench are.
 
 #[allow(dead_code)] // those who receive the pictures use the rest
 mod stamped;
@@ -48,7 +48,10 @@ impl Shown {
         };
         let fps = number("RSM_STUB_FPS")?.unwrap_or(10).clamp(1, 60);
         Ok(match number("RSM_STUB_FRAME_BYTES")? {
-            Some(bytes) => Self::Jpeg(Arc::new(stamped::Pictures::of(bytes as usize)), fps),
+            Some(bytes) => {
+                let width = number("RSM_STUB_WIDTH")?.unwrap_or(stamped::WIDTH).clamp(64, 3840);
+                Self::Jpeg(Arc::new(stamped::Pictures::of(bytes as usize, width)), fps)
+            }
             None => Self::Tiny,
         })
     }
@@ -56,7 +59,7 @@ impl Shown {
     fn video(&self) -> VideoParameters {
         let (codec, rfc6381, width, height) = match self {
             Self::Tiny => (VideoCodec::H264, "avc1.42c01e", 320, 180),
-            Self::Jpeg(..) => (VideoCodec::Jpeg, "", stamped::WIDTH, stamped::HEIGHT),
+            Self::Jpeg(pictures, _) => (VideoCodec::Jpeg, "", pictures.width, pictures.height),
         };
         VideoParameters {
             codec,

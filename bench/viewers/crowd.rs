@@ -42,8 +42,8 @@ impl Crowd {
 pub async fn one_stream(report: &mut Report, case: &str, crowd: Crowd, span: Span) {
     let Crowd { bytes, fps, viewers } = crowd;
     report.note(case, &format!("one stream of {} kB at {fps} fps to {viewers} viewers", bytes / 1000));
-    let mut scene = Scene::start(Pictures::Stub { bytes, fps }).await;
-    scene.add_stubs(1).await;
+    let mut scene = Scene::start(Pictures::stub(bytes, fps)).await;
+    scene.add_stubs(1, &json!({})).await;
     let mut writer = HelperProcess::start(&["writer", "--bytes", &bytes.to_string(), "--fps", &fps.to_string()]);
     let address = writer.said().await["address"].as_str().and_then(|text| text.parse().ok()).expect("an address");
     let bare = vec![("writer".to_owned(), writer.pid())];
@@ -90,8 +90,8 @@ pub async fn one_stream(report: &mut Report, case: &str, crowd: Crowd, span: Spa
 pub async fn many_streams(report: &mut Report, case: &str, span: Span) {
     let (bytes, fps, viewers) = (20_000, 10, STREAMS * VIEWERS_EACH);
     report.note(case, &format!("{STREAMS} streams of {} kB at {fps} fps to {VIEWERS_EACH} viewers each", bytes / 1000));
-    let mut scene = Scene::start(Pictures::Stub { bytes, fps }).await;
-    scene.add_stubs(STREAMS).await;
+    let mut scene = Scene::start(Pictures::stub(bytes, fps)).await;
+    scene.add_stubs(STREAMS, &json!({})).await;
     let mut load = Load::start();
     warm(&mut load, scene.relay_address, &scene.sockets("")[..1], &json!({})).await;
     let before = scene.relay_process();
@@ -125,7 +125,7 @@ async fn warm(load: &mut Load, address: SocketAddr, paths: &[String], more: &Val
 
 /// What sockets that were upgraded and get nothing cost a relay that has served nobody: HTTP and WebSocket alone.
 async fn silent(report: &mut Report, case: &str, viewers: usize) {
-    let scene = Scene::start(Pictures::Stub { bytes: 20_000, fps: 1 }).await;
+    let scene = Scene::start(Pictures::stub(20_000, 1)).await;
     let mut load = Load::start();
     let before = scene.relay_process();
     let opened =

@@ -75,7 +75,12 @@ pub async fn measure(report: &mut Report, case: &str, span: Span) {
         report.figure(case, &format!("{kind}s that players fetched"), requests, "", Aim::Nothing);
         report.spread(case, &format!("a {kind}"), &seen["ms"][kind], "", Aim::Nothing);
     }
-    let errors = seen["errors"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_f64()).fold(0.0, |sum, count| sum + count);
+    let errors = seen["errors"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, count)| count.as_f64())
+        .fold(0.0, |sum, count| sum + count);
     report.figure(case, "errors", errors, "", Aim::AtMost(0.0));
     if errors > 0.0 {
         report.note(case, &format!("errors: {}", seen["errors"]));

@@ -6,6 +6,7 @@
 mod harness;
 #[path = "../cost/machine.rs"]
 mod machine;
+#[allow(dead_code)] // the worker that sends them uses the rest
 #[path = "../stamped.rs"]
 mod stamped;
 #[allow(dead_code)] // the other benches use the rest
@@ -26,6 +27,7 @@ mod socket;
 mod stalled;
 mod storm;
 mod turns;
+mod wall;
 mod writer;
 
 use std::path::PathBuf;
@@ -38,7 +40,7 @@ use serde_json::json;
 use report::Report;
 
 /// What can be measured.
-const CASES: [&str; 8] = ["crowd150", "crowd50", "crowd20", "streams", "stalled", "snapshot", "hls", "storm"];
+const CASES: [&str; 9] = ["crowd150", "crowd50", "crowd20", "streams", "stalled", "snapshot", "hls", "storm", "wall"];
 
 #[derive(Parser)]
 struct Arguments {
@@ -57,6 +59,9 @@ struct Arguments {
     /// How long viewers come and go, seconds (1 to 600)
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
     churn_seconds: u64,
+    /// How long the wall stays open in a browser, minutes
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
     /// Writes the figures to this file too, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -140,6 +145,7 @@ async fn run(arguments: &Arguments) -> Report {
             "snapshot" => snapshot::measure(&mut report, case).await,
             "hls" => hls::measure(&mut report, case, span).await,
             "storm" => storm::measure(&mut report, case, arguments.churn_seconds).await,
+            "wall" => wall::measure(&mut report, case, arguments.minutes).await,
             other => unreachable!("{other}"),
         }
     }

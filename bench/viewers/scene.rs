@@ -35,8 +35,8 @@ pub struct Scene {
 
 /// What the worker is.
 pub enum Pictures {
-    /// Stamped pictures of so many bytes, so many a second.
-    Stub { bytes: usize, fps: u32 },
+    /// Stamped pictures of so many bytes, so many a second, so many pixels wide.
+    Stub { bytes: usize, fps: u32, width: u32 },
     /// Cameras; with more environment for the worker.
     Real(Vec<(&'static str, String)>),
 }
@@ -47,6 +47,13 @@ fn listener() -> (Arc<std::net::TcpListener>, SocketAddr) {
     listener.set_nonblocking(true).expect("a listener that does not block");
     let address = listener.local_addr().expect("an address");
     (Arc::new(listener), address)
+}
+
+impl Pictures {
+    /// 640 pixels wide.
+    pub fn stub(bytes: usize, fps: u32) -> Self {
+        Self::Stub { bytes, fps, width: crate::stamped::WIDTH }
+    }
 }
 
 impl Scene {
@@ -75,8 +82,12 @@ impl Scene {
         let (relay_listener, relay_address) = listener();
         let api = role("api", rsm(), &[], Some(api_listener));
         let worker = match pictures {
-            Pictures::Stub { bytes, fps } => {
-                let own = [("RSM_STUB_FRAME_BYTES", bytes.to_string()), ("RSM_STUB_FPS", fps.to_string())];
+            Pictures::Stub { bytes, fps, width } => {
+                let own = [
+                    ("RSM_STUB_FRAME_BYTES", bytes.to_string()),
+                    ("RSM_STUB_FPS", fps.to_string()),
+                    ("RSM_STUB_WIDTH", width.to_string()),
+                ];
                 role("worker", rsm().with_file_name("rsm-stub-worker"), &own, None)
             }
             Pictures::Real(own) => role("worker", rsm(), &own, None),
@@ -150,9 +161,9 @@ impl Scene {
     }
 
     /// Registers streams of the stub.
-    pub async fn add_stubs(&mut self, count: usize) {
+    pub async fn add_stubs(&mut self, count: usize, settings: &Value) {
         let urls: Vec<String> = (0..count).map(|n| format!("rtsp://127.0.0.1:9/stub{n}")).collect();
-        self.add(&urls, &json!({})).await;
+        self.add(&urls, settings).await;
     }
 
     /// JSON from the relay; `null` when it has none.

@@ -40,8 +40,8 @@ pub async fn measure(report: &mut Report, case: &str) {
 }
 
 async fn watched(report: &mut Report, case: &str) {
-    let mut scene = Scene::start(Pictures::Stub { bytes: 50_000, fps: 10 }).await;
-    scene.add_stubs(1).await;
+    let mut scene = Scene::start(Pictures::stub(50_000, 10)).await;
+    scene.add_stubs(1, &json!({})).await;
     let slug = scene.streams[0].0.clone();
     let mut load = Load::start();
     load.open(scene.relay_address, &scene.sockets(""), 1, &json!({})).await;

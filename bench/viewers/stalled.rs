@@ -28,8 +28,8 @@ pub async fn beside_others(report: &mut Report, case: &str, span: Span) {
             SLOW_BYTES_PER_SECOND / 1000
         ),
     );
-    let mut scene = Scene::start(Pictures::Stub { bytes: BYTES, fps: FPS }).await;
-    scene.add_stubs(1).await;
+    let mut scene = Scene::start(Pictures::stub(BYTES, FPS)).await;
+    scene.add_stubs(1, &json!({})).await;
     let mut load = Load::start();
     let (address, paths) = (scene.relay_address, scene.sockets(""));
     let opened = load.open(address, &paths, OTHERS, &json!({})).await;

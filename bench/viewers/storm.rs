@@ -23,10 +23,11 @@ const MEMORY_STAYS: Aim = Aim::AtMost(5.0);
 const FEW: Aim = Aim::AtMost(5.0);
 
 pub async fn measure(report: &mut Report, case: &str, churn_seconds: u64) {
-    let mut scene = Scene::start(Pictures::Stub { bytes: 20_000, fps: 10 }).await;
-    scene.add_stubs(STREAMS).await;
+    let mut scene = Scene::start(Pictures::stub(20_000, 10)).await;
+    scene.add_stubs(STREAMS, &json!({})).await;
     let mut load = Load::start();
     let (address, paths) = (scene.relay_address, scene.sockets(""));
+    let fresh = scene.relay_process();
 
     let opened = load.open(address, &paths, VIEWERS, &json!({ "over_ms": WITHIN_MS })).await;
     report.figure(
@@ -44,6 +45,7 @@ pub async fn measure(report: &mut Report, case: &str, churn_seconds: u64) {
 
     // What so many cost once is no leak of the churn.
     let before = settled(report, case, &scene, "after all at once").await;
+    report.figure(case, "relay's memory (RSS) when it was new", fresh.rss_mb, "MB", Aim::Nothing);
     let order = json!({ "do": "churn", "address": address.to_string(), "paths": paths,
         "per_second": FRESH_PER_SECOND, "seconds": churn_seconds });
     let churned = load.0.ask(&order).await;
