@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::Span;
-use crate::helper_process::{HelperProcess, Load};
+use crate::part_process::{Load, PartProcess};
 use crate::report::{Aim, Report, number};
 use crate::scene::{Pictures, Scene};
 use crate::turns::{SETTLE, Turns};
@@ -44,7 +44,7 @@ pub async fn one_stream(report: &mut Report, case: &str, crowd: Crowd, span: Spa
     report.note(case, &format!("one stream of {} kB at {fps} fps to {viewers} viewers", bytes / 1000));
     let mut scene = Scene::start(Pictures::stub(bytes, fps)).await;
     scene.add_stubs(1, &json!({})).await;
-    let mut writer = HelperProcess::start(&["writer", "--bytes", &bytes.to_string(), "--fps", &fps.to_string()]);
+    let mut writer = PartProcess::start(&["writer", "--bytes", &bytes.to_string(), "--fps", &fps.to_string()]);
     let address = writer.said().await["address"].as_str().and_then(|text| text.parse().ok()).expect("an address");
     let bare = vec![("writer".to_owned(), writer.pid())];
     let mut load = Load::start();

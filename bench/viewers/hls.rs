@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::Span;
 use crate::counting_proxy::CountingProxy;
 use crate::harness::camera::Camera;
-use crate::helper_process::HelperProcess;
+use crate::part_process::PartProcess;
 use crate::report::{Aim, Report, number};
 use crate::scene::{Pictures, Scene};
 use crate::usage::Process;
@@ -44,7 +44,7 @@ pub async fn measure(report: &mut Report, case: &str, span: Span) {
     let mut scene = Scene::start(Pictures::Real(environment)).await;
     scene.add(&camera.urls[..CAMERAS], &json!({})).await;
     let ids: Vec<String> = scene.streams.iter().map(|(_, id)| id.to_string()).collect();
-    let mut players = HelperProcess::start(&[
+    let mut players = PartProcess::start(&[
         "players",
         "--base",
         &scene.relay_base,

@@ -16,9 +16,9 @@ mod usage;
 mod counting_proxy;
 mod crowd;
 mod figures;
-mod helper_process;
 mod hls;
 mod load;
+mod part_process;
 mod players;
 mod report;
 mod scene;
@@ -34,10 +34,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use futures_util::FutureExt as _;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 
-use report::Report;
+use report::{Aim, Report};
 
 /// What can be measured.
 const CASES: [&str; 9] = ["crowd150", "crowd50", "crowd20", "streams", "stalled", "snapshot", "hls", "storm", "wall"];
@@ -136,20 +137,26 @@ async fn run(arguments: &Arguments) -> Report {
     let mut report = Report::default();
     let wanted = |case: &&str| arguments.only.is_empty() || arguments.only.iter().any(|only| case.starts_with(only));
     for case in CASES.into_iter().filter(|case| wanted(case)) {
-        match case {
-            "crowd150" => crowd::one_stream(&mut report, case, crowd::Crowd::LARGE, span).await,
-            "crowd50" => crowd::one_stream(&mut report, case, crowd::Crowd::MIDDLE, span).await,
-            "crowd20" => crowd::one_stream(&mut report, case, crowd::Crowd::SMALL, span).await,
-            "streams" => crowd::many_streams(&mut report, case, span).await,
-            "stalled" => stalled::beside_others(&mut report, case, span).await,
-            "snapshot" => snapshot::measure(&mut report, case).await,
-            "hls" => hls::measure(&mut report, case, span).await,
-            "storm" => storm::measure(&mut report, case, arguments.churn_seconds).await,
-            "wall" => wall::measure(&mut report, case, arguments.minutes).await,
-            other => unreachable!("{other}"),
-        }
+        let measured = std::panic::AssertUnwindSafe(one(&mut report, case, arguments, span)).catch_unwind().await;
+        // One that fails does not take the others with it.
+        report.figure(case, "measured to its end", f64::from(u8::from(measured.is_ok())), "", Aim::AtLeast(1.0));
     }
     report
+}
+
+async fn one(report: &mut Report, case: &str, arguments: &Arguments, span: Span) {
+    match case {
+        "crowd150" => crowd::one_stream(report, case, crowd::Crowd::LARGE, span).await,
+        "crowd50" => crowd::one_stream(report, case, crowd::Crowd::MIDDLE, span).await,
+        "crowd20" => crowd::one_stream(report, case, crowd::Crowd::SMALL, span).await,
+        "streams" => crowd::many_streams(report, case, span).await,
+        "stalled" => stalled::beside_others(report, case, span).await,
+        "snapshot" => snapshot::measure(report, case).await,
+        "hls" => hls::measure(report, case, span).await,
+        "storm" => storm::measure(report, case, arguments.churn_seconds).await,
+        "wall" => wall::measure(report, case, arguments.minutes).await,
+        other => unreachable!("{other}"),
+    }
 }
 
 /// As many descriptors as the system lets a process have; children inherit it.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::figures::spread;
 use crate::harness::camera::Camera;
-use crate::helper_process::Load;
+use crate::part_process::Load;
 use crate::report::{Aim, Report};
 use crate::scene::{Pictures, Scene};
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::Span;
 use crate::figures::median;
-use crate::helper_process::Load;
+use crate::part_process::Load;
 use crate::report::{Aim, Report, number};
 use crate::scene::{Pictures, Scene};
 use crate::turns::{SETTLE, Turns};

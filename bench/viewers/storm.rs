@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::eventually_in;
-use crate::helper_process::Load;
+use crate::part_process::Load;
 use crate::report::{Aim, Report, number};
 use crate::scene::{Pictures, Scene};
 use crate::usage::Process;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::figures::median;
-use crate::helper_process::Load;
+use crate::part_process::Load;
 use crate::report::number;
 use crate::usage::Process;
 

@@ -1,4 +1,4 @@
-//! Processes of the measurement itself: this program again, so that what they use is not counted with what is measured.
+//! Parts of the measurement that run as processes of their own: this program again, so that what they use is not counted with what is measured.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -14,13 +14,13 @@ use crate::harness::process::spawn;
 const DEADLINE: Duration = Duration::from_secs(900);
 
 /// One of them. Ended by dropping it.
-pub struct HelperProcess {
+pub struct PartProcess {
     child: Child,
     orders: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
 }
 
-impl HelperProcess {
+impl PartProcess {
     pub fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("the own path"));
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -50,11 +50,11 @@ impl HelperProcess {
 }
 
 /// The process of [`crate::load`].
-pub struct Load(pub HelperProcess);
+pub struct Load(pub PartProcess);
 
 impl Load {
     pub fn start() -> Self {
-        Self(HelperProcess::start(&["load"]))
+        Self(PartProcess::start(&["load"]))
     }
 
     /// Opens viewers; `more` is added to the order.
