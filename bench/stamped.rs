@@ -121,19 +121,18 @@ mod tests {
 
     #[test]
     fn pictures_of_every_size_are_whole_and_say_their_number() {
-        for (bytes, width) in [(12_000, 320), (20_000, WIDTH), (50_000, WIDTH), (150_000, WIDTH), (131_100, WIDTH)] {
-            let pictures = Pictures::of(bytes, width);
-            for number in 0..u64::from(LOOKS) {
-                let begun = now_us();
-                let jpeg = pictures.write(number, &[]);
-                assert_eq!(jpeg.len(), bytes);
-                let stamp = Stamp::read(&jpeg).unwrap();
-                assert_eq!(stamp.number, number);
-                assert!((begun..=now_us()).contains(&stamp.sent_us));
-                let decoded = image::load_from_memory_with_format(&jpeg, image::ImageFormat::Jpeg).unwrap();
-                assert_eq!((decoded.width(), decoded.height()), (width, width * 9 / 16));
-                assert_eq!(pictures.write(number, b"before")[6..16], jpeg[..10]);
-            }
+        // Around whole comments too: what is left over must hold a comment of its own.
+        for bytes in [12_000, 20_000, 65_536, 131_100, 150_000].into_iter().chain(69_000..69_010) {
+            let pictures = Pictures::of(bytes, 160);
+            let begun = now_us();
+            let jpeg = pictures.write(11, &[]);
+            assert_eq!(jpeg.len(), bytes);
+            let stamp = Stamp::read(&jpeg).unwrap();
+            assert_eq!(stamp.number, 11);
+            assert!((begun..=now_us()).contains(&stamp.sent_us));
+            let decoded = image::load_from_memory_with_format(&jpeg, image::ImageFormat::Jpeg).unwrap();
+            assert_eq!((decoded.width(), decoded.height()), (160, 90));
+            assert_eq!(pictures.write(11, b"before")[6..16], jpeg[..10]);
         }
     }
 

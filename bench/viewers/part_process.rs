@@ -1,4 +1,5 @@
-//! Parts of the measurement that run as processes of their own: this program again, so that what they use is not counted with what is measured.
+//! Parts of the measurement that run as processes of their own: this program again, so that what they use is not
+//! counted with what is measured.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
