@@ -68,7 +68,7 @@ function problem({ status, statusText, headers }, data) {
   const field = typeof data?.field === 'string' ? data.field.replace(/^[/#]+/, '').replaceAll('/', '.') : undefined;
   const message = said ?? `The server answered ${status} ${statusText}.`.replace(' .', '.');
   const seconds = Number(headers.get('Retry-After'));
-  const again = seconds > 0 ? ` Try again in ${seconds} s.` : '';
+  const again = seconds > 0 && !/try again/i.test(message) ? ` Try again in ${seconds} s.` : '';
   return new ApiError(status, `${again ? sentence(message) : message}${again}`, { field, data });
 }
 
@@ -86,6 +86,12 @@ export async function listCameras() {
     cameras.push(...data);
   }
   return { cameras, total, serverTime: Date.parse(first.headers.get('Date')) || Date.now() };
+}
+
+/** One camera as the list shows it; undefined when there is none. */
+export async function findCamera(slug) {
+  const { data } = await call('GET', `/video/?q=${encodeURIComponent(slug)}`);
+  return Array.isArray(data) ? data.find((one) => one.slug === slug) : undefined;
 }
 
 export const addCamera = async (camera) => (await call('POST', '/video/', { body: camera })).data;

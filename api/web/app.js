@@ -108,7 +108,10 @@ function remove(camera) {
       wall.setGone(camera.slug, true);
       if (opened?.slug === camera.slug) location.hash = '#/';
     },
-    onBack: () => wall.setGone(camera.slug, false),
+    onBack: ({ byHand }) => {
+      wall.setGone(camera.slug, false);
+      if (byHand) wall.reveal(camera.slug);
+    },
   });
 }
 

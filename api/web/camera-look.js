@@ -33,6 +33,7 @@ export class CameraLook {
   #told;
   #asking = null; // AbortController of the look under way
   #ticking = null;
+  #complained = false; // a field shows what the last look found
 
   /** `camera()` gives `{camera, slug}` to look at; `complain(error)` shows a sentence at a field, null takes it away. */
   constructor(form, { camera, complain }) {
@@ -44,7 +45,10 @@ export class CameraLook {
     this.#told = form.querySelector('.look-told');
     this.#button.addEventListener('click', () => (this.#asking ? this.#stop() : this.#ask()));
     form.addEventListener('input', ({ target }) => {
-      if (ABOUT.has(target.name) && !this.#panel.hidden) this.clear();
+      if (!ABOUT.has(target.name) || this.#panel.hidden) return;
+      this.clear();
+      if (this.#complained) this.#complain(null);
+      this.#complained = false;
     });
   }
 
@@ -58,6 +62,7 @@ export class CameraLook {
 
   async #ask() {
     this.#complain(null);
+    this.#complained = false;
     const asking = new AbortController();
     this.#asking = asking;
     this.#button.textContent = 'Stop the test';
@@ -75,6 +80,7 @@ export class CameraLook {
     if (failure) this.#refuse(failure);
     else if (look?.ok) this.#showPicture(look);
     else this.#showReason(look ?? {});
+    if (document.activeElement === this.#button) this.#panel.scrollIntoView({ block: 'nearest' }); // a field scrolls by its focus
   }
 
   #stop() {
@@ -124,8 +130,11 @@ export class CameraLook {
     const after = 'Nothing was saved. It can be saved as it is all the same.';
     const facts = [['Took', seconds(took)], ['Worker', worker]];
     this.#show('bad', { title, text: field ? after : said, facts });
-    if (field) this.#complain({ message: said, field });
-    else this.#told.textContent = `${sentence(title)} ${said}`;
+    this.#complained = Boolean(field);
+    if (field) {
+      this.#told.textContent = '';
+      this.#complain({ message: said, field });
+    } else this.#told.textContent = `${sentence(title)} ${said}`;
   }
 
   // The server would not even try: bad values stand at their field, "too busy" beside the button.

@@ -17,10 +17,10 @@ const AGE_GOOD_MS = 3500; // an age is told every second; after this long it is 
 const STATUS_MS = 10000; // rates and viewers change without an event
 
 /**
- * Shows the camera in `container` until it is closed. `onEdit(camera)` and `onRemove(camera)` do what an operator asked
- * for.
+ * Shows the camera in `container` until it is closed. `onEdit(camera)` and `onRemove(camera)` are for what an operator
+ * asks for; who removes the camera leaves its page.
  */
-export function openCamera(slug, container, live, { onEdit, onRemove } = {}) {
+export function openCamera(slug, container, live, { onEdit, onRemove }) {
   const page = new CameraPage(slug, container, live, { onEdit, onRemove });
   return { close: () => page.close() };
 }
@@ -86,7 +86,9 @@ class CameraPage {
   #onList = () => {
     const camera = this.#live.cameras.get(this.#slug);
     if (camera) this.#show(camera);
-    else if (this.#live.loaded) this.#showGone(this.#camera?.id === undefined ? 'There is no such camera.' : 'This camera was removed.');
+    else if (this.#live.loaded && this.#live.total <= this.#live.cameras.size) {
+      this.#showGone(this.#camera?.id === undefined ? 'There is no such camera.' : 'This camera was removed.');
+    }
   };
 
   #onSight = () => {
@@ -145,6 +147,7 @@ class CameraPage {
       if (more > 0) this.#marks += more;
       this.#status = status;
       this.#showFacts();
+      if (this.#camera.id === undefined) await this.#find();
     } catch (error) {
       if (error.status === 404) this.#showGone('There is no such camera.');
     } finally {
@@ -153,6 +156,12 @@ class CameraPage {
       this.#askAgain = false;
       if (again) this.#ask();
     }
+  }
+
+  // The list may not be there yet, and it ends at a number of cameras.
+  async #find() {
+    const camera = await api.findCamera(this.#slug);
+    if (camera && this.#camera.id === undefined) this.#show(camera);
   }
 
   #hear({ slug, state, reason, since }) {
@@ -170,7 +179,7 @@ class CameraPage {
     if (!this.#page.isConnected) this.#container.replaceChildren(this.#page); // it was gone, and is back
     const name = camera.name || camera.slug;
     if (!before || name !== (before.name || before.slug)) {
-      this.#find('.cp-name').textContent = name;
+      this.#at('.cp-name').textContent = name;
       this.#stage.setName(name);
       this.#testid('snapshot-download').setAttribute('aria-label', `Download a snapshot of ${name}`);
       this.#testid('camera-edit').setAttribute('aria-label', `Edit ${name}`);
@@ -188,7 +197,7 @@ class CameraPage {
     const startStop = this.#testid('camera-start-stop');
     startStop.textContent = camera.state === 'stopped' ? 'Start' : 'Stop';
     startStop.setAttribute('aria-label', `${startStop.textContent} ${name}`);
-    this.#stage.setStopped(camera.state === 'stopped');
+    this.#stage.setStopped(camera.state === 'stopped', { known: camera.id !== undefined });
     if (before?.state && before.state !== camera.state) this.#tell(`${stateName(camera.state)}. ${reason}`);
     for (const id of ['camera-start-stop', 'camera-edit', 'camera-remove']) this.#testid(id).disabled = camera.id === undefined;
     this.#showFacts();
@@ -268,11 +277,8 @@ class CameraPage {
     this.#testid('camera-start-stop').addEventListener('click', ({ currentTarget }) => this.#attempt(currentTarget, async () => {
       await (this.#camera.state === 'stopped' ? api.startCamera(this.#slug) : api.stopCamera(this.#slug));
     }));
-    this.#testid('camera-edit').addEventListener('click', () => onEdit?.(this.#camera));
-    this.#testid('camera-remove').addEventListener('click', () => {
-      onRemove?.(this.#camera);
-      location.hash = '#/';
-    });
+    this.#testid('camera-edit').addEventListener('click', () => onEdit(this.#camera));
+    this.#testid('camera-remove').addEventListener('click', () => onRemove(this.#camera));
   }
 
   async #attempt(button, action) {
@@ -294,16 +300,16 @@ class CameraPage {
     this.#part('told').textContent = text;
   }
 
-  #find(selector) {
+  #at(selector) {
     return this.#page.querySelector(selector);
   }
 
   #testid(id) {
-    return this.#find(`[data-testid="${id}"]`);
+    return this.#at(`[data-testid="${id}"]`);
   }
 
   #part(name) {
-    return this.#find(`[data-part="${name}"]`);
+    return this.#at(`[data-part="${name}"]`);
   }
 }
 

@@ -17,6 +17,7 @@ export class CameraStage {
   #mode;
   #seen = false;
   #stopped = false;
+  #known = false;
 
   constructor(element, { slug, onEvent }) {
     this.#element = element;
@@ -76,9 +77,11 @@ export class CameraStage {
     this.#element.querySelector('video').setAttribute('aria-label', `${name}, video`);
   }
 
-  setStopped(stopped) {
-    if (stopped === this.#stopped) return;
+  /** A stopped stream refuses viewers; of one that is not known yet nothing is asked. */
+  setStopped(stopped, { known }) {
+    if (stopped === this.#stopped && known === this.#known) return;
     this.#stopped = stopped;
+    this.#known = known;
     this.#apply();
   }
 
@@ -106,7 +109,7 @@ export class CameraStage {
     this.#element.dataset.mode = this.#mode;
     for (const [kind, one] of Object.entries(this.#panes)) {
       const shown = SHOWS[this.#mode].includes(kind);
-      const run = shown && this.#seen && !this.#stopped;
+      const run = shown && this.#seen && this.#known && !this.#stopped;
       one.pane.hidden = !shown;
       if (run !== one.running) {
         one.running = run;

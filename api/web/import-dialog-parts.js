@@ -32,7 +32,7 @@ template.innerHTML = `
     <p class="import-more" data-part="result-more" hidden></p>
   </section>
   <p class="problem" data-testid="import-error" role="alert" hidden></p>
-  <p class="import-told" role="status" data-part="told"></p>
+  <p class="unseen" role="status" data-part="told"></p>
   <div class="import-acts">
     <button type="button" data-part="again" hidden>Import more</button>
     <button type="button" data-part="close" data-testid="import-close">Cancel</button>

@@ -92,7 +92,7 @@ class ImportDialog {
     try {
       const csv = decoded(await file.arrayBuffer());
       this.#part('file-name').textContent = file.name;
-      this.#testid('import-text').value = csv;
+      this.#testid('import-text').value = ''; // a file's passwords are not for the screen
       this.#check(csv);
     } catch {
       this.#complain(`${file.name} could not be read.`);
@@ -108,12 +108,15 @@ class ImportDialog {
     const asking = new AbortController();
     this.#asking = asking;
     this.#csv = csv;
-    this.#tell('Checking the list…');
+    this.#testid('import-go').textContent = 'Checking…';
+    this.#tell('Checking the list.');
     try {
       const preview = await importCameras(csv, { dryRun: true, signal: asking.signal });
       if (this.#asking === asking) this.#showPreview(preview);
     } catch (error) {
-      if (this.#asking === asking) this.#complain(error.message);
+      if (this.#asking !== asking) return;
+      this.#forget();
+      this.#complain(error.message);
     }
   }
 
@@ -122,7 +125,6 @@ class ImportDialog {
     this.#asking = null;
     this.#preview = null;
     this.#complain('');
-    this.#tell('');
     this.#testid('import-preview').hidden = true;
     this.#testid('import-go').disabled = true;
     this.#testid('import-go').textContent = 'Import';

@@ -42,8 +42,8 @@ function verdict({ ok, error, warning }, done) {
   const mark = document.createElement('b');
   mark.textContent = ok ? (warning ? 'Warning' : done ? 'Added' : 'Good') : done ? 'Left out' : fieldName(error?.field);
   one.append(mark);
-  const said = ok ? warning : done && error?.field ? `${fieldName(error.field)}: ${error?.text}` : error?.text;
-  if (said) one.append(` ${sentence(said)}`);
+  const said = ok ? warning : done && error?.field ? `${fieldName(error.field)}: ${error.text}` : error?.text;
+  if (said) one.append(`: ${sentence(said)}`);
   return one;
 }
 

@@ -12,8 +12,8 @@ const pending = []; // Removal, the oldest first
 let stack = null;
 
 /**
- * Removes `camera` unless it is taken back. `onGone()` is called at once; `onBack()` when the person took it back, or
- * when the server did not remove it.
+ * Removes `camera` unless it is taken back. `onGone()` is called at once; `onBack({byHand})` when the person took it
+ * back (they had the focus on a note that is gone: it belongs on the camera), or when the server did not remove it.
  */
 export function removeWithUndo(camera, { onGone = () => {}, onBack = () => {} } = {}) {
   if (leaving(camera.slug)) return;
@@ -55,7 +55,7 @@ class Removal {
     this.#leave();
     this.#toast.remove();
     tell(`${this.#name} is kept.`);
-    this.#onBack();
+    this.#onBack({ byHand: true });
   }
 
   /** Tells the server. `keepalive`: the page is about to go, nobody is there for the answer. */
@@ -66,7 +66,7 @@ class Removal {
       await removeCamera(this.slug, { keepalive });
     } catch (error) {
       if (error.status === 404) return; // somebody was faster
-      this.#onBack();
+      this.#onBack({ byHand: false });
       complain(`${this.#name} was not removed.`, error.message);
     }
   }
