@@ -155,11 +155,3 @@ export const EVENTS_PATH = '/video/events?ages=5';
 export const snapshotPath = (slug) => `${of(slug)}/snapshot.jpg`;
 /** Server-sent events of one stream, with the age of its newest picture every second. */
 export const cameraEvents = (slug) => new EventSource(`/video/events?slug=${encodeURIComponent(slug)}&ages=1`);
-
-/** What a person may want to copy into another program: `[label, address]`. */
-export const addresses = ({ slug, id }) => [
-  ['JPEG over WebSocket', frameSocket(slug)],
-  ['HLS playlist', `${location.origin}/video/play/${id}/`],
-  ['MJPEG (for an <img> tag or an NVR)', `${location.origin}${of(slug)}/mjpeg`],
-  ['Snapshot', `${location.origin}${snapshotPath(slug)}`],
-];

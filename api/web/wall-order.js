@@ -26,7 +26,7 @@ export function arrange(cameras, { query = '', group = 'all', sort = 'own', orde
   return found.sort((one, other) => at(one) - at(other) || one.id - other.id);
 }
 
-export function matches({ name, slug, url, zone }, query) {
+function matches({ name, slug, url, zone }, query) {
   const text = [name, slug, url, zone].join(' ').toLowerCase();
   return query.toLowerCase().split(/\s+/).every((word) => text.includes(word));
 }

@@ -44,7 +44,10 @@ export class WallScreen {
     at('page-next').addEventListener('click', () => this.turn(1));
     at('kiosk').addEventListener('click', () => setKiosk(true));
     at('kiosk-end').addEventListener('click', () => setKiosk(false));
-    onKiosk(() => this.render());
+    onKiosk((kiosk) => {
+      if (!kiosk && location.hash === '#/kiosk') history.replaceState(null, '', '#/');
+      this.render();
+    });
     this.#startTurning();
   }
 

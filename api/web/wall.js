@@ -12,6 +12,7 @@ export class Wall {
   #callbacks;
   #tiles = new Map(); // slug -> Tile, in the order of the page
   #reachable = null; // the tile that the Tab key leads to; arrows lead to the others
+  #hovered = null; // slug of the tile under the pointer
   #columns = 1;
 
   /** `callbacks` are those of the tiles. */
@@ -21,9 +22,8 @@ export class Wall {
     this.#callbacks = callbacks;
     setInterval(() => document.hidden || this.#tiles.forEach((tile) => tile.tick()), TICK_MS);
     list.addEventListener('focusin', ({ target }) => this.#reach(this.tileOf(target)));
-    // Typing away at the wall should not lead to a tile that the pointer only passes over: the focus comes first.
-    list.addEventListener('pointerover', ({ target }) => { this.hovered = this.tileOf(target)?.slug ?? null; });
-    list.addEventListener('pointerleave', () => { this.hovered = null; });
+    list.addEventListener('pointerover', ({ target }) => { this.#hovered = this.tileOf(target)?.slug ?? null; });
+    list.addEventListener('pointerleave', () => { this.#hovered = null; });
   }
 
   /** Shows exactly these cameras, in this order, as `fit` of wall-layout.js says. */
@@ -65,7 +65,7 @@ export class Wall {
 
   /** The tile that a key means: the one with the focus, else the one under the pointer. */
   get current() {
-    return this.tileOf(document.activeElement) ?? this.#tiles.get(this.hovered);
+    return this.tileOf(document.activeElement) ?? this.#tiles.get(this.#hovered);
   }
 
   get slugs() {

@@ -1,4 +1,5 @@
-// The viewer page, used as a person would: add a camera through the form, see it move both ways, remove it again.
+// The viewer page, used as a person would: add a camera through the form, see it move both ways, remove it, take that
+// back, remove it again.
 //
 //   node page.mjs --base http://127.0.0.1:8080 --camera rtsp://127.0.0.1:8554/cam1 [--screenshot out.png]
 //
@@ -114,19 +115,28 @@ async function watch(page, form, tile) {
 
 async function remove(page, tile, slug) {
   step('remove it, by keyboard');
-  const remove = byTestId(tile, 'remove');
-  if (!(await remove.isVisible())) {
-    await tile.getByRole('heading').getByRole('link').focus();
-    await byTestId(tile, 'tile-menu').focus();
-    await page.keyboard.press('Enter');
-  }
-  await remove.focus();
-  await page.keyboard.press('Enter');
+  await removeByKeyboard(page, tile);
+  await until('the tile is gone', ANSWER_SECONDS, async () => ({ ok: (await tile.count()) === 0 }));
+  step('take it back, and remove it again');
+  await byTestId(page, 'undo').press('Enter');
+  await until('the tile is back', ANSWER_SECONDS, async () => ({ ok: (await tile.count()) === 1 }));
+  await removeByKeyboard(page, tile);
   await until('the tile is gone', ANSWER_SECONDS, async () => ({ ok: (await tile.count()) === 0 }));
   await until('the server no longer lists it', ANSWER_SECONDS, async () => {
     const slugs = (await listed()).map((one) => one.slug);
     return { ok: !slugs.includes(slug), slugs };
   });
+}
+
+async function removeByKeyboard(page, tile) {
+  const remove = byTestId(tile, 'remove');
+  if (!(await remove.isVisible())) {
+    await byTestId(tile, 'tile-menu').focus(); // a small tile has its buttons in a menu
+    await page.keyboard.press('Enter');
+    await remove.waitFor();
+  }
+  await remove.focus();
+  await page.keyboard.press('Enter');
 }
 
 async function describe(tile) {
