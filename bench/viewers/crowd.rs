@@ -131,15 +131,11 @@ async fn warm(load: &mut Load, address: SocketAddr, paths: &[String], more: &Val
 async fn silent(report: &mut Report, case: &str, viewers: usize) {
     let scene = Scene::start(Pictures::stub(20_000, 1)).await;
     let mut load = Load::start();
+    let silent = json!({ "silent": true, "over_ms": viewers * OPENING_MS });
+    let paths = ["/ws/hellostream/".to_owned()];
+    warm(&mut load, scene.relay_address, &paths, &silent).await;
     let before = scene.relay_process();
-    let opened = load
-        .open(
-            scene.relay_address,
-            &["/ws/hellostream/".to_owned()],
-            viewers,
-            &json!({ "silent": true, "over_ms": viewers * OPENING_MS }),
-        )
-        .await;
+    let opened = load.open(scene.relay_address, &paths, viewers, &silent).await;
     tokio::time::sleep(SETTLE).await;
     let kilobytes = (scene.relay_process().rss_mb - before.rss_mb) * 1024.0 / viewers as f64;
     report.figure(case, "  of it HTTP and WebSocket (sockets that get nothing)", kilobytes, "kB", Aim::Nothing);
