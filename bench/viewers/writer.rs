@@ -62,8 +62,9 @@ impl Writer {
         loop {
             let left = due.saturating_duration_since(Instant::now());
             // Whole milliseconds, and not before the time.
-            let left = EpollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(EpollTimeout::ZERO);
-            let count = match self.epoll.wait(&mut events, left) {
+            let wait = if left.is_zero() { left } else { left + Duration::from_micros(999) };
+            let wait = EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO);
+            let count = match self.epoll.wait(&mut events, wait) {
                 Err(Errno::EINTR) => 0,
                 other => other?,
             };
