@@ -3,6 +3,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rsm_shared::bus::demand::Demands;
 use rsm_shared::bus::frames::{FramePublisher, Published};
+use rsm_shared::stream::jpeg_width::JpegWidth;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::state::{Reason, ReasonCode, StreamState};
@@ -15,15 +16,15 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// An API and a worker's side of the same NATS server.
-struct Stage {
-    api: Api,
+pub(super) struct Stage {
+    pub(super) api: Api,
     publisher: FramePublisher,
-    worker: Bus,
+    pub(super) worker: Bus,
     _nats: Nats,
 }
 
 impl Stage {
-    async fn start(flags: &[(&str, &str)]) -> Self {
+    pub(super) async fn start(flags: &[(&str, &str)]) -> Self {
         let nats = Nats::start().await;
         let mut all = vec![("nats.urls", nats.url.as_str())];
         all.extend(flags);
@@ -33,7 +34,18 @@ impl Stage {
         Self { publisher: FramePublisher::new(worker.clone()), api, worker, _nats: nats }
     }
 
-    async fn publish(&self, slug: &Slug, owner: (u64, u64), seq: u64, jpeg: &[u8]) {
+    pub(super) async fn publish(&self, slug: &Slug, owner: (u64, u64), seq: u64, jpeg: &[u8]) {
+        self.publish_in(None, slug, owner, seq, jpeg).await;
+    }
+
+    pub(super) async fn publish_in(
+        &self,
+        width: Option<JpegWidth>,
+        slug: &Slug,
+        owner: (u64, u64),
+        seq: u64,
+        jpeg: &[u8],
+    ) {
         let now = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap();
         let headers = FrameHeaders {
             fence: fence(owner.0, owner.1),
@@ -44,11 +56,11 @@ impl Stage {
             height: 180,
         };
         let jpeg = Bytes::copy_from_slice(jpeg);
-        assert_eq!(self.publisher.publish(&Zone::default_zone(), slug, None, &headers, jpeg).await, Published::Sent);
+        assert_eq!(self.publisher.publish(&Zone::default_zone(), slug, width, &headers, jpeg).await, Published::Sent);
     }
 
     /// Publishes until one arrives: the subscription takes a moment.
-    async fn warm_up(&self, socket: &mut Socket, slug: &Slug, owner: (u64, u64)) -> u64 {
+    pub(super) async fn warm_up(&self, socket: &mut Socket, slug: &Slug, owner: (u64, u64)) -> u64 {
         for seq in 1..500 {
             self.publish(slug, owner, seq, b"warm-up").await;
             if tokio::time::timeout(Duration::from_millis(20), next_frame(socket)).await.is_ok() {
@@ -59,13 +71,13 @@ impl Stage {
         panic!("no frame arrived");
     }
 
-    async fn watch(&self, path: &str) -> Socket {
+    pub(super) async fn watch(&self, path: &str) -> Socket {
         let url = format!("ws://{}{path}", self.api.address);
         tokio::time::timeout(DEADLINE, tokio_tungstenite::connect_async(url)).await.unwrap().unwrap().0
     }
 }
 
-async fn next(socket: &mut Socket) -> Message {
+pub(super) async fn next(socket: &mut Socket) -> Message {
     loop {
         let message = tokio::time::timeout(DEADLINE, socket.next()).await.expect("a message in time").unwrap().unwrap();
         if !message.is_ping() && !message.is_pong() {
@@ -209,7 +221,7 @@ async fn viewers_are_told_changes_and_the_end() {
     assert_eq!(close_of(&mut socket).await, (1000, "stream removed".into()));
     let slug = stage.api.add_one().await.slug.clone();
     let mut socket = stage.watch(&format!("/ws/stream/{slug}/")).await;
-    stage.api.app.closing.begin(1);
+    stage.api.stop.cancel();
     assert_eq!(close_of(&mut socket).await.0, 1001);
 }
 
@@ -236,8 +248,7 @@ async fn what_a_viewer_says_is_bounded_and_not_used() {
     socket.send(Message::text("start rtsp://10.0.0.9/")).await.unwrap();
     stage.warm_up(&mut socket, &slug, (1, 1)).await;
     socket.send(Message::binary(vec![0; 8192])).await.unwrap();
-    let ended = async { while matches!(socket.next().await, Some(Ok(_))) {} };
-    tokio::time::timeout(DEADLINE, ended).await.expect("closed");
+    assert_eq!(close_of(&mut socket).await.0, 1009);
     let mut hello = stage.watch("/ws/hellostream/").await;
     assert_eq!(next(&mut hello).await.to_text().unwrap(), "Hello, world!");
 }

@@ -1,6 +1,8 @@
 //! A worker's server for HLS, as another machine would have it.
 
 use super::*;
+use rsm_shared::ops::listener;
+use salvo::Server;
 use std::collections::HashMap;
 
 use rsm_shared::stream::state::StreamState;

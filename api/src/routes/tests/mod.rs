@@ -11,7 +11,9 @@ mod hls_worker;
 mod import;
 mod links;
 mod look;
+mod multipart;
 mod relay;
+mod viewers;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,9 +25,8 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use rsm_shared::bus::connect::{Bus, Purpose};
 use rsm_shared::config::Config;
 use rsm_shared::ops::health::Health;
-use rsm_shared::ops::{listener, metrics};
+use rsm_shared::ops::metrics;
 use rsm_shared::stream::fence::{Epoch, Fence};
-use salvo::Server;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Parts, WorkerInfo};
 use crate::directory::{Directory, Entry, View};
+use crate::http;
 use crate::relay::limits::send_at_once;
 use crate::store::Store;
 
@@ -47,6 +49,8 @@ struct Api {
     client: Client,
     dir: TempDir,
     workers: watch::Sender<Vec<WorkerInfo>>,
+    /// As a signal would.
+    stop: CancellationToken,
 }
 
 impl Api {
@@ -81,9 +85,9 @@ impl Api {
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         send_at_once(&tcp, Duration::from_secs(app.config.api.viewer_stall_s)).unwrap();
         let address = tcp.local_addr().unwrap();
-        let server = Server::new(listener::acceptor(tcp).unwrap());
-        tokio::spawn(server.try_serve(app.service()));
-        Self { app, address, client: Client::new(), dir, workers }
+        let stop = CancellationToken::new();
+        tokio::spawn(http::serve(tcp, app.viewing(), app.service(), stop.clone(), app.stop.clone()));
+        Self { app, address, client: Client::new(), dir, workers, stop }
     }
 
     fn call(&self, method: Method, path: &str) -> RequestBuilder {
