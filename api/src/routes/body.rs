@@ -39,7 +39,7 @@ pub async fn json_object(request: &mut Request, max: u64) -> Result<Map<String, 
 /// 413, 415, 408 or 400.
 pub async fn csv(request: &mut Request, max: u64) -> Result<Vec<u8>, Problem> {
     let (content_type, body) = read(request, max).await?;
-    if !content_type.is_some_and(|text| essence(&text) == "text/csv") {
+    if content_type.is_none_or(|text| essence(&text) != "text/csv") {
         let sentence = "the body must be a list of cameras, with the header Content-Type: text/csv";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
     }
