@@ -28,6 +28,7 @@ use crate::control::load;
 use crate::hls::disk::{DiskUse, Lingering};
 use crate::hls::live::LiveIndex;
 use crate::hls::serve;
+use crate::look::Looking;
 use crate::metrics::StreamMetrics;
 use crate::pipeline::elements::{self, MissingElements};
 use crate::pipeline::hardware::Hardware;
@@ -43,6 +44,9 @@ const ENCODERS_PER_CORE: usize = 2;
 const STREAMS_PER_CORE: u32 = 100;
 /// Claimed streams on their way to the keeper.
 const STARTS: usize = 16;
+
+/// Cameras that are being looked at are let go of within this time.
+const LOOKS_END: Duration = Duration::from_secs(3);
 
 /// Why a worker does not run. One line for the person who starts it.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +114,7 @@ pub async fn run_with(
     let timing = timing(&config);
     let pulse = SharedPulse::new(Duration::from_secs(config.control.worker_dead_s));
     let engine = Arc::new(Engine {
-        frames: Arc::new(GatedPublisher::new(FramePublisher::new(frames), pulse.clone())),
+        frames: Arc::new(GatedPublisher::new(FramePublisher::new(frames.clone()), pulse.clone())),
         hls_root,
         timing,
         pacer: StartPacer::default(),
@@ -132,6 +136,7 @@ pub async fn run_with(
         http: advertised(config.worker.advertise.as_deref(), address, &host_name()),
         config,
         engine: engine.clone(),
+        frames,
         pulse,
         health: health.clone(),
         gauges: keeper::Gauges { claims: gauges.claims, load_ratio: gauges.load_ratio, nats_connected },
@@ -196,6 +201,8 @@ struct Role {
     slots: Slots,
     http: String,
     engine: Arc<Engine>,
+    /// The connection for frames.
+    frames: Bus,
     pulse: SharedPulse,
     health: Health,
     gauges: keeper::Gauges,
@@ -247,6 +254,15 @@ async fn control(role: Role, stop: CancellationToken) -> Result<Option<Instant>,
             tokio::spawn(intake::run(intake.clone(), zone.clone(), priority, stop.child_token()));
         }
     }
+    let looking = Looking {
+        engine: role.engine.clone(),
+        worker: role.worker.clone(),
+        zones: role.zones.clone(),
+        bus: role.frames,
+        standing: intake.standing.clone(),
+    };
+    let look_no_more = CancellationToken::new();
+    let looked = role.media.spawn(looking.run(look_no_more.clone()));
     let worker = role.worker;
     let ears = Ears { starts, orders, demands, load };
     let parts = keeper::Parts {
@@ -263,6 +279,9 @@ async fn control(role: Role, stop: CancellationToken) -> Result<Option<Instant>,
         gauges: role.gauges,
     };
     let ended = keeper::run(parts, ears, stop).await;
+    look_no_more.cancel();
+    // Sessions that were open are closed within a second or so; a panic was reported where it happened.
+    let _ = tokio::time::timeout(LOOKS_END, looked).await;
     bus.flush().await;
     match ended {
         Ended::Stopped => Ok(None),

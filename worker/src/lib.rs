@@ -3,6 +3,7 @@
 pub mod app;
 pub mod control;
 pub mod hls;
+pub mod look;
 pub mod media;
 pub mod metrics;
 pub mod mp4;

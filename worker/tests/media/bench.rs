@@ -105,6 +105,10 @@ impl Bench {
         Self { sink, engine: Arc::new(engine), demand: watch::Sender::default(), root }
     }
 
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// A stream with both outputs wanted, or none.
     pub fn spawn(&self, url: &str, wanted: bool) -> StreamHandle {
         self.spawn_over(url, wanted, "auto")

@@ -2,6 +2,7 @@
 
 mod bench;
 mod camera;
+mod look;
 mod mute_camera;
 mod opening;
 mod recovery;

@@ -48,10 +48,7 @@ struct State {
 
 /// Where encoded pictures come out.
 #[derive(Debug)]
-struct Outlet {
-    now: Mutex<Now>,
-    newest: watch::Sender<Option<JpegFrame>>,
-}
+struct Outlet(Mutex<Now>);
 
 /// Of the picture that is being encoded.
 #[derive(Debug)]
@@ -60,14 +57,16 @@ struct Now {
     captured: Option<SystemTime>,
     /// Frames so far.
     number: u64,
+    /// `None` once it is ended: elements live on while a message of theirs waits on the bus.
+    newest: Option<watch::Sender<Option<JpegFrame>>>,
 }
 
 impl Branch {
     /// To be added to the pipeline of the decoder.
     pub fn new(params: JpegParams) -> Result<(Self, NewestJpeg), PipelineError> {
         let (newest, receiver) = watch::channel(None);
-        let now = Now { began: Instant::now(), captured: None, number: 0 };
-        let outlet = Arc::new(Outlet { now: Mutex::new(now), newest });
+        let now = Now { began: Instant::now(), captured: None, number: 0, newest: Some(newest) };
+        let outlet = Arc::new(Outlet(Mutex::new(now)));
         let sink = gst_app::AppSink::builder()
             .sync(false)
             .async_(false)
@@ -106,7 +105,7 @@ impl Branch {
     /// What an element said; not that it is being ended.
     pub fn encode(&self, raw: &Raw) -> Result<(), gst::FlowError> {
         {
-            let mut now = lock(&self.outlet.now);
+            let mut now = lock(&self.outlet.0);
             now.began = Instant::now().checked_sub(raw.shared).unwrap_or_else(Instant::now);
             now.captured = raw.captured;
         }
@@ -140,14 +139,13 @@ impl Branch {
     /// Whether both make the same frames of a picture.
     pub fn is_like(&self, other: &Self, raw: &Raw) -> bool {
         let at = |branch: &Self| (lock(&branch.state).target, branch.encoder.property::<i32>("quality"));
-        let shown = other.outlet.newest.borrow().as_ref().is_some_and(|frame| Some(frame.pts) == raw.pts());
+        let shown = other.outlet.newest().is_some_and(|frame| Some(frame.pts) == raw.pts());
         shown && at(self) == at(other)
     }
 
     /// Takes the frame that `other` just made.
     pub fn take_from(&self, other: &Self) {
-        let frame = other.outlet.newest.borrow().clone();
-        if let Some(frame) = frame {
+        if let Some(frame) = other.outlet.newest() {
             self.outlet.show(|number| JpegFrame { number, encode: Duration::ZERO, ..frame });
         }
     }
@@ -157,6 +155,7 @@ impl Branch {
         // Going down does not fail.
         let _ = self.entry.set_active(false);
         let _ = self.bin.set_state(gst::State::Null);
+        lock(&self.outlet.0).newest = None;
     }
 }
 
@@ -167,13 +166,17 @@ impl Raw {
 }
 
 impl Outlet {
+    fn newest(&self) -> Option<JpegFrame> {
+        lock(&self.0).newest.as_ref().and_then(|newest| newest.borrow().clone())
+    }
+
     fn show(&self, frame: impl FnOnce(u64) -> JpegFrame) {
-        let number = {
-            let mut now = lock(&self.now);
-            now.number += 1;
-            now.number
-        };
-        self.newest.send_replace(Some(frame(number)));
+        let mut now = lock(&self.0);
+        now.number += 1;
+        let frame = frame(now.number);
+        if let Some(newest) = &now.newest {
+            newest.send_replace(Some(frame));
+        }
     }
 }
 
@@ -192,7 +195,7 @@ fn callbacks(outlet: Arc<Outlet>) -> gst_app::AppSinkCallbacks {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
             // The same thread handed the picture in, so nothing moved in between.
             let (encode, captured) = {
-                let now = lock(&outlet.now);
+                let now = lock(&outlet.0);
                 (now.began.elapsed(), now.captured)
             };
             let structure = sample.caps().and_then(|caps| caps.structure(0));
