@@ -160,13 +160,17 @@ fn stream(probed: &Value, kind: &str) -> Option<Value> {
 /// What this ffmpeg says each time it reads a live playlist of fMP4 again, whoever made it: it reads the EXT-X-MAP again.
 const OF_FFMPEG: [&str; 2] = ["Found duplicated MOOV Atom. Skipped it", "Last message repeated"];
 
+/// What it says where the machine is so busy that it reads a window's time late; what is listed is another test's matter.
+const OF_A_BUSY_MACHINE: &str = "expired from playlists";
+
 /// What ffprobe finds, without a word of warning.
 async fn probe(url: &str, flags: &[&str]) -> Value {
     let mut command = Command::new("ffprobe");
     command.args(["-v", "warning", "-show_streams", "-show_format", "-of", "json", url]);
     let output = finish(command).await;
     let said = String::from_utf8_lossy(&output.stderr);
-    let said: Vec<&str> = said.lines().filter(|line| !OF_FFMPEG.iter().any(|known| line.contains(known))).collect();
+    let known = |line: &str| OF_FFMPEG.iter().chain([&OF_A_BUSY_MACHINE]).any(|known| line.contains(known));
+    let said: Vec<&str> = said.lines().filter(|line| !known(line)).collect();
     assert!(output.status.success() && said.is_empty(), "{flags:?}: ffprobe of {url} says: {said:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }

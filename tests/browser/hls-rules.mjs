@@ -6,7 +6,8 @@
 // Follows each playlist by blocking reloads until so many segments have come, then compares the playlists with each
 // other and with the media. Exits 0 when every rule holds, else 1 with those that were broken; 75 when some were broken
 // and the camera itself was not on time: groups of pictures that do not last `--gop` seconds are set anew by a test camera
-// whose machine is too busy, and nothing can be told of what is made of them.
+// whose machine is too busy, and nothing can be told of what is made of them; or when this script asked for a file so long
+// after it had read of it that it may be gone.
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -24,6 +25,7 @@ const { base, id, segments = '5' } = arguments_;
 const fps = Number(arguments_.fps);
 const gop = Number(arguments_.gop);
 const names = arguments_.playlists.split(',');
+const KEPT_SEGMENTS = 6; // lengths of a segment for which files that were listed can be had
 const MOST_RELOADS = 400; // bounds a stream whose segments do not come
 const PATIENCE_SECONDS = 30; // of one request
 const TICK = 0.00002; // durations are written with five digits
@@ -45,8 +47,10 @@ async function text(place) {
   }
 }
 
-async function bytes(place) {
+/** A file that `seen`, a look at a playlist, lists. */
+async function bytes(place, seen) {
   const answer = await get(place);
+  if (!answer.ok && Date.now() - seen.at > KEPT_SEGMENTS * gop * 1000) camera.onTime = false; // nor was this script
   if (!answer.ok) throw new Error(`${place}: status ${answer.status}`);
   return Buffer.from(await answer.arrayBuffer());
 }
@@ -74,7 +78,7 @@ function read(name, said) {
     const open = playlist.segments.find((segment) => !segment.uri);
     const parts = (open?.parts ?? []).filter((part) => !part.hint);
     const hint = playlist.segments.flatMap((segment) => segment.parts).find((part) => part.hint);
-    return { said, playlist, whole, open, parts, hint, low: playlist.lowLatencyCompatibility ?? {} };
+    return { at: Date.now(), said, playlist, whole, open, parts, hint, low: playlist.lowLatencyCompatibility ?? {} };
   } catch (error) {
     throw new Error(`${name}: ${error.message}\n${said}`);
   }
@@ -190,10 +194,10 @@ async function joined(name, last, fetched) {
   const segment = last.whole.findLast((one) => one.parts.length);
   if (!segment) return rule(false, `${name}: no segment lists its parts\n${last.said}`);
   const pieces = [];
-  for (const { uri } of segment.parts) pieces.push(fetched.get(uri) ?? (await bytes(uri)));
-  rule(Buffer.concat(pieces).equals(await bytes(segment.uri)), `${name}: the parts of ${segment.uri} are its bytes`);
+  for (const { uri } of segment.parts) pieces.push(fetched.get(uri) ?? (await bytes(uri, last)));
+  rule(Buffer.concat(pieces).equals(await bytes(segment.uri, last)), `${name}: the parts of ${segment.uri} are its bytes`);
   const fetchedOne = [...fetched].find(([uri]) => segment.parts.some((part) => part.uri === uri));
-  if (fetchedOne) rule(fetchedOne[1].equals(await bytes(fetchedOne[0])), `${name}: ${fetchedOne[0]} is the same as hinted and as listed`);
+  if (fetchedOne) rule(fetchedOne[1].equals(await bytes(fetchedOne[0], last)), `${name}: ${fetchedOne[0]} is the same as hinted and as listed`);
 }
 
 /** An update without the oldest segments is the whole playlist without them. */
@@ -218,8 +222,8 @@ async function probe(dir, name, last) {
   const found = [];
   for (const segment of last.whole.slice(-3)) {
     const file = join(dir, `${name}-${segment.mediaSequenceNumber}.mp4`);
-    const media = await bytes(segment.uri);
-    await writeFile(file, Buffer.concat([await bytes(segment.map.uri), media]));
+    const media = await bytes(segment.uri, last);
+    await writeFile(file, Buffer.concat([await bytes(segment.map.uri, last), media]));
     const { stdout, stderr } = await run('ffprobe', ['-v', 'warning', '-show_streams', '-show_packets', '-of', 'json', file]);
     rule(stderr === '', `${name}: ffprobe says of ${segment.uri}: ${stderr}`);
     const { streams, packets } = JSON.parse(stdout);

@@ -83,7 +83,14 @@ async function advances(page, what, fits = () => true) {
   return { first, last };
 }
 
+// A player takes what it finds in the beginning, and on a busy machine the sound comes after the first pictures.
+const untilHeard = (page, id) => until(`stream ${id} has sound`, DEADLINE_SECONDS, () => page.evaluate(async (place) => {
+  const said = await (await fetch(place)).text();
+  return { ok: said.includes('TYPE=AUDIO'), said };
+}, `/video/play/${id}/`));
+
 async function plays(page, [id, codec, sound], playsHevc) {
+  if (sound !== 'none') await untilHeard(page, id);
   await begin(page, `/video/play/${id}/`);
   const what = `stream ${id} (${codec}, ${sound})`;
   const { first, last } = await advances(page, what);
