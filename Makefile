@@ -15,7 +15,7 @@ SANCOV := level=4 inline-8bit-counters pc-table trace-compares
 FUZZ_FLAGS := -Ccodegen-units=1 -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,$(SANCOV))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run test lint fmt doc deny bench bench-cost bench-faults bench-farm fuzz clean
+.PHONY: help deps deps-test build run test lint fmt doc deny bench bench-cost bench-faults bench-farm bench-viewers fuzz clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,10 @@ bench-faults: build ## Takes parts of a farm away, one after the other; prints w
 bench-farm: build ## Starts 500 streams on 3 workers and 10,000 on 20, without cameras; prints times and costs
 	cargo build --release --locked -p rsm-bench --bins
 	target/release/rsm-bench-farm
+
+bench-viewers: build ## Measures what a relay gives a crowd of viewers, and what that costs; VIEWERS_ARGS="--only crowd"
+	cargo build --release --locked -p rsm-bench --bins
+	target/release/rsm-bench-viewers $(VIEWERS_ARGS)
 
 # A target directory of its own, and --target so that build scripts are not instrumented.
 fuzz: deps ## Fuzzes every parser: FUZZ_SECONDS=30 for each of FUZZ_TARGETS

@@ -1,5 +1,5 @@
 // Knows how to tell screen readers what changed without talking all the time: what happens within a few seconds
-// becomes one message, and many changes become a number.
+// becomes one message, and many changes become a number. What somebody just did is said at once.
 
 const GATHER_MS = 2500;
 const READ_OUT = 3;
@@ -15,6 +15,11 @@ export function announceIn(element) {
 export function announce(about, sentence) {
   gathered.set(about, sentence);
   timer ??= setTimeout(say, GATHER_MS);
+}
+
+/** The answer to a key or a button of the person themselves. */
+export function answer(sentence) {
+  region.textContent = sentence;
 }
 
 function say() {

@@ -1,112 +1,92 @@
-// The viewer page, put together: the form, the wall, and the loop that asks the server what cameras there are.
+// The viewer page, put together: the list that is kept up to date, the wall or one camera's page, and the dialogs.
 
 import * as api from './api.js';
 import { announce, announceIn } from './announce.js';
-import { SERVER_BACK } from './backoff.js';
 import { CameraForm } from './camera-form.js';
-import { choose } from './choices.js';
-import { Wall } from './wall.js';
-
-const REFRESH_MS = 2000;
-const REFRESH_WHILE_AWAY_MS = 5000; // the server is away
+import { openCamera } from './camera-page.js';
+import { setKiosk } from './full-screen.js';
+import { openImport } from './import-dialog.js';
+import { Live } from './live.js';
+import { removeWithUndo } from './undo.js';
+import { WallScreen } from './wall-screen.js';
 
 const at = (id) => document.getElementById(id);
-const addDetails = at('add');
-const addForm = at('add-form');
-const editDialog = at('edit');
 
 announceIn(at('announce'));
 at('empty-curl').textContent = `curl -X POST ${location.origin}/video/ \\
   -H 'Content-Type: application/json' \\
   -d '{"url": "rtsp://192.168.1.20:554/stream1", "name": "Front door"}'`;
 
-const wall = new Wall(at('wall'), {
-  onChanged: refresh,
-  onEdit: openEditor,
-  onEmptied: () => {
-    addDetails.open = true;
-    addForm.elements.url.focus();
-  },
+const live = new Live();
+const wall = new WallScreen(live, { onEdit: openEditor, onRemove: remove });
+
+live.addEventListener('link', ({ detail: { state, text } }) => {
+  at('link').dataset.link = document.documentElement.dataset.server = state;
+  at('link-text').textContent = text;
 });
 
-// --- the list, one request at a time ---
+// --- which screen ---
 
-let asking = null;
-let timer = null;
-let first = true;
+let opened = null; // the camera page that is open: {slug, close()}
+let leftAt = null; // the camera that the wall was left for
 
-/** Asks now; when a question is under way, asks again after it, so that the answer is younger than the call. */
-async function refresh() {
-  clearTimeout(timer);
-  while (asking) await asking;
-  asking = ask();
-  await asking;
+function route() {
+  const [, screen = '', rest = ''] = location.hash.split('/');
+  const slug = screen === 'camera' ? decoded(rest) : '';
+  if (slug && slug === opened?.slug) return;
+  opened?.close();
+  opened = null;
+  at('wall-screen').hidden = Boolean(slug);
+  at('camera-screen').hidden = !slug;
+  if (slug) {
+    setKiosk(false);
+    leftAt = slug;
+    opened = { slug, ...openCamera(slug, at('camera-screen'), live, { onEdit: openEditor, onRemove: remove }) };
+    scrollTo(0, 0);
+    return;
+  }
+  if (screen === 'kiosk') setKiosk(true, { window: true });
+  wall.render();
+  if (leftAt) wall.reveal(leftAt);
+  leftAt = null;
 }
 
-async function ask() {
-  let wait = REFRESH_MS;
-  const asked = performance.now();
+function decoded(text) {
   try {
-    const { cameras, total } = await api.listCameras();
-    if (first && cameras.length && matchMedia('(max-width: 639px)').matches) addDetails.open = false;
-    first = false;
-    wall.show(cameras, asked);
-    showCounts(cameras, total);
-    showLink('up', 'Connected');
-  } catch (error) {
-    wait = REFRESH_WHILE_AWAY_MS;
-    showLink('down', error.status ? error.message : `${error.message} Trying again…`);
-  } finally {
-    asking = null;
-    clearTimeout(timer);
-    if (!document.hidden) timer = setTimeout(refresh, wait);
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }
 
-function showCounts(cameras, total) {
-  const running = cameras.filter(({ state }) => state === 'running').length;
-  const text = cameras.length ? `${total} ${total === 1 ? 'camera' : 'cameras'}, ${running} running` : '';
-  if (at('count').textContent !== text) at('count').textContent = text;
-  at('empty').hidden = cameras.length > 0;
-  at('partial').hidden = cameras.length >= total;
-  at('partial').textContent = `Showing the first ${cameras.length} of ${total} cameras.`;
-}
+addEventListener('hashchange', route);
 
-function showLink(state, text) {
-  if (state === 'up' && at('link').dataset.link === 'down') dispatchEvent(new Event(SERVER_BACK));
-  at('link').dataset.link = state;
-  if (at('link-text').textContent !== text) at('link-text').textContent = text;
-}
+// --- adding, editing, removing ---
 
-document.addEventListener('visibilitychange', () => {
-  if (document.hidden) clearTimeout(timer);
-  else refresh();
-});
-addEventListener('online', refresh);
-
-// --- adding and editing ---
-
-new CameraForm(addForm, {
+const addDialog = at('add-dialog');
+new CameraForm(at('add-form'), {
   submitText: 'Add camera',
   send: (camera) => api.addCamera(camera),
-  done: async ({ slug }) => {
-    choose(slug, 'both'); // whoever adds a camera wants to see it
-    await refresh();
+  done: ({ slug }) => {
+    addDialog.close();
     announce('Wall', 'camera added.');
-    if (wall.has(slug)) wall.reveal(slug);
-    else addForm.elements.url.focus();
+    wall.reveal(slug);
+    live.refresh();
   },
 });
+const { cancel } = at('add-form').elements;
+cancel.hidden = false;
+cancel.addEventListener('click', () => addDialog.close());
 
 let edited = null;
 const editor = new CameraForm(at('edit-form'), {
   submitText: 'Save',
   send: (change) => (Object.keys(change).length ? api.changeCamera(edited.slug, change) : null),
   done: () => {
-    editDialog.close();
-    refresh();
+    at('edit').close();
+    live.refresh();
   },
-  cancel: () => editDialog.close(),
+  cancel: () => at('edit').close(),
 });
 
 function openEditor(camera) {
@@ -114,7 +94,46 @@ function openEditor(camera) {
   at('edit-title').textContent = `Edit ${camera.name || camera.slug}`;
   editor.fill(camera);
   at('edit-form').elements.password.placeholder = 'unchanged';
-  editDialog.showModal();
+  at('edit').showModal();
 }
 
-refresh();
+function openAdd() {
+  addDialog.showModal();
+  at('add-form').elements.url.focus();
+}
+
+function remove(camera) {
+  removeWithUndo(camera, {
+    onGone: () => {
+      wall.setGone(camera.slug, true);
+      if (opened?.slug === camera.slug) location.hash = '#/';
+    },
+    onBack: ({ byHand }) => {
+      wall.setGone(camera.slug, false);
+      if (byHand) wall.reveal(camera.slug);
+    },
+  });
+}
+
+const importCameras = () => openImport({ onDone: () => live.refresh() });
+
+for (const id of ['add', 'empty-add']) at(id).addEventListener('click', openAdd);
+for (const id of ['import', 'empty-import']) at(id).addEventListener('click', importCameras);
+at('help-button').addEventListener('click', () => at('help').showModal());
+at('menu').addEventListener('click', () => at('menu').hidePopover());
+
+// --- keys ---
+
+addEventListener('keydown', (event) => {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (event.target.closest('input:not([type="radio"]), textarea, select') || document.querySelector('dialog[open]')) return;
+  if (document.querySelector(':popover-open') || (event.target.matches('[type="radio"]') && event.key.startsWith('Arrow'))) return;
+  if (event.key === '?') at('help').showModal();
+  else if (at('wall-screen').hidden) return;
+  else if (event.key === '/') at('search').focus();
+  else if (!wall.key(event)) return;
+  event.preventDefault();
+});
+
+route();
+live.start();

@@ -1,6 +1,10 @@
 // Knows the form that describes a camera link, for adding and for editing: its fields, what of them is sent, and
 // where the server's complaint is shown. The server judges the values; the page does not second-guess it.
 
+import { cameraFields } from './camera-fields.js';
+import { CameraLook } from './camera-look.js';
+import { withoutLogin } from './camera-address.js';
+
 const TEXTS = ['url', 'name', 'username', 'password', 'zone'];
 const CHECKS = ['always_on', 'exclusive', 'tls_insecure'];
 const HLS = ['segment_seconds', 'window_segments', 'part_ms', 'always_on', 'renditions']; // fields are hls.<name>
@@ -10,12 +14,15 @@ export class CameraForm {
   #form;
   #problem;
   #submit;
+  #look;
+  #moved; // says that a login was taken out of the address
+  #slug; // of the camera that is edited; undefined while adding
   #shown = {}; // what the fields held when they were filled
 
   /** `send(values)` takes what the person wrote; when it throws an ApiError, its sentence appears at its field. */
   constructor(form, { send, done, submitText, cancel }) {
     this.#form = form;
-    form.append(document.getElementById('camera-form-template').content.cloneNode(true));
+    form.append(cameraFields());
     this.#problem = form.querySelector('.problem');
     this.#problem.id = `${form.id}-problem`;
     this.#submit = form.querySelector('[type="submit"]');
@@ -26,11 +33,25 @@ export class CameraForm {
       button.addEventListener('click', cancel);
       this.#submit.dataset.testid = 'edit-submit';
     }
-    form.elements.url.addEventListener('input', () => this.#showWhatFits());
+    this.#moved = form.querySelector('.moved');
+    this.#look = new CameraLook(form, {
+      camera: () => ({ camera: this.#changes(), slug: this.#slug }),
+      complain: (error) => this.#complain(error),
+    });
+    const { url } = form.elements;
+    url.addEventListener('input', ({ inputType }) => {
+      this.#moved.textContent = '';
+      if (/^insertFrom(Paste|Drop)/.test(inputType ?? '')) this.#moveLogin();
+      this.#showWhatFits();
+    });
+    url.addEventListener('change', () => this.#moveLogin());
+    form.closest('dialog')?.addEventListener('close', () => this.#look.clear()); // nobody waits for its test any more
     form.addEventListener('submit', async (event) => {
       event.preventDefault();
       if (this.#submit.disabled) return;
       this.#complain(null);
+      this.#moveLogin(); // Enter in the address submits before it counts as changed
+      this.#look.clear();
       this.#submit.disabled = true;
       try {
         const answer = await send(this.#changes());
@@ -48,6 +69,9 @@ export class CameraForm {
   /** Shows a camera (or nothing). The password is never known here, so its field stays empty. */
   fill(camera) {
     const { elements } = this.#form;
+    this.#slug = camera.slug;
+    this.#look.clear();
+    this.#moved.textContent = '';
     for (const name of TEXTS) elements[name].value = name === 'password' ? '' : (camera[name] ?? '');
     if (camera.zone === DEFAULT_ZONE) elements.zone.value = '';
     for (const name of CHECKS) elements[name].checked = Boolean(camera[name]);
@@ -57,6 +81,18 @@ export class CameraForm {
     this.#showWhatFits();
     this.#shown = this.#values();
     this.#complain(null);
+  }
+
+  // A login in the address would be stored in the clear and shown to everybody; it has its own fields.
+  #moveLogin() {
+    const { url, username, password } = this.#form.elements;
+    const parts = withoutLogin(url.value);
+    if (!parts) return;
+    url.value = parts.url;
+    username.value = parts.username;
+    password.value = parts.password;
+    const what = parts.password ? 'User name and password were' : 'The user name was';
+    this.#moved.textContent = `${what} moved out of the address into their own fields.`;
   }
 
   // A certificate has a camera that speaks TLS.

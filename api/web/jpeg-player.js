@@ -8,6 +8,7 @@ import { sentence } from './words.js';
 const FPS_WINDOW_MS = 3000;
 const SILENCE_MS = 30000; // a running stream that is silent this long has lost its connection (sleep, changed network)
 const WATCH_MS = 1000;
+const HANDOVER_MS = 4000; // a connection for another size takes over with its first picture, or after this long
 
 export class JpegPlayer {
   #canvas;
@@ -23,7 +24,12 @@ export class JpegPlayer {
   #drawnAt = []; // times of the frames within FPS_WINDOW_MS
   #heardAt = 0;
   #state = '';
+  #fps = 0;
+  #next = null; // the connection that takes over with its first picture
+  #handover = null;
 
+  /** The width that is asked for, in pixels; 0: the stream's own. */
+  width = 0;
   lastFrameAt = 0; // performance.now() of the newest picture on the canvas; 0: none
 
   constructor({ canvas, slug, onVeil, onEvent }) {
@@ -58,43 +64,86 @@ export class JpegPlayer {
     this.#hangUp();
   }
 
+  /** Frames of this width (0: the stream's own) and at most so many a second (0: all); a picture stays meanwhile. */
+  ask({ width, fps }) {
+    if (width === this.width && fps === this.#fps) return;
+    this.width = width;
+    this.#fps = fps;
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#changeOver();
+    else if (this.#socket) this.#connect();
+  }
+
   #connect() {
     clearTimeout(this.#retry);
     this.#retry = null;
     this.#hangUp();
     this.#onVeil(this.lastFrameAt ? 'Reconnecting…' : 'Connecting…');
-    const socket = new WebSocket(`${frameSocket(this.#slug)}?events=1`);
-    socket.binaryType = 'blob';
-    this.#socket = socket;
+    this.#socket = this.#dial();
     this.#heardAt = performance.now();
-    socket.onopen = () => this.#onVeil('Waiting for the first picture…');
+    this.#socket.onopen = () => this.#onVeil('Waiting for the first picture…');
+  }
+
+  #dial() {
+    const size = { ...(this.width && { width: this.width }), ...(this.#fps && { fps: this.#fps }) };
+    const socket = new WebSocket(frameSocket(this.#slug, { events: 1, ...size }));
+    socket.binaryType = 'blob';
     socket.onmessage = ({ data }) => {
       this.#heardAt = performance.now();
+      if (socket === this.#next && typeof data !== 'string') this.#takeOver();
+      if (socket !== this.#socket) return;
       if (typeof data === 'string') this.#hear(data);
       else this.#take(data);
     };
-    socket.onclose = (event) => this.#lost(event);
+    socket.onclose = (event) => {
+      if (socket === this.#next) this.#dropNext();
+      else this.#lost(event);
+    };
+    return socket;
+  }
+
+  // Another size without a gap: the old connection shows its pictures until the new one has its first.
+  #changeOver() {
+    this.#dropNext();
+    this.#next = this.#dial();
+    this.#handover = setTimeout(() => this.#takeOver(), HANDOVER_MS);
+  }
+
+  #takeOver() {
+    clearTimeout(this.#handover);
+    end(this.#socket);
+    this.#socket = this.#next;
+    this.#next = null;
+  }
+
+  #dropNext() {
+    clearTimeout(this.#handover);
+    end(this.#next);
+    this.#next = null;
   }
 
   #hangUp() {
-    const socket = this.#socket;
+    this.#dropNext();
+    end(this.#socket);
     this.#socket = null;
-    if (!socket) return;
-    socket.onopen = socket.onmessage = socket.onclose = null;
-    // Closing while connecting makes browsers log an error; let the handshake end first.
-    if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
-    else socket.close();
   }
 
   async #lost(event) {
     const socket = this.#socket;
+    clearTimeout(this.#retry);
     const wait = this.#backoff.next();
-    const again = `Trying again in ${inSeconds(wait)}.`;
+    const veil = (reason) => this.#onVeil(reason ? `${sentence(reason)} Trying again in ${inSeconds(wait)}.` : 'Reconnecting…');
     this.#retry = setTimeout(() => this.#connect(), wait);
-    this.#onVeil(`${sentence(event.reason) || 'The connection ended.'} ${again}`);
+    veil(event.reason);
     if (event.reason) return;
     const why = await whyNoPicture(this.#slug);
-    if (why && this.#watch !== null && this.#socket === socket) this.#onVeil(`${sentence(why)} ${again}`);
+    if (why && this.#watch !== null && this.#socket === socket) veil(why);
+  }
+
+  // The server stops soon: everybody goes to where the next one is, not all in the same moment.
+  #leave() {
+    clearTimeout(this.#retry);
+    this.#dropNext();
+    this.#retry = setTimeout(() => this.#connect(), this.#backoff.next());
   }
 
   #retryNow = () => {
@@ -115,6 +164,7 @@ export class JpegPlayer {
     } catch {
       return;
     }
+    if (message?.type === 'closing') return this.#leave();
     if (message?.type !== 'state') return;
     this.#state = message.state;
     if (message.state !== 'running') this.#onVeil('Waiting for the camera…'); // the tile shows the reason
@@ -151,4 +201,12 @@ export class JpegPlayer {
     this.#backoff.reset();
     this.#onVeil('');
   }
+}
+
+function end(socket) {
+  if (!socket) return;
+  socket.onopen = socket.onmessage = socket.onclose = null;
+  // Closing while connecting makes browsers log an error; let the handshake end first.
+  if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
+  else socket.close();
 }

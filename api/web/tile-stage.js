@@ -2,11 +2,13 @@
 // stopped), and what stands over a picture that does not move.
 
 import { chooseQuality, qualityFor } from './choices.js';
+import { rateFor, widthFor } from './frame-size.js';
 import { HlsPlayer } from './hls-player.js';
 import { JpegPlayer } from './jpeg-player.js';
 import { SOURCE, label } from './qualities.js';
 import { unwatchSight, watchSight } from './sight.js';
 
+const SIZE_SETTLES_MS = 700; // a window being dragged asks for one new size, not for every one on its way
 const SHOWS = { off: [], jpeg: ['jpeg'], hls: ['hls'], both: ['jpeg', 'hls'] };
 
 export class TileStage {
@@ -15,6 +17,13 @@ export class TileStage {
   #mode = 'off';
   #seen = false;
   #stopped = false;
+  #tiles = 1;
+  #sound;
+  #resized = null;
+  #size = new ResizeObserver(() => {
+    clearTimeout(this.#resized);
+    this.#resized = setTimeout(() => this.#ask(), this.#panes.jpeg.player.width ? SIZE_SETTLES_MS : 0);
+  });
 
   constructor(element, { slug, onEvent }) {
     this.#element = element;
@@ -25,6 +34,7 @@ export class TileStage {
     this.#panes = { jpeg: part('jpeg'), hls: part('hls') };
     const { jpeg, hls } = this.#panes;
     const sound = hls.pane.querySelector('[data-act="sound"]');
+    this.#sound = sound;
     const quality = hls.pane.querySelector('[data-act="quality"]');
     const video = hls.pane.querySelector('video');
     jpeg.picture = jpeg.pane.querySelector('canvas');
@@ -42,17 +52,13 @@ export class TileStage {
     sound.addEventListener('click', () => {
       video.muted = !video.muted;
       sound.setAttribute('aria-pressed', String(!video.muted));
-      sound.title = video.muted ? 'Unmute' : 'Mute';
+      sound.title = video.muted ? 'Unmute (M)' : 'Mute (M)';
     });
     quality.addEventListener('change', () => {
       chooseQuality(slug, quality.value);
       hls.player.setQuality(quality.value);
     });
-    element.addEventListener('click', ({ target }) => {
-      if (!target.closest('[data-act="full"]')) return;
-      if (document.fullscreenElement) document.exitFullscreen();
-      else fullScreen(target.closest('.pane'), video);
-    });
+    this.#size.observe(jpeg.pane);
     watchSight(element, (seen) => {
       this.#seen = seen;
       this.#apply();
@@ -68,6 +74,19 @@ export class TileStage {
     this.#mode = mode;
     this.#element.dataset.mode = mode;
     this.#apply();
+  }
+
+  /** How many tiles share the wall: on a full one, frames come slower. */
+  setCrowd(tiles) {
+    this.#tiles = tiles;
+    this.#ask();
+  }
+
+  /** Sound on or off; null where there is none. */
+  toggleSound() {
+    if (this.#sound.hidden) return null;
+    this.#sound.click();
+    return this.#sound.getAttribute('aria-pressed') === 'true';
   }
 
   /** What the HLS pane plays, as one line; empty when it plays nothing. */
@@ -95,8 +114,17 @@ export class TileStage {
 
   destroy() {
     unwatchSight(this.#element);
+    this.#size.disconnect();
+    clearTimeout(this.#resized);
     this.#seen = false;
     this.#apply();
+  }
+
+  // As wide as the pane is on this screen, in the screen's own pixels.
+  #ask() {
+    const { pane, player } = this.#panes.jpeg;
+    if (!pane.clientWidth) return;
+    player.ask({ width: widthFor(pane.clientWidth * devicePixelRatio, player.width), fps: rateFor(this.#tiles) });
   }
 
   #apply() {
@@ -106,13 +134,14 @@ export class TileStage {
       one.pane.hidden = !shown;
       if (run !== one.running) {
         one.running = run;
+        if (run && kind === 'jpeg') this.#ask();
         if (run) one.player.start();
         else one.player.stop();
       }
       if (run) continue;
       if (!shown && kind === 'jpeg') one.picture.width = one.picture.height = 1; // gives the pixels back
       if (!shown) one.player.lastFrameAt = 0;
-      one.veil.textContent = this.#stopped ? 'Stopped. Press Start to watch.' : 'Paused while out of sight.';
+      one.veil.textContent = this.#stopped ? '' : 'Paused while out of sight.';
     }
   }
 
@@ -133,8 +162,3 @@ function offer(select, names, chosen) {
 }
 
 const tenth = (value) => (value >= 10 ? Math.round(value) : Number(value.toFixed(1)));
-
-function fullScreen(pane, video) {
-  if (pane.requestFullscreen) pane.requestFullscreen().catch(() => {});
-  else if (pane.contains(video)) video.webkitEnterFullscreen?.(); // iPhone: videos only
-}

@@ -15,6 +15,7 @@ mod ffmpeg;
 mod hls;
 mod jpeg;
 mod likeness;
+mod machine;
 mod meter;
 mod ours;
 mod pictures;
@@ -76,7 +77,7 @@ struct Span {
 async fn main() {
     let arguments = Arguments::parse();
     let span = Span { windows: arguments.windows, window: Duration::from_secs(arguments.seconds) };
-    println!("{}", report::machine());
+    println!("{}", machine::machine());
     println!(
         "medians of {} windows of {} s; for each camera; CPU in percent of one core\n",
         span.windows, arguments.seconds

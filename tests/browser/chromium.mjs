@@ -109,3 +109,16 @@ export async function untilMoves(what, locator, seconds, count = 3) {
     return { ok: seen.size >= count, differentPictures: seen.size };
   });
 }
+
+/** Chooses how a tile shows its camera (off, jpeg, hls, both): in the tile, or in the menu that a small one has. */
+export async function watchAs(tile, mode) {
+  const radio = tile.locator(`[data-testid="mode-${mode}"]`);
+  if (await radio.isChecked()) return;
+  const inMenu = !(await radio.isVisible());
+  if (inMenu) {
+    await tile.hover();
+    await tile.locator('[data-testid="tile-menu"]').click();
+  }
+  await radio.check({ force: true }); // the radio itself lies under its label
+  if (inMenu) await radio.press('Escape');
+}

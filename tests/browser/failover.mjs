@@ -6,7 +6,7 @@
 // passed everything that was there then, in the same page and the same player.
 
 import { createInterface } from 'node:readline';
-import { options, until, withPage } from './chromium.mjs';
+import { options, until, watchAs, withPage } from './chromium.mjs';
 
 const { base, slug } = options(['base', 'slug'], ['base', 'slug']);
 const PLAY_SECONDS = 60;
@@ -26,7 +26,7 @@ try {
     const tile = page.locator(`[data-testid="tile-${slug}"]`);
     const both = tile.locator('[data-testid="mode-both"]');
     await until('the tile is there', PLAY_SECONDS, async () => ({ ok: (await both.count()) === 1 }));
-    if (!(await both.isChecked())) await both.check({ force: true }); // the radio itself lies under its label
+    await watchAs(tile, 'both');
     const video = tile.locator('[data-testid="hls-video"]');
     await until('HLS plays', PLAY_SECONDS, async () => {
       const now = await look(video);

@@ -4,7 +4,7 @@
 //
 //   node latency.mjs --base http://127.0.0.1:8080 --slug cam1-abc --fps 30 --clip-seconds 10 [--seconds 30]
 
-import { options, until, withPage } from './chromium.mjs';
+import { options, until, watchAs, withPage } from './chromium.mjs';
 
 const { base, slug, fps, 'clip-seconds': clip, seconds = '30' } = options(
   ['base', 'slug', 'fps', 'clip-seconds', 'seconds'],
@@ -50,7 +50,7 @@ try {
     const tile = page.locator(`[data-testid="tile-${slug}"]`);
     const both = tile.locator('[data-testid="mode-both"]');
     await until('the tile is there', START_SECONDS, async () => ({ ok: (await both.count()) === 1 }));
-    if (!(await both.isChecked())) await both.check({ force: true }); // the radio itself lies under its label
+    await watchAs(tile, 'both');
     const video = tile.locator('[data-testid="hls-video"]');
     const begin = await until('HLS plays', START_SECONDS, () => video.evaluate((element) => element.currentTime > 0.5 && element.currentTime));
     await until('HLS has settled', START_SECONDS, () => video.evaluate((element, end) => element.currentTime > end, begin + SETTLE_SECONDS));

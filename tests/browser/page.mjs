@@ -1,4 +1,5 @@
-// The viewer page, used as a person would: add a camera through the form, see it move both ways, remove it again.
+// The viewer page, used as a person would: add a camera through the form, see it move both ways, remove it, take that
+// back, remove it again.
 //
 //   node page.mjs --base http://127.0.0.1:8080 --camera rtsp://127.0.0.1:8554/cam1 [--screenshot out.png]
 //
@@ -7,7 +8,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { accessible } from './axe.mjs';
-import { options, until, untilMoves, withPage } from './chromium.mjs';
+import { options, until, untilMoves, watchAs, withPage } from './chromium.mjs';
 
 const { base, camera, screenshot } = options(['base', 'camera', 'screenshot'], ['base', 'camera']);
 const PICTURE_SECONDS = 45; // a camera with a long distance between key frames takes its time
@@ -31,7 +32,7 @@ async function useThePage(page, complaints) {
     const link = await byTestId(page, 'link').getAttribute('data-link');
     return { ok: link === 'up', link };
   });
-  if (!(await form.isVisible())) await page.locator('#add > summary').click();
+  await byTestId(page, 'add-camera').click();
 
   step('an empty form is answered with a sentence at the URL');
   const submit = byTestId(form, 'add-submit');
@@ -77,8 +78,7 @@ async function watch(page, form, tile) {
     const left = await byTestId(form, 'url-input').inputValue();
     return { ok: left === '', left };
   });
-  const both = byTestId(tile, 'mode-both');
-  if (!(await both.isChecked())) await both.check({ force: true }); // the radio itself lies under its label
+  await watchAs(tile, 'both');
 
   step('JPEG moves');
   await untilMoves('the JPEG canvas', byTestId(tile, 'jpeg-canvas'), PICTURE_SECONDS);
@@ -115,15 +115,28 @@ async function watch(page, form, tile) {
 
 async function remove(page, tile, slug) {
   step('remove it, by keyboard');
-  await byTestId(tile, 'remove').focus();
-  await page.keyboard.press('Enter');
-  await byTestId(tile, 'confirm-remove').focus();
-  await page.keyboard.press('Enter');
+  await removeByKeyboard(page, tile);
+  await until('the tile is gone', ANSWER_SECONDS, async () => ({ ok: (await tile.count()) === 0 }));
+  step('take it back, and remove it again');
+  await byTestId(page, 'undo').press('Enter');
+  await until('the tile is back', ANSWER_SECONDS, async () => ({ ok: (await tile.count()) === 1 }));
+  await removeByKeyboard(page, tile);
   await until('the tile is gone', ANSWER_SECONDS, async () => ({ ok: (await tile.count()) === 0 }));
   await until('the server no longer lists it', ANSWER_SECONDS, async () => {
     const slugs = (await listed()).map((one) => one.slug);
     return { ok: !slugs.includes(slug), slugs };
   });
+}
+
+async function removeByKeyboard(page, tile) {
+  const remove = byTestId(tile, 'remove');
+  if (!(await remove.isVisible())) {
+    await byTestId(tile, 'tile-menu').focus(); // a small tile has its buttons in a menu
+    await page.keyboard.press('Enter');
+    await remove.waitFor();
+  }
+  await remove.focus();
+  await page.keyboard.press('Enter');
 }
 
 async function describe(tile) {

@@ -4,7 +4,7 @@
 //
 // Exit code 0 when all of it worked; else 1, with what was seen last. `--screenshot out.png` keeps a picture of it.
 
-import { options, until, untilMoves, withPage } from './chromium.mjs';
+import { options, until, untilMoves, watchAs, withPage } from './chromium.mjs';
 
 const { relay, api, camera, screenshot } = options(['relay', 'api', 'camera', 'screenshot'], ['relay', 'api', 'camera']);
 const PICTURE_SECONDS = 45;
@@ -28,7 +28,7 @@ async function lookAround(page, complaints) {
     const text = await byTestId(page, 'empty').innerText();
     return { ok: text.trim() === 'No cameras yet', text };
   });
-  await onlyShows(page, ['add-form', 'add-submit']);
+  await onlyShows(page, ['add-camera', 'import', 'add-form', 'add-submit']);
 
   const answer = await fetch(new URL('/video/', api), {
     method: 'POST',
@@ -39,10 +39,10 @@ async function lookAround(page, complaints) {
   const { slug } = await answer.json();
   const tile = byTestId(page, `tile-${slug}`);
   await until('the tile appears', ANSWER_SECONDS, async () => (await tile.count()) === 1);
-  await byTestId(tile, 'mode-both').check({ force: true }); // the radio itself lies under its label
+  await watchAs(tile, 'both');
   await untilMoves('the JPEG canvas', byTestId(tile, 'jpeg-canvas'), PICTURE_SECONDS);
   await untilMoves('the HLS video', byTestId(tile, 'hls-video'), PICTURE_SECONDS);
-  await onlyShows(page, ['add-form', 'start-stop', 'edit', 'remove', 'confirm-remove']);
+  await onlyShows(page, ['add-camera', 'add-form', 'import', 'start-stop', 'edit', 'remove']);
   if (!(await byTestId(tile, 'snapshot').isVisible())) throw new Error('the snapshot is missing');
   if (screenshot) await page.screenshot({ path: screenshot });
 

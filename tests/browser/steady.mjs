@@ -3,7 +3,7 @@
 //
 //   node steady.mjs --base http://127.0.0.1:8080 [--seconds 300]
 
-import { options, until, withPage } from './chromium.mjs';
+import { options, until, watchAs, withPage } from './chromium.mjs';
 
 const { base, seconds = '300' } = options(['base', 'seconds'], ['base']);
 const STALL_MS = 500; // a video whose time stands still for this long has stalled
@@ -20,7 +20,10 @@ const look = (video) => video.evaluate((element) => ({
 try {
   await withPage({ base }, async (page, complaints) => {
     await page.goto(base, { waitUntil: 'load' });
-    const video = page.locator('video').first();
+    const tile = page.locator('[data-testid="tile"]').first();
+    await tile.waitFor();
+    await watchAs(tile, 'hls');
+    const video = tile.locator('video');
     await until('HLS plays', 60, async () => (await look(video)).time > 2);
     const first = await look(video);
     const begun = Date.now();

@@ -91,29 +91,6 @@ impl LinkSettings {
 }
 
 impl Store {
-    /// Registers a link, enabled. The slug's random part is drawn again should it be taken.
-    ///
-    /// # Errors
-    /// [`StoreError::Full`] at `max_links`, [`StoreError::TooManyZones`]; else as the database says.
-    pub async fn add_link(
-        &self,
-        slug_label: String,
-        settings: LinkSettings,
-        max_links: u64,
-    ) -> Result<CameraLink, StoreError> {
-        self.call(move |db| {
-            let tx = db.transaction()?;
-            if count_links(&tx)? >= max_links {
-                return Err(StoreError::Full);
-            }
-            let link = insert_link(&tx, &slug_label, &settings)?;
-            check_zones(&tx)?;
-            tx.commit()?;
-            Ok(link)
-        })
-        .await
-    }
-
     /// Replaces what a user set, over the configuration's `defaults`; `None` when the link is gone.
     ///
     /// # Errors
@@ -180,30 +157,8 @@ impl Store {
     }
 }
 
-/// How many there are.
-pub(super) fn count_links(db: &Connection) -> Result<u64, StoreError> {
-    let count: i64 = db.query_row("SELECT count(*) FROM links", [], |row| row.get(0))?;
-    Ok(u64::try_from(count).unwrap_or(u64::MAX))
-}
-
-/// A new row. Nothing may be committed after an error.
-pub(super) fn insert_link(
-    db: &Connection,
-    slug_label: &str,
-    settings: &LinkSettings,
-) -> Result<CameraLink, StoreError> {
-    let slug = free_slug(db, slug_label)?;
-    db.execute(
-        "INSERT INTO links (slug, name, url, created) VALUES (?1, ?2, ?3, ?4)",
-        (slug.as_str(), &settings.name, settings.url.to_string(), jiff::Timestamp::now().to_string()),
-    )?;
-    let id = db.last_insert_rowid();
-    write_settings(db, id, settings)?;
-    Ok(read_link(db, id)?)
-}
-
 /// Everything that a user sets, into the row of `id`. Check the zones before it is committed.
-fn write_settings(db: &Connection, id: i64, settings: &LinkSettings) -> Result<(), StoreError> {
+pub(super) fn write_settings(db: &Connection, id: i64, settings: &LinkSettings) -> Result<(), StoreError> {
     db.execute(
         "UPDATE links SET name = :name, url = :url, zone = :zone, username = :username, password = :password,
                 transport = :transport, tls_insecure = :tls_insecure, always_on = :always_on, exclusive = :exclusive,
@@ -236,22 +191,7 @@ pub(super) fn check_zones(db: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Draws until a slug is neither a link's nor was ever placed: epochs of a removed stream live on under its slug.
-fn free_slug(db: &Connection, label: &str) -> Result<Slug, rusqlite::Error> {
-    loop {
-        let slug = Slug::generate(label);
-        let taken: bool = db.query_row(
-            "SELECT EXISTS (SELECT 1 FROM links WHERE slug = ?1) OR EXISTS (SELECT 1 FROM assignments WHERE slug = ?1)",
-            [slug.as_str()],
-            |row| row.get(0),
-        )?;
-        if !taken {
-            return Ok(slug);
-        }
-    }
-}
-
-fn read_link(db: &Connection, id: i64) -> Result<CameraLink, rusqlite::Error> {
+pub(super) fn read_link(db: &Connection, id: i64) -> Result<CameraLink, rusqlite::Error> {
     db.query_row("SELECT * FROM links WHERE id = ?1", [id], from_row)
 }
 

@@ -1,7 +1,7 @@
 //! SQLite: the one durable authority. All SQL of the system is in this folder. One thread owns the connection, so
 //! there is one writer and no async thread ever blocks on the disk.
 
-mod add_many;
+mod adding;
 pub mod assignments;
 pub mod links;
 mod overrides;

@@ -29,11 +29,13 @@ impl Stage {
         let spec = self.api.add_one().await.link().spec(self.api.app.config.hls.params());
         let jpeg = self.api.app.config.mjpeg;
         let request = LookRequest { v: VERSION, spec, jpeg };
-        // On the connection that subscribed, so after it.
         let answering = async { next(&mut looks).await.answer(&report(StreamState::Running, None), None).await };
-        let (asked, answered) = tokio::join!(look::ask(&self.worker, &zone, &request), answering);
-        assert!(matches!(asked.unwrap(), Looked::Seen(..)));
-        answered.unwrap();
+        let asking = async {
+            while matches!(look::ask(&self.api.app.frames, &zone, &request).await, Ok(Looked::NobodyLooks)) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::join!(asking, answering).1.unwrap();
         looks
     }
 

@@ -1,9 +1,35 @@
-//! Many links at once: all of them, or none.
+//! New links: one, or many at once.
 
-use super::links::{CameraLink, LinkSettings, check_zones, count_links, insert_link};
+use rsm_shared::stream::slug::Slug;
+use rusqlite::Connection;
+
+use super::links::{CameraLink, LinkSettings, check_zones, read_link, write_settings};
 use super::{Store, StoreError};
 
 impl Store {
+    /// Registers a link, enabled. The slug's random part is drawn again should it be taken.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] at `max_links`, [`StoreError::TooManyZones`]; else as the database says.
+    pub async fn add_link(
+        &self,
+        slug_label: String,
+        settings: LinkSettings,
+        max_links: u64,
+    ) -> Result<CameraLink, StoreError> {
+        self.call(move |db| {
+            let tx = db.transaction()?;
+            if count_links(&tx)? >= max_links {
+                return Err(StoreError::Full);
+            }
+            let link = insert_link(&tx, &slug_label, &settings)?;
+            check_zones(&tx)?;
+            tx.commit()?;
+            Ok(link)
+        })
+        .await
+    }
+
     /// Registers links, each with what its slug is made from, enabled, in their order.
     ///
     /// # Errors
@@ -28,6 +54,39 @@ impl Store {
             Ok(links)
         })
         .await
+    }
+}
+
+/// How many there are.
+fn count_links(db: &Connection) -> Result<u64, StoreError> {
+    let count: i64 = db.query_row("SELECT count(*) FROM links", [], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
+/// A new row. Nothing may be committed after an error.
+fn insert_link(db: &Connection, slug_label: &str, settings: &LinkSettings) -> Result<CameraLink, StoreError> {
+    let slug = free_slug(db, slug_label)?;
+    db.execute(
+        "INSERT INTO links (slug, name, url, created) VALUES (?1, ?2, ?3, ?4)",
+        (slug.as_str(), &settings.name, settings.url.to_string(), jiff::Timestamp::now().to_string()),
+    )?;
+    let id = db.last_insert_rowid();
+    write_settings(db, id, settings)?;
+    Ok(read_link(db, id)?)
+}
+
+/// Draws until a slug is neither a link's nor was ever placed: epochs of a removed stream live on under its slug.
+fn free_slug(db: &Connection, label: &str) -> Result<Slug, rusqlite::Error> {
+    loop {
+        let slug = Slug::generate(label);
+        let taken: bool = db.query_row(
+            "SELECT EXISTS (SELECT 1 FROM links WHERE slug = ?1) OR EXISTS (SELECT 1 FROM assignments WHERE slug = ?1)",
+            [slug.as_str()],
+            |row| row.get(0),
+        )?;
+        if !taken {
+            return Ok(slug);
+        }
     }
 }
 
