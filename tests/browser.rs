@@ -12,7 +12,9 @@ use crate::harness::service::Service;
 use crate::harness::system::System;
 
 /// Longest that a script takes.
-const SCRIPT: Duration = Duration::from_secs(240);
+const SCRIPT: Duration = Duration::from_secs(300);
+/// Where no camera answers.
+const DEAD: &str = "rtsp://127.0.0.1:9/nobody";
 
 #[tokio::test]
 async fn a_camera_added_on_the_page_moves_as_jpeg_and_as_hls() {
@@ -20,6 +22,40 @@ async fn a_camera_added_on_the_page_moves_as_jpeg_and_as_hls() {
     let camera = Camera::start_as(&["--width", "640", "--height", "480"]).await;
     let system = System::start().await;
     run("page.mjs", &["--base", &system.base, "--camera", camera.url()]).await;
+}
+
+#[tokio::test]
+async fn the_wall_shows_what_is_asked_for_and_asks_for_what_it_shows() {
+    let camera = Camera::start_as(&["--fps", "5", "--gop", "5"]).await;
+    let system = System::start().await;
+    run("wall.mjs", &["--base", &system.base, "--camera", camera.url(), "--dead", DEAD]).await;
+}
+
+#[tokio::test]
+async fn everything_can_be_done_with_the_keyboard_alone() {
+    let (camera, system) = (Camera::start().await, System::start().await);
+    run("keyboard.mjs", &["--base", &system.base, "--camera", camera.url()]).await;
+}
+
+#[tokio::test]
+async fn no_state_of_the_page_keeps_people_out() {
+    let (camera, system) = (Camera::start().await, System::start().await);
+    let locked = Camera::start_with(0, &[], Some("secret-word")).await;
+    let cameras = ["--camera", camera.url(), "--locked", locked.url(), "--dead", DEAD];
+    run("everybody.mjs", &[&["--base", system.base.as_str()], &cameras[..]].concat()).await;
+}
+
+#[tokio::test]
+async fn the_pictures_of_the_readme_can_be_taken() {
+    let camera =
+        Camera::start_as(&["--count", "9", "--width", "640", "--height", "360", "--fps", "5", "--gop", "5"]).await;
+    let (system, dir) = (System::start().await, tempfile::tempdir().unwrap());
+    let out = dir.path().to_str().unwrap();
+    run("pictures.mjs", &["--base", &system.base, "--cameras", &camera.urls.join(","), "--out", out]).await;
+    for name in ["wall.png", "wall-light.png", "camera.png", "phone.png"] {
+        let bytes = std::fs::read(dir.path().join(name)).unwrap();
+        assert!(bytes.starts_with(b"\x89PNG"), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
