@@ -79,7 +79,7 @@ export async function until(what, seconds, look) {
   for (;;) {
     try {
       last = await look();
-      if (last?.ok ?? last) return last;
+      if (last && typeof last === 'object' && 'ok' in last ? last.ok : last) return last;
     } catch (error) {
       last = `${error.message}`.split('\n')[0];
     }
