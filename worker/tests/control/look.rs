@@ -44,7 +44,7 @@ async fn two_cameras_are_looked_at_at_a_time_some_wait_and_one_more_is_told_so()
     let mut asked: FuturesUnordered<_> = (0..11).map(|_| api.look()).collect();
     let (crowded, picture) = seen(asked.next().await.unwrap());
     assert_eq!((code(&crowded), picture), (Some("no_worker"), false));
-    assert_eq!(worker.cameras.open_sessions(), 2);
+    eventually("two cameras to be open", || worker.cameras.open_sessions(), |open| *open == 2).await;
     worker.cameras.shutter(true);
     let mut answers = 0;
     while let Some(looked) = asked.next().await {
