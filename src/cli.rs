@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use rsm_shared::config::Config;
 use rsm_shared::ops::shutdown::EXIT_USAGE;
 
+use crate::links::LinksCommand;
+
 /// RTSP cameras in front of browsers.
 #[derive(Parser)]
 #[command(name = "rsm", version, about, disable_help_subcommand = true)]
@@ -54,6 +56,16 @@ enum RoleArgs {
         common: Common,
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Lists, adds, removes, imports and exports the cameras of a running API
+    Links {
+        #[command(flatten)]
+        common: Common,
+        /// Where the API is, http://HOST:PORT/; api.listen of the configuration unless it is named
+        #[arg(long, env = "RSM_API", value_name = "URL", global = true)]
+        api: Option<String>,
+        #[command(subcommand)]
+        command: LinksCommand,
     },
 }
 
@@ -116,6 +128,11 @@ pub enum Command {
     Relay,
     Worker,
     Config(ConfigCommand),
+    Links {
+        /// Where the API is, if that was said.
+        api: Option<String>,
+        command: LinksCommand,
+    },
 }
 
 /// Reads command line, environment and file. `Err` is how the process ends: help was shown, or one line said what is
@@ -153,6 +170,7 @@ pub fn read() -> Result<(Command, Config), ExitCode> {
             (Command::Worker, common)
         }
         RoleArgs::Config { common, command } => (Command::Config(command), common),
+        RoleArgs::Links { common, api, command } => (Command::Links { api, command }, common),
     };
     flags.extend(common.data_dir.map(|value| ("data_dir", value)));
     flags.extend(common.nats.map(|value| ("nats.urls", value)));

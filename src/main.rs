@@ -3,6 +3,7 @@
 mod children;
 mod cli;
 mod demo;
+mod links;
 mod nats_server;
 mod up;
 
@@ -22,7 +23,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// is would not help.
 pub const EXIT_UNAVAILABLE: u8 = 69;
 /// The configuration names what this machine does not have (EX_USAGE), as a wrong flag does.
-const EXIT_USAGE: u8 = shutdown::EXIT_USAGE as u8;
+pub const EXIT_USAGE: u8 = shutdown::EXIT_USAGE as u8;
 
 fn main() -> ExitCode {
     let (command, config) = match cli::read() {
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
             println!("the configuration is valid");
             return ExitCode::SUCCESS;
         }
+        Command::Links { api, command } => return links::run(&command, api.as_deref(), config.api.listen),
         Command::Up(up) => {
             telemetry::start(&config.log);
             return up::run(&up, config);

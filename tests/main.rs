@@ -20,6 +20,7 @@ mod follower;
 mod hls_rules;
 mod isolation;
 mod life;
+mod links;
 mod low_latency;
 mod main_job;
 mod nats_cluster;

@@ -2,10 +2,10 @@
 
 mod glance;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use rsm_shared::bus::BusError;
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::look::{Look, Looks, PATIENCE};
@@ -14,7 +14,7 @@ use rsm_shared::stream::state::{Reason, ReasonCode, StreamState};
 use rsm_shared::wire::messages::{LookReport, VERSION};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -30,7 +30,13 @@ const WAITING: usize = 8;
 const TURN: Duration = Duration::from_secs(10);
 /// Pause before the subscription is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A camera is let go of this long before whoever asked is answered: with one session only, it shall have it back for
+/// what comes next. Within what [`rsm_shared::bus::look::ask`] waits beyond [`PATIENCE`].
+const LET_GO: Duration = Duration::from_millis(1200);
+/// A subscription that ends gives what it has within this time.
+const READ_OUT: Duration = Duration::from_secs(2);
 const CROWDED: &str = "The worker is looking at other cameras. Try again in some seconds.";
+const ENDING: &str = "The worker that looked at the camera is ending. Try again.";
 
 /// What answers requests to look. Runs where media runs.
 pub struct Looking {
@@ -58,10 +64,12 @@ impl Looking {
             };
             if let Err(e) = listened {
                 warn!("{e}");
-                let _ = tokio::time::timeout(PAUSE, stop.cancelled()).await;
+                let _ = timeout(PAUSE, stop.cancelled()).await;
             }
         }
         while under_way.join_next().await.is_some() {}
+        // Nobody else sends on this connection at the end.
+        self.bus.flush().await;
     }
 
     /// Takes requests while this worker looks.
@@ -76,12 +84,15 @@ impl Looking {
         loop {
             let request = tokio::select! {
                 biased;
-                stood = standing.wait_for(|standing| !looks(standing)) => {
-                    drop(stood);
-                    // What had come by now was sent to nobody else.
-                    while let Some(Some(request)) = requests.next().now_or_never() {
-                        self.take(request, turns, under_way, stop);
-                    }
+                () = async { drop(standing.wait_for(|standing| !looks(standing)).await) } => {
+                    requests.end().await?;
+                    // What comes until the server has heard of it is sent to nobody else.
+                    let rest = async {
+                        while let Some(request) = requests.next().await {
+                            self.take(request, turns, under_way, stop);
+                        }
+                    };
+                    let _ = timeout(READ_OUT, rest).await;
                     return Ok(());
                 }
                 Some(_) = under_way.join_next() => continue,
@@ -109,24 +120,31 @@ impl Looking {
         let (began, crowded) = (Instant::now(), under_way.len() >= AT_ONCE + WAITING);
         let (engine, worker, turns, stop) = (self.engine.clone(), self.worker.clone(), turns.clone(), stop.clone());
         under_way.spawn(async move {
-            let turn =
-                async { if crowded { None } else { tokio::time::timeout(TURN, turns.acquire()).await.ok()?.ok() } };
+            let turn = async { if crowded { None } else { timeout(TURN, turns.acquire()).await.ok()?.ok() } };
+            let turn = tokio::select! {
+                turn = turn => turn.ok_or(CROWDED),
+                () = stop.cancelled() => Err(ENDING),
+            };
             let mut glance = Glance::default();
-            let turn = turn.await;
-            let seen = match turn {
-                Some(_) => glance.at(&engine, &look.request, began + PATIENCE, &stop).await,
-                None => {
-                    Seen::not(StreamState::Reconnecting, Reason { code: ReasonCode::NoWorker, text: CROWDED.into() })
+            let seen = match &turn {
+                Ok(_) => glance.at(&engine, &look.request, began + PATIENCE, &stop).await,
+                Err(text) => {
+                    let reason = Reason { code: ReasonCode::NoWorker, text: (*text).into() };
+                    Seen::not(StreamState::Reconnecting, reason)
                 }
             };
             let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             let Seen { state, reason, video, audio, picture } = seen;
             let report = LookReport { v: VERSION, worker, state, reason, video, audio, took_ms };
+            let mut ending = pin!(glance.end());
+            let ended = timeout(LET_GO, &mut ending).await.is_ok();
             if let Err(e) = look.answer(&report, picture).await {
                 debug!("{e}");
             }
+            if !ended {
+                ending.await;
+            }
             // The next one waits until nothing is left of this one.
-            glance.end().await;
             drop(turn);
         });
     }

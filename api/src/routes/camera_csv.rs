@@ -95,7 +95,9 @@ fn columns(names: &[String]) -> Result<Vec<&'static str>, Problem> {
     for name in names {
         let column = COLUMNS.into_iter().find(|column| column == name).ok_or_else(|| {
             let sentence = format!("the header names what is not known; a list may have {}", COLUMNS.join(", "));
-            Problem::invalid(name.chars().take(64).collect::<String>(), sentence)
+            // An address may hold a password, and then this is no header.
+            let is_name = name.len() <= 64 && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | ' '));
+            Problem::invalid(if is_name { name.as_str() } else { "header" }, sentence)
         })?;
         if columns.contains(&column) {
             return Err(Problem::invalid(column, format!("the header names {column} twice")));

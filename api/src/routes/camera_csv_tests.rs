@@ -47,7 +47,13 @@ fn lines_are_counted_as_an_editor_counts_them() {
 
 #[test]
 fn headers_that_are_not_understood_are_refused() {
-    for (list, field) in [("url,pasword\n", "pasword"), ("url,name,url\n", "url"), ("url,\n", "")] {
+    for (list, field) in [
+        ("url,pasword\n", "pasword"),
+        ("url,name,url\n", "url"),
+        ("url,\n", ""),
+        // A list without a header, with a camera whose name is what headers have.
+        ("rtsp://admin:hunter2@h/,url\n", "header"),
+    ] {
         let problem = read(list.as_bytes()).unwrap_err();
         assert_eq!((problem.status(), problem.field()), (StatusCode::UNPROCESSABLE_ENTITY, Some(field)), "{list}");
     }

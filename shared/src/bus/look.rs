@@ -83,7 +83,18 @@ impl Looks {
         Ok(Self { client: bus.client.clone(), requests })
     }
 
-    /// The next request; `None` once the connection is closed for good. What is not readable is an error.
+    /// Ends the subscriptions. What the server sent before it heard of that still comes, then `None`.
+    ///
+    /// # Errors
+    /// [`BusError`] when it could not be queued in time.
+    pub async fn end(&mut self) -> Result<(), BusError> {
+        for requests in self.requests.iter_mut() {
+            within("listen to no more requests to look", requests.drain()).await?;
+        }
+        Ok(())
+    }
+
+    /// The next request; `None` after [`Self::end`], or once the connection is closed for good. What is not readable is an error.
     pub async fn next(&mut self) -> Option<Result<Look, BusError>> {
         let message = self.requests.next().await?;
         let request = decode("read a request to look", &message.payload);

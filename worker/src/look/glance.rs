@@ -21,6 +21,7 @@ use crate::stream::pacer::Try;
 
 /// Sound is told of when it is heard this soon after the picture.
 const SOUND: Duration = Duration::from_millis(300);
+const UNREADABLE: &str = "The camera sends pictures, but this worker could not decode them. Set its encoder anew.";
 const TOO_LARGE: &str = "The picture is too large for NATS. Ask for a smaller one.";
 
 /// What was seen. With a picture the state is running.
@@ -95,28 +96,40 @@ impl Glance {
             Err(fault) => Err(fault),
         };
         watch.abort();
+        if looked.is_ok() {
+            self.listen().await;
+        }
+        let reason = |code, text: &str| Some(Reason { code, text: text.into() });
         let (state, reason, picture) = match looked {
             Ok(picture) => (StreamState::Running, None, Some(picture)),
-            Err(Fault::Source(error)) => (error.state(), Some(error.reason()), None),
+            // Nothing is known of the camera then.
+            Err(_) if stop.is_cancelled() => {
+                (StreamState::Reconnecting, reason(ReasonCode::NoWorker, super::ENDING), None)
+            }
+            Err(Fault::Source(error)) => (error.state(), Some(told(&error)), None),
             Err(Fault::Pipeline(error)) => {
                 tracing::warn!(camera = request.spec.url.host(), %error, "a look at a camera failed");
-                (StreamState::Running, Some(SourceError::Pipeline.reason()), None)
+                (StreamState::Running, reason(ReasonCode::Pipeline, UNREADABLE), None)
             }
-            Err(Fault::TooLarge) => {
-                (StreamState::Running, Some(Reason { code: ReasonCode::Pipeline, text: TOO_LARGE.into() }), None)
-            }
+            Err(Fault::TooLarge) => (StreamState::Running, reason(ReasonCode::Pipeline, TOO_LARGE), None),
         };
         Seen { state, reason, video: self.video.take(), audio: self.audio.take(), picture }
     }
 
     /// Ends the session; pipelines are Null.
     pub async fn end(self) {
-        if let Some(pipeline) = self.pipeline {
-            pipeline.stop().await;
-        }
-        if let Some(source) = self.source {
-            source.close().await;
-        }
+        let Self { source, pipeline, .. } = self;
+        let stopping = async {
+            if let Some(pipeline) = pipeline {
+                pipeline.stop().await;
+            }
+        };
+        let closing = async {
+            if let Some(source) = source {
+                source.close().await;
+            }
+        };
+        tokio::join!(stopping, closing);
     }
 
     /// Opens a session as a stream would: with the other carrier when the first one does not suit the camera.
@@ -191,21 +204,38 @@ impl Glance {
                 encoder.set_quality(quality);
             }
         };
-        let picture = tokio::select! {
+        tokio::select! {
             picture = taking => picture,
             ended = feeding => ended,
             error = failed => Err(error.into()),
-        }?;
+        }
+    }
+
+    /// For sound, a moment: a picture is enough.
+    async fn listen(&mut self) {
+        let Self { source: Some(source), audio, .. } = self else { return };
         let sound = async {
             while audio.is_none() {
                 hear(&source.next().await?, audio);
             }
             Ok::<_, SourceError>(())
         };
-        // A picture is enough.
         let _ = tokio::time::timeout(SOUND, sound).await;
-        Ok(picture)
     }
+}
+
+/// As a stream would say it, without a next try: there is none.
+fn told(error: &SourceError) -> Reason {
+    let text = match error {
+        SourceError::Unauthorized(status, _) => {
+            format!("The camera refused the user name or password ({status}). Correct them.")
+        }
+        SourceError::CredentialsNeeded(status, _) => {
+            format!("The camera asks for a user name and password ({status}). Add them.")
+        }
+        other => other.to_string(),
+    };
+    Reason { code: error.code(), text }
 }
 
 fn hear(unit: &SourceUnit, audio: &mut Option<AudioInfo>) {

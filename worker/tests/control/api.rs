@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rsm_shared::bus::connect::{Bus, Purpose};
 use rsm_shared::bus::heartbeat::{Ear, Heard};
+use rsm_shared::bus::look::{self, Looked};
 use rsm_shared::bus::{control, demand, registers, tickets, topology};
 use rsm_shared::config::Config;
 use rsm_shared::stream::camera_link::CameraUrl;
@@ -13,9 +14,10 @@ use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, Zone};
 use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::slug::Slug;
-use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
+use rsm_shared::stream::spec::{HlsParams, JpegParams, StreamSpec, Transport};
 use rsm_shared::wire::messages::{
-    DemandMessage, Desired, Fleet, Heartbeat, HeartbeatReply, Owned, Priority, Ticket, TicketReason, VERSION, Want,
+    DemandMessage, Desired, Fleet, Heartbeat, HeartbeatReply, LookRequest, Owned, Priority, Ticket, TicketReason,
+    VERSION, Want,
 };
 
 use super::eventually;
@@ -84,15 +86,7 @@ impl Api {
 
     /// Writes the record of a placement.
     pub async fn place(&self, cam: &str, epoch: u64) -> Ticket {
-        let url = CameraUrl::parse("rtsp://camera.invalid/x").unwrap().url;
-        let hls = HlsParams {
-            segment_seconds: 1,
-            window_segments: 6,
-            part_ms: 0,
-            always_on: false,
-            renditions: RenditionSet::NONE,
-        };
-        let spec = Some(StreamSpec { url, credentials: None, transport: Transport::Auto, tls_insecure: false, hls });
+        let spec = Some(spec());
         let (zone, cam, epoch) = (Zone::default_zone(), slug(cam), Epoch(epoch));
         let record = Desired { v: VERSION, cam: cam.clone(), epoch, state: Want::Run, spec };
         registers::put(&self.bus, &zone, &record).await.unwrap();
@@ -104,6 +98,12 @@ impl Api {
     pub async fn want(&self, cam: &str, demand: Demand) {
         let message = DemandMessage { v: VERSION, from: "relay".into(), ttl_ms: 60_000, demand };
         demand::publish(&self.bus, &Zone::default_zone(), &slug(cam), &message).await.unwrap();
+    }
+
+    /// Asks a worker to look at a camera.
+    pub async fn look(&self) -> Looked {
+        let jpeg = JpegParams { max_fps: 1, max_width: 160, quality: 80 };
+        look::ask(&self.bus, &Zone::default_zone(), &LookRequest { v: VERSION, spec: spec(), jpeg }).await.unwrap()
     }
 
     pub async fn queue(&self, ticket: &Ticket) {
@@ -127,6 +127,18 @@ impl Api {
 
 pub fn owned<'a>(beat: &'a Heartbeat, cam: &str) -> Option<&'a Owned> {
     beat.inv.iter().find(|owned| owned.cam.as_str() == cam)
+}
+
+fn spec() -> StreamSpec {
+    let url = CameraUrl::parse("rtsp://camera.invalid/x").unwrap().url;
+    let hls = HlsParams {
+        segment_seconds: 1,
+        window_segments: 6,
+        part_ms: 0,
+        always_on: false,
+        renditions: RenditionSet::NONE,
+    };
+    StreamSpec { url, credentials: None, transport: Transport::Auto, tls_insecure: false, hls }
 }
 
 fn slug(text: &str) -> Slug {

@@ -1,8 +1,10 @@
 //! A whole worker without cameras, against a real nats-server and the API's side of the protocol.
 
 mod api;
+mod look;
 mod nats;
 mod no_camera;
+mod stills;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use rsm_shared::stream::spec::JpegParams;
 use rsm_shared::stream::state::StreamState;
 use rsm_shared::wire::messages::{Fleet, Heartbeat, Ticket, WorkerState};
 use rsm_worker::app::{WorkerError, run_with};
+use rsm_worker::source::opener::Opener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -37,30 +40,41 @@ pub async fn eventually<T: std::fmt::Debug>(what: &str, mut look: impl FnMut() -
     }
 }
 
-struct Worker {
+struct Worker<C = NoCamera> {
     stop: CancellationToken,
-    cameras: Arc<NoCamera>,
+    cameras: Arc<C>,
     task: JoinHandle<Result<(), WorkerError>>,
     _dir: tempfile::TempDir,
 }
 
 impl Worker {
     fn start(nats: &Nats, name: &str, more: &[(&str, &str)]) -> Self {
+        Self::before(Arc::default(), nats, name, more)
+    }
+
+    /// Waits until it has ended, by itself or as it was told to.
+    async fn ended(self) {
+        assert_eq!(self.gone().await.open_sessions(), 0);
+    }
+}
+
+impl<C: Opener> Worker<C> {
+    fn before(cameras: Arc<C>, nats: &Nats, name: &str, more: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data_dir = dir.path().display().to_string();
         let own =
             [("nats.urls", &*nats.url), ("data_dir", &*data_dir), ("worker.name", name), ("worker.capacity", "4")];
         let flags: Vec<_> = own.iter().chain(more).map(|(key, value)| (*key, (*value).to_owned())).collect();
         let config = Config::load(None, &flags).unwrap();
-        let (stop, cameras) = (CancellationToken::new(), Arc::new(NoCamera::default()));
+        let stop = CancellationToken::new();
         let task = tokio::spawn(run_with(config, "test", stop.clone(), cameras.clone()));
         Self { stop, cameras, task, _dir: dir }
     }
 
-    /// Waits until it has ended, by itself or as it was told to.
-    async fn ended(self) {
+    /// The cameras, once it has ended.
+    async fn gone(self) -> Arc<C> {
         tokio::time::timeout(DEADLINE, self.task).await.expect("it ends").unwrap().unwrap();
-        assert_eq!(self.cameras.open_sessions(), 0);
+        self.cameras
     }
 }
 

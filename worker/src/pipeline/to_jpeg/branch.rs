@@ -30,8 +30,8 @@ pub(super) struct Branch {
     pub bin: gst::Bin,
     /// Pictures go in here. Of no element, so that it can come and go beside those of others.
     entry: gst::Pad,
-    /// And come out here. Not a sink element's either: one that is paused holds back whoever brings it a picture, who
-    /// holds what the state change of the decoder's own sink waits for.
+    /// Frames come out here. Of no element either: a sink waits for its preroll when the pipeline pauses on its way to
+    /// Null, and the picture that it holds up stands inside the sink that all sizes share, which could not pause then.
     exit: gst::Pad,
     size: gst::Element,
     encoder: gst::Element,
@@ -80,11 +80,7 @@ impl Branch {
         let entry = gst::Pad::builder(gst::PadDirection::Src).event_function(|_, _, _| true).build();
         let scaler = scale.static_pad("sink").ok_or_else(|| PipelineError::build("the scaler has no sink pad"))?;
         entry.link(&scaler).map_err(PipelineError::build)?;
-        let shown = outlet.clone();
-        let exit = gst::Pad::builder(gst::PadDirection::Sink)
-            .chain_function(move |pad, _, buffer| shown.take(pad, buffer).map(|()| gst::FlowSuccess::Ok))
-            .event_function(|_, _, _| true)
-            .build();
+        let exit = outlet.clone().pad();
         let encoded = encoder.static_pad("src").ok_or_else(|| PipelineError::build("the encoder has no src pad"))?;
         encoded.link(&exit).map_err(PipelineError::build)?;
         for pad in [&exit, &entry] {
@@ -172,8 +168,16 @@ impl Raw {
 }
 
 impl Outlet {
-    /// A picture was encoded, on the thread of whoever handed it in: nothing moved in between.
+    /// Where the encoder puts its frames.
+    fn pad(self: Arc<Self>) -> gst::Pad {
+        gst::Pad::builder(gst::PadDirection::Sink)
+            .event_function(|_, _, _| true)
+            .chain_function(move |pad, _, buffer| self.take(pad, buffer).map(|()| gst::FlowSuccess::Ok))
+            .build()
+    }
+
     fn take(&self, pad: &gst::Pad, buffer: gst::Buffer) -> Result<(), gst::FlowError> {
+        // The same thread handed the picture in, so nothing moved in between.
         let (encode, captured) = {
             let now = lock(&self.0);
             (now.began.elapsed(), now.captured)
