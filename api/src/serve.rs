@@ -51,6 +51,7 @@ pub enum ApiError {
 pub async fn run(mut config: Config, version: &'static str, stop: CancellationToken) -> Result<(), ApiError> {
     process::writable_dir(&config.data_dir).map_err(ApiError::Environment)?;
     let tcp = process::listen(config.api.listen).map_err(ApiError::Environment)?;
+    limits::crowd_may_wait(&tcp)?;
     limits::send_at_once(&tcp, Duration::from_secs(config.api.viewer_stall_s))?;
     let address = tcp.local_addr()?;
     // A passed listener may be another than the configuration names; who may use the API depends on where it listens.

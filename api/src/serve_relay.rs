@@ -34,6 +34,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// [`ApiError`] when it cannot begin, or must not go on.
 pub async fn run(mut config: Config, version: &'static str, stop: CancellationToken) -> Result<(), ApiError> {
     let tcp = process::listen(config.api.listen).map_err(ApiError::Environment)?;
+    limits::crowd_may_wait(&tcp)?;
     limits::send_at_once(&tcp, Duration::from_secs(config.api.viewer_stall_s))?;
     let address = tcp.local_addr()?;
     config.api.listen = address;

@@ -17,6 +17,18 @@ const ASK_TIMES: u32 = 3;
 /// connection: the relay says so first, and why.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// Connections that wait to be accepted: std asks for 128, and a crowd that comes back after a restart is larger. The
+/// system's own bound is below or above it (`net.core.somaxconn`, 4096 on Debian).
+const BACKLOG: i32 = 4096;
+
+/// Lets a crowd wait at the door. Also for a listener that somebody else has opened.
+///
+/// # Errors
+/// When it is no listener.
+pub fn crowd_may_wait(listener: &TcpListener) -> std::io::Result<()> {
+    SockRef::from(listener).listen(BACKLOG)
+}
+
 /// Keeps what waits in the kernel for a slow viewer small, lets nothing wait for more to send with it, and has the
 /// kernel find out who has vanished. Connections inherit all of it from the listener. What is on its way is not bounded,
 /// so a distant viewer is as fast as before. `stall`: how long a viewer may take nothing.

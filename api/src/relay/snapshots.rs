@@ -17,7 +17,6 @@ use tokio::sync::Semaphore;
 
 use super::slot::Frame;
 use crate::problem::Problem;
-use crate::streams::Stream;
 
 /// How long a request waits for its turn.
 const WAIT: Duration = Duration::from_secs(10);
@@ -59,12 +58,12 @@ impl Snapshots {
     /// 503 when too many others are being scaled, 502 when the picture is none.
     pub async fn scaled(
         &self,
-        stream: &Stream,
+        slug: &Slug,
         source: Option<JpegWidth>,
         frame: &Frame,
         width: u32,
     ) -> Result<Bytes, Problem> {
-        let key = (stream.slug.clone(), source, frame.headers.fence, frame.headers.seq, width);
+        let key = (slug.clone(), source, frame.headers.fence, frame.headers.seq, width);
         let scaled = self.kept.try_get_with(key, self.scale(frame.jpeg.clone(), width)).await;
         scaled.map_err(|problem: Arc<Problem>| (*problem).clone())
     }
@@ -105,6 +104,9 @@ fn scale(jpeg: &[u8], width: u32) -> Result<Vec<u8>, image::ImageError> {
 
 #[cfg(test)]
 mod tests {
+    use rsm_shared::stream::fence::Epoch;
+    use rsm_shared::wire::frame_headers::FrameHeaders;
+
     use super::*;
 
     #[test]
@@ -114,5 +116,36 @@ mod tests {
         let small = image::load_from_memory(&scale(&jpeg, 160).unwrap()).unwrap();
         assert_eq!((small.width(), small.height()), (160, 90));
         assert!(scale(b"no jpeg", 160).is_err());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_hundred_who_ask_at_once_cost_one_scaling() {
+        let mut jpeg = Vec::new();
+        image::RgbImage::new(320, 180).write_with_encoder(JpegEncoder::new(&mut jpeg)).unwrap();
+        let headers = FrameHeaders {
+            fence: Fence { epoch: Epoch(1), revision: 1 },
+            seq: 1,
+            captured_at_us: 0,
+            published_at_us: 0,
+            width: 320,
+            height: 180,
+        };
+        let (frame, slug) = (Arc::new(Frame::new(jpeg.into(), headers, 1)), Slug::parse("yard").unwrap());
+        let snapshots = Arc::new(Snapshots::default());
+        let mut asking = tokio::task::JoinSet::new();
+        for asker in 0..100 {
+            let (snapshots, frame, slug) = (snapshots.clone(), frame.clone(), slug.clone());
+            asking.spawn(async move {
+                let scaled = snapshots.scaled(&slug, None, &frame, 160);
+                // Some lose their patience, the one who asked first among them.
+                let patience = Duration::from_micros(if asker % 10 == 0 { 100 } else { 60_000_000 });
+                tokio::time::timeout(patience, scaled).await.ok().map(Result::unwrap)
+            });
+        }
+        let got: Vec<Bytes> = asking.join_all().await.into_iter().flatten().collect();
+        assert!(got.len() >= 90);
+        assert!(got.iter().all(|jpeg| jpeg.as_ptr() == got[0].as_ptr()), "all got the same memory");
+        let other = snapshots.scaled(&slug, None, &frame, 100).await.unwrap();
+        assert_ne!(other, got[0], "another width is another picture");
     }
 }

@@ -13,6 +13,8 @@ use super::ws_frame::{Control, Header, Incoming, MAX_CONTROL, Opcode, Said, Viol
 
 /// Bytes read at a time, on the stack.
 const READ: usize = 1 << 10;
+/// Reads in a row: one that does not stop talking is listened to in turns, so that it still gets what it waits for.
+const READS: usize = 8;
 
 /// A socket after the handshake. Dropped, the connection ends.
 pub struct Socket<S> {
@@ -109,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Hears what the client says; ready when that was the last of it.
     pub fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        loop {
+        for _ in 0..READS {
             let mut room = [0; READ];
             let mut buffer = ReadBuf::new(&mut room);
             if ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)).is_err() || buffer.filled().is_empty() {
@@ -126,6 +128,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 }
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Says goodbye: after the message under way a close, then waits for the client's own, because an early end of the

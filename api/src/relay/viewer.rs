@@ -294,3 +294,7 @@ fn farewell(end: End) -> Leave {
     };
     Leave { why: end.into(), close: Some((NORMAL, reason)), heard_out: false }
 }
+
+#[cfg(test)]
+#[path = "viewer_tests.rs"]
+mod tests;

@@ -49,7 +49,7 @@ pub async fn snapshot(request: &mut Request, app: Handles, stream: BySlug, respo
     let (app, stream) = (app.0, stream.0);
     let (source, frame) = young_enough(&app, &stream, width, max_age).await?;
     let jpeg = match width {
-        Some(width) if width < frame.headers.width => app.snapshots.scaled(&stream, source, &frame, width).await?,
+        Some(width) if width < frame.headers.width => app.snapshots.scaled(&stream.slug, source, &frame, width).await?,
         _ => frame.jpeg.clone(),
     };
     let headers = response.headers_mut();

@@ -1,6 +1,8 @@
 //! The handshake of WebSocket (RFC 6455 section 4.2). No extension is agreed on: pictures do not get smaller by
 //! compressing them again, and each viewer would need memory of its own for it.
 
+use std::time::Duration;
+
 use salvo::conn::ConnCtrl;
 use salvo::http::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_VERSION, UPGRADE};
 use salvo::http::headers::{Connection, HeaderMapExt as _, SecWebsocketAccept, SecWebsocketKey, Upgrade};
@@ -8,9 +10,13 @@ use salvo::http::{Method, StatusCode};
 use salvo::hyper::upgrade::{OnUpgrade, Upgraded};
 use salvo::rt::tokio::TokioIo;
 use salvo::{Request, Response};
+use tokio::time::timeout;
 use tracing::debug;
 
 use crate::problem::Problem;
+
+/// From the handshake to the connection: what was asked for before it on the same connection may not be taken yet.
+const HANDOVER: Duration = Duration::from_secs(10);
 
 /// What a WebSocket is spoken over.
 pub type Connected = TokioIo<Upgraded>;
@@ -47,19 +53,25 @@ where
     }
     let key = request.headers().typed_get::<SecWebsocketKey>().ok_or_else(invalid)?;
     let handed_over = request.extensions_mut().remove::<OnUpgrade>().ok_or_else(invalid)?;
-    // Pings and the viewer's own deadline take the place of those for HTTP.
-    if let Some(connection) = request.extensions().get::<ConnCtrl>() {
-        connection.relax_timeouts();
-    }
+    let control = request.extensions().get::<ConnCtrl>().cloned().ok_or_else(invalid)?;
     response.status_code(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
     headers.typed_insert(Connection::upgrade());
     headers.typed_insert(Upgrade::websocket());
     headers.typed_insert(SecWebsocketAccept::from(key));
     tokio::spawn(async move {
-        match handed_over.await {
-            Ok(connection) => serve(TokioIo::new(connection)).await,
-            Err(e) => debug!("a WebSocket ended with its handshake: {e}"),
+        match timeout(HANDOVER, handed_over).await {
+            Ok(Ok(connection)) => {
+                // Pings and the viewer's own deadline take the place of those for HTTP.
+                control.relax_timeouts();
+                drop(control);
+                serve(TokioIo::new(connection)).await;
+            }
+            Ok(Err(e)) => debug!("a WebSocket ended with its handshake: {e}"),
+            Err(_) => {
+                debug!("the answer to a handshake was not taken for {} s", HANDOVER.as_secs());
+                control.abort();
+            }
         }
     });
     Ok(())
