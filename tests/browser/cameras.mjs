@@ -101,12 +101,16 @@ export const untilTiles = (page, slug, count) => until(`the camera has ${count} 
 /** Presses a button of a tile: in the tile, or in the menu that a small one has. */
 export async function press(page, tile, id) {
   const button = byTestId(tile, id);
-  if (!(await button.isVisible())) {
-    await byTestId(tile, 'tile-menu').focus();
-    await page.keyboard.press('Enter');
-    await button.waitFor();
-  }
-  await button.focus();
+  // A wall that is laid out anew meanwhile closes the menu.
+  await until(`${id} can be pressed`, ANSWER_SECONDS, async () => {
+    if (!(await button.isVisible())) {
+      await tile.locator('.name a').focus(); // small tiles show their buttons when the focus is in them
+      await byTestId(tile, 'tile-menu').focus();
+      await page.keyboard.press('Enter');
+    }
+    await button.focus({ timeout: 1000 });
+    return button.evaluate((one) => one === document.activeElement);
+  });
   await page.keyboard.press('Enter');
 }
 
