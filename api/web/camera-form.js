@@ -74,6 +74,7 @@ export class CameraForm {
     this.#moved.textContent = '';
     for (const name of TEXTS) elements[name].value = name === 'password' ? '' : (camera[name] ?? '');
     elements.url.value = addressAlone(elements.url.value);
+    elements.password.placeholder = camera.has_password ? 'unchanged' : '';
     if (camera.zone === DEFAULT_ZONE) elements.zone.value = '';
     for (const name of CHECKS) elements[name].checked = Boolean(camera[name]);
     for (const name of HLS) elements[`hls.${name}`].value = written(camera.hls?.[name]);

@@ -179,6 +179,7 @@ async function eachCamera(page, camera, clean) {
 
   await press(page, tile, 'remove');
   const toast = page.locator(`[data-testid="undo-toast"][data-slug="${slug}"]`);
+  await byTestId(toast, 'undo').focus(); // its time stands still
   await untilShown(toast, 'p', name);
   await clean(`the note about ${name}`);
   await byTestId(toast, 'undo').click();
