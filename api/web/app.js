@@ -93,7 +93,6 @@ function openEditor(camera) {
   edited = camera;
   at('edit-title').textContent = `Edit ${camera.name || camera.slug}`;
   editor.fill(camera);
-  at('edit-form').elements.password.placeholder = 'unchanged';
   at('edit').showModal();
 }
 

@@ -7,13 +7,21 @@ const MASK = '***'; // how the server shows a password
  * A password may hold an @ that nobody encoded, so the last one before the path ends the login.
  */
 export function withoutLogin(address) {
-  const [, scheme, authority, rest] = /^\s*(rtsps?:\/\/)([^/?#\s]*)(.*?)\s*$/i.exec(address) ?? [];
-  const end = authority?.lastIndexOf('@') ?? -1;
-  if (end < 0) return null;
-  const [user, ...secret] = authority.slice(0, end).split(':');
+  const parts = split(address);
+  if (!parts) return null;
+  const [user, ...secret] = parts.login.split(':');
   const password = secret.join(':');
   if (password === MASK || (!user && !password)) return null;
-  return { url: scheme + authority.slice(end + 1) + rest, username: decoded(user), password: decoded(password) };
+  return { url: parts.url, username: decoded(user), password: decoded(password) };
+}
+
+/** An address as the server shows it, without the masked login, which the form has fields for. */
+export const addressAlone = (address) => split(address)?.url ?? address;
+
+function split(address) {
+  const [, scheme, authority, rest] = /^\s*(rtsps?:\/\/)([^/?#\s]*)(.*?)\s*$/i.exec(address) ?? [];
+  const end = authority?.lastIndexOf('@') ?? -1;
+  return end < 0 ? null : { login: authority.slice(0, end), url: scheme + authority.slice(end + 1) + rest };
 }
 
 function decoded(text) {

@@ -3,7 +3,7 @@
 
 import { cameraFields } from './camera-fields.js';
 import { CameraLook } from './camera-look.js';
-import { withoutLogin } from './camera-address.js';
+import { addressAlone, withoutLogin } from './camera-address.js';
 
 const TEXTS = ['url', 'name', 'username', 'password', 'zone'];
 const CHECKS = ['always_on', 'exclusive', 'tls_insecure'];
@@ -73,6 +73,8 @@ export class CameraForm {
     this.#look.clear();
     this.#moved.textContent = '';
     for (const name of TEXTS) elements[name].value = name === 'password' ? '' : (camera[name] ?? '');
+    elements.url.value = addressAlone(elements.url.value);
+    elements.password.placeholder = camera.has_password ? 'unchanged' : '';
     if (camera.zone === DEFAULT_ZONE) elements.zone.value = '';
     for (const name of CHECKS) elements[name].checked = Boolean(camera[name]);
     for (const name of HLS) elements[`hls.${name}`].value = written(camera.hls?.[name]);

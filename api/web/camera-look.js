@@ -173,4 +173,4 @@ export class CameraLook {
   }
 }
 
-const seconds = (ms) => (ms >= 0 ? `${(ms / 1000).toFixed(1)} s` : '');
+const seconds = (ms) => (ms >= 50 ? `${(ms / 1000).toFixed(1)} s` : ms >= 0 ? 'less than 0.1 s' : '');

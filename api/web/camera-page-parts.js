@@ -62,7 +62,7 @@ template.innerHTML = `
         <h3 id="cp-health-title">Age of the newest picture</h3>
         <p class="cp-now" aria-hidden="true"><b data-part="now"></b> <span data-part="most"></span></p>
         <div data-part="spark"></div>
-        <p class="cp-axis" aria-hidden="true"><span>10 min ago</span><span data-part="restarts"></span><span>now</span></p>
+        <p class="cp-axis" aria-hidden="true"><span data-part="from"></span><span data-part="restarts"></span><span>now</span></p>
       </section>
 
       <section class="cp-card" aria-labelledby="cp-facts-title">

@@ -11,7 +11,8 @@ import { reasonText, stateName } from './camera-states.js';
 import { Sparkline } from './sparkline.js';
 
 const TICK_MS = 1000;
-const SPARK_SECONDS = 600;
+const SPARK_SPANS = [60, 180, 600]; // seconds; the line grows with what is known, to the last
+const SPARK_SECONDS = SPARK_SPANS.at(-1);
 const SPARK_LEAST_MS = 1000;
 const AGE_GOOD_MS = 3500; // an age is told every second; after this long it is not known any more
 const STATUS_MS = 10000; // rates and viewers change without an event
@@ -58,7 +59,7 @@ class CameraPage {
     this.#stage = new CameraStage(page.querySelector('.cp-stage'), { slug, onEvent: (message) => this.#hear(message) });
     this.#wireModes();
     this.#wireActs(onEdit, onRemove);
-    this.#spark = new Sparkline({ size: SPARK_SECONDS, least: SPARK_LEAST_MS, format: seconds, describe });
+    this.#spark = new Sparkline({ spans: SPARK_SPANS, least: SPARK_LEAST_MS, format: seconds, describe });
     this.#part('spark').replaceWith(this.#spark.element);
     for (const type of ['list', 'change', 'removed']) live.addEventListener(type, this.#onList);
     document.addEventListener('visibilitychange', this.#onSight);
@@ -254,7 +255,8 @@ class CameraPage {
     else this.#showFacts();
   }
 
-  #showLately({ now, most, marks }) {
+  #showLately({ now, most, marks, span }) {
+    this.#part('from').textContent = `${span / 60} min ago`;
     this.#part('now').textContent = Number.isNaN(now) ? 'not known' : seconds(now);
     this.#part('most').textContent = Number.isNaN(most) ? '' : `at most ${seconds(most)}`;
     this.#part('restarts').textContent = marks ? restarts(marks) : '';

@@ -7,6 +7,9 @@ const HEADROOM = 1.15;
 
 export class Sparkline {
   #size;
+  #spans;
+  #pushed = 0;
+  #drawing;
   #samples; // ring of the newest `#size` samples, NaN where nothing is known
   #marks; // ring of counts
   #at = 0;
@@ -19,11 +22,14 @@ export class Sparkline {
   #top; // says what the upper edge stands for
 
   /**
-   * `size` samples; the scale reaches at least `least`; `format(value)` writes one; `describe({now, most, marks})` is
-   * the text alternative, with NaN for what is not known.
+   * The last of `spans` samples are kept; the line is drawn over the first of them that holds all there are yet. The
+   * scale reaches at least `least`; `format(value)` writes one; `describe({now, most, marks})` is the text alternative,
+   * with NaN for what is not known.
    */
-  constructor({ size, least, format, describe }) {
+  constructor({ spans, least, format, describe }) {
+    const size = spans.at(-1);
     this.#size = size;
+    this.#spans = spans;
     this.#samples = new Float32Array(size).fill(NaN);
     this.#marks = new Uint8Array(size);
     this.#least = least;
@@ -33,15 +39,15 @@ export class Sparkline {
     this.element.className = 'spark';
     this.element.dataset.testid = 'spark';
     this.element.setAttribute('role', 'img');
-    const drawing = shape('svg', { viewBox: `0 0 ${size} ${HEIGHT}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' });
+    this.#drawing = shape('svg', { preserveAspectRatio: 'none', 'aria-hidden': 'true' });
     const half = shape('path', { class: 'spark-grid', d: `M0 ${HEIGHT / 2}H${size}M0 0.5H${size}` });
     this.#area = shape('path', { class: 'spark-area' });
     this.#line = shape('path', { class: 'spark-line' });
     this.#ticks = shape('path', { class: 'spark-marks' });
-    drawing.append(half, this.#area, this.#line, this.#ticks);
+    this.#drawing.append(half, this.#area, this.#line, this.#ticks);
     this.#top = document.createElement('span');
     this.#top.className = 'spark-top';
-    this.element.append(drawing, this.#top);
+    this.element.append(this.#drawing, this.#top);
     this.draw();
   }
 
@@ -50,9 +56,13 @@ export class Sparkline {
     this.#samples[this.#at] = value;
     this.#marks[this.#at] = Math.min(255, marks);
     this.#at = (this.#at + 1) % this.#size;
+    this.#pushed = Math.min(this.#size, this.#pushed + 1);
   }
 
+  /** What is drawn, as figures; `span`: over how many samples. */
   draw() {
+    const span = this.#spans.find((one) => one >= this.#pushed);
+    this.#drawing.setAttribute('viewBox', `${this.#size - span} 0 ${span} ${HEIGHT}`);
     const seen = this.#samples.filter((one) => !Number.isNaN(one));
     const most = seen.length ? seen.reduce((one, other) => Math.max(one, other)) : NaN;
     const top = Math.max(this.#least, (most || 0) * HEADROOM);
@@ -85,7 +95,7 @@ export class Sparkline {
     const now = this.#samples[(this.#at + this.#size - 1) % this.#size];
     const words = this.#describe({ now, most, marks });
     if (this.element.getAttribute('aria-label') !== words) this.element.setAttribute('aria-label', words);
-    return { now, most, marks };
+    return { now, most, marks, span };
   }
 }
 
