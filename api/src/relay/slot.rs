@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::multipart;
+use super::ws_frame::{self, Opcode};
 
 /// One JPEG. Shared by all viewers, not copied.
 pub struct Frame {
@@ -19,6 +20,8 @@ pub struct Frame {
     pub received: Instant,
     /// Counts the frames of this subscription, from 1: the gap between two shows what was skipped.
     pub number: u64,
+    /// As a message of WebSocket; written for the first viewer that wants it.
+    message: OnceLock<Bytes>,
     /// As a part of `multipart/x-mixed-replace`; written for the first viewer that wants it.
     part: OnceLock<Bytes>,
 }
@@ -26,7 +29,7 @@ pub struct Frame {
 impl Frame {
     /// One that came just now.
     pub fn new(jpeg: Bytes, headers: FrameHeaders, number: u64) -> Self {
-        Self { jpeg, headers, received: Instant::now(), number, part: OnceLock::new() }
+        Self { jpeg, headers, received: Instant::now(), number, message: OnceLock::new(), part: OnceLock::new() }
     }
 
     /// When the picture was captured, by this process's clock: the worker says how long ago it was when the frame
@@ -39,6 +42,11 @@ impl Frame {
     /// When the picture was captured, by the worker's clock; `None` for a time that no calendar has.
     pub fn captured_at(&self) -> Option<jiff::Timestamp> {
         jiff::Timestamp::from_microsecond(i64::try_from(self.headers.captured_at_us).ok()?).ok()
+    }
+
+    /// The picture as a message, header and all: one piece costs the system less to take than two.
+    pub fn message(&self) -> &Bytes {
+        self.message.get_or_init(|| ws_frame::message(Opcode::Binary, &self.jpeg))
     }
 
     /// The picture as a part, with the boundary that ends it.

@@ -1,15 +1,15 @@
 //! One WebSocket as the relay needs it: whole messages out of shared memory, one at a time, and nothing kept of what the
 //! client says.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::ws_frame::{Control, Header, Incoming, MAX_CONTROL, Opcode, Said, Violation};
+use super::ws_frame::{Control, Incoming, MAX_CONTROL, Opcode, Said, Violation, message};
 
 /// Bytes read at a time, on the stack.
 const READ: usize = 1 << 10;
@@ -29,10 +29,8 @@ pub struct Socket<S> {
 
 /// The message under way.
 struct Sending {
-    header: Header,
-    payload: Bytes,
-    /// Bytes of both that the kernel has.
-    written: usize,
+    /// What the kernel does not have yet.
+    rest: Bytes,
     /// Since when the kernel has taken nothing; `None` while it takes all.
     blocked: Option<Instant>,
 }
@@ -69,10 +67,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.sending.as_ref().and_then(|sending| sending.blocked)
     }
 
-    /// Begins a message; one at a time: see [`Socket::is_idle`].
-    pub fn begin(&mut self, opcode: Opcode, payload: Bytes) {
-        let header = Header::new(opcode, payload.len());
-        self.sending = Some(Sending { header, payload, written: 0, blocked: None });
+    /// Begins a message, header and all; one at a time: see [`Socket::is_idle`].
+    pub fn begin(&mut self, message: Bytes) {
+        self.sending = Some(Sending { rest: message, blocked: None });
     }
 
     /// Sends on; ready when nothing is under way.
@@ -83,11 +80,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         loop {
             let Some(sending) = &mut self.sending else {
                 let Some(pong) = self.pong.take() else { return Poll::Ready(Ok(())) };
-                self.begin(Opcode::Pong, Bytes::copy_from_slice(pong.as_bytes()));
+                self.begin(message(Opcode::Pong, pong.as_bytes()));
                 continue;
             };
             let waited = sending.blocked.is_some();
-            match sending.poll_write(&mut self.io, cx) {
+            match Pin::new(&mut self.io).poll_write(cx, &sending.rest) {
                 Poll::Pending => {
                     sending.blocked.get_or_insert_with(Instant::now);
                     return Poll::Pending;
@@ -95,13 +92,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) => {
-                    sending.written += written;
+                    sending.rest.advance(written);
                     if waited {
                         // Who makes room is there.
                         self.heard = Instant::now();
                         sending.blocked = None;
                     }
-                    if sending.is_done() {
+                    if sending.rest.is_empty() {
                         self.sending = None;
                     }
                 }
@@ -137,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub async fn say_goodbye(mut self, code: u16, reason: &str, answered: bool) {
         let mut payload = code.to_be_bytes().to_vec();
         payload.extend(reason.as_bytes().iter().take(MAX_CONTROL - 2));
-        let mut payload = Some(Bytes::from(payload));
+        let mut payload = Some(payload);
         let mut listening = !answered;
         std::future::poll_fn(|cx| {
             if listening {
@@ -155,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Err(_)) => return Poll::Ready(()),
                     Poll::Ready(Ok(())) => match payload.take() {
-                        Some(payload) => self.begin(Opcode::Close, payload),
+                        Some(payload) => self.begin(message(Opcode::Close, &payload)),
                         None if listening => return Poll::Pending,
                         None => return Poll::Ready(()),
                     },
@@ -175,22 +172,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
         })
         .await;
-    }
-}
-
-impl Sending {
-    fn is_done(&self) -> bool {
-        self.written >= self.header.as_bytes().len() + self.payload.len()
-    }
-
-    fn poll_write<S: AsyncWrite + Unpin>(&self, io: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let header = self.header.as_bytes();
-        match header.get(self.written..) {
-            Some(rest) if !rest.is_empty() => {
-                let both = [IoSlice::new(rest), IoSlice::new(&self.payload)];
-                Pin::new(io).poll_write_vectored(cx, &both)
-            }
-            _ => Pin::new(io).poll_write(cx, self.payload.get(self.written - header.len()..).unwrap_or_default()),
-        }
     }
 }

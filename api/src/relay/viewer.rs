@@ -20,7 +20,7 @@ use super::slot::{End, Frame, Watching};
 use super::socket::{Ended, Socket};
 use super::told::Told;
 use super::wishes::ViewerWish;
-use super::ws_frame::{GOING_AWAY, NORMAL, Opcode, PROTOCOL, TOO_BIG};
+use super::ws_frame::{GOING_AWAY, NORMAL, Opcode, PROTOCOL, TOO_BIG, message};
 use crate::closing::{Closing, Moment};
 use crate::streams::Stream;
 
@@ -131,9 +131,9 @@ impl Viewer {
         progress.next = progress.next.filter(|frame| frame.received.elapsed() < FRESH);
         loop {
             if socket.is_idle()
-                && let Some((opcode, payload)) = self.choose(&mut progress, &mut due)
+                && let Some(message) = self.choose(&mut progress, &mut due)
             {
-                socket.begin(opcode, payload);
+                socket.begin(message);
             }
             let step = {
                 let mut news = pin!(self.watching.changed());
@@ -212,12 +212,12 @@ impl Viewer {
     }
 
     /// The next message: what it is to be told goes before pictures.
-    fn choose(&self, progress: &mut Progress, due: &mut Option<Pin<Box<Sleep>>>) -> Option<(Opcode, Bytes)> {
+    fn choose(&self, progress: &mut Progress, due: &mut Option<Pin<Box<Sleep>>>) -> Option<Bytes> {
         if let Some(text) = progress.told.next(&self.stream) {
-            return Some((Opcode::Text, text.into()));
+            return Some(message(Opcode::Text, text.as_bytes()));
         }
         if std::mem::take(&mut progress.ping_due) {
-            return Some((Opcode::Ping, Bytes::new()));
+            return Some(message(Opcode::Ping, &[]));
         }
         progress.next.as_ref()?;
         if let Some(pace) = &mut progress.pace {
@@ -234,9 +234,9 @@ impl Viewer {
             self.counts.skipped_between(progress.last, frame.number);
         }
         progress.last = frame.number;
-        let jpeg = frame.jpeg.clone();
+        let message = frame.message().clone();
         progress.under_way = Some(frame);
-        Some((Opcode::Binary, jpeg))
+        Some(message)
     }
 
     fn tick<S: AsyncRead + AsyncWrite + Unpin>(&self, socket: &Socket<S>, progress: &mut Progress) -> Option<Leave> {

@@ -1,7 +1,9 @@
 //! Frames of WebSocket (RFC 6455 section 5): the headers of ours, and what clients send, which is looked at and thrown
 //! away. Pure.
 //!
-//! A server's frames are not masked, so the payload of a picture is the same memory for every viewer.
+//! A server's frames are not masked, so the message of a picture is the same memory for every viewer.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
 
 /// Longest message taken from a client, bytes; what it says is not used.
 pub const MAX_INCOMING: u64 = 4 << 10;
@@ -26,14 +28,14 @@ pub enum Opcode {
 
 /// The bytes in front of a payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Header {
+struct Header {
     bytes: [u8; 10],
     len: u8,
 }
 
 impl Header {
     /// Of a whole message with a payload of `len` bytes.
-    pub fn new(opcode: Opcode, len: usize) -> Self {
+    fn new(opcode: Opcode, len: usize) -> Self {
         let mut header = Self { bytes: [0; 10], len: 2 };
         header.bytes[0] = 0x80 | opcode as u8;
         match (u8::try_from(len), u16::try_from(len)) {
@@ -52,10 +54,18 @@ impl Header {
         header
     }
 
-    /// As it is sent.
-    pub fn as_bytes(&self) -> &[u8] {
+    fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
+}
+
+/// A whole message as it is sent.
+pub fn message(opcode: Opcode, payload: &[u8]) -> Bytes {
+    let header = Header::new(opcode, payload.len());
+    let mut message = BytesMut::with_capacity(header.as_bytes().len() + payload.len());
+    message.put_slice(header.as_bytes());
+    message.put_slice(payload);
+    message.freeze()
 }
 
 /// The payload of a ping, pong or close.

@@ -3,7 +3,6 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use salvo::oapi::endpoint;
 use salvo::{Request, Response, Writer as _};
 
@@ -14,7 +13,7 @@ use crate::problem::{Problem, ProblemBody, QueryProblems, SeatProblems, WatchPro
 use crate::relay::seats::Kind;
 use crate::relay::socket::{Ended, Socket};
 use crate::relay::viewer::{GOODBYE, Viewer};
-use crate::relay::ws_frame::{GOING_AWAY, NORMAL, Opcode};
+use crate::relay::ws_frame::{GOING_AWAY, NORMAL, Opcode, message};
 
 /// How long a socket that only says hello is kept open.
 const HELLO: Duration = Duration::from_secs(60);
@@ -101,7 +100,7 @@ pub async fn hello(request: &mut Request, app: Handles, response: &mut Response)
     let closing = app.0.closing.clone();
     let greet = move |connection: Connected| async move {
         let mut socket = Socket::new(connection);
-        socket.begin(Opcode::Text, Bytes::from_static(b"Hello, world!"));
+        socket.begin(message(Opcode::Text, b"Hello, world!"));
         let talk = std::future::poll_fn(|cx| {
             let ended = socket.poll_hear(cx);
             // A ping that was just heard is answered.

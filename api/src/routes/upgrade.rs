@@ -16,7 +16,7 @@ use tracing::debug;
 use crate::problem::Problem;
 
 /// From the handshake to the connection: what was asked for before it on the same connection may not be taken yet.
-const HANDOVER: Duration = Duration::from_secs(10);
+const HANDOVER: Duration = Duration::from_secs(5);
 
 /// What a WebSocket is spoken over.
 pub type Connected = TokioIo<Upgraded>;

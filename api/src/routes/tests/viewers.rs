@@ -251,3 +251,22 @@ async fn two_hundred_viewers_that_come_and_go_leave_nothing() {
     assert!(!entry.wishes.demand(app.config.mjpeg).any());
     until("the subscriptions", || app.hub.subscribed(), |subscribed| *subscribed == 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_goes_during_its_upgrade_leaves_no_seat() {
+    const VIEWERS: usize = 50;
+    let stage = Stage::start(&[]).await;
+    let slug = stage.api.add_one().await.slug.clone();
+    let request = format!(
+        "GET /ws/stream/{slug}/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    for _ in 0..VIEWERS {
+        // Without waiting for the answer.
+        let mut client = TcpStream::connect(stage.api.address).await.unwrap();
+        client.write_all(request.as_bytes()).await.unwrap();
+    }
+    counted(&stage, &format!("rsm_http_requests_total{{route=\"/ws/stream/{{slug}}/\",status=\"101\"}} {VIEWERS}"))
+        .await;
+    until("every seat to be free", || stage.api.app.seats.taken(), |taken| *taken == 0).await;
+}
