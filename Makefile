@@ -15,7 +15,7 @@ SANCOV := level=4 inline-8bit-counters pc-table trace-compares
 FUZZ_FLAGS := -Ccodegen-units=1 -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,$(SANCOV))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run test lint fmt doc deny bench bench-cost bench-faults bench-farm bench-viewers fuzz clean
+.PHONY: help deps deps-test build run test lint fmt doc deny bench bench-cost bench-faults bench-farm bench-viewers fuzz pictures clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -82,6 +82,10 @@ fuzz: deps ## Fuzzes every parser: FUZZ_SECONDS=30 for each of FUZZ_TARGETS
 		$(FUZZ_DIR)/$(FUZZ_HOST)/debug/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 \
 			-print_final_stats=1 -artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target fuzz/seeds/$$target; \
 	done
+
+pictures: deps-test ## Takes the README's pictures of the page anew, into docs/
+	cargo build --locked --workspace --bins
+	RSM_TEST_PICTURES=$(CURDIR)/docs cargo test --locked --test blackbox -- the_pictures_of_the_readme_can_be_taken
 
 clean: ## Removes what was built
 	cargo clean

@@ -1,6 +1,6 @@
 //! The page in headless Chromium, used as a person would: see `tests/browser/page.mjs`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -12,7 +12,9 @@ use crate::harness::service::Service;
 use crate::harness::system::System;
 
 /// Longest that a script takes.
-const SCRIPT: Duration = Duration::from_secs(240);
+const SCRIPT: Duration = Duration::from_secs(300);
+/// Where no camera answers.
+const DEAD: &str = "rtsp://127.0.0.1:9/nobody";
 
 #[tokio::test]
 async fn a_camera_added_on_the_page_moves_as_jpeg_and_as_hls() {
@@ -20,6 +22,43 @@ async fn a_camera_added_on_the_page_moves_as_jpeg_and_as_hls() {
     let camera = Camera::start_as(&["--width", "640", "--height", "480"]).await;
     let system = System::start().await;
     run("page.mjs", &["--base", &system.base, "--camera", camera.url()]).await;
+}
+
+#[tokio::test]
+async fn the_wall_shows_what_is_asked_for_and_asks_for_what_it_shows() {
+    let camera = Camera::start_as(&["--fps", "5", "--gop", "5"]).await;
+    let system = System::start().await;
+    run("wall.mjs", &["--base", &system.base, "--camera", camera.url(), "--dead", DEAD]).await;
+}
+
+#[tokio::test]
+async fn everything_can_be_done_with_the_keyboard_alone() {
+    let (camera, system) = (Camera::start().await, System::start().await);
+    run("keyboard.mjs", &["--base", &system.base, "--camera", camera.url()]).await;
+}
+
+#[tokio::test]
+async fn no_state_of_the_page_keeps_people_out() {
+    let (camera, system) = (Camera::start().await, System::start().await);
+    let locked = Camera::start_with(0, &[], Some("secret-word")).await;
+    let cameras = ["--camera", camera.url(), "--locked", locked.url(), "--dead", DEAD];
+    run("everybody.mjs", &[&["--base", system.base.as_str()], &cameras[..]].concat()).await;
+}
+
+/// `make pictures` names a place for them to stay.
+#[tokio::test]
+async fn the_pictures_of_the_readme_can_be_taken() {
+    let flags =
+        ["--count", "8", "--width", "640", "--height", "360", "--fps", "5", "--gop", "5", "--clip-seconds", "10"];
+    let camera = Camera::start_as(&flags).await;
+    let (system, dir) = (System::start().await, tempfile::tempdir().unwrap());
+    let out = std::env::var_os("RSM_TEST_PICTURES").map_or_else(|| dir.path().to_owned(), PathBuf::from);
+    let arguments = ["--cameras", &camera.urls.join(","), "--out", out.to_str().unwrap()];
+    run("pictures.mjs", &[&["--base", system.base.as_str()], &arguments[..]].concat()).await;
+    for name in ["wall.png", "wall-light.png", "camera.png", "phone.png"] {
+        let picture = std::fs::read(out.join(name)).unwrap();
+        assert!(picture.starts_with(b"\x89PNG"), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

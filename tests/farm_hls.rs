@@ -1,13 +1,9 @@
 //! HLS while a stream moves between workers that share no disk.
 
-use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::Command;
-
 use crate::harness::farm::{Farm, Plan};
+use crate::harness::script::Script;
 use crate::harness::{eventually, within};
 
 /// What a media playlist says of its place.
@@ -91,28 +87,11 @@ async fn sequence_numbers_never_go_back_when_a_stream_moves_to_another_disk() {
 #[tokio::test]
 async fn a_player_in_a_browser_plays_on_when_its_worker_dies() {
     let (mut farm, slug, _) = playing().await;
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
-    assert!(dir.join("node_modules").is_dir(), "playwright-core is missing: run `make deps-test` first");
-    let mut script = Command::new("node")
-        .current_dir(&dir)
-        .args(["failover.mjs", "--base", &farm.base, "--slug", &slug])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut errors = script.stderr.take().unwrap();
-    let mut lines = BufReader::new(script.stdout.take().unwrap()).lines();
-    let first = within("the browser to play", lines.next_line()).await.unwrap();
-    if first.as_deref() == Some("playing") {
-        let old = farm.owner(&slug).await.unwrap();
-        farm.worker(&old.worker).kill().await;
-        farm.until_owned("the stream to move", |_, owner| owner.worker != old.worker).await;
-        script.stdin.take().unwrap().write_all(b"moved\n").await.unwrap();
-    }
-    let mut said = String::new();
-    within("the browser to say how it went", errors.read_to_string(&mut said)).await.unwrap();
-    let status = within("the browser to end", script.wait()).await.unwrap();
-    assert!(status.success(), "{said}");
+    let mut player = Script::start("failover.mjs", &["--base", &farm.base, "--slug", &slug]);
+    player.says("playing").await;
+    let old = farm.owner(&slug).await.unwrap();
+    farm.worker(&old.worker).kill().await;
+    farm.until_owned("the stream to move", |_, owner| owner.worker != old.worker).await;
+    player.hears("moved", "ok").await;
+    player.ends_well().await;
 }

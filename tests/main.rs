@@ -6,6 +6,7 @@ mod harness;
 mod bad_input;
 mod browser;
 mod browser_dialogs;
+mod browser_faults;
 mod camera_faults;
 mod captured_at;
 mod codecs;

@@ -40,7 +40,7 @@ async fn a_camera_is_tried_before_it_is_saved_and_says_what_is_wrong() {
     let picture = answer["picture"].as_str().unwrap().strip_prefix("data:image/jpeg;base64,").expect("a data URL");
     assert!(picture.len() > 1000 && picture.starts_with("/9j/"), "a JPEG, by its first bytes: {picture:.40}");
 
-    refused(&tried(&system, "/video/test", link("wr0ng-s3cret")).await, "auth_failed", "unauthorized");
+    refused(&tried(&system, "/video/test", link("wr0ng-s3cret")).await, "auth_failed", "auth_failed");
     // A port that nobody listens on: taken and given back.
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let dead = json!({ "url": format!("rtsp://127.0.0.1:{port}/x") });
@@ -68,7 +68,7 @@ async fn a_change_is_tried_with_the_stored_password_and_saves_nothing() {
         assert_eq!(answer["ok"], true, "{change}: {answer}");
         assert!(!answer.to_string().contains("s3cret"), "{answer}");
     }
-    refused(&tried(&system, &path, json!({ "password": "wr0ng-s3cret" })).await, "auth_failed", "unauthorized");
+    refused(&tried(&system, &path, json!({ "password": "wr0ng-s3cret" })).await, "auth_failed", "auth_failed");
     refused(
         &tried(&system, &path, json!({ "url": format!("rtsp://127.0.0.1:{}/nowhere", camera.port) })).await,
         "failed",

@@ -28,7 +28,7 @@ export function snippetsOf({ slug, id, name }) {
   return [
     ['Moving picture, no script', `<img src="${mjpeg}" alt="${alt}" width="640">`],
     ['Video with hls.js', `<video id="camera" muted autoplay playsinline controls width="640"></video>
-<script src="https://cdn.jsdelivr.net/npm/hls.js@1"></script>
+<script src="${location.origin}/assets/hls.min.js"></script>
 <script>
   const video = document.getElementById('camera');
   const playlist = '${playlist}';

@@ -31,6 +31,7 @@ class Removal {
   #toast;
   #bar;
   #left = UNDO_MS;
+  #read = false;
   #clock;
 
   constructor({ slug, name }, onBack) {
@@ -49,6 +50,9 @@ class Removal {
     undo.addEventListener('click', () => this.takeBack());
     this.#bar = this.#toast.querySelector('.toast-left');
     this.#clock = setInterval(() => this.#tick(), TICK_MS);
+    // A note that appears under a pointer at rest is not being read.
+    this.#toast.addEventListener('pointermove', () => { this.#read = true; });
+    this.#toast.addEventListener('pointerleave', () => { this.#read = false; });
   }
 
   takeBack() {
@@ -73,7 +77,7 @@ class Removal {
 
   // Time stands still while somebody reads or reaches for the button.
   #tick() {
-    if (this.#toast.matches(':hover, :focus-within')) return;
+    if (this.#read || this.#toast.matches(':focus-within')) return;
     this.#left -= TICK_MS;
     this.#bar.style.transform = `scaleX(${Math.max(0, this.#left / UNDO_MS)})`;
     if (this.#left <= 0) this.send();

@@ -6,6 +6,7 @@ import { GROUPS, groupOf, urgency } from './camera-states.js';
 /** `[key, label]`; `own` is the order in which a person put them. */
 export const SORTS = [['own', 'My order'], ['name', 'By name'], ['state', 'By state'], ['zone', 'By zone'], ['newest', 'Newest first']];
 
+const ANYWHERE = 3; // letters of a word that is searched for in addresses too
 const shown = (camera) => camera.name || camera.slug;
 const words = new Intl.Collator(undefined, { numeric: true, sensitivity: 'base' });
 const byName = (one, other) => words.compare(shown(one), shown(other)) || one.id - other.id;
@@ -17,7 +18,7 @@ const COMPARE = {
   newest: (one, other) => other.id - one.id,
 };
 
-/** The cameras to show: `query` words must all be in name, slug, address or zone; `order` is a list of slugs. */
+/** The cameras to show: `query` words must all be in name or zone, longer ones may be in slug or address; `order` is a list of slugs. */
 export function arrange(cameras, { query = '', group = 'all', sort = 'own', order = [] }) {
   const found = cameras.filter((camera) => matches(camera, query) && (group === 'all' || groupOf(camera.state) === group));
   if (COMPARE[sort]) return found.sort(COMPARE[sort]);
@@ -26,9 +27,11 @@ export function arrange(cameras, { query = '', group = 'all', sort = 'own', orde
   return found.sort((one, other) => at(one) - at(other) || one.id - other.id);
 }
 
-function matches({ name, slug, url, zone }, query) {
-  const text = [name, slug, url, zone].join(' ').toLowerCase();
-  return query.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+// Addresses and slugs are full of figures that fit any short word: those count in what a person named only.
+function matches(camera, query) {
+  const named = [shown(camera), camera.zone].join(' ').toLowerCase();
+  const text = [named, camera.slug, camera.url].join(' ').toLowerCase();
+  return query.toLowerCase().split(/\s+/).every((word) => (word.length < ANYWHERE ? named : text).includes(word));
 }
 
 /** How many cameras are in each group: `{all: 12, live: 10, ...}`. */

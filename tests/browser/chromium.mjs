@@ -79,13 +79,60 @@ export async function until(what, seconds, look) {
   for (;;) {
     try {
       last = await look();
-      if (last?.ok ?? last) return last;
+      if (last && typeof last === 'object' && 'ok' in last ? last.ok : last) return last;
     } catch (error) {
       last = `${error.message}`.split('\n')[0];
     }
     if (Date.now() > deadline) throw new Error(`not within ${seconds} s: ${what}; last seen: ${JSON.stringify(last)}`);
     await new Promise((resolve) => setTimeout(resolve, 200)); // pace of looking, not a wait for a result
   }
+}
+
+/** Part of a page, or of a part of it, by what tests call it. */
+export const byTestId = (place, id) => place.locator(`[data-testid="${id}"]`);
+
+/** Opens the viewer page and waits until it has the list of cameras. */
+export async function openPage(page, base, seconds = 30) {
+  await page.goto(base, { waitUntil: 'load' });
+  await untilConnected(page, seconds);
+}
+
+/** Waits until the page says that it is connected with the server. */
+export const untilConnected = (page, seconds) => until('the page has heard from the server', seconds, async () => {
+  const link = await byTestId(page, 'link').getAttribute('data-link');
+  return { ok: link === 'up', link };
+});
+
+/** Registers a camera with the server at `base`, beside the page; its slug. */
+export async function register(base, camera) {
+  const answer = await fetch(new URL('/video/', base), {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(camera),
+  });
+  if (answer.status !== 201) throw new Error(`POST /video/ answered ${answer.status}: ${await answer.text()}`);
+  return (await answer.json()).slug;
+}
+
+/** Keeps count of the page's connections for pictures and for events, from now on. */
+export function connections(page) {
+  const sockets = new Map(); // WebSocket -> slug
+  const events = new Set(); // event streams
+  page.on('websocket', (socket) => {
+    sockets.set(socket, decodeURIComponent(new URL(socket.url()).pathname.split('/')[3]));
+    socket.on('close', () => sockets.delete(socket));
+  });
+  page.on('request', (request) => request.resourceType() === 'eventsource' && events.add(request));
+  for (const end of ['requestfinished', 'requestfailed']) page.on(end, (request) => events.delete(request));
+  return {
+    /** Slugs whose pictures are on their way now, each once, in order. */
+    get slugs() {
+      return [...new Set(sockets.values())].sort();
+    },
+    get events() {
+      return events.size;
+    },
+  };
 }
 
 /** A fingerprint of what a canvas or video shows now: 16x16 pixels as text; null before there is a picture. */

@@ -12,6 +12,7 @@ pub mod nats;
 pub mod netns;
 pub mod process;
 pub mod role;
+pub mod script;
 pub mod service;
 pub mod sse;
 pub mod system;

@@ -22,7 +22,12 @@ pub struct Service {
 impl Service {
     /// `rsm api`, with its data in `dir`.
     pub async fn api(dir: &Path, environment: &[(&str, String)]) -> Self {
-        Self::start(&["api", "--listen", "127.0.0.1:0"], dir, environment).await
+        Self::api_at("127.0.0.1:0", dir, environment).await
+    }
+
+    /// The same at an address, where another one was before.
+    pub async fn api_at(address: &str, dir: &Path, environment: &[(&str, String)]) -> Self {
+        Self::start(&["api", "--listen", address], dir, environment).await
     }
 
     /// `rsm worker`, with its segments in `dir`.

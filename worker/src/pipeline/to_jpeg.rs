@@ -5,7 +5,7 @@
 //!                              |                                         |          |
 //!                              |                                         |          +-- for each size whose turn it is:
 //!                              |                                         |              videoconvertscale ! capsfilter
-//!                              |                                         |              ! jpegenc ! appsink -> newest
+//!                              |                                         |              ! jpegenc -> newest
 //!                              |                                         +-- stretches video levels to JPEG's
 //!                              +-- drops the backlog and what is over all rates; sets the largest size on the caps
 //! ```

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_app as gst_app;
 use rsm_shared::stream::spec::JpegParams;
 use tokio::sync::watch;
 
@@ -31,6 +30,9 @@ pub(super) struct Branch {
     pub bin: gst::Bin,
     /// Pictures go in here. Of no element, so that it can come and go beside those of others.
     entry: gst::Pad,
+    /// And come out here. Not a sink element's either: one that is paused holds back whoever brings it a picture, who
+    /// holds what the state change of the decoder's own sink waits for.
+    exit: gst::Pad,
     size: gst::Element,
     encoder: gst::Element,
     state: Mutex<State>,
@@ -67,26 +69,29 @@ impl Branch {
         let (newest, receiver) = watch::channel(None);
         let now = Now { began: Instant::now(), captured: None, number: 0, newest: Some(newest) };
         let outlet = Arc::new(Outlet(Mutex::new(now)));
-        let sink = gst_app::AppSink::builder()
-            .sync(false)
-            .async_(false)
-            .enable_last_sample(false)
-            .callbacks(callbacks(outlet.clone()))
-            .build();
         let (scale, size) = (elements::make("videoconvertscale")?, elements::make("capsfilter")?);
         let encoder = elements::make("jpegenc")?;
         encoder.set_property("quality", quality(params.quality));
         let bin = gst::Bin::new();
-        let chain = [scale.clone(), size.clone(), encoder.clone(), sink.upcast()];
+        let chain = [scale.clone(), size.clone(), encoder.clone()];
         bin.add_many(&chain).map_err(PipelineError::build)?;
         gst::Element::link_many(&chain).map_err(PipelineError::build)?;
         // What comes back, wishes for another format, is of no use here: the caps are what they are.
         let entry = gst::Pad::builder(gst::PadDirection::Src).event_function(|_, _, _| true).build();
         let scaler = scale.static_pad("sink").ok_or_else(|| PipelineError::build("the scaler has no sink pad"))?;
         entry.link(&scaler).map_err(PipelineError::build)?;
-        entry.set_active(true).map_err(PipelineError::build)?;
+        let shown = outlet.clone();
+        let exit = gst::Pad::builder(gst::PadDirection::Sink)
+            .chain_function(move |pad, _, buffer| shown.take(pad, buffer).map(|()| gst::FlowSuccess::Ok))
+            .event_function(|_, _, _| true)
+            .build();
+        let encoded = encoder.static_pad("src").ok_or_else(|| PipelineError::build("the encoder has no src pad"))?;
+        encoded.link(&exit).map_err(PipelineError::build)?;
+        for pad in [&exit, &entry] {
+            pad.set_active(true).map_err(PipelineError::build)?;
+        }
         let state = State { rate: RateLimit::new(params.max_fps), caps: None, target: None };
-        Ok((Self { params, bin, entry, size, encoder, state: Mutex::new(state), outlet }, receiver))
+        Ok((Self { params, bin, entry, exit, size, encoder, state: Mutex::new(state), outlet }, receiver))
     }
 
     /// Whether the picture at `pts` is encoded in this size.
@@ -155,6 +160,7 @@ impl Branch {
         // Going down does not fail.
         let _ = self.entry.set_active(false);
         let _ = self.bin.set_state(gst::State::Null);
+        let _ = self.exit.set_active(false);
         lock(&self.outlet.0).newest = None;
     }
 }
@@ -166,6 +172,22 @@ impl Raw {
 }
 
 impl Outlet {
+    /// A picture was encoded, on the thread of whoever handed it in: nothing moved in between.
+    fn take(&self, pad: &gst::Pad, buffer: gst::Buffer) -> Result<(), gst::FlowError> {
+        let (encode, captured) = {
+            let now = lock(&self.0);
+            (now.began.elapsed(), now.captured)
+        };
+        let caps = pad.current_caps();
+        let structure = caps.as_ref().and_then(|caps| caps.structure(0));
+        let side = |name| structure.and_then(|s| s.get::<i32>(name).ok()).and_then(|side| u32::try_from(side).ok());
+        let (width, height) = (side("width").unwrap_or_default(), side("height").unwrap_or_default());
+        let pts = buffer.pts().map_or(Duration::ZERO, Duration::from);
+        let data = Bytes::from_owner(buffer.into_mapped_buffer_readable().map_err(|_| gst::FlowError::Error)?);
+        self.show(|number| JpegFrame { data, pts, captured, width, height, encode, number });
+        Ok(())
+    }
+
     fn newest(&self) -> Option<JpegFrame> {
         lock(&self.0).newest.as_ref().and_then(|newest| newest.borrow().clone())
     }
@@ -187,25 +209,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn quality(value: u32) -> i32 {
     // jpegenc takes 0 to 100.
     i32::try_from(value.clamp(1, 100)).unwrap_or(100)
-}
-
-fn callbacks(outlet: Arc<Outlet>) -> gst_app::AppSinkCallbacks {
-    gst_app::AppSinkCallbacks::builder()
-        .new_sample(move |sink| {
-            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            // The same thread handed the picture in, so nothing moved in between.
-            let (encode, captured) = {
-                let now = lock(&outlet.0);
-                (now.began.elapsed(), now.captured)
-            };
-            let structure = sample.caps().and_then(|caps| caps.structure(0));
-            let side = |name| structure.and_then(|s| s.get::<i32>(name).ok()).and_then(|side| u32::try_from(side).ok());
-            let (width, height) = (side("width").unwrap_or_default(), side("height").unwrap_or_default());
-            let Some(buffer) = sample.buffer_owned() else { return Ok(gst::FlowSuccess::Ok) };
-            let pts = buffer.pts().map_or(Duration::ZERO, Duration::from);
-            let data = Bytes::from_owner(buffer.into_mapped_buffer_readable().map_err(|_| gst::FlowError::Error)?);
-            outlet.show(|number| JpegFrame { data, pts, captured, width, height, encode, number });
-            Ok(gst::FlowSuccess::Ok)
-        })
-        .build()
 }

@@ -167,3 +167,27 @@ async fn each_size_keeps_its_own_rate_and_quality() {
     let [fine, coarse] = [24, 25].map(|i| sizes.0[1].2[i].data.len());
     assert!(coarse * 2 < fine, "{coarse} and {fine} bytes");
 }
+
+#[tokio::test]
+async fn a_pipeline_stops_while_pictures_are_on_their_way() {
+    let units =
+        Clip { width: 640, height: 360, fps: 25, pictures: 50, group: 50, b_pictures: 0 }.encode_as(Look::PLAIN);
+    let hardware = Hardware::software();
+    for round in 0..60 {
+        let mut pipeline = JpegPipeline::start(&units[0].video, &hardware).await.unwrap();
+        let left = pipeline.feeder.pipeline.clone();
+        {
+            let (feeder, _failed) = pipeline.split();
+            for max_width in [320, 160] {
+                feeder.add(JpegParams { max_fps: 60, max_width, ..PARAMS }).unwrap();
+            }
+            // Each round is stopped at another picture, with several on their way.
+            for unit in units.iter().take(3 + round % 20) {
+                feeder.push(unit, true).await.unwrap();
+            }
+        }
+        pipeline.stop().await;
+        // One that hangs is held by the thread that waits for it.
+        assert!(left.upgrade().is_none(), "round {round}");
+    }
+}
