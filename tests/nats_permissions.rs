@@ -140,7 +140,9 @@ async fn each_role_may_do_its_work_and_nothing_else() {
     for subject in ["rsm.v1.demand.default.yard", "rsm.v1.relay.r1", "$JS.API.STREAM.INFO.KV_RSM_DIRECTORY"] {
         relay.may_publish(subject).await;
     }
-    relay.may_hear("rsm.v1.frame.*.*").await;
+    for subject in ["rsm.v1.frame.*.*", "rsm.v1.frame.*.*.*"] {
+        relay.may_hear(subject).await;
+    }
     for subject in [
         "rsm.v1.cmd.start.default.hi.yard",
         "rsm.v1.cmd.stop.default.yard",
@@ -160,7 +162,8 @@ async fn each_role_may_do_its_work_and_nothing_else() {
     ] {
         relay.may_not_publish(subject).await;
     }
-    for subject in ["$KV.RSM_DESIRED.>", "rsm.v1.cmd.start.*.*.*", "rsm.v1.hb.*", "_INBOX_api.>", "_INBOX.>", ">"] {
+    // Requests to look carry a camera's password.
+    for subject in ["$KV.RSM_DESIRED.>", "rsm.v1.look.*", "rsm.v1.hb.*", "_INBOX_api.>", "_INBOX.>", ">"] {
         relay.may_not_hear(subject).await;
     }
 
@@ -169,12 +172,13 @@ async fn each_role_may_do_its_work_and_nothing_else() {
         "rsm.v1.hb.w1",
         "rsm.v1.evt.w1.yard",
         "rsm.v1.frame.north.yard",
+        "rsm.v1.frame.north.yard.320",
         "$JS.API.DIRECT.GET.KV_RSM_DESIRED.$KV.RSM_DESIRED.north.yard",
         "$JS.API.CONSUMER.INFO.RSM_CMD.start_north_hi",
     ] {
         worker.may_publish(subject).await;
     }
-    for subject in ["rsm.v1.ctl.w1.*", "rsm.v1.cmd.stop.north.*", "rsm.v1.demand.north.*"] {
+    for subject in ["rsm.v1.ctl.w1.*", "rsm.v1.cmd.stop.north.*", "rsm.v1.demand.north.*", "rsm.v1.look.north"] {
         worker.may_hear(subject).await;
     }
     for subject in [
@@ -186,6 +190,7 @@ async fn each_role_may_do_its_work_and_nothing_else() {
         "rsm.v1.cmd.stop.north.yard",
         "rsm.v1.demand.north.yard",
         "rsm.v1.ctl.w2.s2",
+        "rsm.v1.look.north",
         "$JS.API.DIRECT.GET.KV_RSM_DESIRED.$KV.RSM_DESIRED.default.yard",
         "$JS.API.DIRECT.GET.KV_RSM_DESIRED",
         "$JS.API.STREAM.MSG.GET.KV_RSM_DESIRED",
@@ -199,7 +204,9 @@ async fn each_role_may_do_its_work_and_nothing_else() {
     ] {
         worker.may_not_publish(subject).await;
     }
-    for subject in ["rsm.v1.cmd.stop.default.*", "rsm.v1.demand.default.*", "rsm.v1.frame.north.*", "_INBOX_api.>"] {
+    for subject in
+        ["rsm.v1.cmd.stop.default.*", "rsm.v1.demand.default.*", "rsm.v1.look.default", "rsm.v1.look.*", "_INBOX_api.>"]
+    {
         worker.may_not_hear(subject).await;
     }
 

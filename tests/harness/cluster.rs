@@ -222,7 +222,8 @@ impl Server {
 
 /// Another zone for the users `worker-north` and `leaf-north`, as one who copies the files writes it there.
 fn with_site_zone(text: String, zone: &str) -> String {
-    text.replace(".north.", &format!(".{zone}.")).replace("start_north_", &format!("start_{zone}_"))
+    let text = text.replace(".north.", &format!(".{zone}.")).replace("start_north_", &format!("start_{zone}_"));
+    text.replace(".north\"", &format!(".{zone}\""))
 }
 
 impl Drop for Server {
