@@ -21,6 +21,7 @@ use crate::directory::Directory;
 use crate::hls::remote::Remote;
 use crate::hls::serve::Hls;
 use crate::metrics::{ApiMetrics, Observed};
+use crate::relay::crowd::Crowd;
 use crate::relay::demand::DemandTeller;
 use crate::relay::hub::Hub;
 use crate::relay::proxies::Proxies;
@@ -50,6 +51,7 @@ pub struct Viewing {
     pub config: Config,
     pub streams: Streams,
     pub hub: Hub,
+    pub crowd: Crowd,
     pub seats: Seats,
     /// Who is believed to speak for viewers.
     pub proxies: Proxies,
@@ -90,6 +92,8 @@ pub struct ViewingParts {
 pub enum HandlesError {
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error("the threads of viewers: {0}")]
+    Threads(#[from] std::io::Error),
     #[error("HTTP client: {0}")]
     Http(#[from] reqwest::Error),
 }
@@ -98,7 +102,7 @@ impl Viewing {
     /// Puts the handles together and registers the metrics; nothing runs yet.
     ///
     /// # Errors
-    /// When a metric is registered twice, or the HTTP client cannot be made.
+    /// When a metric is registered twice, the HTTP client cannot be made, or the system gives no threads.
     pub fn new(parts: ViewingParts) -> Result<Arc<Self>, HandlesError> {
         let ViewingParts { role, config, streams, control, frames, health, registry, nats_connected, stop } = parts;
         let metrics = Arc::new(ApiMetrics::new(&registry, role, nats_connected)?);
@@ -115,6 +119,7 @@ impl Viewing {
             hub: Hub::new(frames, config.api.max_links, closing.clone(), metrics.hub.clone()),
             proxies: Proxies::new(&config.api.trusted_proxies),
             closing,
+            crowd: Crowd::new()?,
             snapshots: Snapshots::default(),
             ages: AgesTold::default(),
             openapi: OnceLock::new(),

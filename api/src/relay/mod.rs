@@ -7,6 +7,7 @@
 //! viewers and players --Wishes--> directory --demand--> NATS
 //! ```
 
+pub mod crowd;
 pub mod demand;
 pub mod departure;
 pub mod hub;

@@ -55,6 +55,7 @@ pub async fn frames(request: &mut Request, app: Handles, stream: BySlug, respons
     }
     upgrade::check(request, response)?;
     let seat = seat::take(&app, request, Kind::Mjpeg, Some(&stream.slug))?;
+    let crowd = app.crowd.clone();
     let serve = move |connection: Connected| async move {
         let viewer = Viewer {
             // Joined first: a stop or removal before this is seen below, one after it by the viewer.
@@ -75,7 +76,7 @@ pub async fn frames(request: &mut Request, app: Handles, stream: BySlug, respons
         drop(app);
         viewer.serve(connection).await;
     };
-    upgrade::accept(request, response, serve)?;
+    upgrade::accept(request, response, &crowd, serve)?;
     Ok(Written)
 }
 
@@ -124,6 +125,6 @@ pub async fn hello(request: &mut Request, app: Handles, response: &mut Response)
         drop(seat);
         let _ = tokio::time::timeout(GOODBYE, socket.say_goodbye(code, "", answered)).await;
     };
-    upgrade::accept(request, response, greet)?;
+    upgrade::accept(request, response, &app.0.crowd, greet)?;
     Ok(Written)
 }

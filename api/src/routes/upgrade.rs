@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::problem::Problem;
+use crate::relay::crowd::Crowd;
 
 /// From the handshake to the connection: what was asked for before it on the same connection may not be taken yet.
 const HANDOVER: Duration = Duration::from_secs(5);
@@ -42,7 +43,7 @@ pub fn check(request: &Request, response: &mut Response) -> Result<(), Problem> 
 ///
 /// # Errors
 /// 400 when the handshake is not valid.
-pub fn accept<F, Fut>(request: &mut Request, response: &mut Response, serve: F) -> Result<(), Problem>
+pub fn accept<F, Fut>(request: &mut Request, response: &mut Response, crowd: &Crowd, serve: F) -> Result<(), Problem>
 where
     F: FnOnce(Connected) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -59,7 +60,7 @@ where
     headers.typed_insert(Connection::upgrade());
     headers.typed_insert(Upgrade::websocket());
     headers.typed_insert(SecWebsocketAccept::from(key));
-    tokio::spawn(async move {
+    crowd.spawn(async move {
         match timeout(HANDOVER, handed_over).await {
             Ok(Ok(connection)) => {
                 // Pings and the viewer's own deadline take the place of those for HTTP.
