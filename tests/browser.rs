@@ -5,6 +5,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::sync::Semaphore;
 
 use crate::harness::camera::Camera;
 use crate::harness::nats::Nats;
@@ -12,7 +13,9 @@ use crate::harness::service::Service;
 use crate::harness::system::System;
 
 /// Longest that a script takes.
-const SCRIPT: Duration = Duration::from_secs(300);
+const SCRIPT: Duration = Duration::from_secs(600);
+/// Browsers at a time: each keeps two processors busy, and more of them only wait for each other until deadlines pass.
+static BROWSERS: Semaphore = Semaphore::const_new(2);
 /// Where no camera answers.
 const DEAD: &str = "rtsp://127.0.0.1:9/nobody";
 
@@ -81,6 +84,7 @@ pub async fn run(name: &str, arguments: &[&str]) {
 pub async fn outcome(name: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     assert!(dir.join("node_modules").is_dir(), "playwright-core is missing: run `make deps-test` first");
+    let _turn = BROWSERS.acquire().await.unwrap();
     let script = Command::new("node")
         .current_dir(&dir)
         .arg(name)
