@@ -93,7 +93,10 @@ async function changing(page, slug) {
   await press(page, tile, 'edit');
   await byTestId(page, 'edit-form').waitFor();
   await inEachLook(page, 'edit', '#edit');
-  await page.keyboard.press('Escape');
+  await until('the dialog is closed', ANSWER_SECONDS, async () => {
+    await page.keyboard.press('Escape');
+    return !(await byTestId(page, 'edit-form').isVisible());
+  });
   await press(page, tile, 'remove');
   await byTestId(page, 'undo').focus(); // time stands still
   await inEachLook(page, 'undo', '.toasts');

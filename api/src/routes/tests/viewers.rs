@@ -88,7 +88,7 @@ async fn widths_of_one_step_share_a_subscription_and_are_wanted_as_long_as_someb
     // The camera's bound is 1280: what is as wide needs no step.
     let _whole = stage.watch(&format!("/ws/stream/{slug}/?width=1280")).await;
     until("a subscription for each width", || stage.api.app.hub.subscribed(), |n| *n == 2).await;
-    assert_eq!(entry.wishes.jpeg_viewers(), 3);
+    until("three wishes", || entry.wishes.jpeg_viewers(), |viewers| *viewers == 3).await;
 
     for seq in 1.. {
         stage.publish(&slug, (1, 1), 1000 + seq, b"whole").await;
