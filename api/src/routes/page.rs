@@ -64,6 +64,7 @@ static ASSETS: &[Asset] = &[
     asset!("jpeg-player.js", SCRIPT),
     asset!("live.js", SCRIPT),
     asset!("low-latency.js", SCRIPT),
+    asset!("players.js", SCRIPT),
     asset!("qualities.js", SCRIPT),
     asset!("sight.js", SCRIPT),
     asset!("sparkline.js", SCRIPT),
