@@ -4,8 +4,11 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 BROWSER := tests/browser
 RUN_ARGS ?= --demo 2
-# Most tests wait for other processes most of the time: three for each processor, and not more than a laptop bears.
-TEST_THREADS ?= $(shell n=$$(( $$(nproc) * 3 )); echo $$(( n < 12 ? n : 12 )))
+# Most tests wait for other processes most of the time: two for each processor, and not more than a laptop bears.
+TEST_THREADS ?= $(shell n=$$(( $$(nproc) * 2 )); echo $$(( n < 12 ? n : 12 )))
+# Tests of the page: a browser draws without a graphics card, and keeps two processors busy by itself.
+PAGE_TESTS := browser:: browser_dialogs:: browser_faults::
+PAGE_TEST_THREADS ?= 2
 # Of `make fuzz`: seconds for each target, which of them (all), and what makes stable Rust tell libFuzzer its way.
 FUZZ_SECONDS ?= 30
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
@@ -38,7 +41,8 @@ run: build ## Builds and runs everything on this machine, with two test cameras
 
 test: deps-test ## Builds and passes every test
 	cargo build --locked --workspace --bins
-	cargo test --locked --workspace -- --test-threads $(TEST_THREADS)
+	cargo test --locked --workspace -- --test-threads $(TEST_THREADS) $(addprefix --skip ,$(PAGE_TESTS))
+	cargo test --locked --test blackbox -- --test-threads $(PAGE_TEST_THREADS) $(PAGE_TESTS)
 
 lint: ## Format, clippy and documentation without warnings
 	cargo fmt --all --check
