@@ -104,6 +104,24 @@ async fn leaders_that_die_move_no_stream_and_open_no_camera_again() {
 }
 
 #[tokio::test]
+async fn a_queue_that_nobody_leads_is_made_anew_and_hands_its_tickets_out() {
+    let mut farm = Farm::start().await;
+    let before = farm.placements().await;
+    // What a cluster may come to by itself when nodes go one after the other. Its streams keep their majority.
+    let only = farm.cluster.leave_one_copy("start_default_lo").await;
+    farm.cluster.kill(only).await;
+    farm.a_new_stream_starts().await;
+    let log = farm.api.log.text();
+    let told = |line: &&str| line.contains("start_default_lo") && line.contains("nobody leads it");
+    assert_eq!(log.lines().filter(told).count(), 1, "{log}");
+    farm.cluster.restart(only).await;
+    farm.cluster.until_current().await;
+    farm.api.until_ready().await;
+    farm.a_new_stream_starts().await;
+    assert_eq!(farm.placements().await[..before.len()], before);
+}
+
+#[tokio::test]
 async fn an_upgrade_one_node_at_a_time_moves_no_stream_and_opens_no_camera_again() {
     let mut farm = Farm::start().await;
     let before = farm.placements().await;

@@ -150,7 +150,7 @@ async fn a_queue_that_is_made_anew_hands_out_at_once_what_nobody_has_finished() 
     let queue = tickets::queue(&bus, &zone, Priority::Hi).await.unwrap();
     assert_eq!((queue.delivered, queue.waiting, queue.unacknowledged), (1, 0, 1));
 
-    tickets::recreate(&bus, &zone, Priority::Hi).await.unwrap();
+    tickets::recreate(&bus, &zone, Priority::Hi, "a test").await.unwrap();
     let queue = tickets::queue(&bus, &zone, Priority::Hi).await.unwrap();
     assert_eq!((queue.delivered, queue.waiting, queue.unacknowledged), (0, 1, 0));
     assert_eq!(pull_one(&worker).await.as_deref(), Some("rsm.v1.cmd.start.default.hi.yard"));

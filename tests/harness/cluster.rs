@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use async_nats::jetstream;
+use async_nats::jetstream::consumer::{PullConsumer, pull};
 use nix::sys::signal::Signal;
 use tokio::process::{Child, Command};
 
@@ -313,6 +314,32 @@ impl Cluster {
         let found = js.get_stream(stream).await.ok()?;
         let name = found.cached_info().cluster.as_ref()?.leader.clone()?;
         (1..=self.nodes.len()).find(|n| name == format!("nats-{n}")).map(|n| n - 1)
+    }
+
+    /// Leaves one copy of a consumer of start tickets; the node that has it. Nobody leads the consumer without that one.
+    pub async fn leave_one_copy(&self, name: &str) -> usize {
+        let js = jetstream::new(self.client("api").await);
+        let mut consumer: PullConsumer = js.get_consumer_from_stream(name, "RSM_CMD").await.unwrap();
+        let wanted = consumer.cached_info().config.clone();
+        js.delete_consumer_from_stream(name, "RSM_CMD").await.unwrap();
+        let config = pull::Config {
+            durable_name: wanted.durable_name,
+            filter_subject: wanted.filter_subject,
+            ack_policy: wanted.ack_policy,
+            ack_wait: wanted.ack_wait,
+            max_deliver: wanted.max_deliver,
+            max_ack_pending: wanted.max_ack_pending,
+            max_waiting: wanted.max_waiting,
+            num_replicas: 1,
+            ..pull::Config::default()
+        };
+        js.create_consumer_on_stream(config, "RSM_CMD").await.unwrap();
+        let only = async || consumer.info().await.ok().and_then(|info| info.cluster.clone());
+        let cluster = eventually("one copy of a consumer", only, |cluster| {
+            cluster.as_ref().is_some_and(|c| c.leader.is_some() && c.replicas.is_empty())
+        });
+        let name = cluster.await.and_then(|cluster| cluster.leader).unwrap();
+        (1..=self.nodes.len()).position(|n| name == format!("nats-{n}")).unwrap()
     }
 
     pub async fn kill(&mut self, node: usize) {

@@ -15,6 +15,7 @@ mod nats_watch;
 pub mod outcomes;
 mod passes;
 pub mod plan;
+mod queue_watch;
 pub mod reconciler;
 pub mod roster;
 pub mod suspects;

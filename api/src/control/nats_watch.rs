@@ -1,5 +1,6 @@
 //! Keeps NATS in shape: what is missing is made, what was lost is written again, and health says when it is away.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,11 @@ use rsm_shared::bus::tickets::{self, Queue};
 use rsm_shared::bus::topology::{self, Found};
 use rsm_shared::stream::names::Zone;
 use rsm_shared::wire::messages::Priority;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::arbiter::Wish;
 use super::outcomes::Done;
+use super::queue_watch::Stand;
 use super::reconciler::{MAX_TASKS, Reconciler};
 use super::tracked::ANSWER_AGE;
 
@@ -19,8 +21,6 @@ use super::tracked::ANSWER_AGE;
 const TOPOLOGY: Duration = Duration::from_secs(20);
 /// After a failed try. A cluster that just began needs a few seconds.
 const TOPOLOGY_RETRY: Duration = Duration::from_secs(1);
-/// A queue that has tickets, and workers that wait, and moves nothing for this long is stuck.
-const STUCK: Duration = Duration::from_secs(10);
 /// How far the queues have come is asked this often while tickets wait.
 const DELIVERED: Duration = Duration::from_secs(1);
 
@@ -46,10 +46,8 @@ pub(super) struct NatsWatch {
     fresh: bool,
     /// Zones whose queues were asked for last.
     asked: BTreeSet<Zone>,
-    /// Zones that have their queues.
-    made: BTreeSet<Zone>,
     /// Queues with tickets waiting, as they were when they last moved; two for each zone at most.
-    stands: HashMap<(Zone, Priority), (Instant, Queue)>,
+    stands: HashMap<(Zone, Priority), Stand>,
 }
 
 impl NatsWatch {
@@ -62,7 +60,6 @@ impl NatsWatch {
             next_delivered: now,
             fresh: false,
             asked: BTreeSet::new(),
-            made: BTreeSet::new(),
             stands: HashMap::new(),
         }
     }
@@ -101,6 +98,8 @@ impl Reconciler {
             self.health.well("nats");
         }
         if !connected {
+            // Silence says nothing now.
+            self.nats.stands.clear();
             return;
         }
         let zones = zones(
@@ -128,7 +127,6 @@ impl Reconciler {
             Ok(found) => {
                 self.nats.fault = None;
                 self.nats.ready = true;
-                self.nats.made.clone_from(&self.nats.asked);
                 self.nats.next_topology = now + TOPOLOGY;
                 let told = self.arbiter.told_before(now, ANSWER_AGE);
                 let fewer = found.desired_records < u64::try_from(told).unwrap_or(u64::MAX);
@@ -146,10 +144,11 @@ impl Reconciler {
         }
     }
 
-    /// Asks how far the queues have come that have tickets waiting.
+    /// Asks how far the queues have come that have tickets waiting. Also while the topology is not whole: a consumer
+    /// that nobody leads keeps it from being so.
     pub(super) fn ask_queues(&mut self, now: Instant) {
         let mut waiting = self.arbiter.waiting();
-        waiting.retain(|zone| self.nats.made.contains(zone));
+        waiting.retain(|zone| self.nats.asked.contains(zone));
         self.nats.stands.retain(|(zone, _), _| waiting.contains(zone));
         if waiting.is_empty() || now < self.nats.next_delivered {
             return;
@@ -169,19 +168,28 @@ impl Reconciler {
     }
 
     pub(super) fn note_queue(&mut self, zone: &Zone, priority: Priority, found: Result<Queue, BusError>, now: Instant) {
-        let queue = match found {
-            Ok(queue) => queue,
-            Err(e) => return warn!(%zone, "{e}"),
+        let seen = match found {
+            Ok(queue) => {
+                self.arbiter.note_queue(zone, priority, queue, now);
+                Some(queue)
+            }
+            // Each second, while it lasts: what is done about it is what a person is told.
+            Err(e) => {
+                debug!(%zone, priority = priority.as_str(), "{e}");
+                None
+            }
         };
-        self.arbiter.note_queue(zone, priority, queue, now);
-        let (since, before) = self.nats.stands.entry((zone.clone(), priority)).or_insert((now, queue));
-        if !queue.stands_still_since(before) || queue.unacknowledged > 0 {
-            (*since, *before) = (now, queue);
-        } else if now.saturating_duration_since(*since) >= STUCK {
-            *since = now;
+        let why = match self.nats.stands.entry((zone.clone(), priority)) {
+            Entry::Occupied(mut stand) => stand.get_mut().look(seen, now),
+            Entry::Vacant(none) => {
+                none.insert(Stand::new(seen, now));
+                None
+            }
+        };
+        if let Some(why) = why {
             let (bus, zone) = (self.executor.bus.clone(), zone.clone());
             self.tasks.spawn(async move {
-                if let Err(e) = tickets::recreate(&bus, &zone, priority).await {
+                if let Err(e) = tickets::recreate(&bus, &zone, priority, why).await {
                     warn!(%zone, "{e}");
                 }
                 Finished::Command(None)

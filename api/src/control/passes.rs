@@ -124,6 +124,7 @@ impl Arbiter {
         let held = self.held(&wish.slug);
         let owned = tracked.is_some_and(|t| held == Some(t.assignment.epoch));
         let wanted = self.wanted(wish, now);
+        let queued = tracked.is_some_and(|t| matches!(t.told, Told::Queued { .. }));
         let revised = tracked.is_some_and(|t| t.assignment.spec_rev != wish.spec_rev);
         if revised || !wish.enabled {
             self.suspects.forgive(&wish.slug);
@@ -135,6 +136,7 @@ impl Arbiter {
             owned,
             held,
             urgent: wish.demanded,
+            room: queued && self.roster.capacity(&wish.zone).1 > 0,
             placement: tracked.map(|t| t.placed(&self.roster, now)),
             settled: self.detector.settled(now),
             held_back: wanted && !owned && self.suspects.held_back(&wish.slug, now).is_some(),
@@ -160,6 +162,7 @@ impl Arbiter {
             owned: false,
             held: self.held(slug),
             urgent: false,
+            room: false,
             placement: self.placements.get(slug).map(|t| t.placed(&self.roster, now)),
             settled: self.detector.settled(now),
             held_back: false,

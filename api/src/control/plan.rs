@@ -9,6 +9,12 @@ use rsm_shared::wire::messages::{TicketReason, Want};
 const RETRY_FIRST: Duration = Duration::from_secs(6);
 /// And not later than this.
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// A ticket that waits this long, while workers have room, is replaced, doubled with each try: whatever keeps it, a new
+/// one is handed out by itself. Longer than a full worker takes to start all that it may, so that queues keep their
+/// order.
+const WAITED_LONG: Duration = Duration::from_secs(300);
+/// And not later than this.
+const WAITED_LONGEST: Duration = Duration::from_secs(1200);
 /// A command that NATS did not take is tried again after this long.
 pub const TELL_AGAIN: Duration = Duration::from_secs(1);
 /// A live worker that owned a stream and stopped reporting it has lost it after this long: longer than the way from
@@ -42,6 +48,8 @@ pub struct Facts {
     pub held: Option<Epoch>,
     /// Somebody waits for a picture.
     pub urgent: bool,
+    /// A ticket waits, and live workers of its zone have room.
+    pub room: bool,
     /// Silence of a worker can be told from our own deafness.
     pub settled: bool,
     /// It is suspected of ending its workers and must not start now.
@@ -209,6 +217,9 @@ fn ownerless(facts: &Facts, placed: &Placed) -> Step {
             {
                 Step::Place(TicketReason::Retry)
             }
+            Told::Queued { .. } if facts.room && placed.age >= doubled(WAITED_LONG, placed.tries, WAITED_LONGEST) => {
+                Step::Place(TicketReason::Retry)
+            }
             Told::Taken if facts.settled && placed.age >= retry_after(placed.tries) => Step::Place(TicketReason::Retry),
             Told::Failed | Told::Queued { .. } | Told::Taken => Step::Nothing,
         },
@@ -245,7 +256,11 @@ fn towards_stopped(facts: &Facts) -> Step {
 
 /// How long a ticket may have been taken without an owner showing up.
 fn retry_after(tries: u32) -> Duration {
-    RETRY_FIRST.saturating_mul(1 << tries.min(8)).min(RETRY_MAX)
+    doubled(RETRY_FIRST, tries, RETRY_MAX)
+}
+
+fn doubled(first: Duration, tries: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1 << tries.min(8)).min(longest)
 }
 
 /// Whether a stream should run. `unwanted_for` is the time since anybody wanted it, through this process; a

@@ -29,6 +29,7 @@ fn facts(wanted: bool, placement: Option<Placed>) -> Facts {
         owned: false,
         held: None,
         urgent: false,
+        room: true,
         settled: true,
         held_back: false,
         exclusive: false,
@@ -63,9 +64,14 @@ fn leaves_a_running_stream_alone_and_rewrites_its_record_after_a_wipe() {
 }
 
 #[test]
-fn a_ticket_is_replaced_only_once_it_was_taken_and_came_to_nothing() {
+fn a_ticket_is_replaced_once_it_was_taken_and_came_to_nothing_or_waited_beyond_all_measure() {
     for (told, age, tries, want) in [
-        (Told::Queued { urgent: true }, 3600, 0, Step::Nothing),
+        (Told::Queued { urgent: true }, 299, 0, Step::Nothing),
+        (Told::Queued { urgent: true }, 300, 0, Step::Place(TicketReason::Retry)),
+        (Told::Queued { urgent: false }, 599, 1, Step::Nothing),
+        (Told::Queued { urgent: false }, 600, 1, Step::Place(TicketReason::Retry)),
+        (Told::Queued { urgent: true }, 1199, 30, Step::Nothing),
+        (Told::Queued { urgent: true }, 1200, 30, Step::Place(TicketReason::Retry)),
         (Told::Taken, 5, 0, Step::Nothing),
         (Told::Taken, 6, 0, Step::Place(TicketReason::Retry)),
         (Told::Taken, 6, 1, Step::Nothing),
@@ -78,6 +84,12 @@ fn a_ticket_is_replaced_only_once_it_was_taken_and_came_to_nothing() {
         let stands = Placed { told, age: S(age), tries, ..placed() };
         assert_eq!(step(&facts(true, Some(stands))), want, "{told:?} {age} s, {tries} tries");
     }
+}
+
+#[test]
+fn a_ticket_waits_for_room_as_long_as_it_takes() {
+    let queued = Some(Placed { told: Told::Queued { urgent: true }, age: S(36_000), ..placed() });
+    assert_eq!(step(&Facts { room: false, ..facts(true, queued) }), Step::Nothing);
 }
 
 #[test]

@@ -85,8 +85,8 @@ async fn carry_out(bus: &Bus, repair: Repair) -> Result<(), BusError> {
 
 /// Removes a consumer and makes it again: tickets that are stored are handed out from the first one on. One that was
 /// already claimed meets its claim.
-pub(super) async fn recreate(bus: &Bus, zone: &Zone, priority: Priority) -> Result<(), BusError> {
-    remake(bus, config(zone, priority), "it handed out nothing").await
+pub(super) async fn recreate(bus: &Bus, zone: &Zone, priority: Priority, why: &'static str) -> Result<(), BusError> {
+    remake(bus, config(zone, priority), why).await
 }
 
 async fn remake(bus: &Bus, config: pull::Config, why: &'static str) -> Result<(), BusError> {

@@ -62,7 +62,7 @@ pub struct Queue {
 impl Queue {
     /// Whether the queue has handed out nothing since it looked like `earlier`, though tickets and workers waited then
     /// and wait now. At two looks 10 s apart, and with nothing unacknowledged that could come back, that is a stuck
-    /// consumer: [`recreate`] it.
+    /// consumer: [`recreate`] it. So is one that cannot be looked at for as long.
     pub fn stands_still_since(&self, earlier: &Self) -> bool {
         let waits = |queue: &Self| queue.waiting > 0 && queue.pulls > 0;
         waits(earlier) && waits(self) && self.delivered == earlier.delivered
@@ -87,15 +87,15 @@ pub async fn queue(bus: &Bus, zone: &Zone, priority: Priority) -> Result<Queue, 
     })
 }
 
-/// Removes the queue's consumer and makes it again, for one that is stuck (see [`Queue::stands_still_since`]): several
-/// versions of nats-server have such faults. No ticket is lost: all that are stored are handed out again, and those
+/// Removes the queue's consumer and makes it again, for one that is stuck (see [`Queue::stands_still_since`]) or that
+/// nobody leads: several versions of nats-server have such faults. No ticket is lost: all that are stored are handed out again, and those
 /// that were claimed already meet their claims. Pulls that wait end, and workers pull again. Logs one warning. Do it
-/// once, then wait as long as before.
+/// once, then wait longer than before. `why` is for the log.
 ///
 /// # Errors
 /// [`BusError`] when the server did not make it; [`super::topology::ensure`] does so later.
-pub async fn recreate(bus: &Bus, zone: &Zone, priority: Priority) -> Result<(), BusError> {
-    consumers::recreate(bus, zone, priority).await
+pub async fn recreate(bus: &Bus, zone: &Zone, priority: Priority, why: &'static str) -> Result<(), BusError> {
+    consumers::recreate(bus, zone, priority, why).await
 }
 
 /// A pulled ticket. The worker must say what became of it; one that is dropped comes back after the ack wait.

@@ -1,0 +1,109 @@
+//! When a queue of start tickets needs a new consumer. Pure: no clock, no I/O.
+//!
+//! Two things end the work of a consumer without a word to anybody: it hands out nothing though tickets and workers
+//! wait, or nobody leads it any more. In a cluster the second one lasts: a nats-server before 2.9.11 that is restarted
+//! may not learn of its copy of a consumer, and then the next node that goes takes the majority with it.
+
+use std::time::{Duration, Instant};
+
+use rsm_shared::bus::tickets::Queue;
+
+/// A queue that has tickets, and workers that wait, and moves nothing for this long is stuck. So is one that cannot be
+/// looked at: a cluster chooses a leader within 9 s.
+const STUCK: Duration = Duration::from_secs(10);
+/// The same while a ticket that was handed out may still come back.
+const STUCK_UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+/// The pause doubles so often while new consumers do not help: 80 s at most between two.
+const MOST_DOUBLINGS: u32 = 3;
+
+/// How a queue has stood since it last moved.
+#[derive(Clone, Copy, Debug)]
+pub struct Stand {
+    since: Instant,
+    /// `None` while nobody answers for it.
+    seen: Option<Queue>,
+    /// Consumers that were made anew since it last moved.
+    remade: u32,
+}
+
+impl Stand {
+    /// At the first look; `None` when nobody answered.
+    pub fn new(seen: Option<Queue>, now: Instant) -> Self {
+        Self { since: now, seen, remade: 0 }
+    }
+
+    /// Takes in a further look. The answer says why its consumer is to be made anew, once for each time that it is.
+    pub fn look(&mut self, seen: Option<Queue>, now: Instant) -> Option<&'static str> {
+        let (bound, why) = match (&self.seen, &seen) {
+            (None, None) => (STUCK, "nobody leads it"),
+            (Some(before), Some(queue)) if queue.stands_still_since(before) => {
+                let bound = if queue.unacknowledged > 0 { STUCK_UNACKNOWLEDGED } else { STUCK };
+                (bound, "it handed out nothing")
+            }
+            _ => {
+                // A new consumer that answers, and has moved nothing yet, is no success.
+                let moved = seen.is_some_and(|queue| queue.waiting == 0 || queue.delivered > 0);
+                *self = Self { since: now, seen, remade: if moved { 0 } else { self.remade } };
+                return None;
+            }
+        };
+        if now.saturating_duration_since(self.since) < bound.saturating_mul(1 << self.remade.min(MOST_DOUBLINGS)) {
+            return None;
+        }
+        self.since = now;
+        self.remade += 1;
+        Some(why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STILL: Option<Queue> = Some(Queue { delivered: 7, waiting: 1, pulls: 2, unacknowledged: 0 });
+    const MOVED: Option<Queue> = Some(Queue { delivered: 8, waiting: 1, pulls: 2, unacknowledged: 0 });
+    const IN_FLIGHT: Option<Queue> = Some(Queue { delivered: 7, waiting: 1, pulls: 2, unacknowledged: 1 });
+    const NO_ANSWER: Option<Queue> = None;
+
+    /// At which second a queue that was seen like `first`, and each second like `then`, gets new consumers.
+    fn remade_at(first: Option<Queue>, then: impl Fn(u64) -> Option<Queue>) -> Vec<u64> {
+        let start = Instant::now();
+        let mut stand = Stand::new(first, start);
+        (1..=200).filter(|&s| stand.look(then(s), start + Duration::from_secs(s)).is_some()).collect()
+    }
+
+    #[test]
+    fn a_queue_that_nobody_leads_gets_a_new_consumer_and_more_of_them_ever_more_rarely() {
+        assert_eq!(remade_at(NO_ANSWER, |_| NO_ANSWER), [10, 30, 70, 150]);
+        assert_eq!(remade_at(STILL, |_| NO_ANSWER), [11, 31, 71, 151], "it once had a leader");
+        assert!(remade_at(STILL, |s| if s < 10 { NO_ANSWER } else { MOVED }).iter().all(|at| *at >= 20), "an election");
+    }
+
+    #[test]
+    fn a_queue_that_stands_still_gets_a_new_consumer() {
+        assert_eq!(remade_at(STILL, |_| STILL), [10, 30, 70, 150]);
+        assert_eq!(
+            remade_at(IN_FLIGHT, |_| IN_FLIGHT),
+            [60, 180],
+            "what was handed out may come back, but not for ever"
+        );
+    }
+
+    #[test]
+    fn a_queue_that_moves_or_has_nobody_who_waits_is_left_alone() {
+        for then in [
+            |s: u64| Some(Queue { delivered: s, waiting: 3, pulls: 1, unacknowledged: 0 }),
+            |_| Some(Queue { delivered: 7, waiting: 0, pulls: 1, unacknowledged: 0 }),
+            |_| Some(Queue { delivered: 7, waiting: 3, pulls: 0, unacknowledged: 0 }),
+            |s| if s % 5 == 0 { NO_ANSWER } else { STILL },
+        ] {
+            assert_eq!(remade_at(STILL, then), Vec::<u64>::new());
+        }
+    }
+
+    #[test]
+    fn one_that_moved_again_is_looked_after_as_soon_as_at_first() {
+        let seen = |s| if (15..20).contains(&s) { Some(Queue { delivered: s, ..MOVED.unwrap() }) } else { NO_ANSWER };
+        assert_eq!(remade_at(NO_ANSWER, seen)[..2], [10, 30]);
+    }
+}
