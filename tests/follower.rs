@@ -17,7 +17,7 @@ use crate::harness::system::System;
 const LOOK: Duration = Duration::from_millis(200);
 /// Between what EXT-X-PROGRAM-DATE-TIME says of the end of a segment and the time at which it is listed: far beyond the
 /// making of it on a machine that is busy, far below the jumps of a camera's clock.
-const NEAR: Duration = Duration::from_secs(15);
+const NEAR: Duration = Duration::from_secs(60);
 
 /// A segment as it was listed first.
 #[derive(Clone, Debug, Default, PartialEq)]
