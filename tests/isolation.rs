@@ -243,6 +243,7 @@ async fn a_bad_camera_is_felt_by_no_good_one() {
         ("RSM__CAMERA__STALL_TIMEOUT_S", "15"),
         ("RSM__CAMERA__CONNECT_TIMEOUT_S", "2"),
         ("RSM__HLS__WINDOW_SEGMENTS", "60"),
+        ("RSM__HLS__ALWAYS_ON", "true"),
     ];
     let system = System::start_with(None, &["--nats", &nats.url], &environment).await;
     let good = Good::open(&system, &nats).await;

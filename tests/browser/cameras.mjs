@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { PATIENCE_SECONDS, until, withPage } from './chromium.mjs';
 
 
+const LOOK_MS = 5000; // of one look at what may be gone by then; there will be others
+
 export const byTestId = (place, id) => place.locator(`[data-testid="${id}"]`);
 export const step = (text) => console.error(`- ${text}`);
 
@@ -96,20 +98,24 @@ export const untilTiles = (page, slug, count) => until(`the camera has ${count} 
 });
 
 /** Presses a button of a tile: in the tile, or in the menu that a small one has. */
-export async function press(page, tile, id) {
-  const button = byTestId(tile, id);
-  // A wall that is laid out anew meanwhile closes the menu.
-  await until(`${id} can be pressed`, async () => {
-    if (!(await button.isVisible())) {
-      await tile.locator('.name a').focus(); // small tiles show their buttons when the focus is in them
-      await byTestId(tile, 'tile-menu').focus();
-      await page.keyboard.press('Enter');
-    }
-    await button.focus({ timeout: 5000 }); // it may be gone, and then comes another look
-    return button.evaluate((one) => one === document.activeElement);
-  });
-  await page.keyboard.press('Enter');
-}
+export const press = (page, tile, id) => pressed(id, byTestId(tile, id), async () => {
+  await tile.locator('.name a').focus({ timeout: LOOK_MS }); // small tiles show their buttons when the focus is in them
+  await pressNow(byTestId(tile, 'tile-menu'));
+});
+
+/** Presses `button`, which `open` brings out where it is hidden. A wall that is laid out anew meanwhile hides it again. */
+const pressed = (id, button, open) => until(`${id} is pressed`, async () => {
+  if (!(await button.isVisible())) await open();
+  return pressNow(button);
+});
+
+// In one step: a key that is pressed a moment after the focus was set goes to whatever has the focus then.
+const pressNow = (button) => button.evaluate((one) => {
+  one.focus();
+  if (document.activeElement !== one) return false;
+  one.click();
+  return true;
+}, null, { timeout: LOOK_MS });
 
 export async function openAdd(page) {
   await byTestId(page, 'add-camera').click();

@@ -169,12 +169,16 @@ export async function untilMoves(what, locator, count = 3) {
 /** Chooses how a tile shows its camera (off, jpeg, hls, both): in the tile, or in the menu that a small one has. */
 export async function watchAs(tile, mode) {
   const radio = tile.locator(`[data-testid="mode-${mode}"]`);
-  if (await radio.isChecked()) return;
-  const inMenu = !(await radio.isVisible());
-  if (inMenu) {
-    await tile.hover();
-    await tile.locator('[data-testid="tile-menu"]').click();
-  }
-  await radio.check({ force: true }); // the radio itself lies under its label
-  if (inMenu) await radio.press('Escape');
+  const soon = { timeout: 5000 }; // a wall that is laid out anew takes buttons away; then comes another look
+  await until(`${mode} is chosen`, async () => {
+    if (await radio.isChecked()) return true;
+    const inMenu = !(await radio.isVisible());
+    if (inMenu) {
+      await tile.hover(soon);
+      await tile.locator('[data-testid="tile-menu"]').click(soon);
+    }
+    await radio.check({ force: true, ...soon }); // the radio itself lies under its label
+    if (inMenu) await radio.press('Escape', soon);
+    return radio.isChecked();
+  });
 }

@@ -11,6 +11,7 @@ import { accessible } from './axe.mjs';
 import { options, until, untilMoves, watchAs, withPage } from './chromium.mjs';
 
 const { base, camera, screenshot } = options(['base', 'camera', 'screenshot'], ['base', 'camera']);
+const LOOK_MS = 5000; // of one look at what may be gone by then; there will be others
 const name = `Browser test ${Math.random().toString(36).slice(2, 8)}`;
 
 const byTestId = (place, id) => place.locator(`[data-testid="${id}"]`);
@@ -129,12 +130,18 @@ async function remove(page, tile, slug) {
 
 async function removeByKeyboard(page, tile) {
   const remove = byTestId(tile, 'remove');
-  if (!(await remove.isVisible())) {
-    await byTestId(tile, 'tile-menu').focus(); // a small tile has its buttons in a menu
-    await page.keyboard.press('Enter');
-    await remove.waitFor();
-  }
-  await remove.focus();
+  const menu = byTestId(tile, 'tile-menu');
+  const takesFocus = async (button) => {
+    await button.focus({ timeout: LOOK_MS });
+    return button.evaluate((one) => one === document.activeElement, null, { timeout: LOOK_MS });
+  };
+  await until('the button that removes has the focus', async () => {
+    if (!(await remove.isVisible())) { // a small tile has its buttons in a menu
+      if (!(await takesFocus(menu))) return false;
+      await page.keyboard.press('Enter');
+    }
+    return takesFocus(remove);
+  });
   await page.keyboard.press('Enter');
 }
 
