@@ -13,7 +13,7 @@ use crate::harness::service::Service;
 use crate::harness::system::System;
 
 /// Longest that a script takes.
-const SCRIPT: Duration = Duration::from_secs(600);
+const SCRIPT: Duration = Duration::from_secs(1800);
 /// Browsers at a time: each keeps two processors busy, and more of them only wait for each other until deadlines pass.
 static BROWSERS: Semaphore = Semaphore::const_new(2);
 /// Where no camera answers.

@@ -1,6 +1,6 @@
 //! When a picture was taken: the camera's own time if it tells it, else when the picture came.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use rsm_simulator::schedule::Schedule;
@@ -13,21 +13,24 @@ use crate::harness::system::System;
 use crate::harness::viewer::{JpegViewer, frame_number};
 use crate::harness::within;
 
-const FPS: u32 = 10;
-const CLIP_SECONDS: u32 = 60;
-/// What a picture's header may be away from the clock that is burnt into it: two frames.
+/// Few, so that a busy machine keeps up with them.
+const FPS: u32 = 5;
+/// Longer than any picture takes; made by an encoder that a busy machine keeps waiting, so not longer than that.
+const CLIP_SECONDS: u32 = 20;
+/// What a picture's header may be away from the clock that is burnt into it: one frame, and far below the delay.
 const CLOSE: Duration = Duration::from_millis(200);
 /// On the way between camera and worker.
 const DELAY: Duration = Duration::from_secs(1);
 /// Frames in a row that have to be right.
 const IN_A_ROW: u32 = 20;
-/// Until that is seen; reports come each few seconds.
-const FRAMES: u32 = 400;
+/// Until that is seen. Reports come each few seconds, and two of them must have come on time; on a busy machine neither
+/// camera nor worker always is.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Frames of a camera whose packets are a second late: `(age at Rsm-Captured-At, age at Rsm-Published-At)` of each, by the
 /// burnt-in clock, until `IN_A_ROW` fit.
 async fn ages(flags: &[&str], fits: impl Fn(Duration, Duration) -> bool) {
-    let mut all = vec!["--fps", "10", "--gop", "10", "--clip-seconds", "60"];
+    let mut all = vec!["--fps", "5", "--gop", "5", "--clip-seconds", "20"];
     all.extend(flags);
     let (camera, nats) = (Camera::start_as(&all).await, Nats::start().await);
     let system = System::start_with(None, &["--nats", &nats.url], &[("RSM__CAMERA__CONNECT_TIMEOUT_S", "20")]).await;
@@ -41,7 +44,7 @@ async fn ages(flags: &[&str], fits: impl Fn(Duration, Duration) -> bool) {
     let mut viewer = JpegViewer::open(&system, &slug).await;
     let watching = tokio::spawn(async move { while viewer.next().await.is_some() {} });
     let schedule = Schedule::new(FPS, CLIP_SECONDS).unwrap();
-    let (mut row, mut seen) = (0, Vec::new());
+    let (mut row, mut seen, begun) = (0, Vec::new(), Instant::now());
     while row < IN_A_ROW {
         let frame = within("a frame", frames.next()).await.unwrap();
         let Some(number) = frame_number(&frame.payload) else { continue };
@@ -51,7 +54,7 @@ async fn ages(flags: &[&str], fits: impl Fn(Duration, Duration) -> bool) {
         let (captured, published) = (age("Rsm-Captured-At"), age("Rsm-Published-At"));
         row = if fits(captured, published) { row + 1 } else { 0 };
         seen.push((captured, published));
-        assert!(seen.len() < FRAMES as usize, "ages by the burnt-in clock: {seen:?}");
+        assert!(begun.elapsed() < PATIENCE, "{flags:?}: ages by the burnt-in clock: {seen:?}");
     }
     watching.abort();
 }

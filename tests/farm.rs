@@ -153,7 +153,9 @@ async fn streams_move_to_a_worker_that_joins() {
         busy.len() == 2 && owners.values().all(|owner| owner.state == "running")
     };
     eventually("streams to move to w2", async || farm.owners().await, spread).await;
-    more_of_all(&watchers).await;
+    for watcher in &watchers {
+        watcher.goes_on(5).await;
+    }
     farm.until_one_session_each().await;
     for (slug, owner) in farm.until_all_run().await {
         assert!(owner.epoch >= before[&slug].epoch, "{slug}: {owner:?}");

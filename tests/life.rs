@@ -33,7 +33,8 @@ async fn a_camera_that_was_killed_goes_on_in_the_same_socket_and_playlist() {
 
 #[tokio::test]
 async fn a_frozen_camera_is_noticed_and_taken_up_again() {
-    let (camera, system) = (Camera::start().await, System::start().await);
+    let camera = Camera::start().await;
+    let system = System::start_with(None, &[], &[("RSM__CAMERA__STALL_TIMEOUT_S", "5")]).await;
     let (slug, _) = system.add(json!({ "url": camera.url() })).await;
     let mut viewer = JpegViewer::open(&system, &slug).await;
     viewer.frame_number().await;

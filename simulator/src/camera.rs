@@ -187,7 +187,7 @@ impl Camera {
         if release > due {
             state.held.push_back((release, item));
         } else {
-            state.send(item, due, programme);
+            state.send(item, programme);
         }
     }
 
@@ -202,7 +202,7 @@ impl Camera {
                 return Some(release);
             }
             state.held.pop_front();
-            state.send(item, release, programme);
+            state.send(item, programme);
         }
         None
     }
@@ -215,14 +215,14 @@ impl State {
         }
     }
 
-    fn send(&mut self, item: Item, due: Duration, programme: &Programme) {
+    fn send(&mut self, item: Item, programme: &Programme) {
         match item {
-            Item::Picture(number) => self.send_picture(number, due, programme),
-            Item::Sound(number) => self.send_sound(number, due, programme),
+            Item::Picture(number) => self.send_picture(number, programme),
+            Item::Sound(number) => self.send_sound(number, programme),
         }
     }
 
-    fn send_picture(&mut self, number: u64, due: Duration, programme: &Programme) {
+    fn send_picture(&mut self, number: u64, programme: &Programme) {
         let quirks = self.quirks;
         // Both clips have their key frames at the same numbers.
         if programme.clip(quirks.resized).at(number).is_some_and(|(frame, _)| frame.is_key) {
@@ -245,9 +245,9 @@ impl State {
                 let whole = feed::whole(&frame.packets, parameter_sets);
                 if quirks.half { feed::half(whole) } else { whole }
             });
-            feed.align(due, frame.is_key);
+            feed.align(frame.is_key);
             let outcome = feed.send(VIDEO, captured, packets.iter().cloned());
-            feed.needs_key = outcome == Sent::Dropped;
+            feed.needs_key = outcome != Sent::Yes;
             sent |= outcome == Sent::Yes;
             dropped |= outcome == Sent::Dropped;
         }
@@ -255,11 +255,11 @@ impl State {
         self.frames_dropped += u64::from(dropped);
     }
 
-    fn send_sound(&mut self, number: u64, due: Duration, programme: &Programme) {
+    fn send_sound(&mut self, number: u64, programme: &Programme) {
         let Some(sound) = programme.sound.as_ref().filter(|_| !self.quirks.muted) else { return };
         let packets = sound.at(number);
         for feed in self.feeds.iter_mut().filter(|feed| feed.playing) {
-            feed.align(due, false);
+            feed.align(false);
             let payloads = packets.iter().map(|packet| (packet.payload.clone(), packet.marker));
             // A piece of sound that finds no room is lost, as on any network.
             let _ = feed.send(AUDIO, sound.due(number), payloads);

@@ -1,6 +1,6 @@
 //! The stream of one client: its RTP numbering, its clock, and the pipeline that it is pushed into.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -19,6 +19,8 @@ const QUEUE: u64 = 30;
 /// Distance between the stamps and the pipeline's running time beyond which the stamps are set anew. Wall clock
 /// slewing stays far below; a step of the wall clock and a paused pipeline do not.
 const MAX_DRIFT: i128 = 100_000_000;
+/// Of how running time and unix time lie, each time.
+const MEASUREMENTS: usize = 3;
 /// Where the primer says what it is: running time that no picture has.
 const PRIMER: gst::ClockTime = gst::ClockTime::ZERO;
 
@@ -55,6 +57,8 @@ pub enum Sent {
     Yes,
     /// The pipeline did not keep up, or goes down.
     Dropped,
+    /// It was captured before the client's pipeline ran, where no time is.
+    TooEarly,
 }
 
 impl Feed {
@@ -73,13 +77,13 @@ impl Feed {
         self.tracks.first()?.source.current_running_time()
     }
 
-    /// Sets the stamps right for what was captured at `captured` (unix time) and is sent at `due`: the first thing
-    /// that is sent, and, `when_astray`, whatever finds wall clock and running time apart.
+    /// Learns how running time and unix time lie: with the first thing that is sent, and, `when_astray`, whenever they
+    /// have gone apart.
     ///
-    /// Otherwise stamps follow the schedule, so that the feeder's lateness does not reach them.
-    pub fn align(&mut self, due: Duration, when_astray: bool) {
-        let Some(now) = self.now() else { return };
-        let measured = i128::from(now.nseconds()) - due.as_nanos() as i128;
+    /// Stamps follow the schedule, so that the feeder's lateness never reaches them: a busy machine sends late, and
+    /// tells the true time of what it sends.
+    pub fn align(&mut self, when_astray: bool) {
+        let Some(measured) = self.tracks.first().and_then(|line| measure(&line.source)) else { return };
         match self.offset {
             Some(offset) if !when_astray || offset.abs_diff(measured) <= MAX_DRIFT.unsigned_abs() => {}
             _ => self.offset = Some(measured),
@@ -94,9 +98,10 @@ impl Feed {
         packets: impl ExactSizeIterator<Item = (gst::Memory, bool)>,
     ) -> Sent {
         let (Some(line), Some(offset)) = (self.tracks.get_mut(track), self.offset) else { return Sent::Dropped };
-        // Before its first picture was sent nothing has a time; what B-frames have overtaken may have one below zero.
-        let nanos = u64::try_from(captured.as_nanos() as i128 + offset).unwrap_or(1).max(1);
-        let pts = gst::ClockTime::from_nseconds(nanos);
+        let pts = match u64::try_from(captured.as_nanos() as i128 + offset).map(gst::ClockTime::from_nseconds) {
+            Ok(pts) if pts > PRIMER => pts,
+            _ => return Sent::TooEarly,
+        };
         if line.source.input().property::<u64>("current-level-buffers") >= QUEUE + 2 * line.track.burst {
             return Sent::Dropped;
         }
@@ -116,6 +121,23 @@ impl Feed {
             Err(_) => Sent::Dropped,
         }
     }
+}
+
+/// Zero before 1970, which stops no test camera.
+pub fn unix_now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Running time minus unix time, in nanoseconds. Between its two looks at the clock a busy machine may do something
+/// else; of a few measurements the one that took the least time counts.
+fn measure(source: &TrackSource) -> Option<i128> {
+    let measurements = (0..MEASUREMENTS).filter_map(|_| {
+        let before = unix_now();
+        let running = source.current_running_time()?;
+        let took = unix_now().saturating_sub(before);
+        Some((took, i128::from(running.nseconds()) - (before + took / 2).as_nanos() as i128))
+    });
+    measurements.min_by_key(|(took, _)| *took).map(|(_, offset)| offset)
 }
 
 impl Line {

@@ -1,12 +1,10 @@
 //! One thread that wakes for every picture and every piece of sound and offers it to all cameras.
 
-use std::{
-    thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{thread, time::Duration};
 
 use crate::{
     camera::{Camera, Item},
+    feed::unix_now,
     programme::Programme,
 };
 
@@ -71,11 +69,6 @@ impl Beat {
         self.next += 1;
         Some(self.next - 1)
     }
-}
-
-/// Zero before 1970, which stops no test camera.
-fn unix_now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

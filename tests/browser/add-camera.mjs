@@ -4,8 +4,8 @@
 //   node add-camera.mjs --base http://127.0.0.1:8080 --camera rtsp://127.0.0.1:8554/cam1
 //     --locked rtsp://127.0.0.1:8555/cam1 --password SECRET   (the user is admin)
 
-import { ANSWER_SECONDS, LOOK_SECONDS, byTestId, deadPort, inBrowser, must, mustBeQuiet, named, openAdd, openPage, placesOf,
-  status, step, tileOf, tryCamera, untilComplains, untilTiles, untilWorkersLook } from './cameras.mjs';
+import { byTestId, deadPort, inBrowser, must, mustBeQuiet, named, openAdd, openPage, placesOf, status, step, tileOf,
+  tryCamera, untilComplains, untilTiles, untilWorkersLook } from './cameras.mjs';
 import { options, until } from './chromium.mjs';
 
 const { base, camera, locked, password } = options(['base', 'camera', 'locked', 'password'], ['base', 'camera', 'locked', 'password']);
@@ -14,9 +14,9 @@ const { base, camera, locked, password } = options(['base', 'camera', 'locked', 
 async function save(page, form, name) {
   await byTestId(form, 'name-input').fill(name);
   await byTestId(form, 'add-submit').click();
-  const saved = await until(`${name} is listed`, ANSWER_SECONDS, () => named(base, name));
+  const saved = await until(`${name} is listed`, () => named(base, name));
   await untilTiles(page, saved.slug, 1);
-  await until('the dialog is closed and the form empty', ANSWER_SECONDS, async () => {
+  await until('the dialog is closed and the form empty', async () => {
     const left = await byTestId(form, 'url-input').inputValue();
     const open = await byTestId(page, 'add-dialog').evaluate((one) => one.open);
     return { ok: left === '' && !open, left, open };
@@ -34,7 +34,7 @@ await inBrowser('a camera is looked at before it is added', { base }, async ({ p
   const said = await tryCamera(form, 'good');
   must(/H\.264/.test(said) && /640 × 480/.test(said), `codec and size: ${said}`);
   const picture = byTestId(form, 'try-picture');
-  await until('the picture is there', ANSWER_SECONDS, async () => {
+  await until('the picture is there', async () => {
     const seen = await picture.evaluate((one) => ({ width: one.naturalWidth, height: one.naturalHeight, alt: one.alt, hidden: one.hidden }));
     return { ok: seen.width > 100 && seen.height > 100 && seen.alt && !seen.hidden, ...seen };
   });
@@ -84,7 +84,7 @@ await inBrowser('a camera is looked at before it is added', { base }, async ({ p
     input.setRangeText(text, 0, input.value.length, 'end');
     input.dispatchEvent(new InputEvent('input', { bubbles: true, inputType: 'insertFromPaste' }));
   }, locked.replace('://', `://admin:${encodeURIComponent(password)}@`));
-  await until('the login is in its fields', ANSWER_SECONDS, async () => {
+  await until('the login is in its fields', async () => {
     const [address, user] = [await url.inputValue(), await byTestId(form, 'username-input').inputValue()];
     const right = (await byTestId(form, 'password-input').inputValue()) === password;
     return { ok: address === locked && user === 'admin' && right, address, user, right };
@@ -108,7 +108,7 @@ await inBrowser('a camera is looked at before it is added', { base }, async ({ p
   const kept = await save(page, form, 'With login');
   must(kept.username === undefined || kept.username === 'admin', kept.username);
   must(!JSON.stringify(kept).includes(password), 'the server gives the password away');
-  await until('it runs with this login', LOOK_SECONDS, async () => {
+  await until('it runs with this login', async () => {
     const { state } = await status(base, kept.slug);
     return { ok: state === 'running', state };
   });
@@ -120,12 +120,12 @@ await inBrowser('a camera is looked at before it is added', { base }, async ({ p
   await page.route('**/video/test', () => {}); // no answer
   await byTestId(form, 'url-input').fill(camera);
   await byTestId(form, 'try').click();
-  await until('it waits', ANSWER_SECONDS, async () => (await byTestId(form, 'try-result').getAttribute('aria-busy')) === 'true');
+  await until('it waits', async () => (await byTestId(form, 'try-result').getAttribute('aria-busy')) === 'true');
   await byTestId(form, 'try').click();
   must(await byTestId(form, 'try-result').isHidden(), 'a stopped test still waits');
   must(/stopped/.test(await form.locator('.look-told').textContent()), 'nothing says that it was stopped');
   await byTestId(form, 'try').click();
-  const ended = page.waitForEvent('requestfailed', { predicate: (one) => one.url().endsWith('/video/test'), timeout: ANSWER_SECONDS * 1000 });
+  const ended = page.waitForEvent('requestfailed', { predicate: (one) => one.url().endsWith('/video/test') });
   await page.keyboard.press('Escape');
   await ended;
   await page.unroute('**/video/test');

@@ -4,9 +4,9 @@
 //   node camera-page.mjs --base http://127.0.0.1:8080 --camera rtsp://127.0.0.1:8554/cam1
 
 import { readFile } from 'node:fs/promises';
-import { ANSWER_SECONDS, PICTURE_SECONDS, byTestId, inBrowser, must, mustBeQuiet, openPage, register, status, step, tileOf,
-  unregister, untilTiles } from './cameras.mjs';
-import { options, until, untilMoves } from './chromium.mjs';
+import { byTestId, inBrowser, must, mustBeQuiet, openPage, register, status, step, tileOf, unregister,
+  untilTiles } from './cameras.mjs';
+import { PATIENCE_SECONDS, options, until, untilMoves } from './chromium.mjs';
 
 const { base, camera } = options(['base', 'camera'], ['base', 'camera']);
 const NAME = 'Yard / "north" <1>';
@@ -19,8 +19,8 @@ const factsOf = (own) => byTestId(own, 'facts').evaluate((list) => Object.fromEn
 async function pictures(own) {
   step('both pictures move');
   await byTestId(own, 'camera-mode-both').check({ force: true });
-  await untilMoves('the JPEG canvas', byTestId(own, 'camera-jpeg'), PICTURE_SECONDS);
-  await untilMoves('the HLS video', byTestId(own, 'camera-hls'), PICTURE_SECONDS);
+  await untilMoves('the JPEG canvas', byTestId(own, 'camera-jpeg'));
+  await untilMoves('the HLS video', byTestId(own, 'camera-hls'));
   step('one of them alone');
   await byTestId(own, 'camera-mode-jpeg').check({ force: true });
   must(await byTestId(own, 'camera-hls').isHidden(), 'HLS is still there');
@@ -31,7 +31,7 @@ async function pictures(own) {
 
 async function facts(own) {
   step('the facts');
-  await until('the facts are complete', PICTURE_SECONDS, async () => {
+  await until('the facts are complete', async () => {
     const seen = await factsOf(own);
     const fits = {
       'State since': /\d.*for \d/, Camera: /^rtsp:\/\//, Codec: /^H\.264$/, Size: /^640 × 480$/, Sound: /^AAC, 16 kHz, mono$/,
@@ -42,7 +42,7 @@ async function facts(own) {
   });
   must((await byTestId(own, 'camera-state').getAttribute('data-state')) === 'running', 'the state');
   step('the line of ages gets points, and says them');
-  await until('the line has points', PICTURE_SECONDS, async () => {
+  await until('the line has points', async () => {
     const seen = await own.locator('.spark').evaluate((one) => ({
       line: one.querySelector('.spark-line')?.getAttribute('d') ?? '',
       label: one.querySelector('[aria-label]')?.getAttribute('aria-label') ?? one.getAttribute('aria-label') ?? '',
@@ -56,20 +56,20 @@ async function facts(own) {
 async function snapshot(page, own) {
   step('a snapshot is a file with a name that every system takes');
   const [download] = await Promise.all([
-    page.waitForEvent('download', { timeout: PICTURE_SECONDS * 1000 }),
+    page.waitForEvent('download'),
     byTestId(own, 'snapshot-download').click(),
   ]);
   const name = download.suggestedFilename();
   must(/^Yard-north-1-\d{4}-\d\d-\d\d-\d{6}\.jpg$/.test(name), name);
   const bytes = await readFile(await download.path());
   must(bytes.length > 1000 && isJpeg(bytes), `${bytes.length} bytes that begin with ${bytes.subarray(0, 4).toString('hex')}`);
-  await until('it is said', ANSWER_SECONDS, async () => /saved/.test(await own.locator('[data-part="told"]').textContent()));
+  await until('it is said', async () => /saved/.test(await own.locator('[data-part="told"]').textContent()));
 }
 
 // --- what can be taken along ---
 
 async function get(address, what) {
-  const response = await fetch(address, { signal: AbortSignal.timeout(PICTURE_SECONDS * 1000) });
+  const response = await fetch(address, { signal: AbortSignal.timeout(PATIENCE_SECONDS * 1000) });
   must(response.ok, `${what}: ${address} answered ${response.status}`);
   return response;
 }
@@ -99,7 +99,7 @@ const USES = {
     await reader.cancel();
   },
   'HLS playlist': async (address) => {
-    await until('the address gives a playlist', PICTURE_SECONDS, async () => {
+    await until('the address gives a playlist', async () => {
       const response = await fetch(address);
       const text = await response.text();
       return { ok: response.ok && text.startsWith('#EXTM3U'), status: response.status, text: text.slice(0, 80) };
@@ -132,7 +132,7 @@ async function addresses(page, own) {
   for (const [at, { label, text }] of rows.entries()) {
     const button = byTestId(own, 'copy').nth(at);
     await button.click();
-    await until(`${label} is copied`, ANSWER_SECONDS, async () => {
+    await until(`${label} is copied`, async () => {
       const copied = await page.evaluate(() => navigator.clipboard.readText());
       return { ok: copied === text, copied };
     });
@@ -155,7 +155,7 @@ async function addresses(page, own) {
 async function operate(page, own, slug) {
   step('stop and start, edit');
   const startStop = byTestId(own, 'camera-start-stop');
-  const untilState = (state) => until(`the page says ${state}`, PICTURE_SECONDS, async () => {
+  const untilState = (state) => until(`the page says ${state}`, async () => {
     const seen = await byTestId(own, 'camera-state').getAttribute('data-state');
     return { ok: seen === state, seen };
   });
@@ -166,7 +166,7 @@ async function operate(page, own, slug) {
   must(/Start/.test(await own.locator('.cp-veil').first().innerText()), 'the picture says what to do');
   await startStop.click();
   await untilState('running');
-  await untilMoves('the JPEG canvas', byTestId(own, 'camera-jpeg'), PICTURE_SECONDS);
+  await untilMoves('the JPEG canvas', byTestId(own, 'camera-jpeg'));
   await byTestId(own, 'camera-edit').click();
   const form = byTestId(page, 'edit-form');
   await byTestId(form, 'name-input').fill('Another name');
@@ -178,16 +178,16 @@ async function waysBack(page, own, slug) {
   step('back to the wall, with the focus where it was');
   const focused = () => page.evaluate(() => document.activeElement?.closest('[data-slug]')?.dataset.slug);
   await byTestId(own, 'camera-back').click();
-  await until('the tile has the focus', ANSWER_SECONDS, async () => {
+  await until('the tile has the focus', async () => {
     const seen = await focused();
     return { ok: seen === slug, seen };
   });
   step('in by the keyboard, and back by the browser');
   await page.keyboard.press('Enter');
   await own.waitFor();
-  await until('the name has the focus', ANSWER_SECONDS, () => own.locator('.cp-name').evaluate((one) => one === document.activeElement));
+  await until('the name has the focus', () => own.locator('.cp-name').evaluate((one) => one === document.activeElement));
   await page.goBack();
-  await until('the tile has the focus', ANSWER_SECONDS, async () => {
+  await until('the tile has the focus', async () => {
     const seen = await focused();
     return { ok: seen === slug, seen };
   });
@@ -206,11 +206,11 @@ async function gone(page, slug) {
   await byTestId(page, 'camera-page').waitFor();
   await unregister(base, slug);
   const note = byTestId(page, 'camera-gone');
-  await note.waitFor({ timeout: ANSWER_SECONDS * 1000 });
+  await note.waitFor();
   must(/removed/.test(await note.innerText()), await note.innerText());
   step('a camera that there never was says so');
   await openPage(page, base, '#/camera/no-such-camera');
-  await note.waitFor({ timeout: ANSWER_SECONDS * 1000 });
+  await note.waitFor();
   must(/no such camera/.test(await note.innerText()), await note.innerText());
   await note.getByRole('link').click();
   await byTestId(page, 'empty').waitFor();
@@ -231,7 +231,7 @@ await inBrowser('a camera has a page with all that is known of it', { base }, as
   await waysBack(page, own, slug);
   await gone(page, slug);
   mustBeQuiet(complaints, [
-    new RegExp(` (404|503) .*/video/(${slug}|no-such-camera|play)/`), // stopped, gone, or about to play
+    new RegExp(` (404|409|503) .*/video/(${slug}|no-such-camera|play)/`), // stopped, gone, or about to play
     /WebSocket.*(closed before|failed)/,
     /about:blank/,
   ]);

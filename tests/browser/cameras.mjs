@@ -4,11 +4,10 @@
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { until, withPage } from './chromium.mjs';
+import { PATIENCE_SECONDS, until, withPage } from './chromium.mjs';
 
-export const ANSWER_SECONDS = 30;
-export const LOOK_SECONDS = 60; // a test of a camera takes 20 s at most, and may be asked again
-export const PICTURE_SECONDS = 60;
+
+const LOOK_MS = 5000; // of one look at what may be gone by then; there will be others
 
 export const byTestId = (place, id) => place.locator(`[data-testid="${id}"]`);
 export const step = (text) => console.error(`- ${text}`);
@@ -64,7 +63,7 @@ export const register = (base, body) => ask(base, '/video/', { method: 'POST', b
 export const unregister = (base, slug) => ask(base, `/video/${slug}/`, { method: 'DELETE' });
 
 /** A worker that has just started may not look yet; afterwards the page's own tests are answered. */
-export const untilWorkersLook = (base, url) => until('a worker looks at cameras', LOOK_SECONDS, async () => {
+export const untilWorkersLook = (base, url) => until('a worker looks at cameras', async () => {
   const answer = await ask(base, '/video/test', { method: 'POST', body: { url } });
   return { ok: Boolean(answer), answer };
 });
@@ -86,33 +85,37 @@ export async function openPage(page, base, hash = '') {
   await untilHeard(page);
 }
 
-export const untilHeard = (page) => until('the page has heard from the server', ANSWER_SECONDS, async () => {
+export const untilHeard = (page) => until('the page has heard from the server', async () => {
   const link = await byTestId(page, 'link').getAttribute('data-link');
   return { ok: link === 'up', link };
 });
 
 export const tileOf = (page, slug) => byTestId(page, `tile-${slug}`);
 
-export const untilTiles = (page, slug, count) => until(`the camera has ${count} tiles`, ANSWER_SECONDS, async () => {
+export const untilTiles = (page, slug, count) => until(`the camera has ${count} tiles`, async () => {
   const tiles = await tileOf(page, slug).count();
   return { ok: tiles === count, tiles };
 });
 
 /** Presses a button of a tile: in the tile, or in the menu that a small one has. */
-export async function press(page, tile, id) {
-  const button = byTestId(tile, id);
-  // A wall that is laid out anew meanwhile closes the menu.
-  await until(`${id} can be pressed`, ANSWER_SECONDS, async () => {
-    if (!(await button.isVisible())) {
-      await tile.locator('.name a').focus(); // small tiles show their buttons when the focus is in them
-      await byTestId(tile, 'tile-menu').focus();
-      await page.keyboard.press('Enter');
-    }
-    await button.focus({ timeout: 1000 });
-    return button.evaluate((one) => one === document.activeElement);
-  });
-  await page.keyboard.press('Enter');
-}
+export const press = (page, tile, id) => pressed(id, byTestId(tile, id), async () => {
+  await tile.locator('.name a').focus({ timeout: LOOK_MS }); // small tiles show their buttons when the focus is in them
+  await pressNow(byTestId(tile, 'tile-menu'));
+});
+
+/** Presses `button`, which `open` brings out where it is hidden. A wall that is laid out anew meanwhile hides it again. */
+const pressed = (id, button, open) => until(`${id} is pressed`, async () => {
+  if (!(await button.isVisible())) await open();
+  return pressNow(button);
+});
+
+// In one step: a key that is pressed a moment after the focus was set goes to whatever has the focus then.
+const pressNow = (button) => button.evaluate((one) => {
+  one.focus();
+  if (document.activeElement !== one) return false;
+  one.click();
+  return true;
+}, null, { timeout: LOOK_MS });
 
 export async function openAdd(page) {
   await byTestId(page, 'add-camera').click();
@@ -132,9 +135,9 @@ export async function openImport(page) {
 /** Presses Test and waits for how it ended: `good` or `bad`; the panel's text. */
 export async function tryCamera(form, tone) {
   const panel = byTestId(form, 'try-result');
-  for (const deadline = Date.now() + LOOK_SECONDS * 1000; ;) {
+  for (const deadline = Date.now() + PATIENCE_SECONDS * 1000; ;) {
     await byTestId(form, 'try').click();
-    await until('the test ends', LOOK_SECONDS, async () => {
+    await until('the test ends', async () => {
       const seen = await panel.evaluate((one) => ({ hidden: one.hidden, tone: one.dataset.tone }));
       return { ok: !seen.hidden && seen.tone !== 'busy', ...seen };
     });
@@ -148,7 +151,7 @@ export async function tryCamera(form, tone) {
 /** Waits until the complaint stands at a field: its sentence. */
 export async function untilComplains(form, input, fits = () => true) {
   const field = byTestId(form, input);
-  await until(`a complaint at ${input}`, ANSWER_SECONDS, async () => {
+  await until(`a complaint at ${input}`, async () => {
     const invalid = await field.getAttribute('aria-invalid');
     const text = await byTestId(form, 'error').textContent();
     return { ok: invalid === 'true' && text.trim() !== '' && fits(text), invalid, text };

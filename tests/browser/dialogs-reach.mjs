@@ -5,8 +5,8 @@
 
 import { join } from 'node:path';
 import { accessible } from './axe.mjs';
-import { ANSWER_SECONDS, PICTURE_SECONDS, byTestId, deadPort, inBrowser, must, openAdd, openImport, openPage, press, register, status,
-  step, tileOf, tryCamera, untilComplains, untilTiles, untilWorkersLook } from './cameras.mjs';
+import { byTestId, deadPort, inBrowser, must, openAdd, openImport, openPage, press, register, status, step, tileOf, tryCamera,
+  untilComplains, untilTiles, untilWorkersLook } from './cameras.mjs';
 import { options, until, untilMoves } from './chromium.mjs';
 
 const { base, camera, screenshots } = options(['base', 'camera', 'screenshots'], ['base', 'camera']);
@@ -29,7 +29,7 @@ async function inEachLook(page, what, selector) {
       .filter((one) => Number.isFinite(one.effect.getComputedTiming().endTime)).map((one) => one.finished)));
     if (screenshots) await page.screenshot({ path: join(screenshots, `${what.replace(/\W+/g, '-')}-${name}.png`) });
     // The wall behind it may still be finding its layout.
-    await until(`${what}, ${name}: nothing is too wide`, ANSWER_SECONDS, async () => {
+    await until(`${what}, ${name}: nothing is too wide`, async () => {
       const wide = await page.evaluate((place) => {
         const one = place ? document.querySelector(place) : document.documentElement;
         return [one.scrollWidth - one.clientWidth, document.documentElement.scrollWidth - innerWidth];
@@ -57,7 +57,7 @@ async function adding(page) {
   await inEachLook(page, 'add test failed', '#add-dialog');
   await page.route('**/video/test', () => {}); // no answer
   await byTestId(form, 'try').click();
-  await until('it waits', ANSWER_SECONDS, async () => (await byTestId(form, 'try-result').getAttribute('aria-busy')) === 'true');
+  await until('it waits', async () => (await byTestId(form, 'try-result').getAttribute('aria-busy')) === 'true');
   await inEachLook(page, 'add test under way', '#add-dialog');
   await byTestId(form, 'try').click();
   await page.unroute('**/video/test');
@@ -73,16 +73,16 @@ async function importing(page) {
   await inEachLook(page, 'import empty', place);
   const lines = Array.from({ length: 12 }, (_, at) => `rtsp://127.0.0.1:1/${'part/'.repeat(at)}${at},Camera number ${at}`);
   await byTestId(dialog, 'import-text').fill(`${lines.join('\n')}\nhttp://127.0.0.1/x,Wrong\n${lines[0]}\n`);
-  await byTestId(dialog, 'import-preview').waitFor({ timeout: ANSWER_SECONDS * 1000 });
+  await byTestId(dialog, 'import-preview').waitFor();
   await inEachLook(page, 'import preview of mistakes', place);
   await byTestId(dialog, 'import-problems').uncheck();
   await inEachLook(page, 'import preview of all', place);
   await byTestId(dialog, 'import-go').click();
-  await byTestId(dialog, 'import-result').waitFor({ timeout: ANSWER_SECONDS * 1000 });
+  await byTestId(dialog, 'import-result').waitFor();
   await inEachLook(page, 'import result', place);
   await dialog.getByRole('button', { name: 'Import more' }).click();
   await byTestId(dialog, 'import-text').fill('url,name\n');
-  await until('it is refused', ANSWER_SECONDS, () => byTestId(dialog, 'import-error').isVisible());
+  await until('it is refused', () => byTestId(dialog, 'import-error').isVisible());
   await inEachLook(page, 'import refused', place);
   await page.keyboard.press('Escape');
 }
@@ -93,7 +93,7 @@ async function changing(page, slug) {
   await press(page, tile, 'edit');
   await byTestId(page, 'edit-form').waitFor();
   await inEachLook(page, 'edit', '#edit');
-  await until('the dialog is closed', ANSWER_SECONDS, async () => {
+  await until('the dialog is closed', async () => {
     await page.keyboard.press('Escape');
     return !(await byTestId(page, 'edit-form').isVisible());
   });
@@ -108,7 +108,7 @@ async function changing(page, slug) {
   await press(page, tile, 'remove');
   await untilTiles(page, slug, 0);
   await page.mouse.move(0, 0);
-  await byTestId(page, 'undo-failed').waitFor({ timeout: PICTURE_SECONDS * 1000 });
+  await byTestId(page, 'undo-failed').waitFor();
   await inEachLook(page, 'removal failed', '.toasts');
   await byTestId(page, 'undo-failed').getByRole('button').click();
   await page.unroute(`**/video/${slug}/`);
@@ -121,24 +121,24 @@ async function changing(page, slug) {
 async function ownPage(page, slug) {
   await openPage(page, base, `#/camera/${slug}`);
   const own = byTestId(page, 'camera-page');
-  await untilMoves('the JPEG canvas', byTestId(own, 'camera-jpeg'), PICTURE_SECONDS);
-  await untilMoves('the HLS video', byTestId(own, 'camera-hls'), PICTURE_SECONDS);
-  await until('the line has points', PICTURE_SECONDS, () => own.locator('.spark-line').evaluate((one) => (one.getAttribute('d')?.match(/[ML]/g)?.length ?? 0) > 2));
+  await untilMoves('the JPEG canvas', byTestId(own, 'camera-jpeg'));
+  await untilMoves('the HLS video', byTestId(own, 'camera-hls'));
+  await until('the line has points', () => own.locator('.spark-line').evaluate((one) => (one.getAttribute('d')?.match(/[ML]/g)?.length ?? 0) > 2));
   await inEachLook(page, 'camera live');
   await byTestId(own, 'camera-start-stop').click();
-  await until('it is stopped', ANSWER_SECONDS, async () => (await byTestId(own, 'camera-state').getAttribute('data-state')) === 'stopped');
+  await until('it is stopped', async () => (await byTestId(own, 'camera-state').getAttribute('data-state')) === 'stopped');
   await inEachLook(page, 'camera stopped');
   await openPage(page, base, '#/camera/no-such-camera');
-  await byTestId(page, 'camera-gone').waitFor({ timeout: ANSWER_SECONDS * 1000 });
+  await byTestId(page, 'camera-gone').waitFor();
   await inEachLook(page, 'camera unknown');
 }
 
 async function away(page) {
   const url = `rtsp://127.0.0.1:${await deadPort()}/gone`;
   const { slug } = await register(base, { url, name: 'A camera with a rather long name that is away, and says so', always_on: true });
-  await until('it has a reason', PICTURE_SECONDS, async () => Boolean((await status(base, slug)).reason));
+  await until('it has a reason', async () => Boolean((await status(base, slug)).reason));
   await openPage(page, base, `#/camera/${slug}`);
-  await until('the page says why', ANSWER_SECONDS, () => byTestId(page, 'camera-reason').isVisible());
+  await until('the page says why', () => byTestId(page, 'camera-reason').isVisible());
   await inEachLook(page, 'camera away');
 }
 

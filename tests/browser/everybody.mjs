@@ -8,7 +8,6 @@ import { accessible } from './axe.mjs';
 import { byTestId, openPage, options, register, until, untilMoves, withPage } from './chromium.mjs';
 
 const { base, camera, locked, dead } = options(['base', 'camera', 'locked', 'dead'], ['base', 'camera', 'locked', 'dead']);
-const SECONDS = 45;
 const SCHEMES = ['light', 'dark'];
 const DESK = { width: 1280, height: 800 };
 const PHONE = { width: 390, height: 844 };
@@ -28,7 +27,7 @@ async function everyWay(page, what, selector) {
 }
 
 // Colours on their way from one scheme to the other are neither.
-const settled = (page) => until('nothing is on its way', SECONDS, () => page.evaluate(() => document.getAnimations()
+const settled = (page) => until('nothing is on its way', () => page.evaluate(() => document.getAnimations()
   .every(({ playState, effect }) => playState !== 'running' || effect?.getTiming().iterations === Infinity)));
 
 async function closed(page, id) {
@@ -65,12 +64,12 @@ async function lookAtTheWall(page) {
   const answer = await fetch(new URL(`/video/${stopped}/stop`, base), { method: 'POST' });
   if (!answer.ok) throw new Error(`stopping answered ${answer.status}`);
   for (const [slug, state] of [[live, 'running'], [away, 'reconnecting'], [refused, 'auth_failed'], [stopped, 'stopped']]) {
-    await until(`${slug} is ${state}`, SECONDS, async () => {
+    await until(`${slug} is ${state}`, async () => {
       const now = await byTestId(byTestId(page, `tile-${slug}`), 'state').getAttribute('data-state');
       return { ok: now === state, now };
     });
   }
-  await untilMoves('the live camera', byTestId(byTestId(page, `tile-${live}`), 'jpeg-canvas'), SECONDS);
+  await untilMoves('the live camera', byTestId(byTestId(page, `tile-${live}`), 'jpeg-canvas'));
   for (const layout of ['4', '64']) {
     await byTestId(page, 'layout').selectOption(layout);
     await everyWay(page, `the wall of ${layout}`);
@@ -95,19 +94,19 @@ async function lookAtCameras(page, slugs) {
   for (const [what, slug] of Object.entries(slugs)) {
     step(`the page of a camera: ${what}`);
     await page.goto(new URL(`/#/camera/${slug}`, base).href);
-    await until('the page of the camera', SECONDS, async () => {
+    await until('the page of the camera', async () => {
       const heading = await page.locator('.cp-name').innerText();
       const state = await byTestId(page, 'camera-state').innerText();
       return { ok: heading !== slug && state !== '', heading, state };
     });
-    if (what === 'live') await untilMoves('its picture', page.locator('.cp-stage canvas').first(), SECONDS);
+    if (what === 'live') await untilMoves('its picture', page.locator('.cp-stage canvas').first());
     await everyWay(page, `the page of a camera that is ${what}`);
   }
 }
 
 try {
   await withPage({ base }, async (page) => {
-    await openPage(page, base, SECONDS);
+    await openPage(page, base);
     step('the empty wall');
     await byTestId(page, 'empty').waitFor();
     await everyWay(page, 'the empty wall');

@@ -9,7 +9,6 @@ import { createInterface } from 'node:readline';
 import { options, until, watchAs, withPage } from './chromium.mjs';
 
 const { base, slug } = options(['base', 'slug'], ['base', 'slug']);
-const PLAY_SECONDS = 60;
 const BEYOND_SECONDS = 5; // of media that only the new owner can have made
 
 const look = (video) => video.evaluate((element) => ({
@@ -25,10 +24,10 @@ try {
     await page.goto(base, { waitUntil: 'load' });
     const tile = page.locator(`[data-testid="tile-${slug}"]`);
     const both = tile.locator('[data-testid="mode-both"]');
-    await until('the tile is there', PLAY_SECONDS, async () => ({ ok: (await both.count()) === 1 }));
+    await until('the tile is there', async () => ({ ok: (await both.count()) === 1 }));
     await watchAs(tile, 'both');
     const video = tile.locator('[data-testid="hls-video"]');
-    await until('HLS plays', PLAY_SECONDS, async () => {
+    await until('HLS plays', async () => {
       const now = await look(video);
       return { ok: now.time > 2, ...now };
     });
@@ -37,7 +36,7 @@ try {
 
     for await (const _ of createInterface({ input: process.stdin })) break;
     const before = await look(video);
-    const after = await until('the playhead is beyond what the old owner made', PLAY_SECONDS, async () => {
+    const after = await until('the playhead is beyond what the old owner made', async () => {
       const now = await look(video);
       return { ok: now.time > before.end + BEYOND_SECONDS, ...now };
     });

@@ -12,22 +12,21 @@ import { accessible } from './axe.mjs';
 import { byTestId, openPage, options, until, untilMoves, withPage } from './chromium.mjs';
 
 const { base, slug } = options(['base', 'slug'], ['base', 'slug']);
-const SECONDS = 55; // less than the test waits for a line
 
 async function untilAway(page, tile) {
-  const words = await until('the tile says that the camera is away, and since when', SECONDS, async () => {
+  const words = await until('the tile says that the camera is away, and since when', async () => {
     const state = await byTestId(tile, 'state').getAttribute('data-state');
     const text = await tile.locator('.away-line').innerText();
     const visible = await byTestId(tile, 'away').isVisible();
     return { ok: visible && state === 'reconnecting' && /\bfor \d+ .*\bsince \d/s.test(text), state, visible, text };
   });
   const lasting = words.text;
-  await until('the tile counts on', SECONDS, async () => (await tile.locator('.away-line').innerText()) !== lasting);
+  await until('the tile counts on', async () => (await tile.locator('.away-line').innerText()) !== lasting);
   await accessible(page, 'a wall with a camera that is away');
 }
 
 async function untilBack(tile) {
-  await until('the tile says nothing of it any more', SECONDS, async () => {
+  await until('the tile says nothing of it any more', async () => {
     const state = await byTestId(tile, 'state').getAttribute('data-state');
     const visible = await byTestId(tile, 'away').isVisible();
     const veil = await byTestId(tile, 'jpeg-veil').textContent();
@@ -36,9 +35,9 @@ async function untilBack(tile) {
   await moves(tile);
 }
 
-const moves = (tile) => untilMoves('the picture', byTestId(tile, 'jpeg-canvas'), SECONDS);
+const moves = (tile) => untilMoves('the picture', byTestId(tile, 'jpeg-canvas'));
 
-const untilLink = (page, wanted) => until(`the header says ${wanted}`, SECONDS, async () => {
+const untilLink = (page, wanted) => until(`the header says ${wanted}`, async () => {
   const link = byTestId(page, 'link');
   const [state, text] = [await link.getAttribute('data-link'), (await link.innerText()).trim()];
   return { ok: state === wanted && text !== '', state, text };
@@ -57,9 +56,9 @@ const SHOWN = {
 
 try {
   await withPage({ base }, async (page, complaints) => {
-    await openPage(page, base, SECONDS);
+    await openPage(page, base);
     const tile = byTestId(page, `tile-${slug}`);
-    await until('the tile is there', SECONDS, async () => (await tile.count()) === 1);
+    await until('the tile is there', async () => (await tile.count()) === 1);
     await moves(tile);
     await tile.evaluate((element) => { globalThis.sameTile = element; });
     console.log('watching');

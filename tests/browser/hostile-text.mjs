@@ -5,8 +5,8 @@
 //   node hostile-text.mjs --base http://127.0.0.1:8080
 
 import { createServer } from 'node:net';
-import { ANSWER_SECONDS, LOOK_SECONDS, byTestId, inBrowser, listed, must, mustBeQuiet, openAdd, openImport, openPage, press,
-  register, status, step, tileOf, unregister, untilTiles } from './cameras.mjs';
+import { byTestId, inBrowser, listed, must, mustBeQuiet, openAdd, openImport, openPage, press, register, status, step, tileOf,
+  unregister, untilTiles } from './cameras.mjs';
 import { options, until } from './chromium.mjs';
 
 const { base } = options(['base'], ['base']);
@@ -112,7 +112,7 @@ async function watchFor(page) {
 const toEnds = (text) => text.trim().replace(/\s+/g, ' ');
 
 /** The text must be there as text, letter for letter, in what `selector` names. */
-const untilShown = (place, selector, text) => until(`${JSON.stringify(text)} is shown`, ANSWER_SECONDS, async () => {
+const untilShown = (place, selector, text) => until(`${JSON.stringify(text)} is shown`, async () => {
   const texts = await place.locator(selector).evaluateAll((all) => all.map((one) => one.value ?? one.textContent));
   return { ok: texts.some((one) => toEnds(one).includes(toEnds(text))), texts: texts.slice(0, 3) };
 });
@@ -136,7 +136,7 @@ async function wall(page, cameras, clean) {
   for (const one of LAYOUTS) {
     step(`the wall, layout ${one}`);
     await layout.selectOption(one);
-    await until('the wall is laid out', ANSWER_SECONDS, () => byTestId(page, 'tile').count());
+    await until('the wall is laid out', () => byTestId(page, 'tile').count());
     const [first] = await byTestId(page, 'tile').all();
     const slug = await first.locator('article').getAttribute('data-slug');
     await untilShown(first, '.name', cameras.find((camera) => camera.slug === slug).name);
@@ -151,7 +151,7 @@ async function wall(page, cameras, clean) {
   const search = byTestId(page, 'search');
   for (const camera of cameras) {
     await search.fill(camera.name);
-    await until(`the search finds ${JSON.stringify(camera.name)}`, ANSWER_SECONDS, async () => {
+    await until(`the search finds ${JSON.stringify(camera.name)}`, async () => {
       const slugs = await page.locator('[data-testid="tile"] article').evaluateAll((all) => all.map((one) => one.dataset.slug));
       return { ok: slugs.includes(camera.slug), slugs };
     });
@@ -211,13 +211,13 @@ async function reasons(page, cameras, clean) {
     // The page of a camera watches it, so it is asked.
     await page.goto(new URL(`/#/camera/${camera.slug}`, base).href);
     let reason = '';
-    await until(`${camera.slug} has a reason`, LOOK_SECONDS, async () => {
+    await until(`${camera.slug} has a reason`, async () => {
       const seen = await status(base, camera.slug);
       reason = String(seen.reason?.text ?? seen.reason ?? '');
       return { ok: reason !== '', ...seen };
     });
     const shown = byTestId(page, 'camera-reason');
-    await until('the page says why', ANSWER_SECONDS, async () => {
+    await until('the page says why', async () => {
       const text = await shown.textContent();
       return { ok: text.length > 0, text };
     });
@@ -237,7 +237,7 @@ async function looks(page, hostile, clean) {
     await byTestId(form, 'name-input').fill(NAMES[which]);
     await byTestId(form, 'try').click();
     const panel = byTestId(form, 'try-result');
-    await until(`the test of ${which} ends`, LOOK_SECONDS, async () => {
+    await until(`the test of ${which} ends`, async () => {
       const seen = await panel.evaluate((one) => ({ hidden: one.hidden, tone: one.dataset.tone, text: one.innerText }));
       return { ok: !seen.hidden && seen.tone === 'bad', ...seen };
     });
@@ -248,7 +248,7 @@ async function looks(page, hostile, clean) {
   await byTestId(form, 'url-input').press('Tab');
   await byTestId(form, 'zone-input').evaluate((one, text) => { one.value = text; }, NAMES[1]);
   await byTestId(form, 'add-submit').click();
-  await until('a complaint', ANSWER_SECONDS, async () => (await byTestId(form, 'error').textContent()) !== '');
+  await until('a complaint', async () => (await byTestId(form, 'error').textContent()) !== '');
   await clean('the complaint');
   await page.keyboard.press('Escape');
 }
@@ -260,18 +260,18 @@ async function list(page, clean) {
   const lines = NAMES.map((name, at) => [`rtsp://127.0.0.1:1/${at % 3 ? '' : ' '}${HOSTILE_PATH}${at}`, name, USER, at % 2 ? '' : NAMES[1], at % 5 ? '' : NAMES[0]]);
   const csv = `url,name,username,zone,transport\n${lines.map((line) => line.map(quoted).join(',')).join('\n')}`;
   await byTestId(dialog, 'import-file').setInputFiles({ name: `${NAMES[0].replace(/[/"]/g, '')}.csv`, mimeType: 'text/csv', buffer: Buffer.from(csv) });
-  await byTestId(dialog, 'import-preview').waitFor({ timeout: ANSWER_SECONDS * 1000 });
+  await byTestId(dialog, 'import-preview').waitFor();
   await byTestId(dialog, 'import-problems').uncheck();
   for (const name of NAMES) await untilShown(dialog, '.import-name', name);
   await untilShown(dialog, '[data-part="file-name"]', '<img src=x');
   await clean('the preview of a list');
   await byTestId(dialog, 'import-go').click();
-  await byTestId(dialog, 'import-result').waitFor({ timeout: ANSWER_SECONDS * 1000 });
+  await byTestId(dialog, 'import-result').waitFor();
   await clean('the result of a list');
   step('a list whose columns are markup');
   await dialog.getByRole('button', { name: 'Import more' }).click();
   await byTestId(dialog, 'import-text').fill(`url,${quoted(NAMES[0])}\nrtsp://127.0.0.1:1/x,1\n`);
-  await until('something is said', ANSWER_SECONDS, async () => {
+  await until('something is said', async () => {
     const text = await dialog.innerText();
     return { ok: /good|column|header/i.test(await byTestId(dialog, 'import-error').innerText()) || await byTestId(dialog, 'import-preview').isVisible(), text };
   });
@@ -284,7 +284,7 @@ async function elsewhere(page, clean) {
   for (const route of [`#/camera/${encodeURIComponent(NAMES[0])}`, `#/camera/${NAMES[1]}`, '#/camera/%E0%A4%A', '#/camera/..%2f..%2fdocs',
     '#/camera/__proto__', `#javascript:${RUN}`, `?x=${NAMES[0]}#${NAMES[0]}`]) {
     await openPage(page, base, route);
-    if (route.startsWith('#/camera')) await byTestId(page, 'camera-gone').waitFor({ timeout: ANSWER_SECONDS * 1000 });
+    if (route.startsWith('#/camera')) await byTestId(page, 'camera-gone').waitFor();
     await clean(`the address ${route}`);
   }
   await page.evaluate((names) => {
@@ -301,7 +301,7 @@ async function elsewhere(page, clean) {
   await byTestId(page, 'help-dialog').waitFor();
   await clean('the help');
   await page.goto(new URL('/docs', base).href, { waitUntil: 'load' });
-  await page.locator('#swagger-ui .info').waitFor({ timeout: ANSWER_SECONDS * 1000 });
+  await page.locator('#swagger-ui .info').waitFor();
   const ran = await page.evaluate(() => [globalThis.__ran, globalThis.__violations.length]);
   must(ran[0] === undefined, '/docs: a script ran');
   return ran[1];
@@ -318,7 +318,7 @@ await inBrowser('text that means harm is text', { base }, async ({ page, complai
       const { slug } = await register(base, { url: hostile.at(at % (ANSWERS.length + 1)), name, username: USER });
       cameras.push((await listed(base)).find((one) => one.slug === slug));
     }
-    await until('all are on the wall', ANSWER_SECONDS, async () => (await byTestId(page, 'tile').count()) > 0);
+    await until('all are on the wall', async () => (await byTestId(page, 'tile').count()) > 0);
     for (const [at, { name }] of cameras.entries()) must(toEnds(name) === toEnds(NAMES[at]), `${NAMES[at]} became ${name}`);
     await wall(page, cameras, clean);
     step('menu, editor, note, own page of each');

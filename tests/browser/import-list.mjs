@@ -3,7 +3,7 @@
 //
 //   node import-list.mjs --base http://127.0.0.1:8080 --camera rtsp://127.0.0.1:8554/cam1
 
-import { ANSWER_SECONDS, byTestId, inBrowser, listed, must, mustBeQuiet, named, openImport, openPage, placesOf, register, step,
+import { byTestId, inBrowser, listed, must, mustBeQuiet, named, openImport, openPage, placesOf, register, step,
   untilTiles } from './cameras.mjs';
 import { options, until } from './chromium.mjs';
 
@@ -21,12 +21,12 @@ const rowsOf = (place) => byTestId(place, 'import-row').evaluateAll((rows) => ro
 const choose = (dialog, file) => byTestId(dialog, 'import-file').setInputFiles(file);
 
 /** Waits for what the server makes of a list of so many good lines. */
-const untilChecked = (dialog, good) => until(`${good} good lines`, ANSWER_SECONDS, async () => {
+const untilChecked = (dialog, good) => until(`${good} good lines`, async () => {
   const text = await byTestId(dialog, 'import-preview').innerText();
   const visible = await byTestId(dialog, 'import-preview').isVisible();
   return { ok: visible && new RegExp(`^${good} good`).test(text), text: text.slice(0, 200) };
 });
-const untilRefused = (dialog, fits) => until('the list is refused', ANSWER_SECONDS, async () => {
+const untilRefused = (dialog, fits) => until('the list is refused', async () => {
   const text = await byTestId(dialog, 'import-error').innerText();
   return { ok: fits.test(text), text };
 });
@@ -61,7 +61,7 @@ Roof,rtsp://127.0.0.1:1/r,,,,tcp
   must(/good lines only \(2\)/.test(await go.innerText()), await go.innerText());
   await go.click();
   const result = byTestId(dialog, 'import-result');
-  await result.waitFor({ timeout: ANSWER_SECONDS * 1000 });
+  await result.waitFor();
   must(/2 cameras were added\.\s+3 lines left out\./.test(await result.innerText()), await result.innerText());
   rows = await rowsOf(result);
   must(rows.filter(({ text }) => /Added/.test(text)).length === 2, JSON.stringify(rows));
@@ -98,7 +98,7 @@ async function pasted(page, yard) {
   await text.fill('rtsp://127.0.0.1:1/pasted,Pasted\n');
   await untilChecked(dialog, 1);
   await byTestId(dialog, 'import-go').click();
-  await byTestId(dialog, 'import-result').waitFor({ timeout: ANSWER_SECONDS * 1000 });
+  await byTestId(dialog, 'import-result').waitFor();
   must(/1 camera was added\./.test(await dialog.innerText()), await dialog.innerText());
   must(await named(base, 'Pasted'), 'the server has it not');
 
@@ -106,11 +106,11 @@ async function pasted(page, yard) {
   await dialog.getByRole('button', { name: 'Import more' }).click();
   must((await text.inputValue()) === '', 'the old text is still there');
   await drop(page, dialog, 'url;name\n', 'odd.csv');
-  await until('something is said about it', ANSWER_SECONDS, async () => (await byTestId(dialog, 'import-go').innerText()) === 'Import');
+  await until('something is said about it', async () => (await byTestId(dialog, 'import-go').innerText()) === 'Import');
   await drop(page, dialog, `\uFEFFurl,name\r\nrtsp://127.0.0.1:1/dropped,"Dropped, ""here"""\r\n`, 'dropped.csv');
   await untilChecked(dialog, 1);
   await byTestId(dialog, 'import-go').click();
-  await byTestId(dialog, 'import-result').waitFor({ timeout: ANSWER_SECONDS * 1000 });
+  await byTestId(dialog, 'import-result').waitFor();
   must(await named(base, 'Dropped, "here"'), 'the server has it not');
   await dialog.getByRole('button', { name: 'Done' }).click();
   must((await dialog.count()) === 0, 'the dialog stays');

@@ -8,7 +8,6 @@
 import { byTestId, openPage, options, until, untilMoves, withPage } from './chromium.mjs';
 
 const { base, camera } = options(['base', 'camera'], ['base', 'camera']);
-const SECONDS = 45;
 const MOST_TABS = 60;
 
 const step = (text) => console.error(`- ${text}`);
@@ -33,12 +32,12 @@ async function tabTo(page, what, fits) {
 async function add(page, name) {
   await tabTo(page, 'the button that adds', ({ testid }) => testid === 'add-camera');
   await page.keyboard.press('Enter');
-  await until('the focus is on the address', SECONDS, async () => (await focused(page)).testid === 'url-input');
+  await until('the focus is on the address', async () => (await focused(page)).testid === 'url-input');
   await page.keyboard.type(camera);
   await tabTo(page, 'the name', ({ testid }) => testid === 'name-input');
   await page.keyboard.type(name);
   await page.keyboard.press('Enter');
-  const { slug } = await until('the new tile has the focus', SECONDS, async () => {
+  const { slug } = await until('the new tile has the focus', async () => {
     const now = await focused(page);
     return { ok: now.slug?.startsWith(name.toLowerCase()) && now.tag === 'a', slug: now.slug, now };
   });
@@ -59,7 +58,7 @@ async function control(page, slug, testid) {
 
 async function goTo(page, slug, key) {
   await page.keyboard.press(key);
-  await until(`${key} leads to ${slug}`, SECONDS, async () => {
+  await until(`${key} leads to ${slug}`, async () => {
     const now = await focused(page);
     return { ok: now.slug === slug && now.tag === 'a', now };
   });
@@ -70,19 +69,19 @@ async function work(page) {
   const one = await add(page, 'One');
   await page.reload({ waitUntil: 'load' }); // the focus is at the top again
   const two = await add(page, 'Two');
-  await until('both are on the wall', SECONDS, async () => (await order(page)).length === 2);
+  await until('both are on the wall', async () => (await order(page)).length === 2);
 
   step('go from one to the other, watch as HLS');
   await goTo(page, one, 'ArrowLeft');
   const tile = byTestId(page, `tile-${one}`);
-  await untilMoves('the JPEG picture', byTestId(tile, 'jpeg-canvas'), SECONDS);
+  await untilMoves('the JPEG picture', byTestId(tile, 'jpeg-canvas'));
   if (!(await byTestId(tile, 'mode-jpeg').isVisible())) {
     await tabTo(page, 'the menu', (now) => now.testid === 'tile-menu');
     await page.keyboard.press('Enter');
   }
   await tabTo(page, 'the ways to watch', (now) => now.testid === 'mode-jpeg' && now.slug === one);
   await page.keyboard.press('ArrowRight');
-  await untilMoves('the HLS video', byTestId(tile, 'hls-video'), SECONDS);
+  await untilMoves('the HLS video', byTestId(tile, 'hls-video'));
   await page.keyboard.press('Escape');
 
   step('open its page, and come back');
@@ -91,13 +90,13 @@ async function work(page) {
   if ((await focused(page)).slug !== one) await goTo(page, one, 'ArrowLeft');
   await page.keyboard.press('Enter');
   await byTestId(page, 'camera-state').waitFor();
-  await until('the page of the camera', SECONDS, async () => {
+  await until('the page of the camera', async () => {
     const now = await focused(page);
     return { ok: now.text === 'One', now };
   });
   await page.keyboard.press('Shift+Tab');
   await page.keyboard.press('Enter');
-  await until('the wall, with the focus where it was', SECONDS, async () => {
+  await until('the wall, with the focus where it was', async () => {
     const now = await focused(page);
     return { ok: now.slug === one && now.tag === 'a', now };
   });
@@ -106,7 +105,7 @@ async function work(page) {
   await control(page, one, 'move');
   await page.keyboard.press('ArrowRight');
   await page.keyboard.press('Enter');
-  await until('the other order', SECONDS, async () => {
+  await until('the other order', async () => {
     const now = await order(page);
     return { ok: now.join() === [two, one].join(), now };
   });
@@ -115,12 +114,12 @@ async function work(page) {
 
   step('remove it, and take that back');
   await control(page, one, 'remove');
-  await until('one is left, and has the focus', SECONDS, async () => {
+  await until('one is left, and has the focus', async () => {
     const now = await focused(page);
     return { ok: now.slug === two && (await order(page)).join() === two, now };
   });
   await page.keyboard.press('Control+z');
-  await until('it is back, with the focus', SECONDS, async () => {
+  await until('it is back, with the focus', async () => {
     const now = await focused(page);
     return { ok: now.slug === one && (await order(page)).join() === [two, one].join(), now };
   });
@@ -128,7 +127,7 @@ async function work(page) {
   await control(page, one, 'remove');
   await tabTo(page, 'the button that takes it back', ({ testid }) => testid === 'undo');
   await page.keyboard.press('Enter');
-  await until('it is back, with the focus', SECONDS, async () => {
+  await until('it is back, with the focus', async () => {
     const now = await focused(page);
     return { ok: now.slug === one && (await order(page)).join() === [two, one].join(), now };
   });
@@ -136,7 +135,7 @@ async function work(page) {
 
 try {
   await withPage({ base }, async (page, complaints) => {
-    await openPage(page, base, SECONDS);
+    await openPage(page, base);
     await work(page);
     if (complaints.length) throw new Error(`the browser complained:\n  ${complaints.join('\n  ')}`);
   });

@@ -10,7 +10,6 @@ const { base, slug, fps, 'clip-seconds': clip, seconds = '30' } = options(
   ['base', 'slug', 'fps', 'clip-seconds', 'seconds'],
   ['base', 'slug', 'fps', 'clip-seconds'],
 );
-const START_SECONDS = 60;
 const SETTLE_SECONDS = 15; // of playing, in which the player catches up with the live edge
 const EVERY_MS = 50;
 
@@ -49,11 +48,11 @@ try {
     await page.goto(base, { waitUntil: 'load' });
     const tile = page.locator(`[data-testid="tile-${slug}"]`);
     const both = tile.locator('[data-testid="mode-both"]');
-    await until('the tile is there', START_SECONDS, async () => ({ ok: (await both.count()) === 1 }));
+    await until('the tile is there', async () => ({ ok: (await both.count()) === 1 }));
     await watchAs(tile, 'both');
     const video = tile.locator('[data-testid="hls-video"]');
-    const begin = await until('HLS plays', START_SECONDS, () => video.evaluate((element) => element.currentTime > 0.5 && element.currentTime));
-    await until('HLS has settled', START_SECONDS, () => video.evaluate((element, end) => element.currentTime > end, begin + SETTLE_SECONDS));
+    const begin = await until('HLS plays', () => video.evaluate((element) => element.currentTime > 0.5 && element.currentTime));
+    await until('HLS has settled', () => video.evaluate((element, end) => element.currentTime > end, begin + SETTLE_SECONDS));
     const ages = await watch(video, { fps: Number(fps), clip: Number(clip), seconds: Number(seconds), everyMs: EVERY_MS });
     ages.sort((a, b) => a - b);
     if (!ages.length) throw new Error('no picture with a clock was seen');

@@ -11,9 +11,7 @@ import { accessible } from './axe.mjs';
 import { options, until, untilMoves, watchAs, withPage } from './chromium.mjs';
 
 const { base, camera, screenshot } = options(['base', 'camera', 'screenshot'], ['base', 'camera']);
-const PICTURE_SECONDS = 45; // a camera with a long distance between key frames takes its time
-const ANSWER_SECONDS = 15;
-const GONE_SECONDS = 45; // the time in which a removal can be taken back, counted in ticks that a busy browser makes late
+const LOOK_MS = 5000; // of one look at what may be gone by then; there will be others
 const name = `Browser test ${Math.random().toString(36).slice(2, 8)}`;
 
 const byTestId = (place, id) => place.locator(`[data-testid="${id}"]`);
@@ -29,7 +27,7 @@ async function useThePage(page, complaints) {
   step('open the page');
   await page.goto(base, { waitUntil: 'load' });
   const form = byTestId(page, 'add-form');
-  await until('the page has heard from the server', ANSWER_SECONDS, async () => {
+  await until('the page has heard from the server', async () => {
     const link = await byTestId(page, 'link').getAttribute('data-link');
     return { ok: link === 'up', link };
   });
@@ -38,7 +36,7 @@ async function useThePage(page, complaints) {
   step('an empty form is answered with a sentence at the URL');
   const submit = byTestId(form, 'add-submit');
   await submit.click();
-  await until('the form shows the complaint', ANSWER_SECONDS, async () => {
+  await until('the form shows the complaint', async () => {
     const text = await byTestId(form, 'error').textContent();
     const invalid = await byTestId(form, 'url-input').getAttribute('aria-invalid');
     return { ok: text.trim() !== '' && invalid === 'true', text, invalid };
@@ -52,7 +50,7 @@ async function useThePage(page, complaints) {
   await byTestId(form, 'name-input').fill(name);
   await submit.click();
   const slot = page.locator('[data-testid="tile"]').filter({ has: page.getByRole('heading', { name, exact: true }) });
-  await until('the new tile appears', ANSWER_SECONDS, async () => {
+  await until('the new tile appears', async () => {
     const error = await byTestId(form, 'error').textContent();
     return { ok: (await slot.count()) === 1, tiles: await slot.count(), error };
   });
@@ -75,19 +73,19 @@ async function useThePage(page, complaints) {
 const complained = (complaints) => new Error(`the browser complained:\n  ${complaints.join('\n  ')}`);
 
 async function watch(page, form, tile) {
-  await until('the form is clear again', ANSWER_SECONDS, async () => {
+  await until('the form is clear again', async () => {
     const left = await byTestId(form, 'url-input').inputValue();
     return { ok: left === '', left };
   });
   await watchAs(tile, 'both');
 
   step('JPEG moves');
-  await untilMoves('the JPEG canvas', byTestId(tile, 'jpeg-canvas'), PICTURE_SECONDS);
+  await untilMoves('the JPEG canvas', byTestId(tile, 'jpeg-canvas'));
   step('HLS moves');
   const video = byTestId(tile, 'hls-video');
-  await untilMoves('the HLS video', video, PICTURE_SECONDS);
+  await untilMoves('the HLS video', video);
   const from = await video.evaluate((one) => one.currentTime);
-  await until('the HLS playhead advances by a second', ANSWER_SECONDS, async () => {
+  await until('the HLS playhead advances by a second', async () => {
     const now = await video.evaluate((one) => one.currentTime);
     return { ok: now >= from + 1, from, now };
   });
@@ -96,7 +94,7 @@ async function watch(page, form, tile) {
   const offered = await quality.evaluate((select) => [...select.options].map(({ value }) => value));
   const lower = offered.find((value) => /^\d+p$/.test(value));
   if (!lower || (await quality.inputValue()) !== 'source') throw new Error(`qualities: ${offered}`);
-  const untilHigh = (what, fits) => until(what, PICTURE_SECONDS, async () => {
+  const untilHigh = (what, fits) => until(what, async () => {
     const lines = await video.evaluate((one) => one.videoHeight);
     return { ok: fits(lines), lines };
   });
@@ -105,7 +103,7 @@ async function watch(page, form, tile) {
   await quality.selectOption('source');
   await untilHigh('the source is shown', (lines) => lines > parseInt(lower, 10));
   step('the state says so');
-  await until('the state is running', ANSWER_SECONDS, async () => {
+  await until('the state is running', async () => {
     const state = await byTestId(tile, 'state').getAttribute('data-state');
     return { ok: state === 'running', state };
   });
@@ -118,13 +116,13 @@ async function remove(page, tile, slug) {
   step('remove it, by keyboard');
   await page.mouse.move(1, 1); // a pointer that lies on the note about it stops the note's time
   await removeByKeyboard(page, tile);
-  await until('the tile is gone', ANSWER_SECONDS, async () => ({ ok: (await tile.count()) === 0 }));
+  await until('the tile is gone', async () => ({ ok: (await tile.count()) === 0 }));
   step('take it back, and remove it again');
   await byTestId(page, 'undo').press('Enter');
-  await until('the tile is back', ANSWER_SECONDS, async () => ({ ok: (await tile.count()) === 1 }));
+  await until('the tile is back', async () => ({ ok: (await tile.count()) === 1 }));
   await removeByKeyboard(page, tile);
-  await until('the tile is gone', ANSWER_SECONDS, async () => ({ ok: (await tile.count()) === 0 }));
-  await until('the server no longer lists it', GONE_SECONDS, async () => {
+  await until('the tile is gone', async () => ({ ok: (await tile.count()) === 0 }));
+  await until('the server no longer lists it', async () => {
     const slugs = (await listed()).map((one) => one.slug);
     return { ok: !slugs.includes(slug), slugs };
   });
@@ -132,12 +130,18 @@ async function remove(page, tile, slug) {
 
 async function removeByKeyboard(page, tile) {
   const remove = byTestId(tile, 'remove');
-  if (!(await remove.isVisible())) {
-    await byTestId(tile, 'tile-menu').focus(); // a small tile has its buttons in a menu
-    await page.keyboard.press('Enter');
-    await remove.waitFor();
-  }
-  await remove.focus();
+  const menu = byTestId(tile, 'tile-menu');
+  const takesFocus = async (button) => {
+    await button.focus({ timeout: LOOK_MS });
+    return button.evaluate((one) => one === document.activeElement, null, { timeout: LOOK_MS });
+  };
+  await until('the button that removes has the focus', async () => {
+    if (!(await remove.isVisible())) { // a small tile has its buttons in a menu
+      if (!(await takesFocus(menu))) return false;
+      await page.keyboard.press('Enter');
+    }
+    return takesFocus(remove);
+  });
   await page.keyboard.press('Enter');
 }
 

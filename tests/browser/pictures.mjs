@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { byTestId, openPage, options, register, until, untilMoves, withPage } from './chromium.mjs';
 
 const { base, cameras, out } = options(['base', 'cameras', 'out'], ['base', 'cameras', 'out']);
-const SECONDS = 60;
 const NAMES = ['Main gate', 'Yard', 'Loading dock', 'Reception', 'Workshop', 'Car park', 'Roof', 'Warehouse'];
 const AWAY = { name: 'Bicycle shed', url: 'rtsp://127.0.0.1:9/stream1' }; // nobody answers there
 const AWAY_AT = 5; // among the others, not behind them
@@ -21,8 +20,8 @@ const tileOf = (page, slug) => byTestId(page, `tile-${slug}`);
 async function untilComplete(page, slugs, away) {
   for (const slug of slugs) {
     const tile = tileOf(page, slug);
-    await untilMoves(slug, byTestId(tile, 'jpeg-canvas'), SECONDS, 2);
-    await until(`${slug} is shown as live`, SECONDS, async () => {
+    await untilMoves(slug, byTestId(tile, 'jpeg-canvas'), 2);
+    await until(`${slug} is shown as live`, async () => {
       const state = await byTestId(tile, 'state').getAttribute('data-state');
       const veil = await byTestId(tile, 'jpeg-veil').textContent();
       const stale = await byTestId(tile, 'age').evaluate((age) => age.classList.contains('stale'));
@@ -47,7 +46,7 @@ try {
     live.push(await register(base, { url, name: NAMES[at] ?? `Camera ${at + 1}`, always_on: true }));
   }
   await withPage({ base, colorScheme: 'dark', viewport: DESK }, async (page) => {
-    await openPage(page, base, SECONDS);
+    await openPage(page, base);
     await untilComplete(page, live, away);
     await take(page, 'wall.png');
     await page.emulateMedia({ colorScheme: 'light' });
@@ -55,12 +54,12 @@ try {
 
     await page.emulateMedia({ colorScheme: 'dark' });
     await page.goto(new URL(`/#/camera/${live[0]}`, base).href);
-    await untilMoves('the camera on its page', page.locator('.cp-stage canvas').first(), SECONDS);
-    await until('its facts are known', SECONDS, async () => {
+    await untilMoves('the camera on its page', page.locator('.cp-stage canvas').first());
+    await until('its facts are known', async () => {
       const facts = await byTestId(page, 'facts').innerText();
       return { ok: /H\.26[45]|h26[45]/.test(facts), facts };
     });
-    await until('its age has a curve', SECONDS, async () => {
+    await until('its age has a curve', async () => {
       const drawn = await page.locator('.spark-line').first().getAttribute('d');
       return { ok: (drawn?.length ?? 0) > 120, drawn };
     });

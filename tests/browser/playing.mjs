@@ -10,7 +10,6 @@ import { options, until, withPage } from './chromium.mjs';
 
 const { base, streams, lower } = options(['base', 'streams', 'lower'], ['base', 'streams']);
 const PLAY_SECONDS = 4; // of media
-const DEADLINE_SECONDS = 60;
 const STORY_LINES = 200; // of what hls.js did, told on failure
 // What hls.js says of a busy machine, and goes on: it ran dry, gave up a fragment that came slowly, or waited longer for a
 // playlist than its own three parts, with which the sound's is late when an encoder starts. Whether it goes on is what is
@@ -70,12 +69,12 @@ const look = (page) => page.evaluate((busy) => {
 const story = async (page) => (await page.evaluate(() => globalThis.player?.story ?? [])).slice(-STORY_LINES).join('\n  ');
 
 async function advances(page, what, fits = () => true) {
-  const first = await until(`${what} begins`, DEADLINE_SECONDS, async () => {
+  const first = await until(`${what} begins`, async () => {
     const now = await look(page);
     if (now.errors.some(({ fatal }) => fatal)) return { ok: false, ...now };
     return { ok: now.time > 0 && now.pictures > 0 && fits(now), ...now };
   });
-  const last = await until(`${what} goes on`, DEADLINE_SECONDS, async () => {
+  const last = await until(`${what} goes on`, async () => {
     const now = await look(page);
     return { ok: now.time > first.time + PLAY_SECONDS && now.pictures > first.pictures, ...now };
   });
@@ -84,7 +83,7 @@ async function advances(page, what, fits = () => true) {
 }
 
 // A player takes what it finds in the beginning, and on a busy machine the sound comes after the first pictures.
-const untilHeard = (page, id) => until(`stream ${id} has sound`, DEADLINE_SECONDS, () => page.evaluate(async (place) => {
+const untilHeard = (page, id) => until(`stream ${id} has sound`, () => page.evaluate(async (place) => {
   const said = await (await fetch(place)).text();
   return { ok: said.includes('TYPE=AUDIO'), said };
 }, `/video/play/${id}/`));

@@ -7,8 +7,6 @@
 import { options, until, untilMoves, watchAs, withPage } from './chromium.mjs';
 
 const { relay, api, camera, screenshot } = options(['relay', 'api', 'camera', 'screenshot'], ['relay', 'api', 'camera']);
-const PICTURE_SECONDS = 45;
-const ANSWER_SECONDS = 15;
 
 const byTestId = (place, id) => place.locator(`[data-testid="${id}"]`);
 
@@ -24,7 +22,7 @@ async function lookAround(page, complaints) {
   await page.goto(relay, { waitUntil: 'load' });
   const note = byTestId(page, 'relay');
   if (!(await note.isVisible())) throw new Error('the page does not say that it is a relay');
-  await until('the page says that there is no camera', ANSWER_SECONDS, async () => {
+  await until('the page says that there is no camera', async () => {
     const text = await byTestId(page, 'empty').innerText();
     return { ok: text.trim() === 'No cameras yet', text };
   });
@@ -38,16 +36,16 @@ async function lookAround(page, complaints) {
   if (answer.status !== 201) throw new Error(`POST /video/ answered ${answer.status}`);
   const { slug } = await answer.json();
   const tile = byTestId(page, `tile-${slug}`);
-  await until('the tile appears', ANSWER_SECONDS, async () => (await tile.count()) === 1);
+  await until('the tile appears', async () => (await tile.count()) === 1);
   await watchAs(tile, 'both');
-  await untilMoves('the JPEG canvas', byTestId(tile, 'jpeg-canvas'), PICTURE_SECONDS);
-  await untilMoves('the HLS video', byTestId(tile, 'hls-video'), PICTURE_SECONDS);
+  await untilMoves('the JPEG canvas', byTestId(tile, 'jpeg-canvas'));
+  await untilMoves('the HLS video', byTestId(tile, 'hls-video'));
   await onlyShows(page, ['add-camera', 'add-form', 'import', 'start-stop', 'edit', 'remove']);
   if (!(await byTestId(tile, 'snapshot').isVisible())) throw new Error('the snapshot is missing');
   if (screenshot) await page.screenshot({ path: screenshot });
 
   await page.goto(api, { waitUntil: 'load' });
-  await until('the page of the API offers all of it', ANSWER_SECONDS, async () => {
+  await until('the page of the API offers all of it', async () => {
     const shown = await Promise.all(['start-stop', 'edit', 'remove'].map((id) => byTestId(page, id).isVisible()));
     return { ok: shown.every(Boolean) && !(await byTestId(page, 'relay').isVisible()), shown };
   });

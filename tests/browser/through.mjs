@@ -10,7 +10,6 @@ import { createInterface } from 'node:readline';
 import { options, until, watchAs, withPage } from './chromium.mjs';
 
 const { base, slug } = options(['base', 'slug'], ['base', 'slug']);
-const PLAY_SECONDS = 50; // less than the test waits for a line
 const BEYOND_SECONDS = 3; // of media that was made after it
 
 const look = (video) => video.evaluate((element) => ({
@@ -48,10 +47,10 @@ try {
     await page.goto(base, { waitUntil: 'load' });
     const tile = page.locator(`[data-testid="tile-${slug}"]`);
     const both = tile.locator('[data-testid="mode-both"]');
-    await until('the tile is there', PLAY_SECONDS, async () => ({ ok: (await both.count()) === 1 }));
+    await until('the tile is there', async () => ({ ok: (await both.count()) === 1 }));
     await watchAs(tile, 'both');
     const video = tile.locator('[data-testid="hls-video"]');
-    await until('HLS plays', PLAY_SECONDS, async () => {
+    await until('HLS plays', async () => {
       const now = await look(video);
       return { ok: now.time > 2, ...now };
     });
@@ -62,7 +61,7 @@ try {
 
     for await (const event of createInterface({ input: process.stdin })) {
       const before = await look(video);
-      const after = await until(`the playhead is beyond what was there before: ${event}`, PLAY_SECONDS, async () => {
+      const after = await until(`the playhead is beyond what was there before: ${event}`, async () => {
         const now = await look(video);
         return { ok: now.time > before.end + BEYOND_SECONDS, ...now, fatal: await page.evaluate(() => globalThis.fatal) };
       });

@@ -8,7 +8,6 @@
 import { byTestId, connections, openPage, options, register, until, untilMoves, withPage } from './chromium.mjs';
 
 const { base, camera, dead } = options(['base', 'camera', 'dead'], ['base', 'camera', 'dead']);
-const SECONDS = 45; // for anything: the machine may be busy
 const LIVE = ['Gate 1', 'Gate 2', 'Gate 3']; // cameras that show pictures; the rest costs the machine nothing
 const DEAD = 7;
 
@@ -19,12 +18,12 @@ const sorted = (list) => [...list].sort();
 const slugsOn = (page) => page.locator('[data-testid="wall"] article').evaluateAll((tiles) => tiles.map((one) => one.dataset.slug));
 const columnsOf = (page) => byTestId(page, 'wall').evaluate((wall) => getComputedStyle(wall).gridTemplateColumns.split(' ').length);
 
-const untilShows = (page, what, wanted) => until(what, SECONDS, async () => {
+const untilShows = (page, what, wanted) => until(what, async () => {
   const slugs = await slugsOn(page);
   return { ok: same(slugs, wanted), slugs, wanted };
 });
 
-const untilOpen = (open, what, wanted) => until(what, SECONDS, async () => {
+const untilOpen = (open, what, wanted) => until(what, async () => {
   const { slugs } = open;
   return { ok: same(slugs, sorted(wanted)), slugs, wanted: sorted(wanted) };
 });
@@ -33,13 +32,13 @@ async function choosesLayouts(page, open, all) {
   step('every camera is on the wall at first');
   await untilShows(page, 'all cameras', all);
   await untilOpen(open, 'pictures of all of them', all);
-  for (const slug of all.slice(0, LIVE.length)) await untilMoves(slug, byTestId(byTestId(page, `tile-${slug}`), 'jpeg-canvas'), SECONDS);
+  for (const slug of all.slice(0, LIVE.length)) await untilMoves(slug, byTestId(byTestId(page, `tile-${slug}`), 'jpeg-canvas'));
 
   step('layouts of 64, 16 and 4, the last one remembered');
   for (const [tiles, columns] of [[64, 8], [16, 4], [4, 2]]) {
     await byTestId(page, 'layout').selectOption(String(tiles));
     await untilShows(page, `${tiles} tiles`, all.slice(0, tiles));
-    await until(`${columns} columns or more`, SECONDS, async () => {
+    await until(`${columns} columns or more`, async () => {
       const now = await columnsOf(page);
       return { ok: now >= columns, now };
     });
@@ -77,7 +76,7 @@ async function finds(page, open, { live, away, all }) {
 
   step('filter by state');
   await byTestId(page, 'layout').selectOption('16');
-  await until('the counts are known', SECONDS, async () => {
+  await until('the counts are known', async () => {
     const text = await byTestId(page, 'group-away').innerText();
     return { ok: text.includes(String(away.length)), text };
   });
@@ -111,19 +110,19 @@ async function fills(page, slug) {
   step('full screen: a tile, the wall');
   const tile = byTestId(page, `tile-${slug}`);
   const whatFills = () => page.evaluate(() => document.fullscreenElement?.dataset.slug ?? document.fullscreenElement?.localName ?? null);
-  const untilFills = (what, wanted) => until(what, SECONDS, async () => {
+  const untilFills = (what, wanted) => until(what, async () => {
     const now = await whatFills();
     return { ok: now === wanted, now };
   });
   await byTestId(tile, 'jpeg-canvas').dblclick();
   await untilFills('the tile fills the screen', slug);
-  await untilMoves('the tile in full screen', byTestId(tile, 'jpeg-canvas'), SECONDS);
+  await untilMoves('the tile in full screen', byTestId(tile, 'jpeg-canvas'));
   await byTestId(tile, 'jpeg-canvas').dblclick();
   await untilFills('the page is there again', null);
   await byTestId(page, 'wall-full').click();
   await untilFills('the wall fills the screen', 'html');
   if (await byTestId(page, 'add-camera').isVisible()) throw new Error('the full wall has a header');
-  await untilMoves('a tile of the full wall', byTestId(tile, 'jpeg-canvas'), SECONDS);
+  await untilMoves('a tile of the full wall', byTestId(tile, 'jpeg-canvas'));
   await page.mouse.move(20, 20);
   await byTestId(page, 'wall-full-end').click();
   await untilFills('the page is there again', null);
@@ -134,11 +133,11 @@ async function savesWhatIsOutOfSight(page, open, order) {
   step('no pictures of what is scrolled away');
   const before = page.viewportSize();
   await page.setViewportSize({ width: 400, height: 600 });
-  await until('a column of tiles', SECONDS, async () => (await columnsOf(page)) === 1);
+  await until('a column of tiles', async () => (await columnsOf(page)) === 1);
   const [first, last] = [order[0], order.at(-1)];
-  await until('pictures of the top only', SECONDS, () => ({ ok: open.slugs.includes(first) && !open.slugs.includes(last), slugs: open.slugs }));
+  await until('pictures of the top only', () => ({ ok: open.slugs.includes(first) && !open.slugs.includes(last), slugs: open.slugs }));
   await byTestId(page, `tile-${last}`).scrollIntoViewIfNeeded();
-  await until('pictures of the end only', SECONDS, () => ({ ok: open.slugs.includes(last) && !open.slugs.includes(first), slugs: open.slugs }));
+  await until('pictures of the end only', () => ({ ok: open.slugs.includes(last) && !open.slugs.includes(first), slugs: open.slugs }));
   await page.setViewportSize(before);
   await untilOpen(open, 'pictures of all again', order);
 }
@@ -152,14 +151,14 @@ const setHidden = (page, hidden) => page.evaluate((value) => {
 
 async function restsWhileHidden(page, open, { order, live }) {
   step('a hidden page gives back every connection, and takes them up again');
-  await until('one connection for events', SECONDS, () => ({ ok: open.events === 1, events: open.events }));
+  await until('one connection for events', () => ({ ok: open.events === 1, events: open.events }));
   await setHidden(page, true);
-  await until('nothing is open', SECONDS, () => ({ ok: open.events === 0 && open.slugs.length === 0, events: open.events, slugs: open.slugs }));
+  await until('nothing is open', () => ({ ok: open.events === 0 && open.slugs.length === 0, events: open.events, slugs: open.slugs }));
   const slug = await register(base, { url: dead, name: 'Added meanwhile' });
   await setHidden(page, false);
   await untilOpen(open, 'all is open again', [...order, slug]);
-  await until('one connection for events again', SECONDS, () => ({ ok: open.events === 1, events: open.events }));
-  await untilMoves('a picture', byTestId(byTestId(page, `tile-${live[0]}`), 'jpeg-canvas'), SECONDS);
+  await until('one connection for events again', () => ({ ok: open.events === 1, events: open.events }));
+  await untilMoves('a picture', byTestId(byTestId(page, `tile-${live[0]}`), 'jpeg-canvas'));
 }
 
 try {
@@ -170,7 +169,7 @@ try {
   const all = [...live, ...away];
   await withPage({ base }, async (page, complaints) => {
     const open = connections(page);
-    await openPage(page, base, SECONDS);
+    await openPage(page, base);
     await choosesLayouts(page, open, all);
     await turnsPages(page, open, all);
     await finds(page, open, { live, away, all });

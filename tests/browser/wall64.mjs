@@ -12,7 +12,6 @@ const { base, minutes = '10' } = options(['base', 'minutes'], ['base']);
 const TILES = 64;
 const [FPS, WIDTH] = [5, 320];
 const EVERY_MS = 10_000;
-const START_SECONDS = 120;
 
 // Counts what is drawn on each canvas, whoever draws it.
 function countDraws() {
@@ -84,7 +83,7 @@ async function measure(page, complaints) {
   await page.addInitScript(countDraws);
   const what = await openWall(page);
   const drawn = () => page.evaluate(() => globalThis.rsmDraws());
-  await until(`${TILES} pictures move`, START_SECONDS, async () => {
+  await until(`${TILES} pictures move`, async () => {
     const moving = (await drawn()).filter((draws) => draws > 1).length;
     return { ok: moving >= TILES, moving };
   });

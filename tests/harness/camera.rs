@@ -1,6 +1,7 @@
 //! rsm-camera as a child: real RTSP, faults by command.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
@@ -9,6 +10,10 @@ use tokio::sync::Mutex;
 
 use super::process::{rsm_camera, spawn};
 use super::within;
+
+/// Longest that a camera takes to start: it encodes its whole clip first, and on a busy machine an encoder waits most of
+/// the time.
+const START: Duration = Duration::from_secs(480);
 
 pub struct Camera {
     pub port: u16,
@@ -47,8 +52,8 @@ impl Camera {
         let mut child = spawn(&mut command);
         let stdin = child.stdin.take().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line =
-            within("rsm-camera to be ready", lines.next_line()).await.unwrap().expect("rsm-camera to say something");
+        let ready = tokio::time::timeout(START, lines.next_line()).await.expect("rsm-camera to be ready");
+        let line = ready.unwrap().expect("rsm-camera to say something");
         let ready: Value = serde_json::from_str(&line).unwrap();
         Self {
             port: u16::try_from(ready["port"].as_u64().unwrap()).unwrap(),

@@ -23,8 +23,9 @@ pub mod watch;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-/// How long a condition may take to come true. Far beyond what is expected: it bounds a test that fails.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+/// How long a condition may take to come true. Far beyond what is expected, as machines are busy with
+/// others: it bounds a test that fails.
+pub const DEADLINE: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Waits until `look` gives something that `fits`; says on failure what it saw last.

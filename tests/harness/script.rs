@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// Longest that a script takes for one line. It has deadlines of its own for each condition; this bounds one that hangs.
-const LINE: Duration = Duration::from_secs(240);
+const LINE: Duration = Duration::from_secs(900);
 
 pub struct Script {
     name: String,

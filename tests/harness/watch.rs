@@ -105,12 +105,19 @@ impl Watcher {
         self.seen.lock().unwrap().begin();
     }
 
-    /// Waits for `count` more frames.
+    /// Waits for `count` more frames; nothing stale was among what came.
     pub async fn more(&self, count: u64) {
+        self.goes_on(count).await;
+        self.fine();
+    }
+
+    /// Waits for `count` more frames, however old: where two live workers hand a stream over, the new one may be as far
+    /// behind the other as the machine is busy.
+    pub async fn goes_on(&self, count: u64) {
         let before = self.seen().frames;
         let what = format!("{count} more frames of {}", self.slug);
-        eventually(&what, async || self.seen(), |seen| seen.closed || seen.frames >= before + count).await;
-        self.fine();
+        let seen = eventually(&what, async || self.seen(), |seen| seen.closed || seen.frames >= before + count).await;
+        assert!(!seen.closed, "the socket of {} was closed: {seen:?}", self.slug);
     }
 
     /// The socket is open, and nothing stale came.
