@@ -216,6 +216,25 @@ impl Span {
         }
     }
 
+    /// Calls it otherwise, once that is known. `name` is one of few.
+    pub fn rename(&mut self, name: String) {
+        if let Some(span) = self.recorded() {
+            span.update_name(name);
+        }
+    }
+
+    /// It has to do with `other`, which is of another trace.
+    pub fn link(&mut self, other: TraceContext) {
+        if let Some(span) = self.recorded() {
+            span.add_link(remote(other), Vec::new());
+        }
+    }
+
+    /// Whether there is one.
+    pub fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// It came to nothing: `code` is one of few, `text` a sentence for people.
     pub fn fail(&mut self, code: &'static str, text: impl Display) {
         if let Some(span) = self.recorded() {

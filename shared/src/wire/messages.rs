@@ -77,6 +77,20 @@ pub enum TicketReason {
     Rebalance,
 }
 
+impl TicketReason {
+    /// The name on the wire and in traces.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Change => "change",
+            Self::Failover => "failover",
+            Self::Retry => "retry",
+            Self::Drain => "drain",
+            Self::Rebalance => "rebalance",
+        }
+    }
+}
+
 /// The start command: who pulls it may claim the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ticket {
