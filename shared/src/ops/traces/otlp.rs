@@ -50,7 +50,7 @@ impl Post {
     fn note(&self, failure: Option<String>) {
         match failure {
             Some(why) if self.lost.fetch_add(1, Ordering::Relaxed) == 0 => {
-                warn!(collector = %self.collector, "spans cannot be sent and are lost, which is not told again: {why}");
+                warn!(collector = %self.collector, error = %why, "spans cannot be sent; further losses are only counted");
             }
             Some(_) => {}
             None => match self.lost.swap(0, Ordering::Relaxed) {
