@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rsm_shared::config::Config;
-use rsm_shared::ops::{shutdown, telemetry};
+use rsm_shared::ops::{process, shutdown, telemetry, traces};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -61,11 +61,31 @@ enum Role {
     Worker,
 }
 
+impl Role {
+    /// Whom a collector of traces knows: the service, and which one of it.
+    fn service(self, config: &Config) -> (&'static str, String) {
+        match self {
+            Self::Api => ("rsm-api", process::unique()),
+            Self::Relay => ("rsm-relay", process::unique()),
+            Self::Worker => {
+                let name = config.worker.name.clone();
+                ("rsm-worker", name.unwrap_or_else(|| process::host_worker_name().to_string()))
+            }
+        }
+    }
+}
+
 /// Runs a role until a signal, then lets it end in order.
 fn serve(role: Role, config: Config) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return fail(&format!("cannot make the runtime: {e}"), EXIT_UNAVAILABLE),
+    };
+    let (service, instance) = role.service(&config);
+    let exporter = runtime.block_on(async { traces::start(&config.traces, service, &instance, VERSION) });
+    let exporter = match exporter {
+        Ok(exporter) => exporter,
+        Err(text) => return fail(&text, EXIT_UNAVAILABLE),
     };
     let ended = runtime.block_on(async {
         let stop = CancellationToken::new();
@@ -80,6 +100,9 @@ fn serve(role: Role, config: Config) -> ExitCode {
             }),
         }
     });
+    if let Some(exporter) = exporter {
+        exporter.stop();
+    }
     // What is still running on other threads is given up: everything that must end in order has.
     runtime.shutdown_background();
     match ended {

@@ -33,6 +33,7 @@ mod quirks;
 mod relay;
 mod start_up;
 mod through;
+mod traces;
 mod try_and_import;
 mod viewers;
 mod zones;

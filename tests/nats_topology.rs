@@ -51,6 +51,7 @@ fn ticket(cam: &str) -> Ticket {
         media_sequence: 0,
         discontinuity_sequence: 0,
         avoid: None,
+        traceparent: None,
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::changed_streams::ChangedStreams;
 use crate::relay::latest::Known;
+use crate::start_trace::StartTrace;
 use crate::store::links::JpegOverrides;
 use crate::wishes::Wishes;
 
@@ -37,6 +38,7 @@ pub struct Stream {
     /// Target duration of its HLS as a playlist said last, seconds; 0 before one did.
     target_s: AtomicU64,
     pub wishes: Wishes,
+    pub start: StartTrace,
 }
 
 /// What viewers may know of a camera link.
@@ -196,6 +198,7 @@ impl Stream {
         Self {
             slug,
             wishes: Wishes::default(),
+            start: StartTrace::default(),
             owners: Mutex::default(),
             target_s: AtomicU64::new(0),
             view: watch::Sender::new(Arc::new(View {

@@ -1,6 +1,7 @@
 //! Configuration: flags over environment over a file over the built-in default, which is `config/default.toml`.
 
 mod check;
+mod endpoint;
 mod layers;
 mod show;
 
@@ -12,6 +13,7 @@ use config::builder::DefaultState;
 use config::{ConfigBuilder, Environment, File, FileFormat};
 use serde::Deserialize;
 
+pub use self::endpoint::OtlpEndpoint;
 use self::layers::{keys, refuse_unknown};
 use crate::stream::names::Zone;
 use crate::stream::rendition::Rendition;
@@ -35,6 +37,7 @@ pub struct Config {
     pub hls: HlsConfig,
     pub control: ControlConfig,
     pub log: LogConfig,
+    pub traces: TracesConfig,
 }
 
 /// The HTTP side. Units and bounds of every key stand in `config/default.toml`.
@@ -146,6 +149,15 @@ pub struct ControlConfig {
 pub struct LogConfig {
     pub format: LogFormat,
     pub filter: String,
+}
+
+/// Spans for a collector.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TracesConfig {
+    /// `None` is off.
+    #[serde(deserialize_with = "OtlpEndpoint::deserialize")]
+    pub otlp_endpoint: Option<OtlpEndpoint>,
+    pub sample_percent: u32,
 }
 
 /// Shape of a log line.
@@ -315,6 +327,8 @@ mod tests {
             ("[nats]\nca_file = \"/no/such.pem\"", vec![], vec!["nats.ca_file", "/no/such.pem", "PEM"]),
             ("[nats]\nca_file = \"/dev/null\"", vec![], vec!["nats.ca_file", "/dev/null", "no certificate"]),
             ("[api]\nallowed_origins = [\"https://a/b\"]", vec![], vec!["api.allowed_origins", "https://a/b"]),
+            ("[traces]\notlp_endpoint = \"h:1\"", vec![], vec!["traces.otlp_endpoint", "http://127.0.0.1:4318"]),
+            ("[traces]\nsample_percent = 101", vec![], vec!["traces.sample_percent", "101", "0 to 100"]),
             ("[worker]\nname = \"a b\"", vec![], vec!["worker.name", "a b"]),
             ("[camera]\nbackoff_min_s = 90", vec![], vec!["camera.backoff_max_s", "60", "90"]),
         ] {
@@ -324,6 +338,14 @@ mod tests {
             }
             assert!(!error.contains('\n'), "{error:?} should be one line");
         }
+    }
+
+    #[test]
+    fn credentials_of_a_collector_are_never_repeated() {
+        let config = load("", &[("RSM__TRACES__OTLP_ENDPOINT", "http://u:hunter2@h:4318")], &[]).unwrap();
+        assert!(!config.show().contains("hunter2") && !format!("{config:?}").contains("hunter2"));
+        let error = load("", &[("RSM__TRACES__OTLP_ENDPOINT", "https://u:hunter2@h:4318")], &[]).unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 
     #[test]

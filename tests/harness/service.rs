@@ -1,15 +1,16 @@
 //! One role of rsm as a process of its own, as a farm runs them.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
+use nix::sys::signal::Signal;
 use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-use super::eventually;
-use super::process::{Log, rsm, spawn};
+use super::process::{Log, rsm, signal, spawn};
 use super::system::QUICK;
+use super::{eventually, within};
 
 pub struct Service {
     /// `http://127.0.0.1:port`, no slash at the end.
@@ -100,6 +101,12 @@ impl Service {
             *status == StatusCode::SERVICE_UNAVAILABLE && body.to_string().contains(part)
         };
         eventually(&format!("a role that is not ready: {part}"), ready, tells).await;
+    }
+
+    /// SIGTERM, then waits for the end.
+    pub async fn end(&mut self) -> ExitStatus {
+        signal(self.child.id().expect("a running role"), Signal::SIGTERM);
+        within("a role to end", self.child.wait()).await.unwrap()
     }
 
     /// How many lines of level ERROR it wrote that say `part`.

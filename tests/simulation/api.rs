@@ -350,6 +350,7 @@ impl World {
             media_sequence: place.media_sequence,
             discontinuity_sequence: assignment.discontinuity,
             avoid: place.from.as_ref().map(|(session, _)| session.clone()),
+            traceparent: None,
         };
         let (priority, reason, from, to) = (place.priority, place.reason, place.from, place.to);
         let record = assignment.clone();

@@ -262,6 +262,7 @@ fn stale_ticket(slug: &Slug, epoch: u64, _rev: i64) -> rsm_shared::wire::message
         media_sequence: 0,
         discontinuity_sequence: 0,
         avoid: None,
+        traceparent: None,
     }
 }
 

@@ -1,8 +1,11 @@
 //! Carries one step out: SQLite first, then NATS. Each step is a short task of its own; what became of it goes back
 //! to the reconciler, which tries again where it must.
 
+use std::time::Instant;
+
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::{BusError, claims, control, registers, tickets};
+use rsm_shared::ops::traces::{self, Span};
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
 use rsm_shared::stream::slug::Slug;
@@ -13,6 +16,7 @@ use tracing::debug;
 use super::command::{Place, Question};
 use super::outcomes::Done;
 use super::plan::Told;
+use crate::start_trace::StartTrace;
 use crate::store::Store;
 use crate::store::assignments::{Assignment, Seen};
 
@@ -27,18 +31,25 @@ pub struct Executor {
 impl Executor {
     /// New epoch, desired record, ticket: in this order, so that whoever gets the ticket finds the record. A stream that
     /// changes its zone is stopped in the old one before that: nothing there hears of the new one.
-    pub async fn place(self, p: Place, spec: StreamSpec, spec_rev: i64) -> Done {
+    pub async fn place(self, p: Place, spec: StreamSpec, spec_rev: i64, mut span: Span) -> Done {
         if let Some(leaves) = &p.leaves
             && let Err(error) = self.tell_stop(leaves).await
         {
+            span.fail("nats", &error);
             return Done::NotLeft { slug: p.slug, error };
         }
+        let commit = span.child("commit epoch");
         let seen = self.look_back(&p).await;
         let assigned = self.store.assign(p.slug.clone(), p.zone.clone(), Want::Run, spec_rev, seen).await;
         let assignment = match assigned {
             Ok(assignment) => assignment,
-            Err(error) => return Done::NotStored { slug: p.slug, error },
+            Err(error) => {
+                span.fail("store", &error);
+                return Done::NotStored { slug: p.slug, error };
+            }
         };
+        commit.end();
+        span.count("rsm.epoch", assignment.epoch.0);
         let claimed_by = match (p.reason, p.seen.epoch) {
             (TicketReason::Retry, Some(epoch)) => {
                 claims::owner(&self.bus, &p.zone, &p.slug, epoch).await.ok().flatten()
@@ -54,16 +65,22 @@ impl Executor {
             media_sequence: p.media_sequence,
             discontinuity_sequence: assignment.discontinuity,
             avoid: p.from.as_ref().map(|(session, _)| session.clone()),
+            traceparent: span.context(),
         };
         let to = p.to.as_ref().map(|(_, session)| session.clone());
+        let publish = span.child("publish ticket");
         let (told, ticket) = match self.publish(&ticket, run_record(&assignment, spec), p.priority, p.to).await {
             Ok(Some(sequence)) => {
                 let urgent = p.priority == Priority::Hi;
                 (Ok(Told::Queued { urgent }), Some((sequence, p.priority)))
             }
             Ok(None) => (Ok(Told::Taken), None),
-            Err(e) => (Err(e), None),
+            Err(e) => {
+                span.fail("nats", &e);
+                (Err(e), None)
+            }
         };
+        publish.end();
         Done::Placed { assignment, reason: p.reason, from: p.from, to, told, ticket, claimed_by }
     }
 
@@ -156,6 +173,23 @@ impl Executor {
         let probe = control::probe(&self.bus, &question.worker, &question.session).await;
         Done::Probed { question, probe }
     }
+}
+
+/// The span of a placement: in the trace of the wish that it is the first for, or in one of its own.
+pub fn placing(place: &Place, start: &StartTrace) -> Span {
+    if !traces::is_on() {
+        return Span::none();
+    }
+    let belongs = start.place(place.reason, Instant::now());
+    let mut span = traces::span("place").under(belongs.under).linked(belongs.linked).begin();
+    span.set("rsm.stream", &place.slug);
+    span.set("rsm.zone", &place.zone);
+    span.set("rsm.reason", place.reason.as_str());
+    if let Some((worker, _)) = &place.to {
+        span.set("rsm.worker", worker);
+    }
+    start.placed(span.context());
+    span
 }
 
 fn run_record(assignment: &Assignment, spec: StreamSpec) -> Desired {

@@ -20,7 +20,7 @@ use tracing::{error, warn};
 
 use super::arbiter::{Arbiter, Settings, Sight, Wish};
 use super::command::Command;
-use super::execute::Executor;
+use super::execute::{self, Executor};
 use super::nats_watch::{Finished, NatsWatch};
 use super::outcomes::Done;
 use super::roster::Owner;
@@ -169,7 +169,15 @@ impl Reconciler {
     fn hear_demand(&mut self, slug: &Slug, message: &DemandMessage) -> bool {
         let Some(entry) = self.directory.by_slug(slug.as_str()) else { return false };
         let hold = Duration::from_millis(message.ttl_ms).min(MAX_DEMAND);
-        message.demand.any() && entry.wishes.wanted_elsewhere(hold)
+        if !message.demand.any() {
+            return false;
+        }
+        let new = entry.wishes.wanted_elsewhere(hold);
+        // What we said ourselves is heard, too, and known.
+        if let Some(wish) = message.traceparent {
+            entry.start.wanted(wish, new, Instant::now());
+        }
+        new
     }
 
     fn finished(&mut self, finished: Finished) {
@@ -224,14 +232,15 @@ impl Reconciler {
         let executor = self.executor.clone();
         match command {
             Command::Place(place) => {
-                let link = self.directory.by_slug(place.slug.as_str()).map(|entry| entry.link());
-                let Some(link) = link.filter(|link| link.zone == place.zone) else {
+                let entry = self.directory.by_slug(place.slug.as_str()).map(|entry| (entry.link(), entry));
+                let Some((link, entry)) = entry.filter(|(link, _)| link.zone == place.zone) else {
                     // Removed or moved to another zone in this very moment.
                     self.arbiter.give_up(&place.slug);
                     return;
                 };
                 let spec = link.spec(self.config.hls.params());
-                self.command(executor.place(place, spec, link.spec_rev));
+                let span = execute::placing(&place, &entry.start);
+                self.command(executor.place(place, spec, link.spec_rev, span));
             }
             Command::Rewrite(assignment) => {
                 let Some(link) = self.directory.by_slug(assignment.slug.as_str()).map(|entry| entry.link()) else {

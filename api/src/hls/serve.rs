@@ -21,6 +21,7 @@ use super::remote::Remote;
 use super::viewers::Players;
 use crate::problem::Problem;
 use crate::relay::wishes::WishDesk;
+use crate::request_trace;
 use crate::streams::{Stream, Streams, View};
 
 /// How long a playlist request is held for the first segments.
@@ -204,6 +205,7 @@ impl Hls {
         let Ok(_held) = self.held.try_acquire() else {
             return Err(Problem::later(RETRY_AFTER, "too many players wait for streams to start"));
         };
+        let mut waiting = request_trace::part("first playlist");
         while Instant::now() < deadline {
             sleep(LOOK).await;
             self.check(stream)?;
@@ -211,6 +213,7 @@ impl Hls {
                 return Ok(text);
             }
         }
+        waiting.fail("no_playlist", not_yet(stream));
         Err(Problem::later(RETRY_AFTER, not_yet(stream)))
     }
 

@@ -90,7 +90,9 @@ impl DemandTeller {
         }
         let ttl_ms = u64::try_from(TTL.as_millis()).unwrap_or(u64::MAX);
         for (slug, (zone, demand)) in round {
-            let message = DemandMessage { v: VERSION, from: self.from.clone(), ttl_ms, demand };
+            let stream = self.streams.by_slug(slug.as_str()).filter(|_| demand.any());
+            let traceparent = stream.and_then(|stream| stream.start.recent(std::time::Instant::now()));
+            let message = DemandMessage { v: VERSION, from: self.from.clone(), ttl_ms, demand, traceparent };
             demand::publish(&self.bus, &zone, &slug, &message).await?;
         }
         Ok(())

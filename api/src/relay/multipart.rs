@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::Stream as Body;
+use rsm_shared::ops::traces::Span;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -38,6 +39,8 @@ pub struct Multipart {
     pub stall: Duration,
     pub counts: ViewerCounts,
     pub closing: Closing,
+    /// Ends with the first frame that it gets, if it has to wait for one.
+    pub first: Span,
 }
 
 /// A viewer while it is served. Dropped when the connection ends, however it does.
@@ -122,6 +125,7 @@ impl Serving {
                 () = done(self.under_way.as_ref()), if self.under_way.is_some() => {
                     if let Some(under_way) = self.under_way.take() {
                         self.viewer.counts.sent(&under_way.frame);
+                        under_way.frame.ends(&mut self.viewer.first);
                     }
                 }
                 () = moment(self.moment) => return self.end(Departure::Shutdown),

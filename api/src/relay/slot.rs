@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rsm_shared::ops::traces::Span;
 use rsm_shared::wire::frame_headers::FrameHeaders;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -42,6 +43,15 @@ impl Frame {
     /// When the picture was captured, by the worker's clock; `None` for a time that no calendar has.
     pub fn captured_at(&self) -> Option<jiff::Timestamp> {
         jiff::Timestamp::from_microsecond(i64::try_from(self.headers.captured_at_us).ok()?).ok()
+    }
+
+    /// A viewer waited for it: `waiting` ends.
+    pub fn ends(&self, waiting: &mut Span) {
+        if waiting.is_some() {
+            let mut waited = std::mem::take(waiting);
+            waited.count("rsm.epoch", self.headers.fence.epoch.0);
+            waited.count("rsm.revision", self.headers.fence.revision);
+        }
     }
 
     /// The picture as a message, header and all: one piece costs the system less to take than two.

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rsm_shared::ops::traces::Span;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
@@ -46,6 +47,8 @@ pub struct Viewer {
     pub stall: Duration,
     pub counts: ViewerCounts,
     pub closing: Closing,
+    /// Ends with the first frame that it gets, if it has to wait for one.
+    pub first: Span,
 }
 
 /// Why a viewer's socket ends, and what it is told.
@@ -168,6 +171,7 @@ impl Viewer {
                 Step::Sent => {
                     if let Some(frame) = progress.under_way.take() {
                         self.counts.sent(&frame);
+                        frame.ends(&mut self.first);
                     }
                 }
                 Step::Ended(ended) => return gone(ended),

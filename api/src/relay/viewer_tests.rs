@@ -72,6 +72,7 @@ impl Scene {
         };
         let (stream, _) = self.streams.put(&Slug::parse("yard").unwrap(), offer);
         Viewer {
+            first: Default::default(),
             watching: self.slot.subscribe(),
             wish: WishDesk::new(self.streams.clone()).jpeg_viewer(&stream, None),
             seat: self.seats.take(Kind::Mjpeg, None, "10.0.0.1".parse().unwrap()).unwrap(),

@@ -1,13 +1,16 @@
 //! Where viewers and players say what they want, and who is woken by it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::jpeg_width::JpegWidth;
 use rsm_shared::stream::rendition::Rendition;
 use rsm_shared::stream::spec::JpegParams;
+use rsm_shared::stream::state::StreamState;
 use tokio::sync::Notify;
 
+use crate::request_trace;
 use crate::streams::{Stream, Streams};
 use crate::wishes::JpegViewer;
 
@@ -48,29 +51,36 @@ impl WishDesk {
 
     /// A viewer of frames in the stream's own width, or in that one, came.
     pub fn jpeg_viewer(&self, stream: &Arc<Stream>, width: Option<JpegWidth>) -> ViewerWish {
-        let viewer = self.telling(stream, || stream.wishes.jpeg_viewer(stream, width));
+        let viewer = self.telling(stream, Demand::frames, || stream.wishes.jpeg_viewer(stream, width));
         ViewerWish { viewer: Some(viewer), changed: self.changed.clone() }
     }
 
     /// Somebody wants a frame of the stream's own width, or of that one, within `hold`.
     pub fn want_jpeg(&self, stream: &Stream, width: Option<JpegWidth>, hold: Duration) {
-        self.telling(stream, || stream.wishes.want_jpeg(width, hold));
+        self.telling(stream, Demand::frames, || stream.wishes.want_jpeg(width, hold));
     }
 
     /// Somebody wants HLS for `hold` from now. Whether HLS was wanted already.
     pub fn want_hls(&self, stream: &Stream, hold: Duration) -> bool {
         let before = stream.wishes.demand(ANY_SIZE).hls;
-        self.telling(stream, || stream.wishes.want_hls(hold));
+        self.telling(stream, |demand| demand.hls, || stream.wishes.want_hls(hold));
         before
     }
 
     /// Somebody wants that rendition of HLS for `hold` from now.
     pub fn want_rendition(&self, stream: &Stream, rendition: Rendition, hold: Duration) {
-        self.telling(stream, || stream.wishes.want_rendition(rendition, hold));
+        self.telling(stream, |demand| demand.hls, || stream.wishes.want_rendition(rendition, hold));
     }
 
-    fn telling<T>(&self, stream: &Stream, wish: impl FnOnce() -> T) -> T {
+    /// The request that this task answers is about to want frames, in a task of its own.
+    pub fn foresee_frames(&self, stream: &Stream) {
+        trace(stream, &stream.wishes.demand(ANY_SIZE), Demand::frames);
+    }
+
+    /// `made` is whether what is wished for is made already.
+    fn telling<T>(&self, stream: &Stream, made: impl Fn(&Demand) -> bool, wish: impl FnOnce() -> T) -> T {
         let before = stream.wishes.demand(ANY_SIZE);
+        trace(stream, &before, made);
         let done = wish();
         if before != stream.wishes.demand(ANY_SIZE) {
             self.changed.notify_one();
@@ -79,5 +89,16 @@ impl WishDesk {
             self.streams.wake.notify_one();
         }
         done
+    }
+}
+
+/// Who waits for what is not made yet has a span, and so a part in the trace of the start.
+fn trace(stream: &Stream, before: &Demand, made: impl Fn(&Demand) -> bool) {
+    if made(before) && stream.view().state == StreamState::Running {
+        return;
+    }
+    if let Some(wish) = request_trace::wanting() {
+        let first = stream.start.wanted(wish, !before.any(), Instant::now());
+        request_trace::about(stream.slug.as_str(), first);
     }
 }

@@ -10,6 +10,7 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 use super::origin::{Origin, OriginPolicy};
 use crate::app::{App, Viewing};
 use crate::problem::Problem;
+use crate::request_trace::RequestTrace;
 
 /// What every page may load: this server's own files, pictures and media it made itself. No page of ours needs an
 /// inline script or style.
@@ -55,6 +56,7 @@ impl Handler for Label {
 impl Handler for Border {
     async fn handle(&self, request: &mut Request, depot: &mut Depot, response: &mut Response, ctrl: &mut FlowCtrl) {
         let begun = Instant::now();
+        let trace = RequestTrace::of(request);
         depot.insert_typed(self.viewing.clone());
         if let Some(app) = &self.app {
             depot.insert_typed(app.clone());
@@ -74,7 +76,7 @@ impl Handler for Border {
             allow_methods(response.headers_mut());
             ctrl.skip_rest();
         } else {
-            ctrl.call_next(request, depot, response).await;
+            RequestTrace::around(trace.clone(), ctrl.call_next(request, depot, response)).await;
         }
         let status = response.status_code.unwrap_or(StatusCode::OK);
         let failed = status.is_client_error() || status.is_server_error();
@@ -90,6 +92,9 @@ impl Handler for Border {
         response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
         let label = depot.get_typed::<Taken>().map_or(NO_ROUTE, |taken| taken.0);
         self.viewing.metrics.request(label, status, begun.elapsed());
+        if let Some(trace) = trace {
+            trace.answered(label, status);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::relay::seats::Kind;
 use crate::relay::socket::{Ended, Socket};
 use crate::relay::viewer::{GOODBYE, Viewer};
 use crate::relay::ws_frame::{GOING_AWAY, NORMAL, Opcode, message};
+use crate::request_trace;
 
 /// How long a socket that only says hello is kept open.
 const HELLO: Duration = Duration::from_secs(60);
@@ -55,6 +56,8 @@ pub async fn frames(request: &mut Request, app: Handles, stream: BySlug, respons
     }
     upgrade::check(request, response)?;
     let seat = seat::take(&app, request, Kind::Mjpeg, Some(&stream.slug))?;
+    app.desk.foresee_frames(&stream);
+    let first = request_trace::part("first frame");
     let crowd = app.crowd.clone();
     let serve = move |connection: Connected| async move {
         let viewer = Viewer {
@@ -67,6 +70,7 @@ pub async fn frames(request: &mut Request, app: Handles, stream: BySlug, respons
             stall: Duration::from_secs(app.config.api.viewer_stall_s),
             counts: app.metrics.viewer.clone(),
             closing: app.closing.clone(),
+            first,
             stream: stream.clone(),
         };
         let offer = stream.offer();

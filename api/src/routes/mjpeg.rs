@@ -12,6 +12,7 @@ use super::{seat, wanted};
 use crate::problem::{Problem, QueryProblems, SeatProblems, WatchProblems};
 use crate::relay::multipart::{self, Multipart};
 use crate::relay::seats::Kind;
+use crate::request_trace;
 
 /// Frames as multipart
 ///
@@ -51,6 +52,7 @@ pub async fn mjpeg(request: &mut Request, app: Handles, stream: BySlug, response
             stall: Duration::from_secs(app.config.api.viewer_stall_s),
             counts: app.metrics.viewer.clone(),
             closing: app.closing.clone(),
+            first: request_trace::part("first frame"),
         };
         response.stream(viewer.body());
     }

@@ -15,6 +15,7 @@ use super::{query, wanted};
 use crate::app::Viewing;
 use crate::problem::{Problem, QueryProblems, WaitProblems, WatchProblems};
 use crate::relay::slot::{End, Frame, newest};
+use crate::request_trace;
 use crate::streams::Stream;
 
 const X_CAPTURED_AT: HeaderName = HeaderName::from_static("x-captured-at");
@@ -91,7 +92,12 @@ async fn young_enough(
         return Err(Problem::stopped());
     }
     app.desk.want_jpeg(stream, source, WAIT);
+    let mut first = request_trace::part("first frame");
     let frame = timeout_at(begun + WAIT, newest(&mut watching, fits)).await.unwrap_or(Err(None));
+    match &frame {
+        Ok(frame) => frame.ends(&mut first),
+        Err(_) => first.fail("no_picture", "no picture came in time"),
+    }
     frame.map(|frame| (source, frame)).map_err(|none| match none {
         None => Problem::later(RETRY_AFTER, no_picture(stream)),
         Some(End::Stopped) => Problem::stopped(),

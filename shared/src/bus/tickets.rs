@@ -1,6 +1,6 @@
 //! Start commands in the work queue: written by the API, pulled one at a time by workers.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{PullConsumer, pull};
@@ -105,6 +105,12 @@ pub struct Pulled {
 }
 
 impl Pulled {
+    /// When the server stored it, by its clock.
+    pub fn stored(&self) -> Option<SystemTime> {
+        let nanos = self.message.info().ok()?.published.unix_timestamp_nanos();
+        Some(UNIX_EPOCH + Duration::from_nanos(u64::try_from(nanos).ok()?))
+    }
+
     /// Done with: claimed, lost to another, or out of date.
     ///
     /// # Errors

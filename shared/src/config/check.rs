@@ -45,6 +45,7 @@ impl Config {
             ("control.rebalance_percent", c.control.rebalance_percent.into(), 2, 100),
             ("control.worker_dead_s", c.control.worker_dead_s, 2, 60),
             ("control.hold_s", c.control.hold_s, 10, 600),
+            ("traces.sample_percent", c.traces.sample_percent.into(), 0, 100),
             ("control.shutdown_s", c.control.shutdown_s, 1, 60),
         ] {
             if !(min..=max).contains(&value) {

@@ -19,7 +19,8 @@ impl Config {
              [mjpeg]\nmax_fps = {}\nmax_width = {}\nquality = {}\n\n\
              [hls]\nsegment_seconds = {}\nwindow_segments = {}\npart_ms = {}\nalways_on = {}\nrenditions = [{}]\nwish_ttl_s = {}\ndisk_budget_mb = {}\ncache_mb = {}\n\n\
              [control]\nworker_dead_s = {}\nhold_s = {}\nrebalance = {}\nrebalance_percent = {}\nshutdown_s = {}\n\n\
-             [log]\nformat = \"{}\"\nfilter = {:?}\n",
+             [log]\nformat = \"{}\"\nfilter = {:?}\n\n\
+             [traces]\notlp_endpoint = {:?}\nsample_percent = {}\n",
             c.data_dir,
             c.api.listen,
             list(&c.api.allowed_origins),
@@ -76,6 +77,8 @@ impl Config {
                 LogFormat::Json => "json",
             },
             c.log.filter,
+            c.traces.otlp_endpoint.as_ref().map(ToString::to_string).unwrap_or_default(),
+            c.traces.sample_percent,
         )
     }
 }

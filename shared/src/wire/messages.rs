@@ -8,6 +8,7 @@ use crate::stream::names::{SessionId, WorkerId, Zone};
 use crate::stream::slug::Slug;
 use crate::stream::spec::{JpegParams, StreamSpec};
 use crate::stream::state::{AudioInfo, Reason, StreamState, VideoInfo};
+use crate::wire::trace_context::TraceContext;
 
 /// Version of every message here.
 pub const VERSION: u8 = 1;
@@ -76,6 +77,20 @@ pub enum TicketReason {
     Rebalance,
 }
 
+impl TicketReason {
+    /// The name on the wire and in traces.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Change => "change",
+            Self::Failover => "failover",
+            Self::Retry => "retry",
+            Self::Drain => "drain",
+            Self::Rebalance => "rebalance",
+        }
+    }
+}
+
 /// The start command: who pulls it may claim the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ticket {
@@ -92,6 +107,9 @@ pub struct Ticket {
     /// A process that must not take it: it owns the stream until the new owner has pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avoid: Option<SessionId>,
+    /// The span that it belongs to, while traces are on.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "TraceContext::lenient")]
+    pub traceparent: Option<TraceContext>,
 }
 
 /// Asks a worker to look at a camera that may not be registered. Carries the camera's password.
@@ -308,6 +326,9 @@ pub struct DemandMessage {
     pub ttl_ms: u64,
     #[serde(flatten)]
     pub demand: Demand,
+    /// The span of the wish that it began with, while traces are on and until there are pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "TraceContext::lenient")]
+    pub traceparent: Option<TraceContext>,
 }
 
 /// What relays know of a stream: all that viewers need, and no address or password of the camera. Written by the API

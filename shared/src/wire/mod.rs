@@ -3,3 +3,4 @@
 pub mod frame_headers;
 pub mod messages;
 pub mod subjects;
+pub mod trace_context;

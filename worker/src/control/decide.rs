@@ -87,6 +87,7 @@ mod tests {
             media_sequence: 0,
             discontinuity_sequence: 0,
             avoid: avoid.map(session),
+            traceparent: None,
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::DemandMessage;
+use rsm_shared::wire::trace_context::TraceContext;
 
 /// Streams with demand that are kept in mind; further ones are not heard.
 const MAX_STREAMS: usize = 20_000;
@@ -16,7 +17,14 @@ const MAX_TTL: Duration = Duration::from_secs(60);
 
 /// The table of demands.
 #[derive(Default)]
-pub struct Demands(HashMap<Slug, HashMap<String, (Demand, Instant)>>);
+pub struct Demands(HashMap<Slug, HashMap<String, Said>>);
+
+/// What one relay said last.
+struct Said {
+    demand: Demand,
+    until: Instant,
+    wish: Option<TraceContext>,
+}
 
 impl Demands {
     /// Takes in what a relay says; the new sum for that stream.
@@ -29,7 +37,8 @@ impl Demands {
             let relays = self.0.entry(slug.clone()).or_default();
             if relays.contains_key(&message.from) || relays.len() < MAX_RELAYS {
                 let until = now + Duration::from_millis(message.ttl_ms).min(MAX_TTL);
-                relays.insert(message.from, (message.demand, until));
+                let said = Said { demand: message.demand, until, wish: message.traceparent };
+                relays.insert(message.from, said);
             }
         }
         self.of(slug, now)
@@ -41,14 +50,19 @@ impl Demands {
             .get(slug)
             .into_iter()
             .flat_map(HashMap::values)
-            .filter(|(_, until)| *until > now)
-            .fold(Demand::default(), |sum, (demand, _)| sum.or(*demand))
+            .filter(|said| said.until > now)
+            .fold(Demand::default(), |sum, said| sum.or(said.demand))
+    }
+
+    /// The span of a wish for one stream, if any was told.
+    pub fn wish(&self, slug: &Slug) -> Option<TraceContext> {
+        self.0.get(slug)?.values().find_map(|said| said.wish)
     }
 
     /// Forgets what has ended.
     pub fn prune(&mut self, now: Instant) {
         self.0.retain(|_, relays| {
-            relays.retain(|_, (_, until)| *until > now);
+            relays.retain(|_, said| said.until > now);
             !relays.is_empty()
         });
     }
@@ -61,7 +75,8 @@ mod tests {
 
     fn message(from: &str, jpeg_fps: Option<u32>, hls: bool) -> DemandMessage {
         let jpeg = jpeg_fps.map(|max_fps| JpegParams { max_fps, max_width: 640, quality: 80 });
-        DemandMessage { v: 1, from: from.into(), ttl_ms: 6000, demand: Demand { jpeg, hls, ..Demand::default() } }
+        let demand = Demand { jpeg, hls, ..Demand::default() };
+        DemandMessage { v: 1, from: from.into(), ttl_ms: 6000, demand, traceparent: None }
     }
 
     #[test]

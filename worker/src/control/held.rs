@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::admission::Room;
 use crate::stream::supervisor::{StreamHandle, StreamStatus};
+use crate::stream::trace::StreamTrace;
 
 /// Segments that a viewer's player can go on with, and from which target duration on one will do; seconds. A player
 /// that begins wants three (RFC 8216 section 6.3.3), but one that watches has those of the earlier owner.
@@ -26,6 +27,7 @@ pub struct Held {
     pub started: Instant,
     pub status: watch::Receiver<StreamStatus>,
     pub demand: watch::Sender<Demand>,
+    pub trace: StreamTrace,
     /// Gives the slot back when the stream has ended.
     pub slot: Slot,
 }

@@ -1,12 +1,13 @@
 //! Takes start tickets, pulled or offered, and claims streams: ticket, desired record, claim, record again, start.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rsm_shared::bus::claims::{self, Claimed};
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::tickets::{self, PULL_EXPIRES, Pulled};
 use rsm_shared::bus::{BusError, registers};
+use rsm_shared::ops::traces::{self, Span};
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
 use rsm_shared::stream::spec::StreamSpec;
@@ -18,6 +19,7 @@ use tracing::{debug, warn};
 use super::admission::{Pull, Standing};
 use super::decide::{Verdict, accepts, still_stands, verdict};
 use super::held::{Slot, Slots};
+use crate::stream::trace::mark;
 
 /// A pull that failed is tried again after this long: NATS is away, or the API has not made the queue yet. So is an
 /// offer whose record is not there yet.
@@ -36,6 +38,8 @@ pub struct Start {
     pub spec: StreamSpec,
     pub fence: Fence,
     pub slot: Slot,
+    /// From the claim to the first picture.
+    pub span: Span,
 }
 
 /// What a puller needs. Cheap to clone.
@@ -154,6 +158,7 @@ impl Intake {
         let room = self.standing.borrow().room(self.slots.room());
         let Some(slot) = (room > 0).then(|| self.slots.take()).flatten() else { return pulled.give_back().await };
         let ticket = pulled.ticket.clone();
+        self.waited(&ticket, pulled.stored());
         match self.claim(&ticket).await? {
             Outcome::Over => pulled.done().await,
             Outcome::Later => pulled.give_back().await,
@@ -169,13 +174,25 @@ impl Intake {
 
     /// Looks at the record, and claims the epoch if that is right.
     async fn claim(&self, ticket: &Ticket) -> Result<Outcome, BusError> {
+        let mut span = self.part("claim", ticket, None);
+        let outcome = self.try_claim(ticket).await;
+        match &outcome {
+            Ok(Outcome::Claimed(fence, _)) => span.count("rsm.revision", fence.revision),
+            Ok(Outcome::Over) => span.set("rsm.outcome", "over"),
+            Ok(Outcome::Later) => span.set("rsm.outcome", "later"),
+            Err(e) => span.fail("nats", e),
+        }
+        outcome
+    }
+
+    async fn try_claim(&self, ticket: &Ticket) -> Result<Outcome, BusError> {
         let desired = registers::get(&self.bus, &ticket.zone, &ticket.cam).await?;
         let spec = match verdict(ticket, desired.as_ref(), (self.owned)(ticket), &self.session) {
             Verdict::Discard => return Ok(Outcome::Over),
             Verdict::GiveBack => return Ok(Outcome::Later),
             Verdict::Claim => desired.and_then(|desired| desired.spec),
         };
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let claim = Claim {
             v: VERSION,
             session: self.session.clone(),
@@ -194,8 +211,38 @@ impl Intake {
         let again = registers::get(&self.bus, &ticket.zone, &ticket.cam).await?;
         if again.is_none_or(|desired| still_stands(ticket, &desired)) {
             // The keeper lives as long as this; when it is gone the process ends.
-            let _ = self.starts.send(Start { ticket: ticket.clone(), spec, fence, slot }).await;
+            let mut span = traces::span("start").under(ticket.traceparent).begin();
+            mark(&mut span, &ticket.cam, fence);
+            self.sign(&mut span, ticket);
+            let _ = self.starts.send(Start { ticket: ticket.clone(), spec, fence, slot, span }).await;
         }
         Ok(())
+    }
+
+    /// A ticket waited in the queue since then. The clock is that of nats-server.
+    fn waited(&self, ticket: &Ticket, since: Option<SystemTime>) {
+        self.part("ticket queued", ticket, since).end();
+    }
+
+    /// Begins a span in the ticket's trace; none when it has none.
+    fn part(&self, name: &'static str, ticket: &Ticket, since: Option<SystemTime>) -> Span {
+        if ticket.traceparent.is_none() {
+            return Span::none();
+        }
+        let draft = traces::span(name).under(ticket.traceparent);
+        let now = SystemTime::now();
+        let mut span = draft.since(since.map_or(now, |since| since.min(now))).begin();
+        if span.is_some() {
+            span.set("rsm.stream", &ticket.cam);
+            span.count("rsm.epoch", ticket.epoch.0);
+            self.sign(&mut span, ticket);
+        }
+        span
+    }
+
+    fn sign(&self, span: &mut Span, ticket: &Ticket) {
+        span.set("rsm.worker", &self.worker);
+        span.set("rsm.zone", &ticket.zone);
+        span.set("rsm.reason", ticket.reason.as_str());
     }
 }

@@ -45,6 +45,7 @@ use crate::metrics::StreamSeries;
 use crate::mp4::BadTrack;
 use crate::pipeline::PipelineError;
 use crate::pipeline::hardware::Hardware;
+use crate::stream::trace::{StreamTrace, Waiting};
 
 /// Wait after a failure: doubled each time from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -82,6 +83,9 @@ pub struct HlsStream {
     pub encoders: Arc<Semaphore>,
     pub metrics: StreamSeries,
     pub report: Arc<dyn HlsReport>,
+    pub trace: StreamTrace,
+    /// For the first playlist of a wish.
+    pub waiting: Waiting,
     /// Where segments begin.
     pub plan: Plan,
     /// Pictures of a JPEG camera, encoded.
@@ -173,8 +177,11 @@ async fn serve(stream: &HlsStream, source: &mut SourceMaker, wish: &mut Wish) {
             }
         }
         let before = source.sequence();
+        stream.waiting.begin(stream.trace.output("HLS"));
         match produce(stream, source, wish).await {
             Ok(()) => {
+                // Before its first playlist, nobody wants it any more.
+                stream.waiting.end();
                 source.withdraw().await;
                 backoff = Backoff::default();
             }
@@ -193,10 +200,12 @@ async fn serve(stream: &HlsStream, source: &mut SourceMaker, wish: &mut Wish) {
 /// Makes the source rendition while HLS is wanted.
 async fn produce(stream: &HlsStream, source: &mut SourceMaker, wish: &mut Wish) -> Result<(), Fault> {
     let subscription = stream.hub.subscribe(Listen::PicturesAndSound);
+    stream.waiting.step("wait for key picture");
     let first = tokio::select! {
         first = subscription.next_key(None, PATIENCE) => first.ok_or(Fault::NoKeyPicture)?,
         () = wish.until_no_hls() => return Ok(()),
     };
+    stream.waiting.step("make first segment");
     if first.video.codec != VideoCodec::Jpeg {
         source.take(Some(first)).await?;
         loop {
@@ -228,6 +237,7 @@ async fn produce(stream: &HlsStream, source: &mut SourceMaker, wish: &mut Wish) 
 
 async fn withdraw_after(fault: &Fault, stream: &HlsStream, source: &mut SourceMaker) {
     stream.report.error(Some(fault.to_string()));
+    stream.waiting.fail("hls", fault);
     stream.metrics.output_failed("hls");
     tracing::warn!(stream = %stream.slug, error = %fault, detail = fault.detail(), "HLS stops for a while");
     source.withdraw().await;

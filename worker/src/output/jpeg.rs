@@ -27,6 +27,7 @@ use crate::metrics::StreamSeries;
 use crate::pipeline::PipelineError;
 use crate::pipeline::hardware::Hardware;
 use crate::pipeline::to_jpeg::{JpegEncoder, JpegFeeder, JpegPipeline};
+use crate::stream::trace::{StreamTrace, Waiting};
 use pass_through::{Passed, Passing, as_it_is};
 use size::{Numbers, Size};
 
@@ -47,6 +48,9 @@ pub struct JpegOutput {
     pub metrics: StreamSeries,
     pub hardware: Hardware,
     pub report: Arc<dyn JpegReport>,
+    pub trace: StreamTrace,
+    /// For the first frame of a wish.
+    pub waiting: Waiting,
     /// Set once a frame was published. Read by the heartbeat.
     pub shown: Arc<AtomicBool>,
 }
@@ -125,13 +129,19 @@ impl JpegOutput {
         let numbers = Numbers::default();
         let mut retry = RETRY.0;
         while wish.until_frames().await {
+            self.waiting.begin(self.trace.output("frames"));
             let before = numbers.total();
             let produced = self.produce(&mut wish, &numbers).await;
             self.report.keyless(false);
             match produced {
-                Ok(()) => retry = RETRY.0,
+                Ok(()) => {
+                    // Before its first frame, nobody wants it any more.
+                    self.waiting.end();
+                    retry = RETRY.0;
+                }
                 Err(error) => {
                     self.metrics.output_failed("jpeg");
+                    self.waiting.fail("pipeline", &error);
                     tracing::warn!(stream = %self.slug, %error, "JPEG output begins anew");
                     retry = if numbers.total() > before { RETRY.0 } else { retry };
                     wish.pause(retry).await;
@@ -150,6 +160,7 @@ impl JpegOutput {
         // The timeline with a picture that could not be passed through: all of it is encoded.
         let mut encoded = None;
         loop {
+            self.waiting.step("wait for key picture");
             let first = tokio::select! {
                 unit = subscription.next_key(next.take(), patience) => unit,
                 () = wish.until_no_frames() => return Ok(()),
@@ -181,7 +192,9 @@ impl JpegOutput {
         if !run.needs_decoder(&wish.sizes()) {
             return self.make(run, None, wish).await;
         }
+        self.waiting.step("make pipeline");
         let mut pipeline = JpegPipeline::start(&run.first.video, &self.hardware).await?;
+        self.waiting.step("code first frame");
         let ended = {
             let (feeder, failed) = pipeline.split();
             tokio::select! {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use rsm_shared::ops::traces;
 use rsm_shared::stream::spec::{StreamSpec, Transport};
 
 use super::answers::Stop;
@@ -59,10 +60,12 @@ pub async fn open(
     let mut at = spec.clone();
     loop {
         // Each hop is another camera, so its address is checked like the first one's.
+        let step = traces::step("resolve");
         let resolved = tokio::select! {
             () = &mut cancelled => return None,
             resolved = resolve(&at.url, policy, timing.step) => resolved,
         };
+        step.end();
         let addresses = match resolved {
             Ok(addresses) => addresses,
             Err(error) => return Some(Err(error)),
@@ -149,10 +152,12 @@ async fn open_at(
     }
     let mut failure = Failure::from(SourceError::TransportRefused);
     for transport in transports(spec, carrier) {
+        let step = traces::step("connect");
         let tunnel = tokio::select! {
             () = &mut *cancelled => return None,
             tunnel = tunnel(spec, address, timing) => tunnel,
         };
+        step.end();
         let tunnel = match tunnel {
             Ok(tunnel) => tunnel,
             Err(error) => return Some(Err(error.into())),

@@ -9,6 +9,7 @@ use retina::client::{
     SessionGroup, SessionIdPolicy, SessionOptions, SetupOptions, TcpTransportOptions, Transport, UnknownRtcpSsrcPolicy,
 };
 use retina::codec::{CodecItem, FrameFormat, ParametersRef};
+use rsm_shared::ops::traces;
 use rsm_shared::stream::spec::StreamSpec;
 use url::Url;
 
@@ -87,13 +88,19 @@ impl RetinaSource {
     ) -> Result<Self, Failed> {
         let failed = |step, error: &retina::Error| failure(spec, timing.auth_retry, step, error, Phase::Opening);
         let late = |_| SourceError::NoAnswer(timing.step);
+        // It connects, too.
+        let step = traces::step("DESCRIBE");
         let describe = tokio::time::timeout(timing.step, Session::describe(url, options(spec, teardown.clone())));
         let mut session = describe.await.map_err(late)?.map_err(|e| failed("DESCRIBE", &e))?;
+        step.end();
         let offered = choose(&session)?;
+        let step = traces::step("SETUP");
         let setup = tokio::time::timeout(timing.step, session.setup(offered.video.0, setup_options()));
         setup.await.map_err(late)?.map_err(|e| failed("SETUP", &e))?;
+        step.end();
         let mut taken = Taken { sound: None, ..offered };
         if let Some(sound) = offered.sound.filter(|_| with_sound) {
+            let _step = traces::step("SETUP sound");
             let setup = tokio::time::timeout(timing.step, session.setup(sound.0, setup_options()));
             let of_sound = |error| Failed { error, of_sound: true };
             match setup.await.map_err(late).map_err(of_sound)? {
@@ -104,9 +111,11 @@ impl RetinaSource {
             }
         }
         let of_sound = |error| Failed { error, of_sound: taken.sound.is_some() };
+        let step = traces::step("PLAY");
         let play = tokio::time::timeout(timing.step, session.play(play_options()));
         let playing = play.await.map_err(late).map_err(of_sound)?;
         let playing = playing.map_err(|e| of_sound(failed("PLAY", &e)))?;
+        step.end();
         let session = playing.demuxed().map_err(|e| failed("PLAY", &e))?;
         let (received, opened) = (Received::new(taken), Instant::now());
         Ok(Self { session, teardown, received, opened, spec: spec.clone(), auth_retry: timing.auth_retry })

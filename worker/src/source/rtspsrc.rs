@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use rsm_shared::ops::traces;
 use rsm_shared::stream::spec::{StreamSpec, Transport};
 use tokio::sync::mpsc;
 
@@ -63,6 +64,8 @@ impl RtspsrcSource {
             },
             timeout: timing.step,
         };
+        // All of it, to the first picture.
+        let _step = traces::step("rtspsrc");
         // Starting only begins to connect: it takes milliseconds, so it is not cut short.
         let (pipeline, units) = match RtspPipeline::start(&target).await {
             Ok(started) => started,

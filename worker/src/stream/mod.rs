@@ -7,3 +7,4 @@ pub mod pacer;
 mod session;
 pub mod status;
 pub mod supervisor;
+pub mod trace;

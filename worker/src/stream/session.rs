@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rsm_shared::ops::traces;
 use rsm_shared::stream::spec::StreamSpec;
 use rsm_shared::stream::state::StreamState;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,7 @@ use super::engine::Engine;
 use super::meter::Meter;
 use super::pacer::Start;
 use super::status::StatusCell;
+use super::trace::Opening;
 use crate::media::access_unit::AccessUnit;
 use crate::media::hub::StreamHub;
 use crate::media::media_time::MediaTime;
@@ -42,17 +44,28 @@ pub(super) struct Ended {
 impl Sessions {
     /// Runs one session until it ends by itself, or until `cancel`, which gives `None`.
     /// `start` is given back as soon as the session is open, or is known not to open.
-    pub async fn run(&mut self, carrier: Carrier, start: Start, cancel: &CancellationToken) -> Option<Ended> {
+    pub async fn run(
+        &mut self,
+        carrier: Carrier,
+        start: Start,
+        mut opening: Opening,
+        cancel: &CancellationToken,
+    ) -> Option<Ended> {
         let timing = OpenTiming { step: self.engine.timing.connect_timeout, auth_retry: self.engine.timing.auth_retry };
-        let opened = self.engine.opener.open(&self.spec, carrier, timing, cancel).await;
+        let open = self.engine.opener.open(&self.spec, carrier, timing, cancel);
+        let opened = traces::inside(opening.context(), open).await;
         drop(start);
         let mut source = match opened? {
             Ok(source) => source,
-            Err(error) => return Some(Ended { error, healthy: Duration::ZERO }),
+            Err(error) => {
+                opening.failed(&error.reason());
+                return Some(Ended { error, healthy: Duration::ZERO });
+            }
         };
+        opening.opened();
         let ended = tokio::select! {
             () = cancel.cancelled() => None,
-            ended = self.pump(&mut source) => Some(ended),
+            ended = self.pump(&mut source, opening) => Some(ended),
         };
         // What this session left is no longer current; nobody shall begin with it.
         self.hub.forget();
@@ -61,9 +74,10 @@ impl Sessions {
     }
 
     /// From the source to the hub until the source ends or falls silent.
-    async fn pump(&mut self, source: &mut Source) -> Ended {
+    async fn pump(&mut self, source: &mut Source, opening: Opening) -> Ended {
         let stall = self.engine.timing.stall_timeout;
         let mut first = None;
+        let mut opening = Some(opening);
         let mut meter = Meter::default();
         let mut video: Option<Arc<VideoParameters>> = None;
         self.time.restart();
@@ -100,6 +114,9 @@ impl Sessions {
                 self.status.video(&unit.video);
                 self.status.enter(StreamState::Running, None);
             }
+            if opening.as_mut().is_some_and(|opening| opening.picture(unit.is_key)) {
+                opening = None;
+            }
             if let Some(measured) = meter.count(unit.arrived, unit.data.len()) {
                 self.status.measured(measured);
             }
@@ -110,6 +127,9 @@ impl Sessions {
             video = Some(unit.video.clone());
             self.publish(unit);
         };
+        if let Some(opening) = opening {
+            opening.failed(&error.reason());
+        }
         Ended { error, healthy: first.map_or(Duration::ZERO, |first| first.elapsed()) }
     }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use rsm_shared::ops::traces::Span;
 use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::StreamSpec;
 use rsm_shared::stream::state::StreamState;
+use rsm_shared::wire::trace_context::TraceContext;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,7 @@ use super::pacer::Try;
 use super::session::Sessions;
 use super::status::StatusCell;
 pub use super::status::StreamStatus;
+use super::trace::{Opening, StreamTrace, Waiting};
 use crate::hls::plan::Plan;
 use crate::hls::segment_dir::SegmentDir;
 use crate::media::hub::StreamHub;
@@ -40,6 +43,9 @@ pub struct StreamContext {
     /// The live wish of viewers.
     pub demand: watch::Receiver<Demand>,
     pub engine: Arc<Engine>,
+    /// From the claim to the first picture.
+    pub start: Span,
+    pub trace: StreamTrace,
 }
 
 /// A stream that runs. Dropping the handle stops it without waiting.
@@ -103,7 +109,7 @@ async fn run(ctx: StreamContext, status: StatusCell, cancel: CancellationToken) 
     let sessions =
         Sessions { engine: ctx.engine, spec: ctx.spec, hub, status, metrics, time: MediaTime::default(), timeline: 0 };
     tokio::join!(
-        keep_open(&ctx.slug, sessions, &cancel),
+        keep_open(&ctx.slug, sessions, (ctx.trace, ctx.start), &cancel),
         ends_with("jpeg", jpeg, &ctx.slug, &cancel),
         ends_with("hls", hls, &ctx.slug, &cancel),
     );
@@ -121,25 +127,41 @@ async fn ends_with(output: &'static str, task: JoinHandle<()>, slug: &Slug, canc
 }
 
 /// Camera sessions one after the other until `cancel`.
-async fn keep_open(slug: &Slug, mut sessions: Sessions, cancel: &CancellationToken) {
+async fn keep_open(
+    slug: &Slug,
+    mut sessions: Sessions,
+    (trace, mut start): (StreamTrace, Span),
+    cancel: &CancellationToken,
+) {
     let engine = sessions.engine.clone();
     let mut backoff = Backoff::new(engine.timing);
     let mut retina_refused = false;
     let mut which = Try::First;
+    // The span of the session before, and why that ended.
+    let mut before: (Option<TraceContext>, Option<&'static str>) = (None, None);
     loop {
-        let start = tokio::select! {
+        let mut span = trace.session(&start, before.0);
+        if let Some(why) = before.1 {
+            span.set("rsm.reason", why);
+        }
+        let opening = Opening::new(span, std::mem::take(&mut start));
+        before.0 = opening.context();
+        let turn = opening.part("wait for turn");
+        let begun = tokio::select! {
             () = cancel.cancelled() => return,
-            start = engine.pacer.wait(which) => start,
+            begun = engine.pacer.wait(which) => begun,
         };
+        turn.end();
         which = Try::Again;
         let carrier = choose(sessions.spec.url.scheme(), sessions.spec.transport, retina_refused);
-        let Some(ended) = sessions.run(carrier, start, cancel).await else { return };
+        let Some(ended) = sessions.run(carrier, begun, opening, cancel).await else { return };
         // Whichever carrier failed on the protocol, the other one has the next try.
         retina_refused = match carrier {
             Carrier::Retina => ended.error.may_suit_rtspsrc(),
             Carrier::Rtspsrc => retina_refused && !ended.healthy.is_zero(),
         };
         let (state, reason) = (ended.error.state(), ended.error.reason());
+        before.1 = Some(reason.code.as_str());
         let wait = backoff.after(state, ended.healthy, rand::random());
         sessions.metrics.restarted(reason.code);
         sessions.status.restarted();
@@ -173,6 +195,8 @@ fn outputs(
         metrics: metrics.clone(),
         hardware: engine.hardware.clone(),
         report: Arc::new(status.clone()),
+        trace: ctx.trace.clone(),
+        waiting: Waiting::default(),
         shown: status.frame_shown(),
     };
     let stream = HlsStream {
@@ -187,6 +211,8 @@ fn outputs(
         metrics: metrics.clone(),
         report: Arc::new(status.clone()),
         plan: Plan::default(),
+        trace: ctx.trace.clone(),
+        waiting: Waiting::default(),
         encoded: StreamHub::default(),
     };
     let hls = HlsOutput {

@@ -91,12 +91,13 @@ impl Api {
         let record = Desired { v: VERSION, cam: cam.clone(), epoch, state: Want::Run, spec };
         registers::put(&self.bus, &zone, &record).await.unwrap();
         let reason = TicketReason::Start;
-        Ticket { v: VERSION, cam, zone, epoch, reason, media_sequence: 0, discontinuity_sequence: 0, avoid: None }
+        let (media_sequence, discontinuity_sequence, avoid, traceparent) = Default::default();
+        Ticket { v: VERSION, cam, zone, epoch, reason, media_sequence, discontinuity_sequence, avoid, traceparent }
     }
 
     /// One relay's demand for a stream.
     pub async fn want(&self, cam: &str, demand: Demand) {
-        let message = DemandMessage { v: VERSION, from: "relay".into(), ttl_ms: 60_000, demand };
+        let message = DemandMessage { v: VERSION, from: "relay".into(), ttl_ms: 60_000, demand, traceparent: None };
         demand::publish(&self.bus, &Zone::default_zone(), &slug(cam), &message).await.unwrap();
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use rsm_shared::ops::traces::Span;
 use rsm_shared::stream::camera_link::{CameraUrl, Credentials};
 use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::fence::{Epoch, Fence};
@@ -26,6 +27,7 @@ use rsm_worker::source::opener::Cameras;
 use rsm_worker::stream::engine::{Engine, Timing};
 use rsm_worker::stream::pacer::StartPacer;
 use rsm_worker::stream::supervisor::{StreamContext, StreamHandle, spawn};
+use rsm_worker::stream::trace::StreamTrace;
 use tokio::sync::watch;
 
 /// Longer than anything here takes on a busy machine.
@@ -118,10 +120,13 @@ impl Bench {
         self.want(wanted, wanted);
         let parsed = CameraUrl::parse(url).unwrap();
         let credentials = parsed.username.zip(parsed.password);
+        let (slug, fence) = (Slug::parse("door").unwrap(), Fence { epoch: Epoch(9), revision: 1 });
         spawn(StreamContext {
-            slug: Slug::parse("door").unwrap(),
+            start: Span::none(),
+            trace: StreamTrace::new(slug.clone(), fence, &Span::none(), None),
+            slug,
             zone: Zone::default_zone(),
-            fence: Fence { epoch: Epoch(9), revision: 1 },
+            fence,
             spec: StreamSpec {
                 url: parsed.url,
                 credentials: credentials.map(|(username, password)| Credentials { username, password }),

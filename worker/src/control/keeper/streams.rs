@@ -14,6 +14,7 @@ use crate::control::held::Held;
 use crate::control::holding::{Begin, Kept};
 use crate::control::intake::Start;
 use crate::stream::supervisor::{self, StreamContext};
+use crate::stream::trace::StreamTrace;
 
 impl Keeper {
     pub(super) fn start(&mut self, start: Start) {
@@ -26,11 +27,14 @@ impl Keeper {
     }
 
     fn open(&mut self, start: Start) {
-        let Start { ticket, spec, fence, slot } = start;
+        let Start { ticket, spec, fence, slot, span } = start;
         let slug = ticket.cam.clone();
         let (demand, demand_rx) = watch::channel(self.demands.of(&slug, Instant::now()));
         let (first_media_sequence, first_discontinuity_sequence) = first_sequences(fence, &ticket);
+        let trace = StreamTrace::new(slug.clone(), fence, &span, self.demands.wish(&slug));
         let context = StreamContext {
+            start: span,
+            trace: trace.clone(),
             slug: slug.clone(),
             zone: ticket.zone.clone(),
             fence,
@@ -48,7 +52,7 @@ impl Keeper {
         let status = handle.status();
         self.watch(slug.clone(), fence, status.clone());
         self.p.owned.lock().unwrap_or_else(PoisonError::into_inner).insert(slug.clone(), fence.epoch);
-        let held = Held { handle, started: Instant::now(), status, demand, slot };
+        let held = Held { handle, started: Instant::now(), status, demand, trace, slot };
         self.holding.hold(slug, fence, held);
         self.count();
         self.stand(|_| {});
@@ -69,8 +73,11 @@ impl Keeper {
     }
 
     pub(super) fn wish(&mut self, slug: &Slug, message: DemandMessage) {
+        let wish = message.traceparent;
         let sum = self.demands.hear(slug, message, Instant::now());
         if let Some(kept) = self.holding.get(slug) {
+            // Before the outputs look.
+            wish.into_iter().for_each(|wish| kept.handle.trace.wished(wish));
             kept.handle.demand.send_if_modified(|now| std::mem::replace(now, sum) != sum);
         }
     }

@@ -168,6 +168,7 @@ impl SourceMaker {
         if self.index.as_ref() != Some(&text) {
             self.stream.dir.write_index(text.clone()).await?;
             self.stream.live.set_index(Some(text.clone()));
+            self.stream.waiting.end();
             self.index = Some(text);
         }
         Ok(())

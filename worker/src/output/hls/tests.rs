@@ -10,6 +10,7 @@ use crate::hls::query::Query;
 use crate::media::access_unit::AccessUnit;
 use crate::metrics::StreamMetrics;
 use crate::pipeline::test_clip::Clip;
+use rsm_shared::ops::traces::Span;
 use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::rendition::RenditionSet;
@@ -79,6 +80,8 @@ fn begin_with(root: &Path, budget: u64, window_segments: u32) -> Bench {
         metrics: metrics.stream(&slug),
         report: report.clone(),
         plan: Plan::default(),
+        trace: StreamTrace::new(slug.clone(), fence, &Span::none(), None),
+        waiting: Waiting::default(),
         encoded: StreamHub::default(),
     };
     let lingering_too = lingering.clone();

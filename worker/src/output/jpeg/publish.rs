@@ -70,6 +70,7 @@ impl JpegOutput {
             Ok(()) => {
                 self.metrics.published(len);
                 self.shown.store(true, Ordering::Relaxed);
+                self.waiting.end();
             }
             Err(loss) => self.metrics.dropped(loss, 1),
         }

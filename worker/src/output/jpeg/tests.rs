@@ -4,6 +4,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use rsm_shared::ops::traces::Span;
 use rsm_shared::stream::demand::{Demand, ScaledJpeg};
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::jpeg_width::JpegWidth;
@@ -122,10 +123,13 @@ impl Scene {
         let (sink, hub) = (Arc::new(Sink { frames: Mutex::default(), max_bytes }), Arc::new(StreamHub::default()));
         let slug = Slug::parse("door").unwrap();
         let metrics = Arc::new(StreamMetrics::new(&prometheus::Registry::new()).unwrap()).stream(&slug);
+        let fence = Fence { epoch: Epoch(9), revision: 1 };
         let output = JpegOutput {
+            trace: StreamTrace::new(slug.clone(), fence, &Span::none(), None),
+            waiting: Waiting::default(),
             slug,
             zone: Zone::parse("default").unwrap(),
-            fence: Fence { epoch: Epoch(9), revision: 1 },
+            fence,
             hub: hub.clone(),
             frames: sink.clone(),
             metrics,
