@@ -133,9 +133,10 @@ fn asked_at(host: &str) -> Option<String> {
     let plain = host.len() <= MAX_HOST && !host.contains('@');
     let authority = host.parse::<Authority>().ok().filter(|authority| plain && !authority.host().is_empty())?;
     match authority.port() {
-        Some(port) => (port.as_u16() > 0).then(|| authority.to_string()),
-        None if host.ends_with(':') => None,
-        None => Some(format!("{authority}:80")),
+        Some(port) if port.as_u16() > 0 => Some(authority.to_string()),
+        // Nothing follows the host, also nothing that is no port.
+        None if authority.as_str() == authority.host() => Some(format!("{authority}:80")),
+        _ => None,
     }
 }
 
