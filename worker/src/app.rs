@@ -5,14 +5,14 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use prometheus::{Gauge, IntGauge, Registry};
+use prometheus::IntGauge;
 use rsm_shared::bus::connect::{BadServers, Bus, Purpose};
 use rsm_shared::bus::control::Orders;
 use rsm_shared::bus::demand;
 use rsm_shared::bus::frames::FramePublisher;
 use rsm_shared::config::{BadConfig, Config};
-use rsm_shared::ops::health::Health;
-use rsm_shared::ops::{listener, metrics, process};
+use rsm_shared::ops::health::{Dependency, Health};
+use rsm_shared::ops::{disk, listener, metrics, process};
 use rsm_shared::stream::names::{NotAToken, SessionId, WorkerId, Zone};
 use rsm_shared::wire::messages::{Load, Priority, Ticket};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -29,7 +29,7 @@ use crate::hls::disk::{DiskUse, Lingering};
 use crate::hls::live::LiveIndex;
 use crate::hls::serve;
 use crate::look::Looking;
-use crate::metrics::StreamMetrics;
+use crate::metrics::WorkerMetrics;
 use crate::pipeline::elements::{self, MissingElements};
 use crate::pipeline::hardware::Hardware;
 use crate::source::open::AddressPolicy;
@@ -98,17 +98,17 @@ pub async fn run_with(
 ) -> Result<(), WorkerError> {
     elements::init()?;
     let hardware = find_hardware(&config).await?;
-    let hls_root = config.hls_root();
+    let (hls_root, data_dir) = (config.hls_root(), config.data_dir.clone());
     process::writable_dir(&config.data_dir).map_err(WorkerError::Environment)?;
     if config.worker.clear_hls {
         process::clear_dir(&hls_root).map_err(WorkerError::Environment)?;
     }
     let http = process::listen(config.worker.listen).map_err(WorkerError::Environment)?;
     let address = listener::address(&http).unwrap_or(config.worker.listen);
-    let (registry, nats_connected) = metrics::registry(version)?;
-    let gauges = Gauges::new(&registry)?;
     let health = Health::default();
-    health.fault("api", "no contact with the API yet");
+    health.fault(Dependency::Api, "no contact with the API yet");
+    health.fault(Dependency::Nats, "not connected to NATS yet");
+    let (registry, nats_connected) = metrics::registry(version, &health)?;
 
     let frames = Bus::connect(&config.nats, Purpose::Frames, "rsm-worker-frames").await?;
     let timing = timing(&config);
@@ -118,7 +118,7 @@ pub async fn run_with(
         hls_root,
         timing,
         pacer: StartPacer::default(),
-        metrics: Arc::new(StreamMetrics::new(&registry)?),
+        metrics: Arc::new(WorkerMetrics::new(&registry)?),
         hardware,
         opener,
         disk: DiskUse::new(config.hls.disk_budget_mb << 20),
@@ -139,13 +139,14 @@ pub async fn run_with(
         frames,
         pulse,
         health: health.clone(),
-        gauges: keeper::Gauges { claims: gauges.claims, load_ratio: gauges.load_ratio, nats_connected },
+        nats_connected,
         media: tokio::runtime::Handle::current(),
     };
-    gauges.capacity.set(i64::from(role.slots.capacity()));
+    engine.metrics.set_bounds(role.slots.capacity(), engine.disk.budget());
     info!(worker = %role.worker, session = %role.session, http = %role.http, capacity = role.slots.capacity(), "worker begins");
 
     let serving = CancellationToken::new();
+    let room = tokio::spawn(disk::watch(data_dir, health.clone(), disk::EVERY, serving.clone()));
     let routes = listener::routes(health, registry).push(serve::routes(engine.hls_root.clone(), engine.live.clone()));
     let served = tokio::spawn(listener::serve(http, routes, serving.clone()));
     let ended = on_control_thread(role, stop).await;
@@ -155,7 +156,7 @@ pub async fn run_with(
     }
     engine.lingering.close().await;
     serving.cancel();
-    let _ = tokio::time::timeout(Duration::from_secs(1), served).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(served, room) }).await;
     ended.map(drop)
 }
 
@@ -166,30 +167,6 @@ async fn find_hardware(config: &Config) -> Result<Hardware, WorkerError> {
     let hardware = found.map_err(|e| WorkerError::Environment(format!("cannot try the codecs: {e}")))??;
     hardware.tell();
     Ok(hardware)
-}
-
-struct Gauges {
-    claims: IntGauge,
-    capacity: IntGauge,
-    load_ratio: Gauge,
-}
-
-impl Gauges {
-    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let claims = IntGauge::new("rsm_claims", "Streams that this worker owns")?;
-        let capacity = IntGauge::new(
-            "rsm_worker_capacity",
-            "Streams that this worker runs at most; raise worker.capacity when rsm_claims stays near it",
-        )?;
-        let load_ratio = Gauge::new(
-            "rsm_worker_load_ratio",
-            "Share of this worker's capacity that is in use, 0 to 1; it is uneven over workers only for a while",
-        )?;
-        registry.register(Box::new(load_ratio.clone()))?;
-        registry.register(Box::new(claims.clone()))?;
-        registry.register(Box::new(capacity.clone()))?;
-        Ok(Self { claims, capacity, load_ratio })
-    }
 }
 
 /// What the control thread is given.
@@ -205,7 +182,7 @@ struct Role {
     frames: Bus,
     pulse: SharedPulse,
     health: Health,
-    gauges: keeper::Gauges,
+    nats_connected: IntGauge,
     media: tokio::runtime::Handle,
 }
 
@@ -276,7 +253,7 @@ async fn control(role: Role, stop: CancellationToken) -> Result<Option<Instant>,
         standing,
         owned,
         health: role.health,
-        gauges: role.gauges,
+        nats_connected: role.nats_connected,
     };
     let ended = keeper::run(parts, ears, stop).await;
     look_no_more.cancel();

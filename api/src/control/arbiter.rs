@@ -18,6 +18,7 @@ use super::plan::{self, Told};
 use super::roster::{Noted, Owner, Roster};
 use super::suspects::{HeldBack, Suspects};
 use super::tracked::Tracked;
+use crate::metrics::control::ClaimChange;
 use crate::store::assignments::Assignment;
 
 /// Processes whose name is another live one's, kept in mind.
@@ -195,7 +196,7 @@ impl Arbiter {
                 continue;
             };
             if counts && tracked.take_in(&beat.session, owned, self.details.get_mut(&owned.cam), now) {
-                self.metrics.claim_changes.with_label_values(&["claimed"]).inc();
+                self.metrics.claim_change(ClaimChange::Claimed);
             }
             if !busy && let Some(up_to) = tracked.to_drop(&beat.session, owned) {
                 reply.drop.push((owned.cam.clone(), up_to));
@@ -256,6 +257,7 @@ impl Arbiter {
             owner,
             detail,
             epoch: tracked.map(|t| t.assignment.epoch),
+            adopted: tracked.is_some_and(|t| t.assignment.want == Want::Run && !t.is_ours()),
             held_back: self.suspects.look(&wish.slug, now),
         }
     }
@@ -281,5 +283,7 @@ pub struct Sight<'a> {
     pub detail: Option<&'a Event>,
     /// Of the newest placement.
     pub epoch: Option<Epoch>,
+    /// The newest placement is a run that an earlier process made.
+    pub adopted: bool,
     pub held_back: Option<HeldBack>,
 }
