@@ -15,7 +15,7 @@ SANCOV := level=4 inline-8bit-counters pc-table trace-compares
 FUZZ_FLAGS := -Ccodegen-units=1 -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,$(SANCOV))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run test lint fmt doc deny bench bench-cost bench-faults bench-farm bench-viewers fuzz pictures clean
+.PHONY: help deps deps-test build run monitor test lint fmt doc deny bench bench-cost bench-faults bench-farm bench-viewers fuzz pictures clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ build: deps ## Builds the release binaries
 
 run: build ## Builds and runs everything on this machine, with two test cameras
 	@exec target/release/rsm up $(RUN_ARGS)
+
+monitor: ## Prometheus, and Grafana where it is installed, beside a running rsm; Ctrl-C ends them
+	@exec deploy/monitor.sh
 
 test: deps-test ## Builds and passes every test
 	cargo build --locked --workspace --bins
