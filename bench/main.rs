@@ -3,6 +3,7 @@
 
 #[path = "../tests/harness/mod.rs"]
 mod harness;
+mod scrape;
 mod screen;
 #[allow(dead_code)] // the other benches use the rest
 mod table;
@@ -53,11 +54,18 @@ struct Arguments {
     /// Repeats of each start
     #[arg(long, default_value_t = 5)]
     repeats: usize,
+    /// Only this: `scrape`, what Prometheus costs a worker
+    #[arg(long, value_parser = ["scrape"])]
+    only: Option<String>,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let arguments = Arguments::parse();
+    if arguments.only.is_some() {
+        line("what", "seen", "aim");
+        return scrape::scrape().await;
+    }
     let camera = Camera::start_with(0, &CAMERA, None).await;
     // Default waits, as a user has them.
     let defaults = [
@@ -78,6 +86,7 @@ async fn main() {
     screen::latency(&camera, &defaults, FPS, CLIP_SECONDS).await;
     soak(&system, &camera, arguments.soak_seconds).await;
     teardown(&system, &camera).await;
+    scrape::scrape().await;
     let begun = Instant::now();
     let status = system.stop().await;
     line(

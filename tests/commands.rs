@@ -88,7 +88,7 @@ async fn a_consumer_on_nats_gets_frames_by_asking_for_them() {
     let system = System::start_with(None, &["--nats", &nats.url], &[]).await;
     // The wish is said once: somebody has to be there to hear it.
     let joined = async || system.json("/metrics/targets").await;
-    eventually("the worker to join", joined, |t| t[0]["targets"][0].is_string()).await;
+    eventually("the worker to join", joined, |t| t[1]["labels"]["role"] == "worker").await;
     let (slug, _) = system.add(json!({ "url": camera.url() })).await;
     let client = nats.client().await;
     let mut frames = client.subscribe(format!("rsm.v1.frame.default.{slug}")).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_second_worker_of_the_same_name_is_refused() {
     let nats = Nats::start().await;
     let system = System::start_with(None, &["--nats", &nats.url], &[("RSM__WORKER__NAME", "twin")]).await;
     let joined = async || system.json("/metrics/targets").await;
-    eventually("the worker to join", joined, |t| t[0]["targets"][0].is_string()).await;
+    eventually("the worker to join", joined, |t| t[1]["labels"]["role"] == "worker").await;
     let dir = tempfile::tempdir().unwrap();
     // `rsm up` numbers its workers.
     let output = tokio::process::Command::new(crate::harness::process::rsm())

@@ -174,7 +174,7 @@ fn dropped(metrics: &str, slug: &str) -> u64 {
     samples.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
 }
 
-/// Of all workers.
+/// Of all roles.
 async fn metrics(system: &System) -> String {
     let mut text = String::new();
     for group in system.json("/metrics/targets").await.as_array().unwrap() {

@@ -24,6 +24,7 @@ mod life;
 mod links;
 mod low_latency;
 mod main_job;
+mod metrics;
 mod monitoring;
 mod monitoring_files;
 mod nats_cluster;

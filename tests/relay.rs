@@ -15,11 +15,11 @@ use crate::harness::system::QUICK;
 use crate::harness::viewer::{JpegViewer, MediaPlaylist, frame_number};
 
 /// One process of a role.
-struct Role {
+pub struct Role {
     name: &'static str,
     /// `http://127.0.0.1:port`; empty for a worker.
-    base: String,
-    http: reqwest::Client,
+    pub base: String,
+    pub http: reqwest::Client,
     log: Log,
     child: Child,
     dir: tempfile::TempDir,
@@ -27,7 +27,7 @@ struct Role {
 
 impl Role {
     /// An API or a relay.
-    async fn serving(name: &'static str, nats: &Nats) -> Self {
+    pub async fn serving(name: &'static str, nats: &Nats) -> Self {
         let mut role = Self::spawn(name, nats, &["--listen", "127.0.0.1:0"]);
         let log = role.log.clone();
         let address = async || {
@@ -41,7 +41,7 @@ impl Role {
         role
     }
 
-    fn worker(nats: &Nats) -> Self {
+    pub fn worker(nats: &Nats) -> Self {
         Self::spawn("worker", nats, &[])
     }
 
@@ -71,12 +71,12 @@ impl Role {
         self.http.get(format!("{}{path}", self.base)).send().await.unwrap_or_else(|e| panic!("GET {path}: {e}"))
     }
 
-    async fn json(&self, path: &str) -> Value {
+    pub async fn json(&self, path: &str) -> Value {
         self.get(path).await.json().await.unwrap()
     }
 
     /// Registers a camera; its slug and id.
-    async fn add(&self, body: &Value) -> (String, i64) {
+    pub async fn add(&self, body: &Value) -> (String, i64) {
         let answer = self.http.post(format!("{}/video/", self.base)).json(body).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::CREATED);
         let saved: Value = answer.json().await.unwrap();
@@ -88,7 +88,7 @@ impl Role {
         eventually(&format!("{slug} in the list of a relay"), list, |list| list[0]["slug"] == slug).await;
     }
 
-    async fn watch(&self, slug: &str) -> JpegViewer {
+    pub async fn watch(&self, slug: &str) -> JpegViewer {
         JpegViewer::try_open_at(&self.base, slug).await.unwrap()
     }
 }

@@ -7,7 +7,7 @@ use rsm_shared::bus::demand::Demands;
 use rsm_shared::bus::heartbeat::Ear;
 use rsm_shared::config::Config;
 use rsm_shared::ops::health::{Dependency, Health};
-use rsm_shared::ops::{metrics, process};
+use rsm_shared::ops::{disk, metrics, process};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -21,7 +21,7 @@ use crate::directory_teller::DirectoryTeller;
 use crate::hls::janitor;
 use crate::http::{self, DRAIN};
 use crate::relay::limits;
-use crate::store::{OpenError, Store, StoreError};
+use crate::store::{OpenError, Store, StoreError, writable};
 
 /// Why the API does not run. One line for the person who starts it.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +90,7 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
         workers: workers_tx,
         api_session: format!("api-{}", process::unique()),
         assignments: store.assignments().await?,
-        health,
+        health: health.clone(),
         directory: directory.clone(),
         config: config.clone(),
     };
@@ -101,6 +101,8 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     let teller = DirectoryTeller::new(control.clone(), directory.streams.clone(), config.mjpeg, settle);
     let telling = tokio::spawn(teller.run(over.clone()));
     let listening = tokio::spawn(app.relays.clone().listen(control.clone(), over.clone()));
+    let storing = tokio::spawn(writable::watch(store.clone(), health.clone(), writable::EVERY, over.clone()));
+    let room = tokio::spawn(disk::watch(config.data_dir.clone(), health, disk::EVERY, over.clone()));
     let sweeper = tokio::spawn(janitor::run(config.hls_root(), directory, over.clone()));
     if !address.ip().is_loopback() {
         warn!(%address, "listening beyond loopback without access control: whoever reaches this address sees all cameras");
@@ -108,7 +110,8 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     info!(%address, "API begins");
     let served = http::serve(tcp, app.viewing(), app.service(), stop, over.clone()).await;
     over.cancel();
-    let _ = tokio::time::timeout(DRAIN, async { tokio::join!(demand, sweeper, telling, listening) }).await;
+    let _ =
+        tokio::time::timeout(DRAIN, async { tokio::join!(demand, sweeper, telling, listening, storing, room) }).await;
     let ended = working.end().await;
     store.close().await;
     served?;

@@ -135,8 +135,8 @@ impl Follow {
     }
 }
 
-/// Where others reach this listener: the host's name stands for "every address of this host".
-fn advertised(address: SocketAddr) -> String {
+/// Where others reach a listener: the host's name stands for "every address of this host".
+pub(crate) fn advertised(address: SocketAddr) -> String {
     if !address.ip().is_unspecified() {
         return address.to_string();
     }

@@ -12,7 +12,7 @@ use rsm_shared::bus::demand;
 use rsm_shared::bus::frames::FramePublisher;
 use rsm_shared::config::{BadConfig, Config};
 use rsm_shared::ops::health::{Dependency, Health};
-use rsm_shared::ops::{listener, metrics, process};
+use rsm_shared::ops::{disk, listener, metrics, process};
 use rsm_shared::stream::names::{NotAToken, SessionId, WorkerId, Zone};
 use rsm_shared::wire::messages::{Load, Priority, Ticket};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -98,7 +98,7 @@ pub async fn run_with(
 ) -> Result<(), WorkerError> {
     elements::init()?;
     let hardware = find_hardware(&config).await?;
-    let hls_root = config.hls_root();
+    let (hls_root, data_dir) = (config.hls_root(), config.data_dir.clone());
     process::writable_dir(&config.data_dir).map_err(WorkerError::Environment)?;
     if config.worker.clear_hls {
         process::clear_dir(&hls_root).map_err(WorkerError::Environment)?;
@@ -146,6 +146,7 @@ pub async fn run_with(
     info!(worker = %role.worker, session = %role.session, http = %role.http, capacity = role.slots.capacity(), "worker begins");
 
     let serving = CancellationToken::new();
+    let room = tokio::spawn(disk::watch(data_dir, health.clone(), disk::EVERY, serving.clone()));
     let routes = listener::routes(health, registry).push(serve::routes(engine.hls_root.clone(), engine.live.clone()));
     let served = tokio::spawn(listener::serve(http, routes, serving.clone()));
     let ended = on_control_thread(role, stop).await;
@@ -155,7 +156,7 @@ pub async fn run_with(
     }
     engine.lingering.close().await;
     serving.cancel();
-    let _ = tokio::time::timeout(Duration::from_secs(1), served).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(served, room) }).await;
     ended.map(drop)
 }
 

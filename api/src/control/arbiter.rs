@@ -257,6 +257,7 @@ impl Arbiter {
             owner,
             detail,
             epoch: tracked.map(|t| t.assignment.epoch),
+            adopted: tracked.is_some_and(|t| t.assignment.want == Want::Run && !t.is_ours()),
             held_back: self.suspects.look(&wish.slug, now),
         }
     }
@@ -282,5 +283,7 @@ pub struct Sight<'a> {
     pub detail: Option<&'a Event>,
     /// Of the newest placement.
     pub epoch: Option<Epoch>,
+    /// The newest placement is a run that an earlier process made.
+    pub adopted: bool,
     pub held_back: Option<HeldBack>,
 }

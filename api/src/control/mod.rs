@@ -17,6 +17,7 @@ mod passes;
 pub mod plan;
 pub mod reconciler;
 pub mod roster;
+mod starts;
 pub mod suspects;
 pub mod tracked;
 pub mod view;

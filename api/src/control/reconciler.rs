@@ -9,7 +9,7 @@ use rsm_shared::bus::BusError;
 use rsm_shared::bus::demand::Demands;
 use rsm_shared::bus::heartbeat::{Answer, Ear, Heard};
 use rsm_shared::config::Config;
-use rsm_shared::ops::health::Health;
+use rsm_shared::ops::health::{Concern, Health};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::{DemandMessage, Heartbeat};
 use tokio::sync::watch;
@@ -24,6 +24,7 @@ use super::execute::Executor;
 use super::nats_watch::{Finished, NatsWatch};
 use super::outcomes::Done;
 use super::roster::Owner;
+use super::starts::{self, Starts};
 use super::{ControlMetrics, view};
 use crate::app::WorkerInfo;
 use crate::directory::{Directory, Entry, View};
@@ -52,6 +53,7 @@ pub struct Reconciler {
     pub(super) metrics: ControlMetrics,
     workers: watch::Sender<Vec<WorkerInfo>>,
     pub(super) arbiter: Arbiter,
+    starts: Starts,
     pub(super) tasks: JoinSet<Finished>,
     pub(super) nats: NatsWatch,
 }
@@ -86,6 +88,7 @@ impl Reconciler {
             health: parts.health,
             metrics: parts.metrics,
             workers: parts.workers,
+            starts: Starts::default(),
             tasks: JoinSet::new(),
             nats: NatsWatch::new(now),
         }
@@ -192,6 +195,8 @@ impl Reconciler {
         for command in self.arbiter.pass(&wishes, connected, now) {
             self.carry_out(command);
         }
+        self.starts.retain(|slug| self.directory.by_slug(slug.as_str()).is_some());
+        self.warn_of_workers();
         // One look at the workers for each zone, not for each stream.
         let mut capacities = HashMap::new();
         for (entry, wish) in entries.iter().zip(&wishes) {
@@ -203,6 +208,12 @@ impl Reconciler {
         if connected {
             self.ask_queues(now);
         }
+    }
+
+    fn warn_of_workers(&self) {
+        let none = !self.arbiter.roster().live().any(|session| !session.draining);
+        let why = "no worker is running, so no stream can; start one with `rsm worker`, or `rsm up` for everything";
+        self.health.warn(Concern::Workers, none.then(|| why.to_owned()));
     }
 
     fn wish(&self, entry: &Entry) -> Wish {
@@ -272,7 +283,7 @@ impl Reconciler {
     }
 
     /// Puts what clients see, if it changed.
-    fn show(&self, entry: &Arc<Entry>, wish: &Wish, (workers, free): (usize, u32), now: Instant) {
+    fn show(&mut self, entry: &Arc<Entry>, wish: &Wish, (workers, free): (usize, u32), now: Instant) {
         let sight = self.arbiter.sight(wish, now);
         let Sight { owner, detail, .. } = &sight;
         let (state, reason) = view::state(&view::Seen {
@@ -285,6 +296,15 @@ impl Reconciler {
             free,
             zone: wish.zone.as_str(),
         });
+        let seen = starts::Look {
+            state,
+            owned: owner.is_some(),
+            adopted: sight.adopted,
+            held_back: sight.held_back.is_some(),
+        };
+        if let Some(took) = self.starts.look(&wish.slug, seen, now) {
+            self.metrics.started(took);
+        }
         let before = entry.view();
         let since = match detail.filter(|d| d.state == state) {
             Some(d) => from_millis(d.since_ms).unwrap_or(before.since),

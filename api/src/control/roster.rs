@@ -273,4 +273,40 @@ mod tests {
         let fleet = roster.fleet(&SessionId::parse("w1-a").unwrap(), &[Zone::default_zone()], 3);
         assert_eq!((fleet.others, fleet.room, fleet.least_used, fleet.queued), (1, 9, 0.1, 3));
     }
+
+    #[test]
+    fn a_worker_that_fell_silent_is_lost_until_it_is_back_or_forgotten() {
+        let (mut roster, now) = (Roster::default(), Instant::now());
+        for worker in ["w1", "w2", "w3"] {
+            roster.note(&beat(worker, &format!("{worker}-a"), &[("yard", 1)]), now);
+        }
+        let draining = Heartbeat { state: WorkerState::Draining, ..beat("w2", "w2-a", &[("yard", 1)]) };
+        roster.note(&draining, now);
+        let stands = |roster: &mut Roster, at: Instant| {
+            let Workforce { live, draining, lost, capacity, room } = roster.workforce(at);
+            (live, draining, lost, capacity, room)
+        };
+        assert_eq!(stands(&mut roster, now), (2, 1, 0, 20, 18), "who leaves takes nothing");
+        let bye = Heartbeat { state: WorkerState::Draining, ..beat("w2", "w2-a", &[]) };
+        roster.note(&bye, now);
+        assert_eq!(stands(&mut roster, now), (2, 0, 0, 20, 18), "a goodbye is no loss");
+        assert!(roster.lose(&SessionId::parse("w1-a").unwrap(), now).is_some());
+        assert!(roster.lose(&SessionId::parse("w3-a").unwrap(), now).is_some());
+        assert_eq!(stands(&mut roster, now), (0, 0, 2, 0, 0));
+        roster.note(&beat("w1", "w1-b", &[]), now);
+        assert_eq!(stands(&mut roster, now), (1, 0, 1, 10, 10), "back under its name");
+        assert_eq!(stands(&mut roster, now + LOST_KEPT), (1, 0, 0, 10, 10));
+    }
+
+    #[test]
+    fn lost_workers_are_bounded() {
+        let (mut roster, now) = (Roster::default(), Instant::now());
+        for n in 0..u32::try_from(MAX_LOST).unwrap() + 3 {
+            let worker = format!("w{n}");
+            roster.note(&beat(&worker, &format!("{worker}-a"), &[]), now);
+            roster.lose(&SessionId::parse(&format!("{worker}-a")).unwrap(), now + Duration::from_millis(n.into()));
+        }
+        assert_eq!((roster.lost.len(), roster.workforce(now).lost), (MAX_LOST, MAX_LOST));
+        assert!(!roster.lost.contains_key(&WorkerId::parse("w0").unwrap()), "the oldest goes first");
+    }
 }

@@ -5,6 +5,7 @@ mod adding;
 pub mod assignments;
 pub mod links;
 mod overrides;
+pub mod writable;
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -102,6 +103,14 @@ impl Store {
         if self.jobs.send_timeout(Job::Close(closed), DEADLINE).await.is_ok() {
             let _ = tokio::time::timeout(DEADLINE, done).await;
         }
+    }
+
+    /// Whether it can be written: takes the lock that writing takes, and writes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot.
+    pub async fn writable(&self) -> Result<(), StoreError> {
+        self.call(|connection| Ok(connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?)).await
     }
 
     async fn call<T: Send + 'static>(

@@ -1,5 +1,6 @@
 //! Running a role: logs, metrics, health, ordered end.
 
+pub mod disk;
 pub mod health;
 pub mod listener;
 pub mod metrics;

@@ -1,4 +1,6 @@
 use super::*;
+use crate::hls::viewers::Player;
+use crate::relay::seats::Kind;
 use rsm_shared::stream::state::{Reason, ReasonCode, StreamState};
 
 async fn list(api: &Api, query: &str) -> (Vec<Value>, String) {
@@ -218,7 +220,10 @@ async fn probes_and_targets_tell_what_is_known() {
     api.workers.send_replace(vec![WorkerInfo { worker: "w1".into(), http: "10.0.0.9:9000".into() }]);
     assert_eq!(
         api.get("/metrics/targets").await.json::<Value>().await.unwrap(),
-        json!([{"targets": ["10.0.0.9:9000"], "labels": {"role": "worker", "worker": "w1"}}])
+        json!([
+            {"targets": [api.address.to_string()], "labels": {"role": "api"}},
+            {"targets": ["10.0.0.9:9000"], "labels": {"role": "worker", "worker": "w1"}},
+        ])
     );
     let entry = api.add_one().await;
     let numbers = api.get("/metrics").await.text().await.unwrap();
@@ -227,12 +232,48 @@ async fn probes_and_targets_tell_what_is_known() {
         "rsm_streams{state=\"running\"} 0".into(),
         format!("rsm_stream_state{{state=\"idle\",stream=\"{}\"}} 1", entry.slug),
         "rsm_viewers{kind=\"hls\"} 0".into(),
+        "rsm_claim_changes_total{reason=\"failover\"} 0".into(),
+        "rsm_commands_total{kind=\"store\",outcome=\"error\"} 0".into(),
+        "rsm_workers{state=\"lost\"} 0".into(),
+        "rsm_hls_requests_total{status=\"503\"} 0".into(),
         "rsm_viewers{kind=\"mjpeg\"} 0".into(),
         "rsm_http_requests_total{route=\"/video/\",status=\"201\"} 1".into(),
         "rsm_build_info{version=\"test\"} 1".into(),
     ] {
         assert!(numbers.contains(&line), "{line} in\n{numbers}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_stream_leaves_no_series_behind() {
+    let api = Api::start().await;
+    let (gone, stays) = (api.add_one().await, api.add_one().await);
+    let mut seats = Vec::new();
+    for (id, entry) in (1..).zip([&gone, &stays]) {
+        api.show(entry, |view| (view.worker, view.last_media) = (Some("w1".into()), Some(Instant::now())));
+        seats.push(api.app.seats.take(Kind::Multipart, Some(&entry.slug), api.address.ip()).unwrap());
+        let player = Player::Id(id);
+        api.app.hls.players.saw(entry.offer().id, player, Duration::ZERO, Instant::now());
+    }
+    let series = async |slug: &str| {
+        let numbers = api.get("/metrics").await.text().await.unwrap();
+        let label = format!("stream=\"{slug}\"");
+        let lines = numbers.lines().filter(|line| line.contains(&label));
+        let mut names: Vec<String> = lines.map(|line| line[..line.find('{').unwrap()].to_owned()).collect();
+        names.sort();
+        names
+    };
+    let all = [
+        "rsm_stream_last_frame_age_seconds",
+        "rsm_stream_state",
+        "rsm_stream_viewers",
+        "rsm_stream_viewers",
+        "rsm_stream_worker",
+    ];
+    assert_eq!(series(gone.slug.as_str()).await, all);
+    assert_eq!(api.send(Method::DELETE, &format!("/video/{}/", gone.slug), json!(null)).await.status(), 204);
+    assert_eq!(series(gone.slug.as_str()).await, [""; 0]);
+    assert_eq!(series(stays.slug.as_str()).await, all);
 }
 
 /// Only a release build says something about speed; the count is checked in any.

@@ -152,7 +152,13 @@ async fn a_relay_waits_for_the_directory_then_shows_what_the_api_has_and_no_addr
 
     let targets: Value = stage.api.get("/metrics/targets").await.json().await.unwrap();
     let here = relay.base.trim_start_matches("http://");
-    assert_eq!(targets, json!([{ "targets": [here], "labels": { "role": "relay" } }]));
+    assert_eq!(
+        targets,
+        json!([
+            { "targets": [stage.api.address.to_string()], "labels": { "role": "api" } },
+            { "targets": [here], "labels": { "role": "relay" } },
+        ])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
