@@ -86,9 +86,10 @@ fuzz: deps ## Fuzzes every parser: FUZZ_SECONDS=30 for each of FUZZ_TARGETS
 			-print_final_stats=1 -artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target fuzz/seeds/$$target; \
 	done
 
-pictures: deps-test ## Takes the README's pictures of the page anew, into docs/
+pictures: deps-test ## Takes the pictures of the page, and those of docs/monitoring.md, anew, into docs/
 	cargo build --locked --workspace --bins
-	RSM_TEST_PICTURES=$(CURDIR)/docs cargo test --locked --test blackbox -- the_pictures_of_the_readme_can_be_taken
+	RSM_TEST_PICTURES=$(CURDIR)/docs cargo test --locked --test blackbox -- the_pictures_of_the_readme_can_be_taken \
+		cameras_that_fail_raise_alerts
 
 clean: ## Removes what was built
 	cargo clean

@@ -50,7 +50,10 @@ prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$DATA/prome
   --web.listen-address="127.0.0.1:$prometheus_port" >"$DATA/prometheus.log" 2>&1 &
 children+=($!)
 address=$(until_says "$DATA/prometheus.log" '/"Listening on"/s/.*address=([^ ]+).*/\1/p')
-echo "Prometheus: http://$address/  alerts: http://$address/alerts"
+# Debian ships the older pages, below /classic.
+alerts=alerts
+[ -d /usr/share/prometheus/web/templates ] && alerts=classic/alerts
+echo "Prometheus: http://$address/  alerts: http://$address/$alerts"
 
 grafana=()
 if command -v grafana-server >/dev/null; then grafana=(grafana-server)

@@ -7,6 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::browser::run;
 use crate::farm::busiest;
 use crate::harness::camera::Camera;
 use crate::harness::chaos::{Chaos, Mode};
@@ -75,6 +76,11 @@ async fn cameras_that_fail_raise_alerts_and_end_them_when_they_are_well() {
     tells(&down, "w1");
     prometheus.until_fires("RsmManyCamerasDown", &[("severity", "page")]).await;
     assert!(!prometheus.alerts().await.iter().any(|a| a.is("RsmCameraDown", &[("stream", &idle)])), "nobody wants it");
+    if let Some(out) = std::env::var_os("RSM_TEST_PICTURES") {
+        // `make pictures`, for docs/monitoring.md.
+        let arguments = ["--prometheus", prometheus.base.as_str(), "--minutes", "3", "--out", out.to_str().unwrap()];
+        run("monitoring-pictures.mjs", &arguments).await;
+    }
     farm.camera.command("resume all").await;
     farm.send(Method::PATCH, &format!("/video/{refused}/"), &json!({ "password": "right-s3cret" })).await;
     for ended in ["RsmCameraDown", "RsmManyCamerasDown", "RsmWrongCredentials", "RsmRestartsFlapping", "RsmFramesStale"]
