@@ -18,7 +18,7 @@ SANCOV := level=4 inline-8bit-counters pc-table trace-compares
 FUZZ_FLAGS := -Ccodegen-units=1 -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,$(SANCOV))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run test lint fmt doc deny bench bench-cost bench-faults bench-farm bench-viewers fuzz pictures clean
+.PHONY: help deps deps-test build run monitor test lint fmt doc deny bench bench-cost bench-faults bench-farm bench-viewers fuzz pictures clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ build: deps ## Builds the release binaries
 
 run: build ## Builds and runs everything on this machine, with two test cameras
 	@exec target/release/rsm up $(RUN_ARGS)
+
+monitor: ## Prometheus, and Grafana where it is installed, beside a running rsm; Ctrl-C ends them
+	@exec deploy/monitor.sh
 
 test: deps-test ## Builds and passes every test
 	cargo build --locked --workspace --bins
@@ -87,9 +90,10 @@ fuzz: deps ## Fuzzes every parser: FUZZ_SECONDS=30 for each of FUZZ_TARGETS
 			-print_final_stats=1 -artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target fuzz/seeds/$$target; \
 	done
 
-pictures: deps-test ## Takes the README's pictures of the page anew, into docs/
+pictures: deps-test ## Takes the pictures of the page, and those of docs/monitoring.md, anew, into docs/
 	cargo build --locked --workspace --bins
-	RSM_TEST_PICTURES=$(CURDIR)/docs cargo test --locked --test blackbox -- the_pictures_of_the_readme_can_be_taken
+	RSM_TEST_PICTURES=$(CURDIR)/docs cargo test --locked --test blackbox -- the_pictures_of_the_readme_can_be_taken \
+		cameras_that_fail_raise_alerts
 
 clean: ## Removes what was built
 	cargo clean

@@ -31,6 +31,7 @@ if [ "${1:-run}" = test ]; then
   want glib-networking               'TLS of the test cameras'
   want faketime                      'libfaketime, for hosts whose clocks are wrong'
   want iproute2                      'ip, for a host whose network dies; that test needs root too'
+  want prometheus                    'promtool, and a real Prometheus that the alerts are tried with'
   command -v node >/dev/null || want nodejs 'drives the browser'
   command -v npm >/dev/null || want npm    'installs playwright-core for the browser test'
 fi
@@ -44,8 +45,21 @@ if [ ${#missing[@]} -gt 0 ]; then
     command -v sudo >/dev/null || { echo "Run as root: apt-get install ${missing[*]}" >&2; exit 69; }
     as_root=(sudo)
   fi
+  # Debian starts what it installs, and here a Prometheus on port 9090 would stay for ever.
+  quiet() { "${as_root[@]}" systemctl --quiet "$1" prometheus.service; }
+  hush=false
+  if [[ " ${missing[*]} " == *" prometheus "* ]] && [ -d /run/systemd/system ]; then
+    hush=true
+    quiet mask
+    trap 'quiet unmask' EXIT
+  fi
   "${as_root[@]}" apt-get update -qq
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  if $hush; then
+    trap - EXIT
+    quiet unmask
+    quiet disable
+  fi
 fi
 
 if [ "${1:-run}" = test ]; then

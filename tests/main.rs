@@ -25,6 +25,8 @@ mod links;
 mod low_latency;
 mod main_job;
 mod metrics;
+mod monitoring;
+mod monitoring_files;
 mod nats_cluster;
 mod nats_leaf;
 mod nats_permissions;

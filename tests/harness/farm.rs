@@ -170,6 +170,11 @@ impl Farm {
         Recipe { program, arguments: vec!["worker".into()], environment, listener: None }
     }
 
+    /// The data directory of a process: `api`, `w1`, ... Not when all share one.
+    pub fn data_dir(&self, process: &str) -> PathBuf {
+        self.dir.path().join(process)
+    }
+
     pub fn worker(&mut self, name: &str) -> &mut Role {
         self.workers.iter_mut().find(|role| role.name == name).unwrap_or_else(|| panic!("no worker {name}"))
     }
