@@ -87,8 +87,7 @@ const others = {
 };
 
 /**
- * A board. `rows` are `{ title, height, panels: [[width, panel], ...] }`; panels go on in the next line when the 24
- * columns are full. The first row has no title: it is what is seen at a glance.
+ * A board. `rows` are `{ title, height, panels }`; panels go on in the next line when the 24 columns are full. The first row has no title: it is what is seen at a glance.
  */
 export function board({ uid, title, description, variables = [], marks = [], rows }) {
   const panels = [];
@@ -100,7 +99,7 @@ export function board({ uid, title, description, variables = [], marks = [], row
       y += 1;
     }
     let x = 0;
-    for (const [width, panel] of row.panels) {
+    for (const { width, ...panel } of row.panels) {
       if (x + width > COLUMNS) [x, y] = [0, y + row.height];
       panels.push({ id: panels.length + 1, ...panel, gridPos: { h: row.height, w: width, x, y } });
       x += width;

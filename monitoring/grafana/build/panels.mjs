@@ -30,7 +30,7 @@ const range = { format: "time_series", instant: false, range: true };
 const instant = { format: "time_series", instant: true, range: false };
 const rows = { format: "table", instant: true, range: false };
 
-function panel(type, { title, description, unit, decimals, min, max, mappings, links, noValue, ...rest }) {
+function panel(type, { width, title, description, unit, decimals, min, max, mappings, links, noValue, ...rest }) {
   const { custom = {}, color, steps = thresholds("green"), overrides = [], options, targets, transformations } = rest;
   const defaults = {
     unit,
@@ -45,7 +45,17 @@ function panel(type, { title, description, unit, decimals, min, max, mappings, l
     custom,
   };
   const fieldConfig = { defaults: present(defaults), overrides };
-  return present({ type, title, description, datasource: DATASOURCE, fieldConfig, options, targets, transformations });
+  return present({
+    width,
+    type,
+    title,
+    description,
+    datasource: DATASOURCE,
+    fieldConfig,
+    options,
+    targets,
+    transformations,
+  });
 }
 
 /** Without what is not set. */
@@ -53,9 +63,15 @@ function present(object) {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
 }
 
-/** One big number for now. `queries`: expressions, each with its short name. */
-export function stat({ queries, background = true, textMode = "value", ...spec }) {
+/**
+ * One big number for now, a count unless it says its unit. `queries`: expressions, each with its short name. `zero`: the
+ * word for nothing, where nothing is good.
+ */
+export function stat({ queries, zero, background = true, textMode = "value", ...spec }) {
   return panel("stat", {
+    unit: "short",
+    decimals: spec.unit ? undefined : 0,
+    mappings: zero && [named({ 0: [zero, "green"] })],
     noValue: "no data",
     color: { mode: "thresholds" },
     ...spec,
@@ -167,6 +183,7 @@ export function table({ queries, columns, by, sort, ...spec }) {
   const keep = { id: "filterFieldsByName", options: { include: { names: shown } } };
   const order = { id: "organize", options: { excludeByName: {}, indexByName, renameByName } };
   return panel("table", {
+    unit: "short",
     color: { mode: "thresholds" },
     ...spec,
     custom: { align: "auto", cellOptions: { type: "auto" }, inspect: false },

@@ -17,70 +17,49 @@ const toStream = link("Open this camera", "rsm-stream", "stream", "${__value.raw
 const toWorker = link("Open this worker", "rsm-worker", "worker", "${__value.raw}");
 
 const glance = [
-  [
-    3,
-    stat({
+  stat({
+      width: 3,
       title: "Running",
       description:
         "Cameras that give pictures now. A camera that nobody watches is idle and not counted, unless it is always on.",
-      unit: "short",
-      decimals: 0,
       steps: thresholds("blue", [1, "green"]),
       queries: [[streams("running")]],
-    }),
-  ],
-  [
-    3,
-    stat({
+  }),
+  stat({
+      width: 3,
       title: "Down",
       description:
         "Cameras that are wanted and give no picture: reconnecting or failed. Look at the table below for which, and at " +
         "restarts by reason for why. Many at once: a switch, a power supply or the network between; one: the camera.",
-      unit: "short",
-      decimals: 0,
       steps: thresholds("green", [1, "red"]),
       queries: [[streams("reconnecting|failed")]],
-    }),
-  ],
-  [
-    3,
-    stat({
+  }),
+  stat({
+      width: 3,
       title: "Wrong credentials",
       description:
         "Cameras that refuse the user name or password of their link. They come back when the link is corrected; nothing else helps.",
-      unit: "short",
-      decimals: 0,
       steps: thresholds("green", [1, "purple"]),
       queries: [[streams("auth_failed")]],
-    }),
-  ],
-  [
-    2,
-    stat({
+  }),
+  stat({
+      width: 2,
       title: "Workers live",
       description: "Workers that the API hears. With none, no camera runs.",
-      unit: "short",
-      decimals: 0,
       steps: thresholds("red", [1, "green"]),
       queries: [['sum(rsm_workers{state="live"})']],
-    }),
-  ],
-  [
-    2,
-    stat({
+  }),
+  stat({
+      width: 2,
       title: "Lost",
       description:
         "Workers that fell silent without a goodbye and are not back; forgotten after 15 minutes. Their cameras went to " +
         "other workers if there was room. Look at that machine: power, network, memory, then the worker's log.",
-      unit: "short",
-      decimals: 0,
       steps: thresholds("green", [1, "red"]),
       queries: [['sum(rsm_workers{state="lost"})']],
-    }),
-  ],
-  [
-    2,
-    stat({
+  }),
+  stat({
+      width: 2,
       title: "Room",
       description:
         "Share of the farm's capacity that is free. At 0 a camera that somebody wants to see waits, and a lost worker's " +
@@ -91,61 +70,44 @@ const glance = [
       max: 1,
       steps: thresholds("red", [0.02, "orange"], [0.1, "green"]),
       queries: [["sum(rsm_farm_room) / clamp_min(sum(rsm_farm_capacity), 1)"]],
-    }),
-  ],
-  [
-    3,
-    stat({
+  }),
+  stat({
+      width: 3,
       title: "Viewers",
       description:
         "Who watches now, over API and relays: WebSocket, multipart and HLS. Pages that only show the list are not counted.",
-      unit: "short",
-      decimals: 0,
       steps: thresholds("blue"),
       queries: [['sum(rsm_viewers{kind!="events"})']],
-    }),
-  ],
-  [
-    2,
-    stat({
+  }),
+  stat({
+      width: 2,
       title: "NATS",
       description:
         "Processes without a connection to NATS. Running cameras go on for a while and nothing new begins. All of them: " +
         "NATS is away; some: the network between.",
-      unit: "short",
-      decimals: 0,
-      mappings: [named({ 0: ["ok", "green"] })],
+      zero: "ok",
       steps: thresholds("green", [1, "red"]),
       queries: [["sum(1 - rsm_nats_connected)"]],
-    }),
-  ],
-  [
-    2,
-    stat({
+  }),
+  stat({
+      width: 2,
       title: "Pages",
       description:
         "Alerts that should wake somebody: pictures are missing now, or will be when the next thing fails. The table below " +
         "names them, monitoring/runbook.md says what to do.",
-      unit: "short",
-      decimals: 0,
-      mappings: [named({ 0: ["none", "green"] })],
+      zero: "none",
       steps: thresholds("green", [1, "red"]),
       queries: [[firing("page")]],
-    }),
-  ],
-  [
-    2,
-    stat({
+  }),
+  stat({
+      width: 2,
       title: "Tickets",
       description:
         "Alerts that wait until the morning. The table below names them, monitoring/runbook.md says what to do.",
-      unit: "short",
-      decimals: 0,
-      mappings: [named({ 0: ["none", "green"] })],
+      zero: "none",
       steps: thresholds("green", [1, "orange"]),
       queries: [[firing("ticket")]],
-    }),
-  ],
+  }),
 ];
 
 const NOT_WELL_STATE = `max by (stream, state) (rsm_stream_state{role="api",state=~"${NOT_WELL}"})`;
@@ -153,14 +115,12 @@ const NOT_WELL_STATE = `max by (stream, state) (rsm_stream_state{role="api",stat
 const NEVER = 1e9;
 
 const wrong = [
-  [
-    12,
-    table({
+  table({
+      width: 12,
       title: "Cameras that are not well",
       description:
         `The ${ROWS} that are without a picture for longest, of those that somebody wants. A click opens the camera. Empty is good. ` +
         "The reason is in restarts by reason, and in GET /video/<camera>/status.",
-      unit: "short",
       queries: [
         [
           `topk(${ROWS},\n  ${NOT_WELL_STATE}\n    * on (stream) group_left () max by (stream) (rsm_stream_last_frame_age_seconds{role="api"})\n` +
@@ -180,14 +140,11 @@ const wrong = [
         },
       },
       sort: "No picture for",
-    }),
-  ],
-  [
-    12,
-    table({
+  }),
+  table({
+      width: 12,
       title: "Alerts",
       description: `At most ${ROWS} of the alerts that fire. monitoring/runbook.md has a section for each name. Empty is good.`,
-      unit: "short",
       queries: [
         [
           `topk(${ROWS}, max by (severity, alertname, role, worker, stream) (ALERTS{alertname=~"Rsm.+",alertstate="firing"}))`,
@@ -204,14 +161,12 @@ const wrong = [
         worker: { name: "Worker", links: toWorker },
         role: { name: "Role" },
       },
-    }),
-  ],
+  }),
 ];
 
 const cameras = [
-  [
-    12,
-    lines({
+  lines({
+      width: 12,
       title: "Cameras by state",
       description:
         "Every registered camera. Idle: nobody watches it. Starting for long: no worker has room. Reconnecting and failed: the " +
@@ -221,11 +176,9 @@ const cameras = [
       stacked: true,
       colors: stateColors,
       queries: [['sum by (state) (rsm_streams{role="api"})', "{{state}}"]],
-    }),
-  ],
-  [
-    12,
-    lines({
+  }),
+  lines({
+      width: 12,
       title: "Restarts by reason",
       description:
         "Camera sessions that ended or could not begin, each minute. unreachable, refused, name_not_found: network or power; " +
@@ -233,11 +186,9 @@ const cameras = [
         "protocol, unsupported: its firmware; pipeline: ours, see the worker's log.",
       unit: "cpm",
       queries: [["60 * rsm:stream_restarts:rate5m", "{{reason}}"]],
-    }),
-  ],
-  [
-    8,
-    bars({
+  }),
+  bars({
+      width: 8,
       title: "Oldest pictures",
       description:
         "The ten cameras whose last picture is oldest, of those that a worker has. Above 5 s a camera is being reconnected; " +
@@ -247,11 +198,9 @@ const cameras = [
       steps: thresholds("green", [5, "orange"], [30, "red"]),
       links: link("Open this camera", "rsm-stream", "stream", "${__field.labels.stream}"),
       queries: [['topk(10, max by (stream) (rsm_stream_last_frame_age_seconds{role="api"}))', "{{stream}}"]],
-    }),
-  ],
-  [
-    8,
-    lines({
+  }),
+  lines({
+      width: 8,
       title: "Time to start",
       description:
         "From the moment that a camera is wanted, or has to be placed anew, until it runs: half of them, and 19 of 20, are " +
@@ -261,19 +210,16 @@ const cameras = [
         [quantile(0.95, "rsm_stream_start_seconds"), "95 %"],
         [quantile(0.5, "rsm_stream_start_seconds"), "50 %"],
       ],
-    }),
-  ],
-  [
-    8,
-    lines({
+  }),
+  lines({
+      width: 8,
       title: "Changes of owners",
       description:
         "How often a camera went to another worker, each minute. claimed, released: cameras came and went; failover: a " +
         "worker died; drain: one was asked to leave; rebalance: load was spread; quarantined: a camera that kills workers was set aside.",
       unit: "cpm",
       queries: [["60 * sum by (reason) (rate(rsm_claim_changes_total[$__rate_interval]))", "{{reason}}"]],
-    }),
-  ],
+  }),
 ];
 
 const byWorker = (expr) => `max by (worker) (${expr})`;
@@ -284,14 +230,12 @@ const share = {
   colored: true,
 };
 const workers = [
-  [
-    24,
-    table({
+  table({
+      width: 24,
       title: "Workers",
       description:
         "Every worker that lives. Load is the share of its capacity that is in use, disk the share of what HLS may take. " +
         "A click opens the worker.",
-      unit: "short",
       by: "worker",
       queries: [
         [byWorker('rsm_claims{role="worker"}')],
@@ -315,11 +259,9 @@ const workers = [
         "Value #H": { name: "Up for", unit: "s", decimals: 1 },
       },
       sort: "Load",
-    }),
-  ],
-  [
-    12,
-    lines({
+  }),
+  lines({
+      width: 12,
       title: "Capacity",
       description:
         "Cameras that workers run, and how many they would take in all and now. Room below capacity less cameras: a worker " +
@@ -332,11 +274,9 @@ const workers = [
         ["sum(rsm_farm_capacity)", "capacity"],
         ["sum(rsm_farm_room)", "room"],
       ],
-    }),
-  ],
-  [
-    12,
-    lines({
+  }),
+  lines({
+      width: 12,
       title: "Workers by state",
       description:
         "live: heard by the API; draining: asked to leave, hands its cameras on; lost: went silent, forgotten after 15 minutes.",
@@ -345,14 +285,12 @@ const workers = [
       stacked: true,
       colors: { live: "green", draining: "blue", lost: "red" },
       queries: [["sum by (state) (rsm_workers)", "{{state}}"]],
-    }),
-  ],
+  }),
 ];
 
 const media = [
-  [
-    8,
-    lines({
+  lines({
+      width: 8,
       title: "In and out",
       description: "Bytes from the cameras, and of frames to viewers over WebSocket and multipart. HLS is not in it.",
       unit: "Bps",
@@ -361,22 +299,18 @@ const media = [
         ["sum(worker:rsm_ingest_bytes:rate1m)", "from cameras"],
         ["sum(rate(rsm_viewer_sent_bytes_total[$__rate_interval]))", "to viewers"],
       ],
-    }),
-  ],
-  [
-    8,
-    lines({
+  }),
+  lines({
+      width: 8,
       title: "Frames lost at workers",
       description:
         "Frames that were encoded and not sent, each second. superseded: encoding is quicker than sending, or the machine is " +
         "busy; not_connected, congested: NATS; too_large: beyond its payload limit; silenced: the process stood still.",
       unit: "fps",
       queries: [["rsm:frames_dropped:rate1m", "{{reason}}"]],
-    }),
-  ],
-  [
-    8,
-    lines({
+  }),
+  lines({
+      width: 8,
       title: "Viewers by kind",
       description:
         "mjpeg: over WebSocket; multipart: an image in a page; hls: players seen of late; events: pages that show the list.",
@@ -384,14 +318,12 @@ const media = [
       decimals: 0,
       stacked: true,
       queries: [["sum by (kind) (rsm_viewers)", "{{kind}}"]],
-    }),
-  ],
+  }),
 ];
 
 const behind = [
-  [
-    8,
-    lines({
+  lines({
+      width: 8,
       title: "Processes in trouble",
       description:
         "Processes that answer /health/ready with 503, that have no connection to NATS, or that Prometheus cannot ask. 0 is " +
@@ -403,11 +335,9 @@ const behind = [
         ["sum by (role) (1 - rsm_nats_connected)", "{{role}} without NATS"],
         ['sum by (role) (1 - up{job="rsm"})', "{{role}} not scraped"],
       ],
-    }),
-  ],
-  [
-    8,
-    lines({
+  }),
+  lines({
+      width: 8,
       title: "Dependencies at fault",
       description:
         "Processes that miss what they depend on. nats: the connection; store: SQLite cannot be written; disk: full, or not " +
@@ -417,52 +347,41 @@ const behind = [
       queries: [
         ['sum by (dependency) (rsm_fault) or label_replace(vector(0), "dependency", "none", "", "")', "{{dependency}}"],
       ],
-    }),
-  ],
-  [
-    8,
-    lines({
+  }),
+  lines({
+      width: 8,
       title: "Log lines",
       description:
         "Warnings and errors that the processes wrote, each minute. A step tells whose log to read, and from when on.",
       unit: "cpm",
       queries: [["60 * sum by (role, level) (rate(rsm_log_lines_total[$__rate_interval]))", "{{role}} {{level}}"]],
-    }),
-  ],
-  [
-    8,
-    lines({
+  }),
+  lines({
+      width: 8,
       title: "Commands to workers",
       description:
         "What the API asked of workers, each minute, and what became of it. Errors are tried again; many of them: look at NATS.",
       unit: "cpm",
       queries: [["60 * sum by (kind, outcome) (rate(rsm_commands_total[$__rate_interval]))", "{{kind}} {{outcome}}"]],
-    }),
-  ],
-  [
-    8,
-    lines({
+  }),
+  lines({
+      width: 8,
       title: "CPU by role",
       description: "Processors that all processes of a role keep busy.",
       unit: "suffix: cores",
       decimals: 2,
       stacked: true,
       queries: [['sum by (role) (rate(process_cpu_seconds_total{job="rsm"}[$__rate_interval]))', "{{role}}"]],
-    }),
-  ],
-  [
-    8,
-    stat({
+  }),
+  stat({
+      width: 8,
       title: "Versions",
       description: "Processes of each version. More than one outside of an upgrade: somebody was forgotten.",
-      unit: "short",
-      decimals: 0,
       background: false,
       textMode: "value_and_name",
       steps: thresholds("text"),
       queries: [["count by (version) (rsm_build_info)", "{{version}}"]],
-    }),
-  ],
+  }),
 ];
 
 export const farm = board({
@@ -477,8 +396,7 @@ export const farm = board({
       color: "orange",
       title: "{{reason}}",
       text: "Cameras went to other workers",
-    }),
-  ],
+  }),
   rows: [
     { height: 4, panels: glance },
     { title: "What is wrong", height: 9, panels: wrong },
