@@ -24,6 +24,7 @@ mod life;
 mod links;
 mod low_latency;
 mod main_job;
+mod monitoring;
 mod nats_cluster;
 mod nats_leaf;
 mod nats_permissions;

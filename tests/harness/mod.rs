@@ -11,6 +11,7 @@ pub mod frames;
 pub mod nats;
 pub mod netns;
 pub mod process;
+pub mod prometheus;
 pub mod role;
 pub mod script;
 pub mod service;
