@@ -8,3 +8,6 @@ export function quantile(share, histogram, { matchers = "", by = [] } = {}) {
   const selector = matchers ? `${histogram}_bucket{${matchers}}` : `${histogram}_bucket`;
   return `histogram_quantile(${share}, sum by (${[...by, "le"].join(", ")}) (${rate(selector)}))`;
 }
+
+/** A line at 0 with the label `none` where `expr` has nothing: no trouble looks different from no data. */
+export const orNone = (label, expr) => `${expr} or label_replace(vector(0), "${label}", "none", "", "")`;

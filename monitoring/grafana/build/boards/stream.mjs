@@ -1,7 +1,7 @@
 // One camera or a few: what happened to it, who ran it, and what comes out of it.
 
 import { board, choice, link } from "../board.mjs";
-import { rate } from "../expressions.mjs";
+import { orNone, rate } from "../expressions.mjs";
 import { lines, stat, table, thresholds, timeline } from "../panels.mjs";
 import { stateNumber, stateNumbers } from "../states.mjs";
 
@@ -127,7 +127,7 @@ const ingest = [
     unit: "cpm",
     queries: [
       [
-        `60 * (sum by (stream, reason) (${rate(`rsm_stream_restarts_total{${FROM_WORKER}}`)}) or label_replace(vector(0), "reason", "none", "", ""))`,
+        `60 * (${orNone("reason", `sum by (stream, reason) (${rate(`rsm_stream_restarts_total{${FROM_WORKER}}`)})`)})`,
         "{{stream}} {{reason}}",
       ],
     ],
@@ -164,7 +164,7 @@ const outputs = [
     unit: "fps",
     queries: [
       [
-        `sum by (stream, reason) (${rate(`rsm_frames_dropped_total{${FROM_WORKER}}`)}) or label_replace(vector(0), "reason", "none", "", "")`,
+        orNone("reason", `sum by (stream, reason) (${rate(`rsm_frames_dropped_total{${FROM_WORKER}}`)})`),
         "{{stream}} {{reason}}",
       ],
     ],
@@ -184,7 +184,7 @@ const outputs = [
     unit: "cpm",
     queries: [
       [
-        `60 * (sum by (stream, output) (${rate(`rsm_output_failures_total{${FROM_WORKER}}`)}) or label_replace(vector(0), "output", "none", "", ""))`,
+        `60 * (${orNone("output", `sum by (stream, output) (${rate(`rsm_output_failures_total{${FROM_WORKER}}`)})`)})`,
         "{{stream}} {{output}}",
       ],
     ],
@@ -196,12 +196,7 @@ const outputs = [
     unit: "short",
     decimals: 0,
     stacked: true,
-    queries: [
-      [
-        `sum by (stream, kind) (rsm_stream_viewers{${OF}}) or label_replace(vector(0), "kind", "nobody", "", "")`,
-        "{{stream}} {{kind}}",
-      ],
-    ],
+    queries: [[orNone("kind", `sum by (stream, kind) (rsm_stream_viewers{${OF}})`), "{{stream}} {{kind}}"]],
   }),
 ];
 

@@ -1,7 +1,7 @@
 // Viewers: do they get what they ask for, and in time? For those that serve them: the API and relays.
 
 import { board, choice, link } from "../board.mjs";
-import { quantile, rate } from "../expressions.mjs";
+import { orNone, quantile, rate } from "../expressions.mjs";
 import { lines, named, stat, table, thresholds } from "../panels.mjs";
 
 /** Longest list of cameras that this board shows. */
@@ -179,12 +179,7 @@ const requests = [
     description:
       "Playlists and segments that are not on this machine's disk, each second. hit: from memory; miss: fetched; absent: not at the worker either; error: the worker did not answer.",
     unit: "reqps",
-    queries: [
-      [
-        `sum by (outcome) (${rate(`rsm_hls_fetches_total{${AT}}`)}) or label_replace(vector(0), "outcome", "none", "", "")`,
-        "{{outcome}}",
-      ],
-    ],
+    queries: [[orNone("outcome", `sum by (outcome) (${rate(`rsm_hls_fetches_total{${AT}}`)})`), "{{outcome}}"]],
   }),
   lines({
     width: 8,
@@ -194,7 +189,10 @@ const requests = [
     unit: "reqps",
     queries: [
       [
-        `topk(10, sum by (route, status) (${rate(`rsm_http_requests_total{${AT},status=~"5.."}`)}) > 0) or label_replace(vector(0), "route", "none", "", "")`,
+        orNone(
+          "route",
+          `topk(10, sum by (route, status) (${rate(`rsm_http_requests_total{${AT},status=~"5.."}`)}) > 0)`,
+        ),
         "{{route}} {{status}}",
       ],
     ],

@@ -2,7 +2,7 @@
 // comes from recording rules: a worker of a large farm has hundreds.
 
 import { board, choice, link } from "../board.mjs";
-import { quantile, rate } from "../expressions.mjs";
+import { orNone, quantile, rate } from "../expressions.mjs";
 import { lines, named, stat, table, thresholds } from "../panels.mjs";
 
 /** Longest lists of cameras that this board shows. */
@@ -178,7 +178,7 @@ const cameras = [
       "Camera sessions that ended or could not begin, each minute. unreachable, refused: network or power; stalled, ended: " +
       "the camera stopped sending; pipeline: ours, see the worker's log.",
     unit: "cpm",
-    queries: [[`60 * sum by (reason) (${rate(`rsm_stream_restarts_total{${OWN}}`)})`, "{{reason}}"]],
+    queries: [['60 * sum by (reason) (worker:rsm_stream_restarts:rate5m{worker=~"$worker"})', "{{reason}}"]],
   }),
   table({
     width: 12,
@@ -233,7 +233,9 @@ const outputs = [
       "Frames that were encoded and not sent, each second. superseded: the machine is busy; not_connected, congested: NATS; " +
       "too_large: beyond its payload limit; silenced: the process stood still.",
     unit: "fps",
-    queries: [[`sum by (reason) (${rate(`rsm_frames_dropped_total{${OWN}}`)})`, "{{reason}}"]],
+    queries: [
+      [orNone("reason", 'sum by (reason) (worker:rsm_frames_dropped:rate1m{worker=~"$worker"})'), "{{reason}}"],
+    ],
   }),
   lines({
     width: 8,
@@ -251,10 +253,7 @@ const outputs = [
       "Outputs (jpeg, hls) that failed and were begun anew, each minute, while the camera's session went on. See the worker's log. Nothing is good.",
     unit: "cpm",
     queries: [
-      [
-        `60 * (sum by (output) (${rate(`rsm_output_failures_total{${OWN}}`)}) or label_replace(vector(0), "output", "none", "", ""))`,
-        "{{output}}",
-      ],
+      [`60 * (${orNone("output", `sum by (output) (${rate(`rsm_output_failures_total{${OWN}}`)})`)})`, "{{output}}"],
     ],
   }),
   lines({
