@@ -20,7 +20,8 @@ use crate::closing::Closing;
 use crate::directory::Directory;
 use crate::hls::remote::Remote;
 use crate::hls::serve::Hls;
-use crate::metrics::{ApiMetrics, Observed};
+use crate::metrics::ApiMetrics;
+use crate::metrics::observed::Observed;
 use crate::relay::crowd::Crowd;
 use crate::relay::demand::DemandTeller;
 use crate::relay::hub::Hub;
@@ -105,7 +106,7 @@ impl Viewing {
     /// When a metric is registered twice, the HTTP client cannot be made, or the system gives no threads.
     pub fn new(parts: ViewingParts) -> Result<Arc<Self>, HandlesError> {
         let ViewingParts { role, config, streams, control, frames, health, registry, nats_connected, stop } = parts;
-        let metrics = Arc::new(ApiMetrics::new(&registry, role, nats_connected)?);
+        let metrics = Arc::new(ApiMetrics::new(&registry, role, config.api.max_viewers, nats_connected)?);
         let seats = Seats::new(Bounds::of(&config.api), metrics.refusals.clone());
         let closing = Closing::new(&config);
         let desk = WishDesk::new(streams.clone());
@@ -114,7 +115,7 @@ impl Viewing {
         // Relays share no disk with workers.
         let root = (role == Role::Api).then(|| config.hls_root());
         let hls = Hls::new(root, wish_ttl, streams.clone(), desk.clone(), remote);
-        registry.register(Box::new(Observed::new(streams.clone(), seats.clone(), hls.players.clone())?))?;
+        registry.register(Box::new(Observed::new(role, streams.clone(), seats.clone(), hls.players.clone())?))?;
         Ok(Arc::new(Self {
             hub: Hub::new(frames, config.api.max_links, closing.clone(), metrics.hub.clone()),
             proxies: Proxies::new(&config.api.trusted_proxies),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rsm_shared::bus::directory::News;
-use rsm_shared::ops::health::Health;
+use rsm_shared::ops::health::{Dependency, Health};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::DirectoryRecord;
 use tracing::{info, warn};
@@ -39,7 +39,7 @@ impl Follower {
     /// For the viewers of `viewing`. Not ready until the first whole reading.
     pub fn new(viewing: &Arc<Viewing>) -> Self {
         let health = viewing.health.clone();
-        health.fault("directory", "the directory of streams has not been read from NATS yet");
+        health.fault(Dependency::Directory, "the directory of streams has not been read from NATS yet");
         Self {
             streams: viewing.streams.clone(),
             hub: viewing.hub.clone(),
@@ -61,7 +61,7 @@ impl Follower {
                 }
                 records.into_iter().for_each(|record| self.apply(record));
                 self.whole = true;
-                self.health.well("directory");
+                self.health.well(Dependency::Directory);
             }
             News::Change(record) => self.apply(*record),
             News::Away(why) => {
@@ -69,7 +69,7 @@ impl Follower {
                     warn!("{why}; what is known of streams may be out of date");
                 }
                 self.whole = false;
-                self.health.fault("directory", why);
+                self.health.fault(Dependency::Directory, why);
             }
         }
     }

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rsm_shared::ops::health::Dependency;
 use rsm_shared::ops::listener;
 use salvo::fuse::FuseConfig;
 use salvo::{Server, Service};
@@ -47,7 +48,7 @@ pub async fn serve(
 
 /// Tells viewers that the process stops, and waits until all have gone, each at its moment.
 async fn say_goodbye(viewing: &Viewing) {
-    viewing.health.fault("process", "the process was told to stop");
+    viewing.health.fault(Dependency::Shutdown, "the process was told to stop");
     let viewers = viewing.seats.taken();
     let drain = viewing.closing.begin(viewers);
     if viewers == 0 {

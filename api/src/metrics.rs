@@ -1,161 +1,136 @@
-//! Everything the API and relays measure, in one table. The help texts are what an operator reads in Prometheus. No label holds
-//! an address or a credential; every label set is closed or bounded by `api.max_links`.
+//! Everything the API and relays measure: what serving viewers counts, what is [`observed`] when Prometheus asks, and what
+//! the API's [`control`] counts. No label holds an address or a credential; every label set is closed or bounded by
+//! `api.max_links`.
 
-use std::collections::HashMap;
+pub mod control;
+pub mod observed;
+
 use std::time::Duration;
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{
-    Error, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
-};
-use rsm_shared::stream::state::StreamState;
+use prometheus::{Error, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry};
+use rsm_shared::ops::metrics::table::Spec;
 use salvo::http::StatusCode;
 
-use crate::control::ControlMetrics;
+use self::control::{ControlMetrics, ControlTable};
+use self::observed::{ObservedTable, OwnersTable};
 use crate::hls::fetch::FetchCounts;
-use crate::hls::viewers::Players;
 use crate::relay::departure::{Departure, ViewerCounts};
 use crate::relay::hub::HubCounts;
-use crate::relay::seats::{Kind, Refusal, Seats};
+use crate::relay::seats::Refusal;
 use crate::role::Role;
-use crate::streams::Streams;
 
 /// From a request on loopback to one that waits 10 s for media; seconds.
-const REQUEST_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const REQUEST_BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// From one machine to a bad network; seconds.
-const RELAY_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+const RELAY_BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+/// What is answered for HLS, beside what is not foreseen.
+const HLS_STATUSES: [StatusCode; 4] =
+    [StatusCode::OK, StatusCode::NOT_FOUND, StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE];
+/// What a fetch may come to.
+const FETCH_OUTCOMES: [&str; 4] = ["hit", "miss", "absent", "error"];
 
-/// The metrics of a role that serves viewers.
+rsm_shared::metrics_table! {
+    /// What serving viewers counts along the way, in the API and in relays.
+    pub struct ServingTable {
+        /// HTTP requests answered, by route and status. Of 5xx the log of this process has the cause.
+        pub http_requests: IntCounterVec = "rsm_http_requests_total" by ["route", "status"],
+        /// Time to answer an HTTP request. Requests for media wait up to 10 s for the first of it, and connections of
+        /// viewers count until they are made; where others take long, this process or its disk is overloaded.
+        pub http_seconds: HistogramVec = "rsm_http_request_seconds" by ["route"] in REQUEST_BUCKETS,
+        /// HLS playlists and segments answered, by status. Many 503: streams do not start in time; many 404: players are
+        /// further behind than segments are kept.
+        pub hls_requests: IntCounterVec = "rsm_hls_requests_total" by ["status"],
+        /// Playlists and segments of workers whose disk this process does not share: hit from the cache, miss fetched,
+        /// absent at the worker, error. Of errors: see whether the workers' addresses can be reached from here.
+        pub hls_fetches: IntCounterVec = "rsm_hls_fetches_total" by ["outcome"],
+        /// Frames dropped because a newer owner's, or a newer one, was there already. Some at each move of a stream; for
+        /// long: a worker goes on with what is not its own any more.
+        pub stale_frames: IntCounter = "rsm_stale_frames_total",
+        /// Frames dropped because their headers were missing or not readable: somebody else publishes on these subjects.
+        pub malformed_frames: IntCounter = "rsm_malformed_frames_total",
+        /// Viewers that may be connected at one time (api.max_viewers).
+        pub viewer_seats: IntGauge = "rsm_viewer_seats",
+        /// Viewers that were not let in: all seats taken (all), the stream's (stream), or those of their address (address).
+        /// Add a relay, or raise the bound that is named.
+        pub viewer_refusals: IntCounterVec = "rsm_viewer_refusals_total" by ["reason"],
+        /// Viewers of frames whose connection ended: they left, vanished, stalled or broke the protocol, the camera was
+        /// stopped or removed, or this process shut down. Of many stalled: look at the network to the viewers.
+        pub viewers_closed: IntCounterVec = "rsm_viewers_closed_total" by ["reason"],
+        /// Frames that viewers were too slow for and that were replaced by newer ones. Compare with what is sent: a large
+        /// share means that viewers have too little bandwidth for this size and rate.
+        pub frames_skipped: IntCounter = "rsm_viewer_frames_skipped_total",
+        /// Bytes of frames that viewers were sent.
+        pub sent_bytes: IntCounter = "rsm_viewer_sent_bytes_total",
+        /// Time from a frame's publishing to its being sent to one viewer. Clocks of the hosts must agree for this; if they
+        /// do and it grows, NATS or this process is overloaded.
+        pub relay_seconds: Histogram = "rsm_frame_relay_seconds" in RELAY_BUCKETS,
+    }
+}
+
+/// Shows samples of a closed set from the beginning, as 0.
+fn show_all<const LABELS: usize, const SAMPLES: usize>(family: &IntCounterVec, set: [[&str; LABELS]; SAMPLES]) {
+    for labels in set {
+        family.with_label_values(&labels);
+    }
+}
+
+/// Every metric of a role that serves viewers, beside those of every role.
+pub fn specs(role: Role) -> impl Iterator<Item = &'static Spec> {
+    let operating: [&[Spec]; 2] = match role {
+        Role::Api => [OwnersTable::SPECS, ControlTable::SPECS],
+        Role::Relay => [&[], &[]],
+    };
+    [ServingTable::SPECS, ObservedTable::SPECS].into_iter().chain(operating).flatten()
+}
+
+/// The metrics of a role that serves viewers, as those hold them who count.
 pub struct ApiMetrics {
-    /// By route and status.
     http_requests: IntCounterVec,
-    /// By route.
     http_seconds: HistogramVec,
-    /// By status.
     hls_requests: IntCounterVec,
     pub fetches: FetchCounts,
     pub hub: HubCounts,
-    /// By reason.
+    /// By [`Refusal::as_str`].
     pub refusals: IntCounterVec,
     pub viewer: ViewerCounts,
     pub control: ControlMetrics,
 }
 
 impl ApiMetrics {
-    /// Registers those of the role. `nats_connected` is registered already.
+    /// Registers those of the role, for at most `seats` viewers. `nats_connected` is registered already.
     ///
     /// # Errors
     /// When a name is taken: a mistake in the program.
-    pub fn new(registry: &Registry, role: Role, nats_connected: IntGauge) -> Result<Self, Error> {
-        let metrics = Self {
-            http_requests: IntCounterVec::new(
-                Opts::new("rsm_http_requests_total", "HTTP requests answered, by route and status"),
-                &["route", "status"],
-            )?,
-            http_seconds: HistogramVec::new(
-                HistogramOpts::new(
-                    "rsm_http_request_seconds",
-                    "Time to answer an HTTP request; requests for media wait up to 10 s for the first of it",
-                )
-                .buckets(REQUEST_BUCKETS.to_vec()),
-                &["route"],
-            )?,
-            hls_requests: IntCounterVec::new(
-                Opts::new("rsm_hls_requests_total", "HLS playlists and segments answered, by status"),
-                &["status"],
-            )?,
-            fetches: FetchCounts(IntCounterVec::new(
-                Opts::new(
-                    "rsm_hls_fetches_total",
-                    "Playlists and segments of workers whose disk this process does not share: hit from the cache, \
-                     miss fetched, absent at the worker, error",
-                ),
-                &["outcome"],
-            )?),
-            hub: HubCounts {
-                stale: IntCounter::new(
-                    "rsm_stale_frames_total",
-                    "Frames dropped because a newer owner's, or a newer one, was there already",
-                )?,
-                malformed: IntCounter::new(
-                    "rsm_malformed_frames_total",
-                    "Frames dropped because their headers were missing or not readable",
-                )?,
-            },
-            refusals: IntCounterVec::new(
-                Opts::new(
-                    "rsm_viewer_refusals_total",
-                    "Viewers that were not let in: all seats taken, the stream's, or those of their address",
-                ),
-                &["reason"],
-            )?,
-            viewer: ViewerCounts {
-                skipped: IntCounter::new(
-                    "rsm_viewer_frames_skipped_total",
-                    "Frames that viewers were too slow for and that were replaced by newer ones",
-                )?,
-                relay_seconds: Histogram::with_opts(
-                    HistogramOpts::new(
-                        "rsm_frame_relay_seconds",
-                        "Time from a frame's publishing to its being sent to one viewer",
-                    )
-                    .buckets(RELAY_BUCKETS.to_vec()),
-                )?,
-                sent_bytes: IntCounter::new("rsm_viewer_sent_bytes_total", "Bytes of frames that viewers were sent")?,
-                closed: IntCounterVec::new(
-                    Opts::new(
-                        "rsm_viewers_closed_total",
-                        "Viewers of frames whose connection ended: they left, vanished, stalled or broke the protocol, the \
-                         camera was stopped or removed, or this process shut down",
-                    ),
-                    &["reason"],
-                )?,
-            },
-            control: ControlMetrics {
-                commands: IntCounterVec::new(
-                    Opts::new("rsm_commands_total", "Commands to workers, by kind and outcome"),
-                    &["kind", "outcome"],
-                )?,
-                claims: IntGauge::new("rsm_claims", "Streams that live workers own")?,
-                claim_changes: IntCounterVec::new(
-                    Opts::new("rsm_claim_changes_total", "Changes of a stream's owner, by reason"),
-                    &["reason"],
-                )?,
-                nats_connected,
-            },
-        };
-        let serving: [Box<dyn Collector>; 11] = [
-            Box::new(metrics.http_requests.clone()),
-            Box::new(metrics.http_seconds.clone()),
-            Box::new(metrics.hls_requests.clone()),
-            Box::new(metrics.fetches.0.clone()),
-            Box::new(metrics.hub.stale.clone()),
-            Box::new(metrics.hub.malformed.clone()),
-            Box::new(metrics.refusals.clone()),
-            Box::new(metrics.viewer.skipped.clone()),
-            Box::new(metrics.viewer.relay_seconds.clone()),
-            Box::new(metrics.viewer.sent_bytes.clone()),
-            Box::new(metrics.viewer.closed.clone()),
-        ];
-        for refusal in Refusal::ALL {
-            metrics.refusals.with_label_values(&[refusal.as_str()]);
+    pub fn new(registry: &Registry, role: Role, seats: u64, nats_connected: IntGauge) -> Result<Self, Error> {
+        let table = ServingTable::registered(registry)?;
+        table.viewer_seats.set(i64::try_from(seats).unwrap_or(i64::MAX));
+        // The first of each must show as an increase.
+        show_all(&table.viewer_refusals, Refusal::ALL.map(|refusal| [refusal.as_str()]));
+        show_all(&table.viewers_closed, Departure::ALL.map(|departure| [departure.as_str()]));
+        for status in HLS_STATUSES {
+            show_all(&table.hls_requests, [[status.as_str()]]);
         }
-        for departure in Departure::ALL {
-            metrics.viewer.closed.with_label_values(&[departure.as_str()]);
-        }
-        let control: [Box<dyn Collector>; 3] = [
-            Box::new(metrics.control.commands.clone()),
-            Box::new(metrics.control.claims.clone()),
-            Box::new(metrics.control.claim_changes.clone()),
-        ];
-        serving.into_iter().try_for_each(|collector| registry.register(collector))?;
+        show_all(&table.hls_fetches, FETCH_OUTCOMES.map(|outcome| [outcome]));
         // A relay controls nothing, and shows no zeros for it.
-        if role == Role::Api {
-            control.into_iter().try_for_each(|collector| registry.register(collector))?;
-        }
-        Ok(metrics)
+        let control = match role {
+            Role::Api => ControlTable::registered(registry)?,
+            Role::Relay => ControlTable::unregistered()?,
+        };
+        Ok(Self {
+            http_requests: table.http_requests,
+            http_seconds: table.http_seconds,
+            hls_requests: table.hls_requests,
+            fetches: FetchCounts(table.hls_fetches),
+            hub: HubCounts { stale: table.stale_frames, malformed: table.malformed_frames },
+            refusals: table.viewer_refusals,
+            viewer: ViewerCounts {
+                skipped: table.frames_skipped,
+                relay_seconds: table.relay_seconds,
+                sent_bytes: table.sent_bytes,
+                closed: table.viewers_closed,
+            },
+            control: ControlMetrics::new(control, nats_connected),
+        })
     }
 
     /// One request was answered. `route` is a pattern of the table of routes, never a path as it came.
@@ -167,102 +142,5 @@ impl ApiMetrics {
     /// One playlist or segment was answered.
     pub fn hls_request(&self, status: StatusCode) {
         self.hls_requests.with_label_values(&[status.as_str()]).inc();
-    }
-}
-
-/// What is looked up when Prometheus asks, instead of being counted along the way.
-pub struct Observed {
-    streams: Streams,
-    seats: Seats,
-    players: Players,
-    by_state: IntGaugeVec,
-    stream_state: Desc,
-    frame_age: Desc,
-    viewers: IntGaugeVec,
-}
-
-impl Observed {
-    /// Reads these when asked.
-    ///
-    /// # Errors
-    /// When a name or label is not valid: a mistake in the program.
-    pub fn new(streams: Streams, seats: Seats, players: Players) -> Result<Self, Error> {
-        Ok(Self {
-            streams,
-            seats,
-            players,
-            by_state: IntGaugeVec::new(Opts::new("rsm_streams", "Registered streams by state"), &["state"])?,
-            stream_state: only(stream_state()?.desc())?,
-            frame_age: only(frame_age()?.desc())?,
-            viewers: IntGaugeVec::new(
-                Opts::new(
-                    "rsm_viewers",
-                    "Viewers now: mjpeg over WebSocket, multipart, events (server-sent), hls players seen of late",
-                ),
-                &["kind"],
-            )?,
-        })
-    }
-}
-
-/// Made anew for every answer, so that removed streams leave nothing behind.
-fn stream_state() -> Result<IntGaugeVec, Error> {
-    IntGaugeVec::new(
-        Opts::new("rsm_stream_state", "1 for the state that a stream is in; other states have no sample"),
-        &["stream", "state"],
-    )
-}
-
-/// As [`stream_state`].
-fn frame_age() -> Result<GaugeVec, Error> {
-    GaugeVec::new(
-        Opts::new(
-            "rsm_stream_last_frame_age_seconds",
-            "Since the last picture came from the camera, to a second; no sample while nobody owns the stream",
-        ),
-        &["stream"],
-    )
-}
-
-fn only(descriptions: Vec<&Desc>) -> Result<Desc, Error> {
-    descriptions.into_iter().next().cloned().ok_or(Error::AlreadyReg)
-}
-
-impl Collector for Observed {
-    fn desc(&self) -> Vec<&Desc> {
-        let mut all = self.by_state.desc();
-        all.push(&self.stream_state);
-        all.push(&self.frame_age);
-        all.extend(self.viewers.desc());
-        all
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let mut counts: HashMap<StreamState, i64> = StreamState::ALL.into_iter().map(|state| (state, 0)).collect();
-        let (states, ages) = (stream_state(), frame_age());
-        for stream in self.streams.all() {
-            let view = stream.view();
-            let state = view.state;
-            if let (Ok(ages), Some(at)) = (&ages, view.last_media) {
-                ages.with_label_values(&[stream.slug.as_str()]).set(at.elapsed().as_secs_f64());
-            }
-            *counts.entry(state).or_default() += 1;
-            if let Ok(states) = &states {
-                states.with_label_values(&[stream.slug.as_str(), state.as_str()]).set(1);
-            }
-        }
-        for (state, count) in counts {
-            self.by_state.with_label_values(&[state.as_str()]).set(count);
-        }
-        for kind in Kind::ALL {
-            let taken = i64::try_from(self.seats.taken_by(kind)).unwrap_or(i64::MAX);
-            self.viewers.with_label_values(&[kind.as_str()]).set(taken);
-        }
-        self.viewers.with_label_values(&["hls"]).set(i64::try_from(self.players.all()).unwrap_or(i64::MAX));
-        let mut families = self.by_state.collect();
-        families.extend(states.map(|states| states.collect()).unwrap_or_default());
-        families.extend(ages.map(|ages| ages.collect()).unwrap_or_default());
-        families.extend(self.viewers.collect());
-        families
     }
 }

@@ -6,7 +6,7 @@ use rsm_shared::bus::connect::{BadServers, Bus, Purpose};
 use rsm_shared::bus::demand::Demands;
 use rsm_shared::bus::heartbeat::Ear;
 use rsm_shared::config::Config;
-use rsm_shared::ops::health::Health;
+use rsm_shared::ops::health::{Dependency, Health};
 use rsm_shared::ops::{metrics, process};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -59,8 +59,8 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     let store = Store::open(&config.data_dir.join("rsm.sqlite3"))?;
     let directory = Directory::new(store.links().await?);
     let health = Health::default();
-    health.fault("nats", "not connected to NATS yet");
-    let (registry, nats_connected) = metrics::registry(version)?;
+    health.fault(Dependency::Nats, "not connected to NATS yet");
+    let (registry, nats_connected) = metrics::registry(version, &health)?;
     let (workers_tx, workers) = watch::channel(Vec::new());
 
     let run = |parts, _: Bus, told| Reconciler::new(parts).run(told);

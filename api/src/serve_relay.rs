@@ -9,7 +9,7 @@ use prometheus::IntGauge;
 use rsm_shared::bus::connect::{Bus, Purpose};
 use rsm_shared::bus::{directory, relays};
 use rsm_shared::config::Config;
-use rsm_shared::ops::health::Health;
+use rsm_shared::ops::health::{Dependency, Health};
 use rsm_shared::ops::{metrics, process};
 use rsm_shared::wire::messages::{RelayHello, VERSION};
 use tokio::time::MissedTickBehavior;
@@ -39,8 +39,8 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     let address = tcp.local_addr()?;
     config.api.listen = address;
     let health = Health::default();
-    health.fault("nats", "not connected to NATS yet");
-    let (registry, nats_connected) = metrics::registry(version)?;
+    health.fault(Dependency::Nats, "not connected to NATS yet");
+    let (registry, nats_connected) = metrics::registry(version, &health)?;
 
     let run = |follow: Follow, bus, told: CancellationToken| async move {
         told.run_until_cancelled(follow.run(&bus)).await;
@@ -108,12 +108,12 @@ impl Follow {
         let connected = bus.connected() && self.frames.connected();
         self.nats_connected.set(i64::from(connected));
         if let Some(refusal) = bus.refusal() {
-            self.viewing.health.fault("nats", refusal);
+            self.viewing.health.fault(Dependency::Nats, refusal);
         } else if connected {
-            self.viewing.health.well("nats");
+            self.viewing.health.well(Dependency::Nats);
         } else {
             let why = "not connected to NATS; no frames arrive, and no stream can be started";
-            self.viewing.health.fault("nats", why);
+            self.viewing.health.fault(Dependency::Nats, why);
         }
     }
 

@@ -5,13 +5,13 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use prometheus::{Gauge, IntGauge, Registry};
+use prometheus::IntGauge;
 use rsm_shared::bus::connect::{BadServers, Bus, Purpose};
 use rsm_shared::bus::control::Orders;
 use rsm_shared::bus::demand;
 use rsm_shared::bus::frames::FramePublisher;
 use rsm_shared::config::{BadConfig, Config};
-use rsm_shared::ops::health::Health;
+use rsm_shared::ops::health::{Dependency, Health};
 use rsm_shared::ops::{listener, metrics, process};
 use rsm_shared::stream::names::{NotAToken, SessionId, WorkerId, Zone};
 use rsm_shared::wire::messages::{Load, Priority, Ticket};
@@ -29,7 +29,7 @@ use crate::hls::disk::{DiskUse, Lingering};
 use crate::hls::live::LiveIndex;
 use crate::hls::serve;
 use crate::look::Looking;
-use crate::metrics::StreamMetrics;
+use crate::metrics::WorkerMetrics;
 use crate::pipeline::elements::{self, MissingElements};
 use crate::pipeline::hardware::Hardware;
 use crate::source::open::AddressPolicy;
@@ -105,10 +105,10 @@ pub async fn run_with(
     }
     let http = process::listen(config.worker.listen).map_err(WorkerError::Environment)?;
     let address = listener::address(&http).unwrap_or(config.worker.listen);
-    let (registry, nats_connected) = metrics::registry(version)?;
-    let gauges = Gauges::new(&registry)?;
     let health = Health::default();
-    health.fault("api", "no contact with the API yet");
+    health.fault(Dependency::Api, "no contact with the API yet");
+    health.fault(Dependency::Nats, "not connected to NATS yet");
+    let (registry, nats_connected) = metrics::registry(version, &health)?;
 
     let frames = Bus::connect(&config.nats, Purpose::Frames, "rsm-worker-frames").await?;
     let timing = timing(&config);
@@ -118,7 +118,7 @@ pub async fn run_with(
         hls_root,
         timing,
         pacer: StartPacer::default(),
-        metrics: Arc::new(StreamMetrics::new(&registry)?),
+        metrics: Arc::new(WorkerMetrics::new(&registry)?),
         hardware,
         opener,
         disk: DiskUse::new(config.hls.disk_budget_mb << 20),
@@ -139,10 +139,10 @@ pub async fn run_with(
         frames,
         pulse,
         health: health.clone(),
-        gauges: keeper::Gauges { claims: gauges.claims, load_ratio: gauges.load_ratio, nats_connected },
+        nats_connected,
         media: tokio::runtime::Handle::current(),
     };
-    gauges.capacity.set(i64::from(role.slots.capacity()));
+    engine.metrics.set_bounds(role.slots.capacity(), engine.disk.budget());
     info!(worker = %role.worker, session = %role.session, http = %role.http, capacity = role.slots.capacity(), "worker begins");
 
     let serving = CancellationToken::new();
@@ -168,30 +168,6 @@ async fn find_hardware(config: &Config) -> Result<Hardware, WorkerError> {
     Ok(hardware)
 }
 
-struct Gauges {
-    claims: IntGauge,
-    capacity: IntGauge,
-    load_ratio: Gauge,
-}
-
-impl Gauges {
-    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let claims = IntGauge::new("rsm_claims", "Streams that this worker owns")?;
-        let capacity = IntGauge::new(
-            "rsm_worker_capacity",
-            "Streams that this worker runs at most; raise worker.capacity when rsm_claims stays near it",
-        )?;
-        let load_ratio = Gauge::new(
-            "rsm_worker_load_ratio",
-            "Share of this worker's capacity that is in use, 0 to 1; it is uneven over workers only for a while",
-        )?;
-        registry.register(Box::new(load_ratio.clone()))?;
-        registry.register(Box::new(claims.clone()))?;
-        registry.register(Box::new(capacity.clone()))?;
-        Ok(Self { claims, capacity, load_ratio })
-    }
-}
-
 /// What the control thread is given.
 struct Role {
     config: Config,
@@ -205,7 +181,7 @@ struct Role {
     frames: Bus,
     pulse: SharedPulse,
     health: Health,
-    gauges: keeper::Gauges,
+    nats_connected: IntGauge,
     media: tokio::runtime::Handle,
 }
 
@@ -276,7 +252,7 @@ async fn control(role: Role, stop: CancellationToken) -> Result<Option<Instant>,
         standing,
         owned,
         health: role.health,
-        gauges: role.gauges,
+        nats_connected: role.nats_connected,
     };
     let ended = keeper::run(parts, ears, stop).await;
     look_no_more.cancel();

@@ -18,6 +18,7 @@ use super::plan::{self, Told};
 use super::roster::{Noted, Owner, Roster};
 use super::suspects::{HeldBack, Suspects};
 use super::tracked::Tracked;
+use crate::metrics::control::ClaimChange;
 use crate::store::assignments::Assignment;
 
 /// Processes whose name is another live one's, kept in mind.
@@ -195,7 +196,7 @@ impl Arbiter {
                 continue;
             };
             if counts && tracked.take_in(&beat.session, owned, self.details.get_mut(&owned.cam), now) {
-                self.metrics.claim_changes.with_label_values(&["claimed"]).inc();
+                self.metrics.claim_change(ClaimChange::Claimed);
             }
             if !busy && let Some(up_to) = tracked.to_drop(&beat.session, owned) {
                 reply.drop.push((owned.cam.clone(), up_to));

@@ -21,32 +21,4 @@ pub mod suspects;
 pub mod tracked;
 pub mod view;
 
-use prometheus::{IntCounterVec, IntGauge};
-
-/// What control counts; the metrics themselves stand in the API's table.
-#[derive(Clone)]
-pub struct ControlMetrics {
-    /// By kind and outcome.
-    pub commands: IntCounterVec,
-    /// Streams that live workers own.
-    pub claims: IntGauge,
-    /// By reason.
-    pub claim_changes: IntCounterVec,
-    pub nats_connected: IntGauge,
-}
-
-impl ControlMetrics {
-    /// Counted for nobody: for whoever runs the [`arbiter`] without a registry.
-    ///
-    /// # Errors
-    /// Never: the names are well formed.
-    pub fn unregistered() -> Result<Self, prometheus::Error> {
-        let by = |name: &str, labels: &[&str]| IntCounterVec::new(prometheus::Opts::new(name, name), labels);
-        Ok(Self {
-            commands: by("commands", &["kind", "outcome"])?,
-            claims: IntGauge::new("claims", "claims")?,
-            claim_changes: by("claim_changes", &["reason"])?,
-            nats_connected: IntGauge::new("nats_connected", "nats_connected")?,
-        })
-    }
-}
+pub use crate::metrics::control::ControlMetrics;

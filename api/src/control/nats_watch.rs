@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rsm_shared::bus::BusError;
 use rsm_shared::bus::tickets::{self, Queue};
 use rsm_shared::bus::topology::{self, Found};
+use rsm_shared::ops::health::Dependency;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::wire::messages::Priority;
 use tracing::warn;
@@ -91,14 +92,16 @@ impl Reconciler {
         let connected = self.executor.bus.connected();
         self.metrics.nats_connected.set(i64::from(connected));
         if let Some(refusal) = self.executor.bus.refusal() {
-            self.health.fault("nats", refusal);
+            self.health.fault(Dependency::Nats, refusal);
         } else if !connected {
-            self.health
-                .fault("nats", "not connected to NATS; running streams go on, nothing can be started or stopped");
+            self.health.fault(
+                Dependency::Nats,
+                "not connected to NATS; running streams go on, nothing can be started or stopped",
+            );
         } else if let Some(fault) = &self.nats.fault {
-            self.health.fault("nats", fault.clone());
+            self.health.fault(Dependency::Nats, fault.clone());
         } else if self.nats.ready {
-            self.health.well("nats");
+            self.health.well(Dependency::Nats);
         }
         if !connected {
             return;

@@ -15,6 +15,7 @@ use super::arbiter::{Arbiter, MAX_CHALLENGERS};
 use super::command::Question;
 use super::plan::{self, Told};
 use super::tracked::{HandoffFrom, Tracked};
+use crate::metrics::control::{ClaimChange, Commanded};
 use crate::store::StoreError;
 use crate::store::assignments::Assignment;
 
@@ -83,6 +84,7 @@ impl Arbiter {
                 if let Some(session) = claimed_by.filter(|session| ours && self.roster.get(session).is_none())
                     && self.suspects.died(&slug, Duration::ZERO, now)
                 {
+                    self.metrics.claim_change(ClaimChange::Quarantined);
                     warn!(stream = %slug, %session, "set aside: its worker died before it could say that it owns it");
                 }
                 let from = from.map(|(session, epoch)| HandoffFrom { session, epoch, to, reason, since: now });
@@ -91,7 +93,7 @@ impl Arbiter {
             Done::Halted { assignment, told } => {
                 let slug = assignment.slug.clone();
                 self.busy.remove(&slug);
-                self.metrics.claim_changes.with_label_values(&["released"]).inc();
+                self.metrics.claim_change(ClaimChange::Released);
                 self.tracked(assignment, now, 0, false);
                 self.note_told(&slug, told, now);
             }
@@ -124,13 +126,13 @@ impl Arbiter {
             }
             Done::NotStored { slug, error } => {
                 self.busy.remove(&slug);
-                self.metrics.commands.with_label_values(&["store", "error"]).inc();
+                self.metrics.commanded(Commanded::NotStored);
                 self.complain(&slug, &format!("no epoch could be committed, nothing was published: {error}"), now);
             }
             Done::Probed { question: Question { worker, session, challenger: Some(challenger) }, probe } => match probe
             {
                 Probe::Gone => {
-                    if let Some(gone) = self.roster.remove(&session) {
+                    if let Some(gone) = self.roster.lose(&session, now) {
                         info!(%worker, %session, "worker process is gone, a new one of its name takes over");
                         self.mourn(&gone, true, now);
                     }
@@ -165,9 +167,9 @@ impl Arbiter {
             _ => 0,
         };
         match reason {
-            TicketReason::Failover => self.metrics.claim_changes.with_label_values(&["failover"]).inc(),
-            TicketReason::Drain => self.metrics.claim_changes.with_label_values(&["drain"]).inc(),
-            TicketReason::Rebalance => self.metrics.claim_changes.with_label_values(&["rebalance"]).inc(),
+            TicketReason::Failover => self.metrics.claim_change(ClaimChange::Failover),
+            TicketReason::Drain => self.metrics.claim_change(ClaimChange::Drain),
+            TicketReason::Rebalance => self.metrics.claim_change(ClaimChange::Rebalance),
             _ => {}
         }
         let moves = matches!(reason, TicketReason::Drain | TicketReason::Rebalance);
@@ -179,11 +181,11 @@ impl Arbiter {
         match told {
             Ok(told) => {
                 tracked.told = told;
-                self.metrics.commands.with_label_values(&["start", "ok"]).inc();
+                self.metrics.commanded(Commanded::Started);
             }
             Err(e) => {
                 tracked.told = Told::Failed;
-                self.metrics.commands.with_label_values(&["start", "error"]).inc();
+                self.metrics.commanded(Commanded::NotStarted);
                 self.complain(&slug, &format!("start command not taken: {e}"), now);
             }
         }
@@ -198,11 +200,11 @@ impl Arbiter {
 
     fn note_told(&mut self, slug: &Slug, result: Result<(), BusError>, now: Instant) {
         let Some(tracked) = self.placements.get_mut(slug) else { return };
-        let outcome = if result.is_ok() { "ok" } else { "error" };
         tracked.told = if result.is_ok() { Told::Taken } else { Told::Failed };
         tracked.since = now;
         if tracked.assignment.want == Want::Stop {
-            self.metrics.commands.with_label_values(&["stop", outcome]).inc();
+            let done = if result.is_ok() { Commanded::Stopped } else { Commanded::NotStopped };
+            self.metrics.commanded(done);
         }
         if let Err(e) = result {
             self.complain(slug, &format!("command not taken: {e}"), now);

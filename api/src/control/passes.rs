@@ -14,6 +14,7 @@ use super::moves::{self, Move};
 use super::plan::{self, Facts, Step, Told};
 use super::roster::{Roster, Session};
 use super::tracked::Tracked;
+use crate::metrics::control::ClaimChange;
 use crate::store::assignments::Assignment;
 
 /// Commands under way at one time; further ones wait for the next pass.
@@ -50,7 +51,8 @@ impl Arbiter {
         let mut commands = Vec::new();
         self.look_for_dead(&mut commands, now);
         self.owners = self.roster.owners();
-        self.metrics.claims.set(i64::try_from(self.owners.len()).unwrap_or(i64::MAX));
+        self.metrics.count_claims(self.owners.len());
+        self.metrics.count_workers(self.roster.workforce(now));
         let (placements, roster) = (&self.placements, &self.roster);
         self.suspects.tick(|slug| owned_for(placements.get(slug)?, roster, now), now);
         self.not_before.retain(|_, until| *until > now);
@@ -97,7 +99,7 @@ impl Arbiter {
         }
         for id in look.dead {
             let gone = self.detector.is_gone(&id);
-            if let Some(session) = self.roster.remove(&id) {
+            if let Some(session) = self.roster.lose(&id, now) {
                 let silent_s = now.saturating_duration_since(session.last_heard).as_secs_f32();
                 warn!(worker = %session.worker, session = %id, silent_s, streams = session.owned.len(), "worker is dead");
                 self.mourn(&session, gone, now);
@@ -114,7 +116,7 @@ impl Arbiter {
                 && self.suspects.died(slug, dead.last_heard.saturating_duration_since(since), now)
             {
                 warn!(stream = %slug, "set aside: its worker died right after its start, again and again");
-                self.metrics.claim_changes.with_label_values(&["quarantined"]).inc();
+                self.metrics.claim_change(ClaimChange::Quarantined);
             }
         }
     }

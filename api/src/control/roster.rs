@@ -8,8 +8,15 @@ use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::{Fleet, Heartbeat, Load, Owned, WorkerState};
 
+use crate::metrics::control::Workforce;
+
 /// Worker processes that are kept in mind; heartbeats of further ones are not answered.
 const MAX_SESSIONS: usize = 2000;
+/// Lost workers that are kept in mind; the oldest go first.
+const MAX_LOST: usize = MAX_SESSIONS;
+/// How long a lost worker is kept in mind: long enough to be seen, and not for ever, as one that was replaced by another
+/// of a new name never comes back.
+const LOST_KEPT: Duration = Duration::from_secs(15 * 60);
 
 /// One live worker process.
 #[derive(Debug)]
@@ -60,6 +67,9 @@ impl Owner<'_> {
 pub struct Roster {
     /// In order, so that the same history leads to the same decisions.
     sessions: BTreeMap<SessionId, Session>,
+    /// Workers that fell silent without a goodbye and are not back, and since when; at most [`MAX_LOST`], each for
+    /// [`LOST_KEPT`].
+    lost: BTreeMap<WorkerId, Instant>,
 }
 
 /// What a heartbeat changed.
@@ -82,6 +92,7 @@ impl Roster {
     pub fn note(&mut self, beat: &Heartbeat, now: Instant) -> Noted {
         if beat.state == WorkerState::Draining && beat.inv.is_empty() {
             self.sessions.remove(&beat.session);
+            self.lost.remove(&beat.worker);
             return Noted::Left;
         }
         let known = self.sessions.contains_key(&beat.session);
@@ -106,12 +117,41 @@ impl Roster {
             last_heard: now,
         };
         self.sessions.insert(beat.session.clone(), session);
+        self.lost.remove(&beat.worker);
         if known { Noted::Known } else { Noted::New }
     }
 
     /// Forgets a process that is gone; what it was.
     pub fn remove(&mut self, session: &SessionId) -> Option<Session> {
         self.sessions.remove(session)
+    }
+
+    /// Forgets a process that fell silent without a goodbye; what it was.
+    pub fn lose(&mut self, session: &SessionId, now: Instant) -> Option<Session> {
+        let gone = self.sessions.remove(session)?;
+        self.lost.insert(gone.worker.clone(), now);
+        if self.lost.len() > MAX_LOST
+            && let Some(oldest) = self.lost.iter().min_by_key(|(_, since)| **since).map(|(worker, _)| worker.clone())
+        {
+            self.lost.remove(&oldest);
+        }
+        Some(gone)
+    }
+
+    /// How the workers stand; lost ones are forgotten after a while.
+    pub fn workforce(&mut self, now: Instant) -> Workforce {
+        self.lost.retain(|_, since| now.saturating_duration_since(*since) < LOST_KEPT);
+        let mut force = Workforce { lost: self.lost.len(), ..Workforce::default() };
+        for session in self.sessions.values() {
+            if session.draining {
+                force.draining += 1;
+            } else {
+                force.live += 1;
+                force.capacity += u64::from(session.capacity);
+                force.room += u64::from(session.room);
+            }
+        }
+        force
     }
 
     /// A live process.

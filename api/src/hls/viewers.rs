@@ -58,11 +58,15 @@ impl Players {
         table.streams.get(&stream).map_or(0, |players| players.values().filter(|until| **until > now).count())
     }
 
-    /// Players of all streams.
-    pub fn all(&self) -> usize {
-        let now = Instant::now();
+    /// Players of every stream that has some.
+    pub fn by_stream(&self) -> HashMap<i64, usize> {
+        self.by_stream_at(Instant::now())
+    }
+
+    fn by_stream_at(&self, now: Instant) -> HashMap<i64, usize> {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        table.streams.values().flat_map(HashMap::values).filter(|until| **until > now).count()
+        let of = |players: &HashMap<Player, Instant>| players.values().filter(|until| **until > now).count();
+        table.streams.iter().map(|(id, players)| (*id, of(players))).filter(|(_, count)| *count > 0).collect()
     }
 }
 
@@ -91,9 +95,9 @@ mod tests {
         for player in [Player::Id(1), Player::Id(2), Player::Id(1), Player::Address([127, 0, 0, 1].into())] {
             players.saw(7, player, Duration::ZERO, begin);
         }
-        assert_eq!((players.of(7), players.of(8), players.all()), (3, 0, 3));
+        assert_eq!((players.of(7), players.of(8), players.by_stream()), (3, 0, HashMap::from([(7, 3)])));
         let later = begin + EXPIRY;
-        assert_eq!(players.of_at(7, later), 0);
+        assert_eq!((players.of_at(7, later), players.by_stream_at(later).len()), (0, 0));
         players.saw(8, Player::Id(1), EXPIRY * 4, later);
         assert_eq!(players.0.lock().unwrap().streams.len(), 1, "what went is not kept");
         assert_eq!(players.of_at(8, later + EXPIRY * 3), 1, "long segments, long patience");

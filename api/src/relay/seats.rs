@@ -94,9 +94,12 @@ struct Hall {
 struct Table {
     taken: usize,
     kinds: HashMap<Kind, usize>,
-    streams: HashMap<Slug, usize>,
+    streams: HashMap<Slug, ByKind>,
     addresses: HashMap<IpAddr, usize>,
 }
+
+/// Viewers of one stream, in the order of [`Kind::ALL`].
+pub type ByKind = [usize; Kind::ALL.len()];
 
 /// One viewer's seat; free again when dropped.
 pub struct Seat {
@@ -128,7 +131,7 @@ impl Seats {
         table.taken += 1;
         *table.kinds.entry(kind).or_default() += 1;
         if let Some(stream) = stream {
-            *table.streams.entry(stream.clone()).or_default() += 1;
+            table.streams.entry(stream.clone()).or_default()[kind as usize] += 1;
         }
         *table.addresses.entry(address).or_default() += 1;
         Ok(Seat { hall: self.0.clone(), kind, stream: stream.cloned(), address })
@@ -144,6 +147,11 @@ impl Seats {
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner).kinds.get(&kind).copied().unwrap_or(0)
     }
 
+    /// Viewers of every stream that has some.
+    pub fn by_stream(&self) -> HashMap<Slug, ByKind> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner).streams.clone()
+    }
+
     /// Streams and addresses that are counted now.
     #[cfg(test)]
     pub fn counted(&self) -> (usize, usize) {
@@ -153,13 +161,17 @@ impl Seats {
 }
 
 impl Table {
+    fn watching(&self, stream: &Slug) -> Option<usize> {
+        self.streams.get(stream).map(|kinds| kinds.iter().sum())
+    }
+
     fn refusal(&self, bounds: Bounds, stream: Option<&Slug>, address: IpAddr) -> Option<Refusal> {
         let full = |bound: usize, taken: Option<&usize>| bound > 0 && taken.is_some_and(|taken| *taken >= bound);
         if full(bounds.per_address, self.addresses.get(&address)) {
             Some(Refusal::Address)
         } else if self.taken >= bounds.all {
             Some(Refusal::All)
-        } else if full(bounds.per_stream, stream.and_then(|stream| self.streams.get(stream))) {
+        } else if full(bounds.per_stream, stream.and_then(|stream| self.watching(stream)).as_ref()) {
             Some(Refusal::Stream)
         } else {
             None
@@ -172,8 +184,13 @@ impl Drop for Seat {
         let mut table = self.hall.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.taken -= 1;
         less(&mut table.kinds, &self.kind);
-        if let Some(stream) = &self.stream {
-            less(&mut table.streams, stream);
+        if let Some(stream) = &self.stream
+            && let Some(kinds) = table.streams.get_mut(stream)
+        {
+            kinds[self.kind as usize] -= 1;
+            if *kinds == ByKind::default() {
+                table.streams.remove(stream);
+            }
         }
         less(&mut table.addresses, &self.address);
     }

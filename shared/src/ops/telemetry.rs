@@ -3,8 +3,10 @@
 use std::io::{IsTerminal as _, Write};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+use super::metrics::log_lines;
 use crate::config::{LogConfig, LogFormat};
 
 /// What libraries say below these levels helps nobody and can be a flood.
@@ -16,7 +18,7 @@ pub fn start(config: &LogConfig) {
     let filter = EnvFilter::try_new(format!("{QUIET},{}", config.filter)).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| Stderr)
+        .with_writer(Lines)
         // Its own complaints go to stderr by a macro that panics when nobody reads there any more.
         .log_internal_errors(false)
         .with_span_events(FmtSpan::NONE)
@@ -32,6 +34,22 @@ pub fn start(config: &LogConfig) {
 /// logs may end before this process does.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Counts the lines that ask for attention on their way.
+struct Lines;
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Stderr;
+
+    fn make_writer(&self) -> Stderr {
+        Stderr
+    }
+
+    fn make_writer_for(&self, line: &tracing::Metadata<'_>) -> Stderr {
+        log_lines::count(line.level());
+        Stderr
+    }
 }
 
 /// Standard error, whose loss is no error.

@@ -9,6 +9,7 @@ use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::control::{Order, Reply};
 use rsm_shared::bus::heartbeat::{self, Beat};
 use rsm_shared::bus::registers;
+use rsm_shared::ops::health::Dependency;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::{Heartbeat, HeartbeatReply, Priority, Ticket, VERSION, WorkerState};
 use tokio::sync::mpsc;
@@ -24,7 +25,7 @@ use super::drain::{Drain, Over};
 use super::held::Held;
 use super::holding::Holding;
 use super::intake::Start;
-pub use parts::{Ears, Ended, Gauges, OwnedEpochs, Parts};
+pub use parts::{Ears, Ended, OwnedEpochs, Parts};
 
 /// One heartbeat each second.
 const BEAT: Duration = Duration::from_secs(1);
@@ -153,7 +154,7 @@ impl Keeper {
         self.sequence += 1;
         let (intake, standing) = (&self.p.intake, *self.p.standing.borrow());
         let room = intake.slots.room();
-        self.p.gauges.load_ratio.set(f64::from(room.used()));
+        self.p.engine.metrics.set_load(room.used());
         Heartbeat {
             v: VERSION,
             session: intake.session.clone(),
@@ -171,16 +172,7 @@ impl Keeper {
 
     /// Acts on what a heartbeat met; `true` when this worker must end.
     async fn met(&mut self, Beaten { number, met, reply }: Beaten) -> bool {
-        self.p.gauges.nats_connected.set(i64::from(self.p.intake.bus.connected()));
-        match met {
-            Met::Api => self.p.health.well("api"),
-            Met::ApiAbsent => self.p.health.fault("api", "the API is away; running streams go on"),
-            Met::Unknown => self.p.health.fault("api", "no contact with NATS or the API"),
-        }
-        match self.p.intake.bus.refusal() {
-            Some(refusal) => self.p.health.fault("nats", refusal),
-            None => self.p.health.well("nats"),
-        }
+        self.tell_health(met);
         let fleet = reply.as_ref().map(|reply| reply.fleet);
         if let Some(drain) = &mut self.drain {
             drain.met(met, fleet);
@@ -212,6 +204,19 @@ impl Keeper {
             self.tell_all().await;
         }
         false
+    }
+
+    fn tell_health(&self, met: Met) {
+        let connected = self.p.intake.bus.connected();
+        self.p.nats_connected.set(i64::from(connected));
+        let away = || (!connected).then(|| "not connected to NATS; streams go on for a while".to_owned());
+        self.p.health.put(Dependency::Nats, self.p.intake.bus.refusal().or_else(away));
+        let api = match met {
+            Met::Api => None,
+            Met::ApiAbsent => Some("the API is away; running streams go on".to_owned()),
+            Met::Unknown => Some("no contact with NATS or the API".to_owned()),
+        };
+        self.p.health.put(Dependency::Api, api);
     }
 
     /// Changes how this worker stands, for those who pull.
@@ -273,7 +278,7 @@ impl Keeper {
     fn begin_drain(&mut self) -> bool {
         let fleet = self.p.standing.borrow().fleet;
         let drain = Drain::new(self.p.drain, fleet, Instant::now());
-        self.stand(|standing| standing.draining = true);
+        self.take_nothing_new();
         if drain.over(self.holding.is_idle(), Instant::now()).is_some() {
             return false;
         }
@@ -281,6 +286,12 @@ impl Keeper {
         info!(streams, drain_s, "draining: streams go on until other workers have taken them over");
         self.drain = Some(drain);
         true
+    }
+
+    fn take_nothing_new(&self) {
+        self.stand(|standing| standing.draining = true);
+        self.p.engine.metrics.set_draining();
+        self.p.health.fault(Dependency::Shutdown, "the process was told to stop; others take its streams over");
     }
 
     /// How a drain ended, once it has.
@@ -296,7 +307,7 @@ impl Keeper {
 
     /// Stops pulling, ends every stream, says goodbye so that nobody waits for our silence.
     async fn end(&mut self) {
-        self.stand(|standing| standing.draining = true);
+        self.take_nothing_new();
         self.let_all_go();
         while self.ending.join_next().await.is_some() {}
         let goodbye = Heartbeat { state: WorkerState::Draining, ..self.heartbeat() };

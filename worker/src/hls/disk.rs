@@ -64,6 +64,11 @@ impl DiskUse {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Bytes that segments may take.
+    pub fn budget(&self) -> u64 {
+        self.budget
+    }
+
     pub(super) fn take(&self, len: u64) -> Result<(), DiskError> {
         let fits = |used: u64| used.checked_add(len).filter(|sum| *sum <= self.budget);
         self.used

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::hls::disk::{DiskUse, Lingering};
 use crate::hls::live::LiveIndex;
-use crate::metrics::StreamMetrics;
+use crate::metrics::WorkerMetrics;
 use crate::output::frames::FrameSink;
 use crate::pipeline::hardware::Hardware;
 use crate::source::opener::Opener;
@@ -55,7 +55,7 @@ pub struct Engine {
     pub hls_root: PathBuf,
     pub timing: Timing,
     pub pacer: StartPacer,
-    pub metrics: Arc<StreamMetrics>,
+    pub metrics: Arc<WorkerMetrics>,
     /// What decodes and encodes pictures on this machine.
     pub hardware: Hardware,
     /// Opens the sessions of all streams.

@@ -17,7 +17,7 @@ use rsm_shared::stream::spec::{HlsParams, JpegParams, StreamSpec, Transport};
 use rsm_shared::wire::frame_headers::FrameHeaders;
 use rsm_worker::hls::disk::{DiskUse, Lingering};
 use rsm_worker::hls::live::LiveIndex;
-use rsm_worker::metrics::{FrameLoss, StreamMetrics};
+use rsm_worker::metrics::{FrameLoss, WorkerMetrics};
 use rsm_worker::output::frames::FrameSink;
 use rsm_worker::pipeline::elements;
 use rsm_worker::pipeline::hardware::Hardware;
@@ -94,7 +94,7 @@ impl Bench {
             hls_root: root.path().to_owned(),
             timing,
             pacer: StartPacer::default(),
-            metrics: Arc::new(StreamMetrics::new(&prometheus::Registry::new()).unwrap()),
+            metrics: Arc::new(WorkerMetrics::new(&prometheus::Registry::new()).unwrap()),
             hardware: Hardware::software(),
             opener: Arc::new(Cameras { addresses: AddressPolicy::any() }),
             disk: DiskUse::new(64 << 20),

@@ -208,10 +208,13 @@ async fn a_wish_wakes_the_reconciler() {
 async fn probes_and_targets_tell_what_is_known() {
     let api = Api::start().await;
     assert_eq!(api.get("/health/ready").await.status(), 200);
-    api.app.health.fault("nats", "not connected");
+    api.app.health.fault(rsm_shared::ops::health::Dependency::Nats, "not connected");
     let answer = api.get("/health/ready").await;
     assert_eq!(answer.status(), 503);
-    assert_eq!(answer.json::<Value>().await.unwrap(), json!({"ready": false, "reasons": {"nats": "not connected"}}));
+    assert_eq!(
+        answer.json::<Value>().await.unwrap(),
+        json!({"ready": false, "reasons": {"nats": "not connected"}, "warnings": {}})
+    );
     api.workers.send_replace(vec![WorkerInfo { worker: "w1".into(), http: "10.0.0.9:9000".into() }]);
     assert_eq!(
         api.get("/metrics/targets").await.json::<Value>().await.unwrap(),

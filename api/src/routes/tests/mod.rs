@@ -66,7 +66,8 @@ impl Api {
         let config = Config::load(None, &all).unwrap();
         let store = Store::open(&dir.path().join("rsm.sqlite3")).unwrap();
         let directory = Directory::new(store.links().await.unwrap());
-        let (registry, nats_connected) = metrics::registry("test").unwrap();
+        let health = Health::default();
+        let (registry, nats_connected) = metrics::registry("test", &health).unwrap();
         let (workers, workers_rx) = watch::channel(Vec::new());
         let app = App::new(Parts {
             control: Bus::connect(&config.nats, Purpose::Control, "test-control").await.unwrap(),
@@ -74,7 +75,7 @@ impl Api {
             config,
             store,
             directory,
-            health: Health::default(),
+            health,
             registry,
             nats_connected,
             workers: workers_rx,

@@ -38,7 +38,7 @@ pub struct Parts {
     pub standing: watch::Sender<Standing>,
     pub owned: OwnedEpochs,
     pub health: Health,
-    pub gauges: Gauges,
+    pub nats_connected: prometheus::IntGauge,
 }
 
 /// What it hears.
@@ -47,13 +47,6 @@ pub struct Ears {
     pub orders: Orders,
     pub demands: demand::Demands,
     pub load: watch::Receiver<Load>,
-}
-
-/// What it measures of itself.
-pub struct Gauges {
-    pub claims: prometheus::IntGauge,
-    pub load_ratio: prometheus::Gauge,
-    pub nats_connected: prometheus::IntGauge,
 }
 
 /// Why the keeper ended.

@@ -137,7 +137,7 @@ impl Keeper {
     }
 
     fn count(&self) {
-        self.p.gauges.claims.set(i64::try_from(self.holding.len()).unwrap_or(i64::MAX));
+        self.p.engine.metrics.set_claims(self.holding.len());
     }
 }
 

@@ -171,6 +171,7 @@ impl Shelf {
             // Before its file goes.
             self.write_playlist().await?;
         }
+        self.stream.metrics.hls_evicted(self.buried.len());
         self.make_room().await;
         Ok(true)
     }

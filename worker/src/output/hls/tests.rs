@@ -8,7 +8,7 @@ use crate::hls::disk::DiskUse;
 use crate::hls::live::LiveIndex;
 use crate::hls::query::Query;
 use crate::media::access_unit::AccessUnit;
-use crate::metrics::StreamMetrics;
+use crate::metrics::WorkerMetrics;
 use crate::pipeline::test_clip::Clip;
 use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::fence::Epoch;
@@ -58,7 +58,7 @@ fn begin(root: &Path, budget: u64) -> Bench {
 
 fn begin_with(root: &Path, budget: u64, window_segments: u32) -> Bench {
     let (slug, fence) = (Slug::parse("door").unwrap(), Fence { epoch: Epoch(9), revision: 1 });
-    let metrics = Arc::new(StreamMetrics::new(&prometheus::Registry::new()).unwrap());
+    let metrics = Arc::new(WorkerMetrics::new(&prometheus::Registry::new()).unwrap());
     let (hub, report, lingering) = (Arc::new(StreamHub::default()), Arc::new(Report::default()), Lingering::default());
     let (live, encoders) = (LiveIndex::default(), Arc::new(Semaphore::new(2)));
     let stream = HlsStream {

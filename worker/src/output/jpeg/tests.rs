@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::metrics::{FrameLoss, StreamMetrics};
+use crate::metrics::{FrameLoss, WorkerMetrics};
 use crate::pipeline::test_clip::{Clip, Look};
 
 #[test]
@@ -121,7 +121,7 @@ impl Scene {
     fn start(demand: Demand, max_bytes: usize) -> Self {
         let (sink, hub) = (Arc::new(Sink { frames: Mutex::default(), max_bytes }), Arc::new(StreamHub::default()));
         let slug = Slug::parse("door").unwrap();
-        let metrics = Arc::new(StreamMetrics::new(&prometheus::Registry::new()).unwrap()).stream(&slug);
+        let metrics = Arc::new(WorkerMetrics::new(&prometheus::Registry::new()).unwrap()).stream(&slug);
         let output = JpegOutput {
             slug,
             zone: Zone::parse("default").unwrap(),

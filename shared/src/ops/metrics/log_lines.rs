@@ -1,0 +1,51 @@
+//! How many lines of the log ask for attention. Counted for the whole process, where they are written.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use tracing::Level;
+
+use super::table::SeenCounter;
+
+crate::metrics_table! {
+    /// What every process counts of its log.
+    pub struct LogTable {
+        /// Lines of the log that ask for attention, by level. A rate of errors above 0: read the log of this process.
+        pub lines: SeenCounter = "rsm_log_lines_total" by ["level"],
+    }
+}
+
+static WARNINGS: AtomicU64 = AtomicU64::new(0);
+static ERRORS: AtomicU64 = AtomicU64::new(0);
+
+/// A line of that level is written.
+pub fn count(level: &Level) {
+    let counter = match *level {
+        Level::WARN => &WARNINGS,
+        Level::ERROR => &ERRORS,
+        _ => return,
+    };
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Shows them.
+pub(super) struct LogLines(LogTable);
+
+impl LogLines {
+    pub(super) fn new() -> Result<Self, prometheus::Error> {
+        LogTable::unregistered().map(Self)
+    }
+}
+
+impl Collector for LogLines {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![self.0.lines.desc()]
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52 lines")]
+    fn collect(&self) -> Vec<MetricFamily> {
+        let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+        vec![self.0.lines.family([(["warn"], now(&WARNINGS)), (["error"], now(&ERRORS))])]
+    }
+}
