@@ -11,7 +11,7 @@ use super::boards::{Board, Query, Values, all, chosen, filled, labels_in};
 use crate::harness::eventually;
 use crate::harness::farm::{Farm, Plan};
 use crate::harness::process::rsm;
-use crate::harness::prometheus::{HURRY, Prometheus, Sample};
+use crate::harness::prometheus::{HURRY, Prometheus, Sample, hurried};
 use crate::harness::role::{Recipe, Role};
 use crate::harness::viewer::MediaPlaylist;
 use crate::harness::watch::Watcher;
@@ -20,10 +20,8 @@ use crate::harness::watch::Watcher;
 const DEAD: usize = 60;
 /// Series of a query of the farm's board, however many cameras there are.
 const MOST_SERIES: usize = 50;
-/// As `scrape_interval` in prometheus.yml.
-const SCRAPE: Duration = Duration::from_secs(15);
-/// The boards show the last hour.
-const RANGE: Duration = Duration::from_secs(3600);
+/// What Grafana puts in: four scrapes, when a board shows no more than a point for each, and the last hour.
+const WINDOWS: [(&str, &str); 2] = [("__rate_interval", "60s"), ("__range", "3600s")];
 
 struct Shown {
     farm: Farm,
@@ -80,14 +78,6 @@ impl Shown {
 
     /// Choices that a person could make at the top of `board`, of those under which every panel has something to show.
     fn choices(&self, board: &Board) -> Vec<Values> {
-        let global = |variable, chosen: String| {
-            Values::from([
-                // Four scrapes, as Grafana works it out when the board shows more than a point for each.
-                ("__rate_interval", milliseconds(4 * SCRAPE)),
-                ("__range", milliseconds(RANGE)),
-                (variable, chosen),
-            ])
-        };
         let some = match board.name {
             "farm" => vec![("none", String::new())],
             "worker" => vec![("worker", ".+".to_owned()), ("worker", chosen(&["w1"]))],
@@ -102,14 +92,16 @@ impl Shown {
             }
             other => panic!("no choices for {other}"),
         };
-        some.into_iter().map(|(variable, chosen)| global(variable, chosen)).collect()
+        let windows = WINDOWS.map(|(name, window)| (name, window.to_owned()));
+        some.into_iter().map(|choice| Values::from_iter(windows.clone().into_iter().chain([choice]))).collect()
     }
 
     /// What a query is answered, as often as somebody could choose differently.
     async fn answers(&self, board: &Board, query: &Query) -> Vec<(String, Vec<Sample>)> {
         let mut answers = Vec::new();
         for values in self.choices(board) {
-            let expression = filled(&query.expression, &values);
+            // As the harness has hurried everything else.
+            let expression = hurried(&filled(&query.expression, &values), HURRY);
             let answer = self.prometheus.query(&expression).await;
             answers.push((expression, answer));
         }
@@ -117,16 +109,13 @@ impl Shown {
     }
 }
 
-/// As the harness has hurried everything else.
-fn milliseconds(duration: Duration) -> String {
-    format!("{}ms", (duration / HURRY).as_millis())
-}
-
 /// A viewer that reads an answer that never ends.
 fn reads(http: reqwest::Client, url: String) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
-        // The client's own deadline ends each of them.
+        // The client's own deadline ends each answer.
+        let mut tick = tokio::time::interval(Duration::from_millis(500));
         loop {
+            tick.tick().await;
             let Ok(answer) = http.get(&url).send().await else { continue };
             let mut parts = answer.bytes_stream();
             while let Some(Ok(_)) = parts.next().await {}
@@ -168,6 +157,10 @@ async fn every_panel_shows_something_of_a_farm_and_never_a_series_for_each_camer
     let shown = Shown::start().await;
     let prometheus = &shown.prometheus;
     prometheus.until_fires("RsmManyCamerasDown", &[]).await;
+    // One more that runs: what is told of starts is told of those of late.
+    let (late, _) = shown.farm.add(shown.farm.camera.url()).await;
+    let state = async || shown.farm.owner(&late).await.map(|owner| owner.state);
+    eventually("another camera to run", state, |state| state.as_deref() == Some("running")).await;
     for board in all() {
         for query in board.queries() {
             let look = async || {
@@ -180,7 +173,7 @@ async fn every_panel_shows_something_of_a_farm_and_never_a_series_for_each_camer
         }
     }
     let wanted = r#"count(rsm_stream_state{role="api"})"#;
-    prometheus.until(wanted, |count| count[0].value >= (DEAD + 1) as f64).await;
+    prometheus.until(wanted, |count| count[0].value >= (DEAD + 2) as f64).await;
     for board in all().iter().filter(|board| board.name == "farm") {
         for query in board.queries() {
             for (asked, answer) in shown.answers(board, &query).await {
