@@ -1,8 +1,8 @@
 # The one entrance. `make help` lists the targets.
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
-
-BROWSER := tests/browser
+# Folders of tests with packages of npm.
+NPM := tests/browser tests/dashboards
 RUN_ARGS ?= --demo 2
 # Most tests wait for other processes most of the time: two for each processor, and not more than a laptop bears.
 TEST_THREADS ?= $(shell n=$$(( $$(nproc) * 2 )); echo $$(( n < 12 ? n : 12 )))
@@ -26,12 +26,12 @@ help: ## Lists the targets
 deps: ## Installs what building and running needs, if it is missing
 	@deploy/deps.sh run
 
-deps-test: $(BROWSER)/node_modules/.package-lock.json ## Installs what the tests need too
+deps-test: $(NPM:=/node_modules/.package-lock.json) ## Installs what the tests need too
 	@deploy/deps.sh test
 
-$(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package-lock.json
+%/node_modules/.package-lock.json: %/package-lock.json
 	@deploy/deps.sh test
-	cd $(BROWSER) && npm ci --no-audit --no-fund --ignore-scripts
+	cd $* && npm ci --no-audit --no-fund --ignore-scripts
 
 build: deps ## Builds the release binaries
 	cargo build --release --locked -p rsm -p rsm-simulator --bins
@@ -97,4 +97,4 @@ pictures: deps-test ## Takes the pictures of the page, and those of docs/monitor
 
 clean: ## Removes what was built
 	cargo clean
-	rm -rf $(BROWSER)/node_modules
+	rm -rf $(NPM:=/node_modules)

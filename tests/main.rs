@@ -11,6 +11,7 @@ mod camera_faults;
 mod captured_at;
 mod codecs;
 mod commands;
+mod dashboards;
 mod events;
 mod farm;
 mod farm_clock;
