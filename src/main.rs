@@ -3,6 +3,7 @@
 mod children;
 mod cli;
 mod demo;
+mod doctor;
 mod links;
 mod nats_server;
 mod up;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             println!("the configuration is valid");
             return ExitCode::SUCCESS;
         }
+        Command::Doctor { options, invalid } => return doctor::run(&options, invalid.as_deref(), config),
         Command::Links { api, command } => return links::run(&command, api.as_deref(), config.api.listen),
         Command::Up(up) => {
             telemetry::start(&config.log);
