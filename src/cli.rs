@@ -9,6 +9,7 @@ use rsm_shared::ops::shutdown::EXIT_USAGE;
 
 use crate::doctor::DoctorOptions;
 use crate::links::LinksCommand;
+use crate::top::TopOptions;
 
 /// RTSP cameras in front of browsers.
 #[derive(Parser)]
@@ -64,6 +65,16 @@ enum RoleArgs {
         common: Common,
         #[command(flatten)]
         options: DoctorOptions,
+    },
+    /// Shows streams and workers of a running API, live
+    Top {
+        #[command(flatten)]
+        common: Common,
+        /// Where the API is, http://HOST:PORT/; api.listen of the configuration unless it is named
+        #[arg(long, env = "RSM_API", value_name = "URL")]
+        api: Option<String>,
+        #[command(flatten)]
+        options: TopOptions,
     },
     /// Lists, adds, removes, imports and exports the cameras of a running API
     Links {
@@ -141,6 +152,11 @@ pub enum Command {
         /// What is wrong with the configuration; then that of the built-in file is given.
         invalid: Option<String>,
     },
+    Top {
+        /// Where the API is, if that was said.
+        api: Option<String>,
+        options: TopOptions,
+    },
     Links {
         /// Where the API is, if that was said.
         api: Option<String>,
@@ -184,6 +200,7 @@ pub fn read() -> Result<(Command, Config), ExitCode> {
         }
         RoleArgs::Config { common, command } => (Command::Config(command), common),
         RoleArgs::Doctor { common, options } => (Command::Doctor { options, invalid: None }, common),
+        RoleArgs::Top { common, api, options } => (Command::Top { api, options }, common),
         RoleArgs::Links { common, api, command } => (Command::Links { api, command }, common),
     };
     flags.extend(common.data_dir.map(|value| ("data_dir", value)));

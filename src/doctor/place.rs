@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{self, FsType};
+use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 use rsm_api::store::inspect::{Inspection, inspect};
 use rsm_shared::ops::process;
@@ -24,13 +25,14 @@ pub fn look(patient: &Patient) -> Vec<Check> {
     }
     if let Ok(on) = statfs::statfs(&nearest(dir)) {
         checks.push(filesystem(dir, on.filesystem_type()));
-        if patient.does(RoleName::Worker) {
-            // The block size is a positive number whatever type the platform gives it.
-            let block = u64::try_from(on.block_size()).unwrap_or(4096);
-            let free = on.blocks_available().saturating_mul(block);
-            let used = size_of(&patient.config.hls_root());
-            checks.push(room(free, used, patient.config.hls.disk_budget_mb * MB));
-        }
+    }
+    // Often a disk of its own, or memory.
+    let segments = patient.config.hls_root();
+    if patient.does(RoleName::Worker)
+        && let Ok(on) = statvfs(&nearest(&segments))
+    {
+        let free = on.blocks_available().saturating_mul(on.fragment_size());
+        checks.push(room(free, size_of(&segments), patient.config.hls.disk_budget_mb * MB));
     }
     if patient.does(RoleName::Api) {
         let path = dir.join("rsm.sqlite3");
