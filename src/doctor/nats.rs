@@ -17,6 +17,8 @@ use crate::nats_server;
 const OLDEST: Version = Version(2, 9, 10);
 /// Before this one replicated streams had defects.
 const REPLICATES_WELL: Version = Version(2, 9, 21);
+/// Permissions that are named; one that lacks more than these lacks most.
+const MAX_NAMED: usize = 5;
 /// nats-server only prints its version.
 const DEADLINE: Duration = Duration::from_secs(3);
 
@@ -236,7 +238,12 @@ fn judge_permissions(server: &Server, role: Option<RoleName>) -> Check {
     let Some((role, lacks)) = asked().min_by_key(|(_, lacks)| lacks.len()) else {
         return Check::ok(check, "not asked for");
     };
-    Check::failure(check, format!("for {} the user may not {}", role.name(), lacks.join(", ")), advice)
+    let named = &lacks[..lacks.len().min(MAX_NAMED)];
+    let more = match lacks.len() - named.len() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    Check::failure(check, format!("for {} the user may not {}{more}", role.name(), named.join(", ")), advice)
 }
 
 #[cfg(test)]
