@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use rsm_shared::config::Config;
 use rsm_shared::ops::shutdown::EXIT_USAGE;
 
+use crate::doctor::DoctorOptions;
 use crate::links::LinksCommand;
+use crate::top::TopOptions;
 
 /// RTSP cameras in front of browsers.
 #[derive(Parser)]
@@ -56,6 +58,23 @@ enum RoleArgs {
         common: Common,
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Looks at this machine, NATS and the data directory, and says what to install or change
+    Doctor {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: DoctorOptions,
+    },
+    /// Shows streams and workers of a running API, live
+    Top {
+        #[command(flatten)]
+        common: Common,
+        /// Where the API is, http://HOST:PORT/; api.listen of the configuration unless it is named
+        #[arg(long, env = "RSM_API", value_name = "URL")]
+        api: Option<String>,
+        #[command(flatten)]
+        options: TopOptions,
     },
     /// Lists, adds, removes, imports and exports the cameras of a running API
     Links {
@@ -128,6 +147,16 @@ pub enum Command {
     Relay,
     Worker,
     Config(ConfigCommand),
+    Doctor {
+        options: DoctorOptions,
+        /// What is wrong with the configuration; then that of the built-in file is given.
+        invalid: Option<String>,
+    },
+    Top {
+        /// Where the API is, if that was said.
+        api: Option<String>,
+        options: TopOptions,
+    },
     Links {
         /// Where the API is, if that was said.
         api: Option<String>,
@@ -170,14 +199,23 @@ pub fn read() -> Result<(Command, Config), ExitCode> {
             (Command::Worker, common)
         }
         RoleArgs::Config { common, command } => (Command::Config(command), common),
+        RoleArgs::Doctor { common, options } => (Command::Doctor { options, invalid: None }, common),
+        RoleArgs::Top { common, api, options } => (Command::Top { api, options }, common),
         RoleArgs::Links { common, api, command } => (Command::Links { api, command }, common),
     };
     flags.extend(common.data_dir.map(|value| ("data_dir", value)));
     flags.extend(common.nats.map(|value| ("nats.urls", value)));
     flags.extend(common.log_format.map(|value| ("log.format", value)));
     flags.extend(common.log.map(|value| ("log.filter", value)));
-    let config = Config::load(common.config.as_deref(), &flags).map_err(|e| usage(&e.to_string()))?;
-    Ok((command, config))
+    match (Config::load(common.config.as_deref(), &flags), command) {
+        (Ok(config), command) => Ok((command, config)),
+        // To be told what is wrong is what a doctor is asked for; much can be looked at all the same.
+        (Err(e), Command::Doctor { options, .. }) => match Config::built_in() {
+            Ok(config) => Ok((Command::Doctor { options, invalid: Some(e.to_string()) }, config)),
+            Err(e) => Err(usage(&e.to_string())),
+        },
+        (Err(e), _) => Err(usage(&e.to_string())),
+    }
 }
 
 impl Common {

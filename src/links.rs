@@ -79,7 +79,7 @@ pub struct Import {
 }
 
 /// Why it did not work: the one line, and how the process ends.
-struct Failed(String, u8);
+pub struct Failed(pub String, pub u8);
 
 /// What the API refused.
 const REFUSED: u8 = 1;
@@ -239,7 +239,10 @@ impl Add {
 }
 
 /// Where the API is, with a slash at the end.
-fn base(named: Option<&str>, listen: SocketAddr) -> Result<Url, Failed> {
+///
+/// # Errors
+/// [`Failed`] when what was named is no such address, or nothing was and `listen` leaves the port to the system.
+pub fn base(named: Option<&str>, listen: SocketAddr) -> Result<Url, Failed> {
     let text = match (named, listen.ip()) {
         (Some(named), _) => named.to_owned(),
         (None, _) if listen.port() == 0 => {

@@ -3,8 +3,10 @@
 mod children;
 mod cli;
 mod demo;
+mod doctor;
 mod links;
 mod nats_server;
+mod top;
 mod up;
 
 use std::process::ExitCode;
@@ -41,6 +43,8 @@ fn main() -> ExitCode {
             println!("the configuration is valid");
             return ExitCode::SUCCESS;
         }
+        Command::Doctor { options, invalid } => return doctor::run(&options, invalid.as_deref(), config),
+        Command::Top { api, options } => return top::run(&options, api.as_deref(), config.api.listen),
         Command::Links { api, command } => return links::run(&command, api.as_deref(), config.api.listen),
         Command::Up(up) => {
             telemetry::start(&config.log);

@@ -121,7 +121,8 @@ pub async fn watch_log(stderr: tokio::process::ChildStderr) {
     }
 }
 
-fn find(name: &str) -> Option<PathBuf> {
+/// Where a program is, as this process would start it.
+pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     find_in(std::env::split_paths(&path).chain(SYSTEM_DIRS.map(PathBuf::from)), name)
 }

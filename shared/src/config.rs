@@ -211,6 +211,14 @@ impl Config {
         Self::merge(text.transpose()?, flags, environment)
     }
 
+    /// The defaults, whatever environment and command line say.
+    ///
+    /// # Errors
+    /// None: the file that is built in is a valid one.
+    pub fn built_in() -> Result<Self, BadConfig> {
+        Self::merge(None, &[], Some(config::Map::new()))
+    }
+
     /// As [`Config::load`], of the text of a file and without the environment. Public for fuzzing only.
     #[doc(hidden)]
     pub fn from_text(text: &str, flags: &[(&str, String)]) -> Result<Self, BadConfig> {

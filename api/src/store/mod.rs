@@ -3,6 +3,7 @@
 
 mod adding;
 pub mod assignments;
+pub mod inspect;
 pub mod links;
 mod overrides;
 pub mod writable;

@@ -95,18 +95,7 @@ impl Bus {
                 }
                 std::future::ready(())
             });
-        if let (Some(user), Some(password)) = (&config.user, &config.password) {
-            options = options
-                .user_and_password(user.clone(), password.expose().to_owned())
-                .custom_inbox_prefix(inbox_prefix(user));
-        }
-        // One such address, and no password goes to any of them in the clear.
-        if config.urls.iter().any(|url| url.starts_with("tls://")) {
-            options = options.require_tls(true);
-        }
-        if let Some(file) = &config.ca_file {
-            options = options.add_root_certificates(file.into());
-        }
+        options = admitted(options, config);
         let client = options.connect(&config.urls[..]).await.map_err(|e| BadServers(e.to_string()))?;
         let context = ContextBuilder::new().timeout(REQUEST_DEADLINE).ack_timeout(REQUEST_DEADLINE);
         let (mut js, stored_prefix) = match &config.domain {
@@ -158,6 +147,23 @@ impl Bus {
     /// Sends what is queued, within a second.
     pub async fn flush(&self) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.client.flush()).await;
+    }
+}
+
+/// What the configuration says of who we are, and of whom we trust.
+pub(super) fn admitted(mut options: ConnectOptions, config: &NatsConfig) -> ConnectOptions {
+    if let (Some(user), Some(password)) = (&config.user, &config.password) {
+        options = options
+            .user_and_password(user.clone(), password.expose().to_owned())
+            .custom_inbox_prefix(inbox_prefix(user));
+    }
+    // One such address, and no password goes to any of them in the clear.
+    if config.urls.iter().any(|url| url.starts_with("tls://")) {
+        options = options.require_tls(true);
+    }
+    match &config.ca_file {
+        Some(file) => options.add_root_certificates(file.into()),
+        None => options,
     }
 }
 

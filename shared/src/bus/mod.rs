@@ -5,6 +5,7 @@ pub mod connect;
 mod consumers;
 pub mod control;
 pub mod demand;
+pub mod diagnosis;
 pub mod directory;
 pub mod frames;
 pub mod heartbeat;

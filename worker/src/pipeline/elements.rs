@@ -70,6 +70,21 @@ pub fn init() -> Result<(), MissingElements> {
     if missing.is_empty() { Ok(()) } else { Err(MissingElements(Lack::Elements(missing))) }
 }
 
+/// The version of GStreamer on this machine, such as 1.22.0. Starts it.
+///
+/// # Errors
+/// [`MissingElements`] when it does not start.
+pub fn version() -> Result<String, MissingElements> {
+    gst::init().map_err(|e| MissingElements(Lack::GStreamer(e.to_string())))?;
+    let (major, minor, micro, _) = gst::version();
+    Ok(format!("{major}.{minor}.{micro}"))
+}
+
+/// How many elements pipelines are made of.
+pub fn needed() -> usize {
+    NEEDED.len()
+}
+
 fn lacking(has: impl Fn(&str) -> bool) -> Vec<(&'static str, &'static str)> {
     NEEDED.into_iter().filter(|(element, _)| !has(element)).collect()
 }

@@ -169,6 +169,38 @@ impl Hardware {
     }
 }
 
+/// What does one job on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// As the configuration calls it: `h264_decoder` and so on.
+    pub job: &'static str,
+    pub element: String,
+    /// Whether it needs no device.
+    pub software: bool,
+    /// What is on this machine and does not work, and why.
+    pub failing: Vec<(&'static str, String)>,
+}
+
+impl Hardware {
+    /// What does each job.
+    pub fn chosen(&self) -> Vec<Chosen> {
+        let chosen = |job: Job| {
+            let Choice { element, passed_over } = self.choice(job);
+            let failing = passed_over.iter().filter_map(|(name, trial)| match trial {
+                Trial::Fails(why) => Some((*name, why.clone())),
+                Trial::NotThere | Trial::Works => None,
+            });
+            Chosen {
+                job: job.name(),
+                element: element.clone(),
+                software: element == job.software(),
+                failing: failing.collect(),
+            }
+        };
+        Job::ALL.map(chosen).into()
+    }
+}
+
 /// A line for each job: what does it, and why nothing before it in the order.
 impl fmt::Display for Hardware {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,126 @@
+//! `rsm doctor`: looks at everything that a role of `rsm` needs, and says what to install or change. Nothing has to
+//! run for it, and nothing that runs notices it.
+
+mod clock;
+mod machine;
+mod media;
+mod nats;
+mod place;
+mod ports;
+mod report;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use rsm_shared::config::Config;
+use rsm_shared::ops::process;
+
+use self::report::{Check, Report};
+use crate::{EXIT_UNAVAILABLE, fail};
+
+/// The longest look takes: what hangs is given up, and said.
+const DEADLINE: Duration = Duration::from_secs(12);
+
+/// What only `rsm doctor` takes.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorOptions {
+    /// Only what this role needs, and strictly; without it what `rsm up` needs
+    #[arg(long, value_enum)]
+    role: Option<RoleName>,
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+/// Roles that have machines of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleName {
+    Api,
+    Relay,
+    Worker,
+}
+
+/// What the checks look at.
+#[derive(Clone)]
+struct Patient {
+    config: Config,
+    /// The machine runs this role only.
+    role: Option<RoleName>,
+    /// The configuration cannot be used: what depends on it is not looked at.
+    readable: bool,
+    http: reqwest::Client,
+}
+
+impl Patient {
+    /// Whether this machine is to do what `role` does; without a role it does everything.
+    fn does(&self, role: RoleName) -> bool {
+        self.role.is_none_or(|only| only == role)
+    }
+}
+
+/// Looks, prints, and ends with 0, or with 1 when something has to be mended.
+pub fn run(options: &DoctorOptions, invalid: Option<&str>, config: Config) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&format!("cannot make the runtime: {e}"), EXIT_UNAVAILABLE),
+    };
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(2)).no_proxy().build();
+    let http = match http {
+        Ok(http) => http,
+        Err(e) => return fail(&format!("cannot make an HTTP client: {e}"), EXIT_UNAVAILABLE),
+    };
+    let patient = Patient { config, role: options.role, readable: invalid.is_none(), http };
+    let mut checks = vec![match invalid {
+        None => Check::ok("configuration", "valid"),
+        Some(text) => Check::failure("configuration", text, "mend it; `rsm config check` says more"),
+    }];
+    checks.extend(runtime.block_on(examine(&patient)));
+    // What hangs in a driver or on a disk is left behind.
+    runtime.shutdown_background();
+    let report = Report { checks };
+    report.print(options.json);
+    if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// All looks side by side; their results in the order in which people build a system.
+async fn examine(patient: &Patient) -> Vec<Check> {
+    let media = patient.does(RoleName::Worker);
+    // Not before it is known who runs here.
+    let running = if patient.readable { ports::running(patient).await } else { ports::Running::default() };
+    let running = &running;
+    let (machine, time, media, place, ports, nats) = tokio::join!(
+        blocking("machine", patient, machine::look),
+        within("clock", clock::look(patient, running)),
+        async { if media { blocking("gstreamer", patient, media::look).await } else { Vec::new() } },
+        async { if patient.readable { blocking("data_dir", patient, place::look).await } else { Vec::new() } },
+        async { if patient.readable { within("ports", ports::look(patient, running)).await } else { Vec::new() } },
+        within("nats", nats::look(patient, running)),
+    );
+    [media, nats, place, ports, time, machine].into_iter().flatten().collect()
+}
+
+async fn within(what: &'static str, look: impl Future<Output = Vec<Check>>) -> Vec<Check> {
+    tokio::time::timeout(DEADLINE, look).await.unwrap_or_else(|_| vec![late(what)])
+}
+
+/// A look that waits for files, devices or libraries.
+async fn blocking(what: &'static str, patient: &Patient, look: fn(&Patient) -> Vec<Check>) -> Vec<Check> {
+    let patient = patient.clone();
+    let looked = tokio::task::spawn_blocking(move || look(&patient));
+    match tokio::time::timeout(DEADLINE, looked).await {
+        Ok(Ok(checks)) => checks,
+        Ok(Err(_)) => vec![Check::failure(what, "the look at it broke off", "tell us what this machine has")],
+        Err(_) => vec![late(what)],
+    }
+}
+
+fn late(what: &'static str) -> Check {
+    let found = format!("no result within {} s", DEADLINE.as_secs());
+    Check::warning(what, found, "a device, a disk or a network hangs; try again when the machine is less busy")
+}
+
+/// A word that no camera, worker or zone has.
+fn token() -> String {
+    format!("doctor-{}", &process::unique()[..12])
+}
