@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rsm_shared::config::Config;
-use rsm_shared::ops::{shutdown, telemetry};
+use rsm_shared::ops::telemetry::{Causes, Who};
+use rsm_shared::ops::{process, shutdown, telemetry};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -43,14 +44,14 @@ fn main() -> ExitCode {
         }
         Command::Links { api, command } => return links::run(&command, api.as_deref(), config.api.listen),
         Command::Up(up) => {
-            telemetry::start(&config.log);
+            telemetry::start(&config.log, Who { role: "up", worker: None }, Vec::new());
             return up::run(&up, config);
         }
         Command::Api => Role::Api,
         Command::Relay => Role::Relay,
         Command::Worker => Role::Worker,
     };
-    telemetry::start(&config.log);
+    telemetry::start(&config.log, role.who(&config), Vec::new());
     serve(role, config)
 }
 
@@ -59,6 +60,18 @@ enum Role {
     Api,
     Relay,
     Worker,
+}
+
+impl Role {
+    /// Whose lines of the log these are.
+    fn who(self, config: &Config) -> Who {
+        let worker = || config.worker.name.clone().unwrap_or_else(|| process::host_worker_name().to_string());
+        match self {
+            Self::Api => Who { role: "api", worker: None },
+            Self::Relay => Who { role: "relay", worker: None },
+            Self::Worker => Who { role: "worker", worker: Some(worker()) },
+        }
+    }
 }
 
 /// Runs a role until a signal, then lets it end in order.
@@ -72,11 +85,11 @@ fn serve(role: Role, config: Config) -> ExitCode {
         shutdown::on_signal(stop.clone(), deadline(role, &config))
             .map_err(|e| (format!("cannot watch signals: {e}"), EXIT_UNAVAILABLE))?;
         match role {
-            Role::Api => rsm_api::serve::run(config, VERSION, stop).await.map_err(unavailable),
-            Role::Relay => rsm_api::serve_relay::run(config, VERSION, stop).await.map_err(unavailable),
+            Role::Api => rsm_api::serve::run(config, VERSION, stop).await.map_err(|e| unavailable(&e)),
+            Role::Relay => rsm_api::serve_relay::run(config, VERSION, stop).await.map_err(|e| unavailable(&e)),
             Role::Worker => rsm_worker::app::run(config, VERSION, stop).await.map_err(|e| {
                 let code = if e.is_usage() { EXIT_USAGE } else { EXIT_UNAVAILABLE };
-                (e.to_string(), code)
+                (Causes(&e).to_string(), code)
             }),
         }
     });
@@ -91,8 +104,8 @@ fn serve(role: Role, config: Config) -> ExitCode {
     }
 }
 
-fn unavailable(error: impl std::fmt::Display) -> (String, u8) {
-    (error.to_string(), EXIT_UNAVAILABLE)
+fn unavailable(error: &(dyn std::error::Error + 'static)) -> (String, u8) {
+    (Causes(error).to_string(), EXIT_UNAVAILABLE)
 }
 
 /// From the first signal to the end by force: a worker's streams go on for a while before they end.

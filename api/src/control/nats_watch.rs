@@ -138,7 +138,7 @@ impl Reconciler {
             }
             Err(e) => {
                 if self.nats.fault.is_none() {
-                    warn!("JetStream is not ready: {e}");
+                    warn!(repeats = true, error = %e, "JetStream is not ready, trying again");
                 }
                 self.nats.fault = Some(format!("JetStream is not ready: {e}"));
                 self.nats.next_topology = now + TOPOLOGY_RETRY;
@@ -171,7 +171,7 @@ impl Reconciler {
     pub(super) fn note_queue(&mut self, zone: &Zone, priority: Priority, found: Result<Queue, BusError>, now: Instant) {
         let queue = match found {
             Ok(queue) => queue,
-            Err(e) => return warn!(%zone, "{e}"),
+            Err(e) => return warn!(repeats = true, %zone, error = %e, "the queue of start tickets cannot be looked at"),
         };
         self.arbiter.note_queue(zone, priority, queue, now);
         let (since, before) = self.nats.stands.entry((zone.clone(), priority)).or_insert((now, queue));
@@ -182,7 +182,7 @@ impl Reconciler {
             let (bus, zone) = (self.executor.bus.clone(), zone.clone());
             self.tasks.spawn(async move {
                 if let Err(e) = tickets::recreate(&bus, &zone, priority).await {
-                    warn!(%zone, "{e}");
+                    warn!(repeats = true, %zone, error = %e, "the consumer of start tickets cannot be made anew");
                 }
                 Finished::Command(None)
             });

@@ -2,6 +2,7 @@
 
 pub mod health;
 pub mod listener;
+pub mod logs;
 pub mod metrics;
 pub mod process;
 pub mod shutdown;

@@ -229,7 +229,14 @@ async fn produce(stream: &HlsStream, source: &mut SourceMaker, wish: &mut Wish) 
 async fn withdraw_after(fault: &Fault, stream: &HlsStream, source: &mut SourceMaker) {
     stream.report.error(Some(fault.to_string()));
     stream.metrics.output_failed("hls");
-    tracing::warn!(stream = %stream.slug, error = %fault, detail = fault.detail(), "HLS stops for a while");
+    tracing::warn!(
+        repeats = true,
+        stream = %stream.slug,
+        fence = %stream.fence,
+        error = %fault,
+        detail = fault.detail(),
+        "HLS stops for a while"
+    );
     source.withdraw().await;
     if matches!(fault, Fault::Disk(_)) {
         source.make_room().await;

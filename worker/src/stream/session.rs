@@ -7,6 +7,7 @@ use rsm_shared::stream::spec::StreamSpec;
 use rsm_shared::stream::state::StreamState;
 use tokio_util::sync::CancellationToken;
 
+use super::camera_log::CameraLog;
 use super::engine::Engine;
 use super::meter::Meter;
 use super::pacer::Start;
@@ -27,6 +28,7 @@ pub(super) struct Sessions {
     pub hub: Arc<StreamHub>,
     pub status: StatusCell,
     pub metrics: StreamSeries,
+    pub log: CameraLog,
     pub time: MediaTime,
     /// See [`AccessUnit::timeline`].
     pub timeline: u64,
@@ -99,6 +101,7 @@ impl Sessions {
                 first = Some(Instant::now());
                 self.status.video(&unit.video);
                 self.status.enter(StreamState::Running, None);
+                self.log.well();
             }
             if let Some(measured) = meter.count(unit.arrived, unit.data.len()) {
                 self.status.measured(measured);
