@@ -44,14 +44,14 @@ fn main() -> ExitCode {
         }
         Command::Links { api, command } => return links::run(&command, api.as_deref(), config.api.listen),
         Command::Up(up) => {
-            telemetry::start(&config.log, Who { role: "up", worker: None }, Vec::new());
+            telemetry::start(&config.log, Who { role: "up", worker: None });
             return up::run(&up, config);
         }
         Command::Api => Role::Api,
         Command::Relay => Role::Relay,
         Command::Worker => Role::Worker,
     };
-    telemetry::start(&config.log, role.who(&config), Vec::new());
+    telemetry::start(&config.log, role.who(&config));
     serve(role, config)
 }
 

@@ -4,7 +4,8 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 
-use tracing::error;
+use tracing::{Level, error};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer, Registry};
 
@@ -16,25 +17,27 @@ pub use super::logs::lines::{Written, written};
 use super::logs::masking::mask;
 use crate::config::{LogConfig, LogFormat};
 
-/// A listener to events and spans beside the log, with a filter of its own.
-pub type AnyLayer = Box<dyn Layer<Registry> + Send + Sync>;
+/// How lines look, and which there are, once logging has begun.
+static BEGUN: OnceLock<(LogFormat, Targets)> = OnceLock::new();
 
-/// How lines look once logging has begun.
-static FORMAT: OnceLock<LogFormat> = OnceLock::new();
-
-/// Begins logging. `further` hears all events and spans, whatever the log's filter says. The second call in one process
-/// changes nothing.
-pub fn start(config: &LogConfig, who: Who, further: Vec<AnyLayer>) {
+/// Begins logging. The second call in one process changes nothing.
+pub fn start(config: &LogConfig, who: Who) {
     // The configuration was checked: a filter that cannot be read came here without it, in tests.
     let filter = filter::parse(&config.filter, gstreamer_asked()).unwrap_or_default();
     let colours = config.format == LogFormat::Text && std::io::stderr().is_terminal();
-    let lines = Lines::new(config.format, colours, who, put).with_filter(filter);
-    let mut layers: Vec<AnyLayer> = vec![lines.boxed()];
-    layers.extend(further);
+    let lines = Lines::new(config.format, colours, who, put).with_filter(filter.clone());
+    // Each layer has a filter of its own: another one may hear what the log does not tell.
+    let layers = vec![lines.boxed()];
     if tracing::subscriber::set_global_default(Registry::default().with(layers)).is_ok() {
-        let _ = FORMAT.set(config.format);
+        let _ = BEGUN.set((config.format, filter));
         std::panic::set_hook(Box::new(panicked));
     }
+}
+
+/// Whether the log has lines of this target and level: for what costs something to say. Others than the log may listen to
+/// events too, so `tracing::enabled!` does not tell.
+pub fn logs(target: &str, level: &Level) -> bool {
+    BEGUN.get().is_some_and(|(_, filter)| filter.would_enable(target, level))
 }
 
 /// Whether somebody asked for GStreamer's log by its own variable.
@@ -46,8 +49,8 @@ pub fn gstreamer_asked() -> bool {
 /// Unlike `eprintln!` it does not panic when nobody reads there any more: whoever read the logs may end before this
 /// process does.
 pub fn say(line: &str) {
-    match FORMAT.get() {
-        Some(LogFormat::Json) => error!(error = line.trim_start_matches("rsm: "), "this process cannot go on"),
+    match BEGUN.get() {
+        Some((LogFormat::Json, _)) => error!(error = line.trim_start_matches("rsm: "), "this process cannot go on"),
         _ => put(format!("{}\n", mask(line)).as_bytes()),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Once;
 use gstreamer as gst;
 use gstreamer::glib;
 use rsm_shared::ops::telemetry;
-use tracing::{Level, debug, enabled, error, info, trace, warn};
+use tracing::{Level, debug, error, info, trace, warn};
 
 /// Takes the log over; before GStreamer begins. Again changes nothing.
 pub(super) fn take_over() {
@@ -39,20 +39,16 @@ pub(super) fn set_threshold() {
 }
 
 fn threshold() -> gst::DebugLevel {
-    if enabled!(target: "gstreamer", Level::TRACE) {
-        // Trace is about references of objects: only by GST_DEBUG.
-        gst::DebugLevel::Log
-    } else if enabled!(target: "gstreamer", Level::DEBUG) {
-        gst::DebugLevel::Debug
-    } else if enabled!(target: "gstreamer", Level::INFO) {
-        gst::DebugLevel::Info
-    } else if enabled!(target: "gstreamer", Level::WARN) {
-        gst::DebugLevel::Warning
-    } else if enabled!(target: "gstreamer", Level::ERROR) {
-        gst::DebugLevel::Error
-    } else {
-        gst::DebugLevel::None
-    }
+    // Trace is about references of objects: only by GST_DEBUG.
+    let levels = [
+        (Level::TRACE, gst::DebugLevel::Log),
+        (Level::DEBUG, gst::DebugLevel::Debug),
+        (Level::INFO, gst::DebugLevel::Info),
+        (Level::WARN, gst::DebugLevel::Warning),
+        (Level::ERROR, gst::DebugLevel::Error),
+    ];
+    let logged = levels.iter().find(|(level, _)| telemetry::logs("gstreamer", level));
+    logged.map_or(gst::DebugLevel::None, |(_, threshold)| *threshold)
 }
 
 fn say(level: gst::DebugLevel, category: &str, element: &str, function: &str, line: u32, text: &str) {
