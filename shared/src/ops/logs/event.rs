@@ -14,6 +14,8 @@ use crate::stream::secret::MASK;
 
 /// Longest value, in bytes: libraries print packets.
 const MAX_VALUE: usize = 8 << 10;
+/// What is looked at of a longer one: enough to fill a value whatever is masked in it.
+const MAX_LOOKED_AT: usize = 64 << 10;
 /// Names that every line has; a field of the same name gets a line below it.
 const OWN: [&str; 6] = ["time", "level", "part", "target", "message", "role"];
 
@@ -81,7 +83,7 @@ impl Visit for Said {
 
 /// Without credentials, without what would break a line or a terminal, and not too long.
 pub(super) fn clean(text: &str) -> String {
-    let masked = mask(text);
+    let masked = mask(&text[..text.floor_char_boundary(MAX_LOOKED_AT)]);
     let mut clean = String::with_capacity(masked.len().min(MAX_VALUE));
     for c in masked.chars() {
         if clean.len() >= MAX_VALUE {

@@ -158,8 +158,13 @@ fn closing(text: &str, begin: usize, quote: u8, escapes: usize) -> usize {
 
 /// The end of the line, also of one that was printed with its line ends escaped.
 fn line_end(text: &str, start: usize) -> usize {
-    let rest = &text[start..];
-    ["\r", "\n", "\\r", "\\n"].iter().filter_map(|end| rest.find(end)).min().map_or(text.len(), |end| start + end)
+    let rest = &text.as_bytes()[start..];
+    let ends = |at: &usize| match rest[*at] {
+        b'\r' | b'\n' => true,
+        b'\\' => matches!(rest.get(at + 1), Some(b'r' | b'n')),
+        _ => false,
+    };
+    (0..rest.len()).find(ends).map_or(text.len(), |end| start + end)
 }
 
 /// Masks user info: what stands before the last `@` of an address.
