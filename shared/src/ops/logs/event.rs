@@ -116,7 +116,7 @@ pub struct Who {
 pub(super) fn json(time: &str, who: &Who, meta: &Metadata<'_>, said: &Said) -> String {
     let mut line = Map::new();
     line.insert("time".into(), time.into());
-    line.insert("level".into(), meta.level().as_str().to_ascii_lowercase().into());
+    line.insert("level".into(), meta.level().as_str().into());
     line.insert("role".into(), who.role.into());
     line.insert("part".into(), part(meta.target()).into());
     line.insert("target".into(), meta.target().into());

@@ -99,6 +99,8 @@ pub fn parse(text: &str, gstreamer_asked: bool) -> Result<Targets, BadFilter> {
 
 /// The part that says what has this target.
 pub fn part(target: &str) -> &'static str {
+    // The program itself: its beginning and its end.
+    let target = if target == "rsm" { "rsm::" } else { target };
     let fitting =
         PARTS.iter().flat_map(|(part, targets)| targets.iter().map(move |prefix| (prefix.len(), *part, *prefix)));
     fitting
@@ -189,6 +191,7 @@ mod tests {
             ("rsm_shared::bus::connect", "nats"),
             ("async_nats::connector", "nats"),
             ("rsm::children", "up"),
+            ("rsm", "up"),
             ("tower::x", "other"),
         ] {
             assert_eq!(part(target), want, "{target}");

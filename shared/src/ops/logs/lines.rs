@@ -124,7 +124,7 @@ mod tests {
         let line = &seen[0];
         assert!(line["time"].as_str().unwrap().parse::<Timestamp>().is_ok(), "{line}");
         for (key, want) in [
-            ("level", json!("error")),
+            ("level", json!("ERROR")),
             ("role", json!("worker")),
             ("worker", json!("w1")),
             ("part", json!("shared")),
