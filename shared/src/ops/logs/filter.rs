@@ -25,10 +25,11 @@ pub const PARTS: [(&str, &[&str]); 16] = [
 
 /// What libraries say below these levels helps nobody and can be a flood. GStreamer's own log is off: what matters of it
 /// comes as the failure of a pipeline.
-const LIBRARIES: [(&str, LevelFilter); 10] = [
+const LIBRARIES: [(&str, LevelFilter); 11] = [
     ("async_nats", LevelFilter::ERROR),
     ("retina", LevelFilter::ERROR),
     ("salvo", LevelFilter::WARN),
+    ("salvo_core", LevelFilter::ERROR),
     ("hyper", LevelFilter::WARN),
     ("reqwest", LevelFilter::WARN),
     ("rustls", LevelFilter::WARN),
@@ -81,7 +82,8 @@ pub fn parse(text: &str, gstreamer_asked: bool) -> Result<Targets, BadFilter> {
             Some((name, text)) => (name.trim(), level(text.trim()).ok_or_else(|| BadFilter::Level(text.into()))?),
             None => match level(directive) {
                 Some(level) => {
-                    filter = filter.with_default(level);
+                    let quieter = LIBRARIES.map(|(library, most)| (library, most.min(level)));
+                    filter = filter.with_default(level).with_targets(quieter);
                     continue;
                 }
                 // A name alone: everything.
