@@ -82,7 +82,8 @@ pub fn parse(text: &str, gstreamer_asked: bool) -> Result<Targets, BadFilter> {
             Some((name, text)) => (name.trim(), level(text.trim()).ok_or_else(|| BadFilter::Level(text.into()))?),
             None => match level(directive) {
                 Some(level) => {
-                    let quieter = LIBRARIES.map(|(library, most)| (library, most.min(level)));
+                    let louder = LIBRARIES.into_iter().filter(|(_, own)| level < *own);
+                    let quieter: Vec<_> = louder.map(|(library, _)| (library, level)).collect();
                     filter = filter.with_default(level).with_targets(quieter);
                     continue;
                 }
