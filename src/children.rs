@@ -126,11 +126,11 @@ where
                     return End::Hopeless(code);
                 }
                 match status {
-                    Ok(status) => warn!(child = name, %status, "ended by itself, starting it again"),
-                    Err(e) => error!(child = name, "cannot wait for it: {e}"),
+                    Ok(status) => warn!(child = name, %status, "a child ended by itself, starting it again"),
+                    Err(e) => error!(repeats = true, child = name, error = %e, "a child cannot be waited for"),
                 }
             }
-            Err(e) => error!(child = name, "cannot be started: {e}"),
+            Err(e) => error!(repeats = true, child = name, error = %e, "a child cannot be started, trying again"),
         }
         if begun.elapsed() >= HEALTHY {
             pause = PAUSE_MIN;
@@ -155,7 +155,7 @@ fn hopeless(status: Option<&ExitStatus>) -> Option<u8> {
 pub fn start(name: &str, mut command: Command) -> std::io::Result<Child> {
     bind_to_parent(&mut command);
     let child = command.kill_on_drop(true).spawn()?;
-    info!(child = name, pid = child.id(), "started");
+    info!(child = name, pid = child.id(), "a child is started");
     Ok(child)
 }
 
@@ -165,7 +165,7 @@ pub async fn end(name: &str, child: &mut Child, grace: Duration) {
         let _ = nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGTERM);
     }
     if tokio::time::timeout(grace, child.wait()).await.is_err() {
-        warn!(child = name, grace_s = grace.as_secs_f64(), "did not end in time, killed");
+        warn!(child = name, grace_s = grace.as_secs_f64(), "a child did not end in time and was killed");
         let _ = child.kill().await;
     }
 }

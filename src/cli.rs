@@ -102,7 +102,7 @@ struct Common {
     /// text or json
     #[arg(long, value_name = "FORMAT", global = true)]
     log_format: Option<String>,
-    /// Log levels, such as info or info,rsm_worker=debug
+    /// Log levels, such as info or info,source=debug (docs/logs.md lists the parts)
     #[arg(long, env = "RSM_LOG", value_name = "LEVELS", global = true)]
     log: Option<String>,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -40,12 +40,15 @@ impl Demo {
         loop {
             let mut child = children::start("rsm-camera", self.command(&program, port))
                 .map_err(|e| format!("cannot start rsm-camera: {e}"))?;
+            if let Some(stderr) = child.stderr.take() {
+                tokio::spawn(pass_on(stderr));
+            }
             let urls = match ready(&mut child).await {
                 Ok(urls) => urls,
                 // The first start says what is wrong; later ones are tried again.
                 Err(text) if port == 0 => return Err(text),
                 Err(text) => {
-                    warn!("{text}");
+                    warn!(repeats = true, error = text, "rsm-camera does not begin, starting it again");
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
@@ -55,7 +58,7 @@ impl Demo {
             for (n, url) in urls.iter().enumerate() {
                 match self.register(http, n + 1, url).await {
                     Err(text) if first => return Err(text),
-                    Err(text) => warn!("{text}"),
+                    Err(text) => warn!(repeats = true, error = text, "a test camera is not registered"),
                     Ok(()) => {}
                 }
             }
@@ -64,7 +67,7 @@ impl Demo {
                     children::end("rsm-camera", &mut child, GRACE).await;
                     return Ok(());
                 }
-                _ = child.wait() => warn!("rsm-camera ended by itself, starting it again"),
+                _ = child.wait() => warn!(child = "rsm-camera", "a child ended by itself, starting it again"),
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -73,7 +76,7 @@ impl Demo {
     fn command(&self, program: &PathBuf, port: u16) -> Command {
         let mut command = Command::new(program);
         command.args(["--listen", &format!("127.0.0.1:{port}"), "--count", &self.cameras.to_string()]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
@@ -98,7 +101,7 @@ impl Demo {
         };
         match answered.await {
             Ok(_) => {
-                info!(name, url, "test camera is registered");
+                info!(name, url, "a test camera is registered");
                 Ok(())
             }
             Err(e) => Err(format!("the API does not take the test camera: {e}")),
@@ -120,6 +123,14 @@ async fn ready(child: &mut Child) -> Result<Vec<String>, String> {
     let urls: Vec<String> =
         said["urls"].as_array().into_iter().flatten().filter_map(|url| url.as_str().map(str::to_owned)).collect();
     if urls.is_empty() { Err("rsm-camera names no camera".into()) } else { Ok(urls) }
+}
+
+/// What it says goes into the log, until it ends.
+async fn pass_on(stderr: ChildStderr) {
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        warn!(repeats = true, child = "rsm-camera", said = line, "rsm-camera says");
+    }
 }
 
 fn program() -> Option<PathBuf> {

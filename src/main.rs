@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rsm_shared::config::Config;
+use rsm_shared::ops::telemetry::{Causes, Who};
 use rsm_shared::ops::{process, shutdown, telemetry, traces};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -47,14 +48,14 @@ fn main() -> ExitCode {
         Command::Top { api, options } => return top::run(&options, api.as_deref(), config.api.listen),
         Command::Links { api, command } => return links::run(&command, api.as_deref(), config.api.listen),
         Command::Up(up) => {
-            telemetry::start(&config.log);
+            telemetry::start(&config.log, Who { role: "up", worker: None });
             return up::run(&up, config);
         }
         Command::Api => Role::Api,
         Command::Relay => Role::Relay,
         Command::Worker => Role::Worker,
     };
-    telemetry::start(&config.log);
+    telemetry::start(&config.log, role.who(&config));
     serve(role, config)
 }
 
@@ -71,12 +72,22 @@ impl Role {
         match self {
             Self::Api => ("rsm-api", process::unique()),
             Self::Relay => ("rsm-relay", process::unique()),
-            Self::Worker => {
-                let name = config.worker.name.clone();
-                ("rsm-worker", name.unwrap_or_else(|| process::host_worker_name().to_string()))
-            }
+            Self::Worker => ("rsm-worker", worker_name(config)),
         }
     }
+
+    /// Whose lines of the log these are.
+    fn who(self, config: &Config) -> Who {
+        match self {
+            Self::Api => Who { role: "api", worker: None },
+            Self::Relay => Who { role: "relay", worker: None },
+            Self::Worker => Who { role: "worker", worker: Some(worker_name(config)) },
+        }
+    }
+}
+
+fn worker_name(config: &Config) -> String {
+    config.worker.name.clone().unwrap_or_else(|| process::host_worker_name().to_string())
 }
 
 /// Runs a role until a signal, then lets it end in order.
@@ -96,11 +107,11 @@ fn serve(role: Role, config: Config) -> ExitCode {
         shutdown::on_signal(stop.clone(), deadline(role, &config))
             .map_err(|e| (format!("cannot watch signals: {e}"), EXIT_UNAVAILABLE))?;
         match role {
-            Role::Api => rsm_api::serve::run(config, VERSION, stop).await.map_err(unavailable),
-            Role::Relay => rsm_api::serve_relay::run(config, VERSION, stop).await.map_err(unavailable),
+            Role::Api => rsm_api::serve::run(config, VERSION, stop).await.map_err(|e| unavailable(&e)),
+            Role::Relay => rsm_api::serve_relay::run(config, VERSION, stop).await.map_err(|e| unavailable(&e)),
             Role::Worker => rsm_worker::app::run(config, VERSION, stop).await.map_err(|e| {
                 let code = if e.is_usage() { EXIT_USAGE } else { EXIT_UNAVAILABLE };
-                (e.to_string(), code)
+                (Causes(&e).to_string(), code)
             }),
         }
     });
@@ -118,8 +129,8 @@ fn serve(role: Role, config: Config) -> ExitCode {
     }
 }
 
-fn unavailable(error: impl std::fmt::Display) -> (String, u8) {
-    (error.to_string(), EXIT_UNAVAILABLE)
+fn unavailable(error: &(dyn std::error::Error + 'static)) -> (String, u8) {
+    (Causes(error).to_string(), EXIT_UNAVAILABLE)
 }
 
 /// From the first signal to the end by force: a worker's streams go on for a while before they end.

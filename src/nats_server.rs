@@ -112,11 +112,11 @@ pub async fn watch_log(stderr: tokio::process::ChildStderr) {
         if line.contains("Plaintext passwords") {
             // Made anew for each run, and never on a disk but in the environment: a hash would protect nothing.
         } else if let Some((_, text)) = line.split_once("[WRN] ") {
-            warn!(child = "nats-server", "{text}");
+            warn!(repeats = true, child = "nats-server", said = text, "nats-server warns");
         } else if let Some((_, text)) = line.split_once("[ERR] ").or_else(|| line.split_once("[FTL] ")) {
-            error!(child = "nats-server", "{text}");
+            error!(repeats = true, child = "nats-server", said = text, "nats-server reports an error");
         } else if line.starts_with("nats-server: ") {
-            error!(child = "nats-server", "{line}");
+            error!(repeats = true, child = "nats-server", said = line, "nats-server reports an error");
         }
     }
 }

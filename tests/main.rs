@@ -24,6 +24,8 @@ mod hls_rules;
 mod isolation;
 mod life;
 mod links;
+mod logs;
+mod logs_page;
 mod low_latency;
 mod main_job;
 mod metrics;

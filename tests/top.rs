@@ -35,7 +35,11 @@ impl Terminal {
         command.args(["top", "--interval", "1", "--api", api]).env("TERM", "xterm-256color");
         command.stdin(end()).stdout(end()).stderr(end());
         let child = spawn(&mut command);
-        let shown = Arc::new(Mutex::new(vt100::Parser::new(size.ws_row, size.ws_col, 0)));
+        let shown = Arc::new(Mutex::new(vt100::Parser::new(
+            size.ws_row.try_into().unwrap(),
+            size.ws_col.try_into().unwrap(),
+            0,
+        )));
         let (mut output, into) = (std::fs::File::from(pty.master.try_clone().unwrap()), shown.clone());
         std::thread::spawn(move || {
             let mut piece = [0; 4096];

@@ -66,7 +66,7 @@ impl Follower {
             News::Change(record) => self.apply(*record),
             News::Away(why) => {
                 if self.whole {
-                    warn!("{why}; what is known of streams may be out of date");
+                    warn!(error = why, "what is known of streams may be out of date");
                 }
                 self.whole = false;
                 self.health.fault(Dependency::Directory, why);
@@ -100,11 +100,11 @@ impl Follower {
         }
         let before = self.streams.by_slug(slug.as_str());
         if before.is_none() && self.streams.len() >= MAX_STREAMS {
-            warn!(stream = %slug, "too many streams; this one is left out");
+            warn!(repeats = true, stream = %slug, "too many streams; this one is left out");
             return;
         }
         let Some((offer, view)) = read(record) else {
-            warn!(stream = %slug, "the record of this stream is not readable; it is left out");
+            warn!(repeats = true, stream = %slug, "the record of this stream is not readable; it is left out");
             return;
         };
         let stops = before.is_some_and(|stream| stream.offer().enabled) && !offer.enabled;

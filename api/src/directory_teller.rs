@@ -105,9 +105,9 @@ impl DirectoryTeller {
                     // Nobody can tell what of it was written.
                     (known, failures) = (false, failures.saturating_add(1));
                     if failures == FAILURES {
-                        warn!("{e}; relays are told later");
+                        warn!(repeats = true, error = %e, "relays cannot be told of streams, trying again");
                     } else {
-                        debug!("{e}");
+                        debug!(error = %e, "relays were not told of streams");
                     }
                     next = Instant::now() + RETRY;
                 }

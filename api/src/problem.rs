@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use rsm_shared::ops::telemetry::Causes;
 use salvo::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use salvo::http::{HeaderValue, StatusCode};
 use salvo::oapi::{
@@ -144,7 +145,7 @@ impl From<StoreError> for Problem {
                 ),
             ),
             StoreError::Sql(e) => {
-                tracing::error!("the database refused a call: {e}");
+                tracing::error!(repeats = true, error = %Causes(&e), "the database refused a call");
                 Self::internal()
             }
         }

@@ -64,11 +64,13 @@ impl Relays {
                         while let Some(hello) = hellos.next().await {
                             match hello {
                                 Ok(hello) => self.heard(hello, Instant::now()),
-                                Err(e) => debug!("{e}"),
+                                Err(e) => debug!(error = %e, "a hello of a relay is not readable"),
                             }
                         }
                     }
-                    Err(e) => warn!("{e}; relays are not shown to Prometheus meanwhile"),
+                    Err(e) => {
+                        warn!(repeats = true, error = %e, "relays cannot be heard; Prometheus is not told of them")
+                    }
                 }
                 tokio::time::sleep(RETRY).await;
             }

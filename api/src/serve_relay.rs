@@ -129,7 +129,7 @@ impl Follow {
                 Ok(()) = connects.changed() => true,
             };
             if connected && let Err(e) = relays::hello(bus, &self.hello).await {
-                debug!("{e}");
+                debug!(error = %e, "this relay was not told of");
             }
         }
     }

@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 /// Lines that are kept of a child's log, to be shown when a test fails.
-const KEPT_LINES: usize = 2000;
+const KEPT_LINES: usize = 500_000;
 
 /// The binary under test: what cargo built for the tests, or for the bench the one beside it.
 pub fn rsm() -> PathBuf {

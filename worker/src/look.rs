@@ -63,7 +63,7 @@ impl Looking {
                 listened = self.listen(&turns, &mut under_way, &stop) => listened,
             };
             if let Err(e) = listened {
-                warn!("{e}");
+                warn!(repeats = true, error = %e, "requests to look at cameras cannot be heard, trying again");
                 let _ = timeout(PAUSE, stop.cancelled()).await;
             }
         }
@@ -115,7 +115,7 @@ impl Looking {
     ) {
         let look = match request {
             Ok(look) => look,
-            Err(e) => return warn!("{e}"),
+            Err(e) => return warn!(repeats = true, error = %e, "a request to look at a camera is not readable"),
         };
         let (began, crowded) = (Instant::now(), under_way.len() >= AT_ONCE + WAITING);
         let (engine, worker, turns, stop) = (self.engine.clone(), self.worker.clone(), turns.clone(), stop.clone());
@@ -139,7 +139,7 @@ impl Looking {
             let mut ending = pin!(glance.end());
             let ended = timeout(LET_GO, &mut ending).await.is_ok();
             if let Err(e) = look.answer(&report, picture).await {
-                debug!("{e}");
+                debug!(error = %e, "a look at a camera was not answered");
             }
             if !ended {
                 ending.await;

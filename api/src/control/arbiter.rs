@@ -167,12 +167,12 @@ impl Arbiter {
         match self.roster.note(beat, now) {
             Noted::Known => {}
             Noted::New => {
-                info!(worker = %beat.worker, session = %beat.session, capacity = beat.cap, "worker joined");
+                info!(worker = %beat.worker, session = %beat.session, capacity = beat.cap, "a worker joined");
                 self.challengers.remove(&beat.session);
                 self.roster_changed = true;
             }
             Noted::Left => {
-                info!(worker = %beat.worker, session = %beat.session, "worker left");
+                info!(worker = %beat.worker, session = %beat.session, "a worker left");
                 self.roster_changed = true;
             }
             Noted::SameName(other) => {
@@ -183,7 +183,9 @@ impl Arbiter {
                     question = Some(Question { worker, session: other, challenger });
                 }
             }
-            Noted::Refused => warn!(worker = %beat.worker, "too many workers, its heartbeat is not taken in"),
+            Noted::Refused => {
+                warn!(repeats = true, worker = %beat.worker, "too many workers, its heartbeat is not taken in")
+            }
         }
         let counts = self.roster.get(&beat.session).is_some();
         for owned in &beat.inv {

@@ -164,7 +164,7 @@ impl Executor {
     /// Tells owners of epochs up to `up_to` to let go. Lost words do not matter: heartbeats are answered with the same.
     pub async fn release(self, slug: Slug, zone: Zone, up_to: Epoch) {
         if let Err(e) = control::stop(&self.bus, &zone, &slug, &Stop { v: VERSION, epoch_le: up_to }).await {
-            debug!(stream = %slug, "{e}");
+            debug!(stream = %slug, error = %e, "an earlier owner was not told to let go; its heartbeats are");
         }
     }
 

@@ -139,7 +139,7 @@ impl Reconciler {
             }
             Err(e) => {
                 if self.nats.fault.is_none() {
-                    warn!("JetStream is not ready: {e}");
+                    warn!(repeats = true, error = %e, "JetStream is not ready, trying again");
                 }
                 self.nats.fault = Some(format!("JetStream is not ready: {e}"));
                 self.nats.next_topology = now + TOPOLOGY_RETRY;
@@ -178,7 +178,7 @@ impl Reconciler {
             }
             // Each second, while it lasts: what is done about it is what a person is told.
             Err(e) => {
-                debug!(%zone, priority = priority.as_str(), "{e}");
+                debug!(%zone, priority = priority.as_str(), error = %e, "the queue of start tickets cannot be looked at");
                 None
             }
         };
@@ -193,7 +193,7 @@ impl Reconciler {
             let (bus, zone) = (self.executor.bus.clone(), zone.clone());
             self.tasks.spawn(async move {
                 if let Err(e) = tickets::recreate(&bus, &zone, priority, why).await {
-                    warn!(%zone, "{e}");
+                    warn!(repeats = true, %zone, error = %e, "the consumer of start tickets cannot be made anew");
                 }
                 Finished::Command(None)
             });

@@ -133,12 +133,12 @@ impl Arbiter {
             {
                 Probe::Gone => {
                     if let Some(gone) = self.roster.lose(&session, now) {
-                        info!(%worker, %session, "worker process is gone, a new one of its name takes over");
+                        info!(%worker, %session, "a worker process is gone, a new one of its name takes over");
                         self.mourn(&gone, true, now);
                     }
                 }
                 Probe::There => {
-                    error!(%worker, running = %session, refused = %challenger, "two live workers have one name; the second is refused");
+                    error!(repeats = true, %worker, running = %session, refused = %challenger, "two live workers have one name; the second is refused");
                     if self.challengers.len() < MAX_CHALLENGERS {
                         self.challengers.insert(challenger, now);
                     }
@@ -217,7 +217,7 @@ impl Arbiter {
         self.not_before.insert(slug.clone(), now + plan::TELL_AGAIN);
         self.complaints += 1;
         if self.complained_at.is_none_or(|at| now.saturating_duration_since(at) >= COMPLAIN_EVERY) {
-            warn!(stream = %slug, since_last_line = self.complaints, "{text}");
+            warn!(stream = %slug, failures = self.complaints, error = text, "a placement is not carried out, trying again");
             self.complained_at = Some(now);
             self.complaints = 0;
         }

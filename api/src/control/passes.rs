@@ -92,7 +92,10 @@ impl Arbiter {
     fn look_for_dead(&mut self, commands: &mut Vec<Command>, now: Instant) {
         let look = self.detector.look(&self.roster, now);
         if let Some((silent, all)) = look.brake {
-            warn!(silent, all, "most workers fell silent at once: taken for a fault of the network and waited out");
+            warn!(
+                repeats = true,
+                silent, all, "most workers fell silent at once: taken for a fault of the network and waited out"
+            );
         }
         for (worker, session) in look.ask {
             commands.push(Command::Probe(Question { worker, session, challenger: None }));
@@ -101,7 +104,7 @@ impl Arbiter {
             let gone = self.detector.is_gone(&id);
             if let Some(session) = self.roster.lose(&id, now) {
                 let silent_s = now.saturating_duration_since(session.last_heard).as_secs_f32();
-                warn!(worker = %session.worker, session = %id, silent_s, streams = session.owned.len(), "worker is dead");
+                warn!(worker = %session.worker, session = %id, silent_s, streams = session.owned.len(), "a worker is dead, its streams are placed again");
                 self.mourn(&session, gone, now);
             }
         }
@@ -227,7 +230,7 @@ impl Arbiter {
 
     fn place(&self, reason: TicketReason, wish: &Wish, tracked: Option<&Tracked>, moving: Option<&Move>) -> Place {
         if !matches!(reason, TicketReason::Start | TicketReason::Change) {
-            info!(stream = %wish.slug, ?reason, "placing again");
+            info!(stream = %wish.slug, ?reason, "a stream is placed again");
         }
         let goes_on = || Some((self.owners.get(&wish.slug)?.clone(), self.held(&wish.slug)?));
         let from = match reason {

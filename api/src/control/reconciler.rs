@@ -126,13 +126,13 @@ impl Reconciler {
                     Ok(finished) => { self.finished(finished); due = true; }
                     // What it was about is not known any more: begin anew, from the database.
                     Err(e) => {
-                        error!("a control task failed: {e}");
+                        error!(error = %e, "a control task failed, reading everything anew");
                         return;
                     }
                 },
                 demand = self.demands.next() => match demand {
                     Some(Ok((slug, message))) => due |= self.hear_demand(&slug, &message),
-                    Some(Err(e)) => warn!("{e}"),
+                    Some(Err(e)) => warn!(repeats = true, error = %e, "a demand of viewers is not readable"),
                     None => return,
                 },
                 () = wake.notified() => due = true,
@@ -150,7 +150,7 @@ impl Reconciler {
             }
             Ok(Heard::Event(event)) => self.arbiter.hear_event(event, Instant::now()),
             Err(e) => {
-                warn!("{e}");
+                warn!(repeats = true, error = %e, "a heartbeat or an event of a worker is not readable");
                 false
             }
         }
@@ -159,7 +159,7 @@ impl Reconciler {
     async fn hear_beat(&mut self, beat: &Heartbeat, answer: Answer) {
         let (reply, question) = self.arbiter.hear_beat(beat, Instant::now());
         if let Err(e) = answer.send(&reply).await {
-            warn!(worker = %beat.worker, "{e}");
+            warn!(repeats = true, worker = %beat.worker, error = %e, "a heartbeat was not answered");
         }
         if let Some(question) = question {
             self.carry_out(Command::Probe(question));

@@ -93,12 +93,12 @@ impl Disk {
             Ok(Err(e)) if e.kind() == ErrorKind::PermissionDenied => {
                 if !self.told.swap(true, Ordering::Relaxed) {
                     let root = self.root.as_deref().unwrap_or("".as_ref()).display();
-                    tracing::warn!("HLS files under {root} may not be read: {e}; workers are asked for them instead");
+                    tracing::warn!(%root, error = %e, "HLS files may not be read; workers are asked for them instead");
                 }
                 Ok(None)
             }
             Ok(Err(e)) => {
-                tracing::error!("cannot read an HLS file: {e}");
+                tracing::error!(repeats = true, error = %e, "an HLS file cannot be read");
                 Err(Problem::internal())
             }
             Err(_) => Err(Problem::later(RETRY_AFTER, "the disk for HLS segments does not answer in time")),

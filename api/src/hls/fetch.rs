@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use prometheus::IntCounterVec;
 use reqwest::{Client, StatusCode, Url};
+use rsm_shared::ops::telemetry::Causes;
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::slug::Slug;
 use salvo::http::uri::Authority;
@@ -106,7 +107,7 @@ impl Fetcher {
         };
         let fetched = asked.await.inspect_err(|miss| {
             let Origin { http, slug, fence } = origin;
-            debug!(stream = %slug, owner = %fence, worker = http, "{path} cannot be fetched: {miss:?}");
+            debug!(stream = %slug, %fence, owner = http, path, why = ?miss, "a file of HLS cannot be fetched from its owner");
         });
         self.note(fetched.as_ref().map(|_| ()).map_err(|miss| *miss));
         fetched
@@ -123,7 +124,7 @@ impl Fetcher {
 
     async fn get(&self, url: Url, max: usize) -> Result<Bytes, Miss> {
         let failed = |e: reqwest::Error| {
-            debug!("{e}");
+            debug!(error = %Causes(&e), "a worker does not answer a request for HLS");
             Miss::Failed
         };
         let mut answer = self.client.get(url).send().await.map_err(failed)?;

@@ -41,7 +41,7 @@ fn sweep(root: &Path, directory: &Directory, now: SystemTime) -> usize {
             if is_left_over(fence, newest) && untouched(&dir, now) {
                 match std::fs::remove_dir_all(&dir) {
                     Ok(()) => removed += 1,
-                    Err(e) => warn!(stream = name, "cannot remove old segments: {e}"),
+                    Err(e) => warn!(repeats = true, stream = name, error = %e, "old segments cannot be removed"),
                 }
             }
         }

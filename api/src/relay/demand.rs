@@ -58,16 +58,16 @@ impl DemandTeller {
             match self.tell(round).await {
                 Ok(()) => failing = false,
                 Err(e) if !failing => {
-                    warn!("{e}; workers are told again in {} s", REPEAT.as_secs());
+                    warn!(error = %e, again_s = REPEAT.as_secs(), "what viewers want was not told to workers, trying again");
                     failing = true;
                 }
-                Err(e) => debug!("{e}"),
+                Err(e) => debug!(error = %e, "what viewers want was not told to workers again"),
             }
             tokio::time::sleep_until(Instant::now() + LEAST_PAUSE).await;
         }
         let nothing = to_tell(&told, &Wanted::new(), false);
         if let Err(e) = self.tell(nothing).await {
-            debug!("{e}; demand ends by itself in {} s", TTL.as_secs());
+            debug!(error = %e, ends_s = TTL.as_secs(), "that nobody watches was not told; it ends by itself");
         }
         self.bus.flush().await;
     }

@@ -165,7 +165,7 @@ impl Feed {
             let mut frames = match Frames::open(&shared.bus, zone, slug, *width).await {
                 Ok(frames) => frames,
                 Err(e) => {
-                    debug!(stream = %slug, "{e}");
+                    debug!(stream = %slug, error = %e, "frames cannot be asked for");
                     tokio::time::sleep(RETRY).await;
                     if self.close(shared) {
                         return;

@@ -79,7 +79,7 @@ impl Snapshots {
         match work.await {
             Ok(Ok(jpeg)) => Ok(jpeg.into()),
             Ok(Err(e)) => {
-                tracing::warn!("a frame cannot be scaled: {e}");
+                tracing::warn!(repeats = true, error = %e, "a frame cannot be scaled");
                 Err(Problem::new(StatusCode::BAD_GATEWAY, "the camera's picture cannot be scaled; ask for it unscaled"))
             }
             Err(_) => Err(Problem::internal()),

@@ -146,7 +146,7 @@ where
         }
     });
     task.await.map_err(|e| {
-        error!("a change of a link ended unexpectedly: {e}");
+        error!(error = %e, "a change of a link ended unexpectedly");
         Problem::internal()
     })?
 }

@@ -127,7 +127,7 @@ async fn answer(app: &App, settings: &LinkSettings, response: &mut Response) -> 
             return Err(Problem::later(RETRY_AFTER, sentence));
         }
         Err(e) => {
-            warn!(%zone, "{e}");
+            warn!(repeats = true, %zone, error = %e, "no worker answered a request to look at a camera");
             let seconds = Duration::as_secs(&PATIENCE);
             let sentence = format!("the worker of zone {zone} that was asked to look said nothing for {seconds} s");
             return Err(Problem::later(RETRY_AFTER, sentence));

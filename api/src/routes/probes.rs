@@ -92,7 +92,7 @@ pub async fn ready(app: Handles, response: &mut Response) -> Answer {
 )]
 pub async fn numbers(app: Handles, response: &mut Response) -> Answer {
     let text = metrics::render(&app.0.registry).map_err(|e| {
-        tracing::error!("metrics cannot be shown: {e}");
+        tracing::error!(repeats = true, error = %e, "metrics cannot be shown");
         Problem::internal()
     })?;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));

@@ -100,7 +100,7 @@ fn instead_of_operators() -> Vec<Route> {
 pub fn service(viewing: Arc<Viewing>, app: Option<Arc<App>>) -> Service {
     match docs::document(&router(viewing.role, false)).to_json() {
         Ok(text) => drop(viewing.openapi.set(text.into())),
-        Err(e) => error!("the OpenAPI document cannot be written: {e}"),
+        Err(e) => error!(error = %e, "the OpenAPI document cannot be written"),
     }
     Service::new(router(viewing.role, true)).hoop(Border::new(viewing, app))
 }

@@ -68,9 +68,9 @@ where
                 drop(control);
                 serve(TokioIo::new(connection)).await;
             }
-            Ok(Err(e)) => debug!("a WebSocket ended with its handshake: {e}"),
+            Ok(Err(e)) => debug!(error = %e, "a WebSocket ended with its handshake"),
             Err(_) => {
-                debug!("the answer to a handshake was not taken for {} s", HANDOVER.as_secs());
+                debug!(seconds = HANDOVER.as_secs(), "the answer to a handshake was not taken");
                 control.abort();
             }
         }

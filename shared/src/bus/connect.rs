@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ClientError, ConnectOptions, Event, ReconnectToServer, ServerError};
+use async_nats::{Client, ConnectOptions, Event, ReconnectToServer};
 use rand::RngExt as _;
 use tokio::sync::watch;
-use tracing::{debug, error, info, warn};
 
 use super::REQUEST_DEADLINE;
-use super::refusals::{Kind, Refusals};
+use super::connection_log::ConnectionLog;
+use super::refusals::Refusals;
 use crate::config::NatsConfig;
 
 /// Commands that wait in the client while the connection is away. Control messages are small and few.
@@ -62,7 +62,7 @@ impl Bus {
     pub async fn connect(config: &NatsConfig, purpose: Purpose, name: &str) -> Result<Self, BadServers> {
         let (connects_tx, connects) = watch::channel(0_u64);
         let refusals = Arc::new(Mutex::new(Refusals::default()));
-        let (label, refused) = (name.to_owned(), refusals.clone());
+        let (log, refused) = (Mutex::new(ConnectionLog::new(name)), refusals.clone());
         let (queue, subscription) = match purpose {
             Purpose::Control => (CONTROL_QUEUE, CONTROL_SUBSCRIPTION),
             Purpose::Frames => (FRAME_QUEUE, FRAME_SUBSCRIPTION),
@@ -89,7 +89,8 @@ impl Bus {
                 std::future::ready(last.clone().map(|addr| ReconnectToServer { addr, delay: None }))
             })
             .event_callback(move |event| {
-                report(&label, &event, &mut refused.lock().unwrap_or_else(PoisonError::into_inner));
+                let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+                log.lock().unwrap_or_else(PoisonError::into_inner).event(&event, &mut refused, Instant::now());
                 if matches!(event, Event::Connected) {
                     connects_tx.send_modify(|n| *n += 1);
                 }
@@ -191,49 +192,6 @@ fn inbox_prefix(user: &str) -> String {
     format!("_INBOX_{token}")
 }
 
-/// One log line per event, except slow consumers, which come per message and are counted elsewhere, and repeated
-/// refusals.
-fn report(name: &str, event: &Event, refusals: &mut Refusals) {
-    let mut refused = |kind, text: String| {
-        if refusals.note(kind, &text, Instant::now()) {
-            error!(connection = name, "{text}");
-        }
-    };
-    match event {
-        Event::Connected => {
-            refusals.connected();
-            info!(connection = name, "connected to NATS");
-        }
-        Event::Disconnected => warn!(connection = name, "connection to NATS lost, trying again"),
-        Event::SlowConsumer(_) => debug!(connection = name, "frames come faster than they are read"),
-        Event::ServerError(ServerError::Other(text)) if text.contains("ermissions") => {
-            let kind = if text.contains("Subscription") { Kind::Subscription } else { Kind::Publish };
-            refused(kind, format!("NATS refuses: {}; the user of this role lacks a permission", without_inbox(text)));
-        }
-        Event::ServerError(ServerError::AuthorizationViolation) => refused(Kind::Connection, WRONG_USER.to_owned()),
-        // A try to connect failed: the client's words for why.
-        Event::ClientError(ClientError::Other(text)) if text.contains("authorization violation") => {
-            refused(Kind::Connection, WRONG_USER.to_owned());
-        }
-        Event::ClientError(ClientError::Other(text)) => {
-            let text = format!("cannot connect to NATS: {text}; check nats.urls, with tls:// also nats.ca_file");
-            if refusals.note(Kind::Connection, &text, Instant::now()) {
-                warn!(connection = name, "{text}");
-            }
-        }
-        other => debug!(connection = name, "NATS client: {other}"),
-    }
-}
-
-/// The server's words, without the random part of an inbox: it would make every one of them new.
-fn without_inbox(text: &str) -> String {
-    let Some(start) = text.find("_INBOX") else { return text.to_owned() };
-    let token = text[start..].find(['.', '"']).map_or(text.len(), |end| start + end);
-    format!("{}.>\"", &text[..token])
-}
-
-const WRONG_USER: &str = "NATS refuses the user or password; check nats.user and nats.password";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,24 +224,5 @@ mod tests {
         {
             assert_eq!(inbox_prefix(user), prefix);
         }
-    }
-
-    #[test]
-    fn refusals_are_told_and_an_outage_is_no_refusal() {
-        let refused = |event| {
-            let mut refusals = Refusals::default();
-            report("test", &event, &mut refusals);
-            refusals.standing(Instant::now()).map(str::to_owned)
-        };
-        let violation = |text: &str| Event::ServerError(ServerError::Other(text.to_owned()));
-        let subject = "rsm.v1.hb.w1";
-        let text = refused(violation(&format!("Permissions Violation for Publish to \"{subject}\""))).unwrap();
-        assert!(text.contains(subject), "{text}");
-        let text = refused(violation("Permissions Violation for Subscription to \"_INBOX_api.Xy7.*\"")).unwrap();
-        assert!(text.contains("\"_INBOX_api.>\"") && !text.contains("Xy7"), "{text}");
-        let text = refused(Event::ClientError(ClientError::Other("authorization violation".into()))).unwrap();
-        assert!(text.contains("nats.password"), "{text}");
-        assert_eq!(refused(Event::Disconnected), None);
-        assert_eq!(refused(Event::LameDuckMode), None);
     }
 }

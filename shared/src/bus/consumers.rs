@@ -91,7 +91,7 @@ pub(super) async fn recreate(bus: &Bus, zone: &Zone, priority: Priority, why: &'
 
 async fn remake(bus: &Bus, config: pull::Config, why: &'static str) -> Result<(), BusError> {
     let name = config.durable_name.clone().unwrap_or_default();
-    warn!(consumer = name, "the consumer of start tickets is made anew: {why}");
+    warn!(repeats = true, consumer = name, why, "the consumer of start tickets is made anew");
     let delete = bus.js.delete_consumer_from_stream(&name, subjects::COMMANDS_STREAM);
     // Not there: just as well. Anything else: making it fails too, and says why.
     let _ = tokio::time::timeout(REQUEST_DEADLINE, delete).await;

@@ -88,7 +88,7 @@ pub async fn follow(bus: &Bus, mut told: impl FnMut(News)) {
     loop {
         let begun = Instant::now();
         let why = follow_once(bus, &mut told).await;
-        debug!("the directory is followed anew: {why}");
+        debug!(error = %why, "the directory is followed anew");
         told(News::Away(why.to_string()));
         if begun.elapsed() > LONGEST_PAUSE {
             pause = PAUSE;
@@ -204,7 +204,9 @@ impl Reader {
         // The server counts what is still to come; our own count is for one that gets it wrong.
         self.left = self.left.saturating_sub(1).min(info.pending);
         let record = decode::<DirectoryRecord>("read a directory record", &message.payload);
-        Ok(record.map_err(|e| debug!(subject = %message.subject, "{e}")).ok())
+        Ok(record
+            .map_err(|e| debug!(subject = %message.subject, error = %e, "a record of the directory is not readable"))
+            .ok())
     }
 
     /// Takes the consumer away; one that stays goes by itself after [`INACTIVE`].

@@ -2,6 +2,7 @@
 
 pub mod claims;
 pub mod connect;
+mod connection_log;
 mod consumers;
 pub mod control;
 pub mod demand;
@@ -35,7 +36,7 @@ pub enum BusError {
 
 impl BusError {
     fn failed(what: &'static str) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
-        move |e| Self::Failed { what, detail: e.to_string() }
+        move |e| Self::Failed { what, detail: crate::ops::telemetry::Causes(&*e).to_string() }
     }
 }
 

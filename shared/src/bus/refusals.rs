@@ -1,15 +1,10 @@
 //! What NATS refused, and for how long that counts. Pure. A refused request only times out, so this is where its
 //! reason stands.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The same words are logged again after this long.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// A refused publish counts for this long. All that matters is repeated within 20 s.
 const FADES: Duration = Duration::from_secs(30);
-/// Different words that are remembered; more than that within a minute are not logged.
-const MAX_SAID: usize = 16;
 
 /// What was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,24 +22,17 @@ pub enum Kind {
 pub struct Refusals {
     lasting: Option<String>,
     fading: Option<(String, Instant)>,
-    said: VecDeque<(String, Instant)>,
 }
 
 impl Refusals {
-    /// Takes a refusal in; whether it should be logged now.
-    pub fn note(&mut self, kind: Kind, text: &str, now: Instant) -> bool {
+    /// Takes a refusal in.
+    pub fn note(&mut self, kind: Kind, text: &str, now: Instant) {
         match kind {
             Kind::Connection => self.lasting = Some(text.to_owned()),
             // The first one: those that follow mostly have the same cause.
             Kind::Subscription => self.lasting = self.lasting.take().or_else(|| Some(text.to_owned())),
             Kind::Publish => self.fading = Some((text.to_owned(), now)),
         }
-        self.said.retain(|(_, at)| now.saturating_duration_since(*at) < SAY_AGAIN);
-        let news = self.said.len() < MAX_SAID && self.said.iter().all(|(said, _)| said != text);
-        if news {
-            self.said.push_back((text.to_owned(), now));
-        }
-        news
     }
 
     /// The connection stands anew: what still is refused will be refused again.
@@ -63,17 +51,6 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn says_the_same_words_once_a_minute_and_never_more_than_a_few() {
-        let (start, mut refusals) = (Instant::now(), Refusals::default());
-        let at = |s| start + Duration::from_secs(s);
-        assert!(refusals.note(Kind::Publish, "a", at(0)));
-        assert!(!refusals.note(Kind::Publish, "a", at(59)));
-        assert!(refusals.note(Kind::Publish, "a", at(60)));
-        let many = (0..100).filter(|n| refusals.note(Kind::Publish, &n.to_string(), at(61))).count();
-        assert_eq!(many, MAX_SAID - 1);
-    }
 
     #[test]
     fn a_publish_fades_and_a_subscription_stays_until_the_next_connect() {

@@ -60,7 +60,7 @@ fn warn_of_old_servers(bus: &Bus, replicas: usize) {
     if replicas > 1 && bus.connected() && !bus.server_is_at_least(REPLICATES_WELL) {
         SAID.call_once(|| {
             let (major, minor, patch) = REPLICATES_WELL;
-            warn!("nats.replicas is {replicas}: nats-server {major}.{minor}.{patch} or newer is advised for clusters");
+            warn!(replicas, advised = %format_args!("{major}.{minor}.{patch}"), "nats-server is older than is advised for clusters");
         });
     }
 }
@@ -118,7 +118,7 @@ async fn stream(bus: &Bus, config: Config) -> Result<(bool, State), BusError> {
             let info = found.cached_info();
             if !fits(&info.config, &config) {
                 within("change a JetStream stream", bus.js.update_stream(&config)).await?;
-                info!(stream = config.name, replicas = config.num_replicas, "changed on NATS");
+                info!(store = config.name, replicas = config.num_replicas, "changed a JetStream stream on NATS");
             }
             Ok((false, info.state.clone()))
         }
@@ -126,7 +126,7 @@ async fn stream(bus: &Bus, config: Config) -> Result<(bool, State), BusError> {
             GetStreamErrorKind::JetStream(js) if js.error_code() == ErrorCode::STREAM_NOT_FOUND => {
                 let name = config.name.clone();
                 let made = within("create a JetStream stream", bus.js.create_stream(config)).await?;
-                info!(stream = name, "created on NATS");
+                info!(store = name, "created a JetStream stream on NATS");
                 Ok((true, made.cached_info().state.clone()))
             }
             _ => Err(BusError::Failed { what, detail: e.to_string() }),

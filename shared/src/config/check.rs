@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{BadConfig, Config, bad};
+use crate::ops::logs::filter;
 use crate::stream::names::{WorkerId, Zone};
 use crate::stream::rendition::Rendition;
 
@@ -128,8 +129,8 @@ impl Config {
             WorkerId::parse(name).map_err(|e| BadConfig(format!("worker.name is {name:?}, {e}")))?;
         }
         self.zones().map(drop)?;
-        tracing_subscriber::EnvFilter::try_new(&c.log.filter).map_err(|_| {
-            bad("log.filter", format!("{:?}", c.log.filter), "levels such as info or info,rsm_worker=debug")
+        filter::parse(&c.log.filter, false).map_err(|e| {
+            bad("log.filter", format!("{:?}", c.log.filter), &format!("levels such as info or info,source=debug: {e}"))
         })?;
         Ok(())
     }

@@ -87,7 +87,7 @@ impl Handler for Metrics {
                 response.render(text);
             }
             Err(e) => {
-                tracing::error!("metrics cannot be shown: {e}");
+                tracing::error!(repeats = true, error = %e, "metrics cannot be shown");
                 response.status_code(StatusCode::INTERNAL_SERVER_ERROR);
             }
         }

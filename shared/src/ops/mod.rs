@@ -3,6 +3,7 @@
 pub mod disk;
 pub mod health;
 pub mod listener;
+pub mod logs;
 pub mod metrics;
 pub mod process;
 pub mod shutdown;

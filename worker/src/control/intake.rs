@@ -86,15 +86,17 @@ pub async fn run(mut intake: Intake, zone: Zone, priority: Priority, stop: Cance
             Ok(Some(pulled)) => {
                 failing = false;
                 if let Err(e) = intake.take(pulled).await {
-                    warn!(%zone, "a start ticket was not carried out: {e}");
+                    warn!(repeats = true, %zone, error = %e, "a start ticket was not carried out");
                 }
             }
             Ok(None) => failing = false,
             // It is gone for good, and the next one waits.
-            Err(e @ BusError::Malformed { .. }) => warn!(%zone, "{e}"),
+            Err(e @ BusError::Malformed { .. }) => {
+                warn!(repeats = true, %zone, error = %e, "a start ticket is not readable and is dropped");
+            }
             Err(e) => {
                 if !failing {
-                    debug!(%zone, priority = priority.as_str(), "{e}");
+                    debug!(%zone, priority = priority.as_str(), error = %e, "start tickets cannot be asked for");
                 }
                 failing = true;
                 tokio::time::sleep(PAUSE).await;
@@ -124,7 +126,7 @@ impl Intake {
                 Err(e) => Err(e),
             };
             if let Err(e) = done {
-                warn!(stream = %ticket.cam, "an offered stream was not started: {e}");
+                warn!(repeats = true, stream = %ticket.cam, epoch = %ticket.epoch, error = %e, "an offered stream was not started");
             }
             return;
         }
@@ -165,7 +167,7 @@ impl Intake {
             Outcome::Claimed(fence, spec) => {
                 // Nothing depends on this being confirmed: a ticket that comes again meets the claim.
                 if let Err(e) = pulled.done().await {
-                    debug!(stream = %ticket.cam, "{e}");
+                    debug!(stream = %ticket.cam, error = %e, "that a start ticket is done was not confirmed");
                 }
                 self.begin(&ticket, fence, *spec, slot).await
             }

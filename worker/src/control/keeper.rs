@@ -106,12 +106,12 @@ pub async fn run(parts: Parts, ears: Ears, stop: CancellationToken) -> Ended {
                 // The answer was sent by the bus: that it came is all that a probe asks.
                 Some(Ok(Order::Probe)) => {}
                 Some(Ok(Order::Take(ticket, reply))) => keeper.consider(*ticket, reply),
-                Some(Err(e)) => warn!("{e}"),
+                Some(Err(e)) => warn!(repeats = true, error = %e, "an order of the API is not readable"),
                 None => break Ended::Closed,
             },
             wish = wishes.next() => match wish {
                 Some(Ok((slug, message))) => keeper.wish(&slug, message),
-                Some(Err(e)) => warn!("{e}"),
+                Some(Err(e)) => warn!(repeats = true, error = %e, "a demand of viewers is not readable"),
                 None => break Ended::Closed,
             },
             Ok(()) = connects.changed() => {
@@ -146,7 +146,10 @@ impl Keeper {
     /// Takes note of a pause of this process.
     fn feel_pulse(&self) {
         if self.p.pulse.beat(self.sequence + 1) {
-            warn!("this process stood still; it shows no frames until the API says what is still its own");
+            warn!(
+                repeats = true,
+                "this process stood still; it shows no frames until the API says what is still its own"
+            );
         }
     }
 
@@ -238,7 +241,7 @@ impl Keeper {
         let slot = intake.accept(&ticket);
         tokio::spawn(async move {
             if let Err(e) = reply.send(slot.is_some()).await {
-                debug!(stream = %ticket.cam, "{e}");
+                debug!(stream = %ticket.cam, error = %e, "an offer was not answered");
             }
             if let Some(slot) = slot {
                 intake.offered(ticket, slot).await;
@@ -270,7 +273,7 @@ impl Keeper {
         }
         let event = kept.handle.event(slug, kept.fence, session);
         if let Err(e) = heartbeat::tell(bus, &self.p.intake.worker, &event).await {
-            warn!(stream = %slug, "{e}");
+            warn!(repeats = true, stream = %slug, error = %e, "a change of a stream was not told to the API");
         }
     }
 

@@ -104,13 +104,17 @@ impl SegmentDir {
             if let Err(error) = fs::remove_dir_all(&path)
                 && error.kind() != io::ErrorKind::NotFound
             {
-                tracing::warn!(%error, "an HLS directory could not be removed");
+                tracing::warn!(repeats = true, %error, "an HLS directory could not be removed");
             }
             // The stream's directory, unless another owner of it still has files there.
             let _ = path.parent().map(fs::remove_dir);
         });
         if removed.await.is_none() {
-            tracing::warn!(seconds = WRITE_DEADLINE.as_secs(), "the disk takes too long to remove an HLS directory");
+            tracing::warn!(
+                repeats = true,
+                seconds = WRITE_DEADLINE.as_secs(),
+                "the disk takes too long to remove an HLS directory"
+            );
         }
     }
 

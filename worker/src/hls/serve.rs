@@ -125,7 +125,7 @@ impl Hls {
             Ok(Err(e)) if gone(&e) => Err(StatusCode::NOT_FOUND),
             failed => {
                 if let Ok(Err(e)) = failed {
-                    tracing::error!(file = %path.display(), "cannot read an HLS file: {e}");
+                    tracing::error!(repeats = true, file = %path.display(), error = %e, "an HLS file cannot be read");
                 }
                 Err(StatusCode::SERVICE_UNAVAILABLE)
             }

@@ -108,7 +108,7 @@ impl Glance {
             }
             Err(Fault::Source(error)) => (error.state(), Some(told(&error)), None),
             Err(Fault::Pipeline(error)) => {
-                tracing::warn!(camera = request.spec.url.host(), %error, "a look at a camera failed");
+                tracing::warn!(repeats = true, camera = request.spec.url.host(), %error, "a look at a camera failed");
                 (StreamState::Running, reason(ReasonCode::Pipeline, UNREADABLE), None)
             }
             Err(Fault::TooLarge) => (StreamState::Running, reason(ReasonCode::Pipeline, TOO_LARGE), None),

@@ -239,7 +239,14 @@ async fn withdraw_after(fault: &Fault, stream: &HlsStream, source: &mut SourceMa
     stream.report.error(Some(fault.to_string()));
     stream.waiting.fail("hls", fault);
     stream.metrics.output_failed("hls");
-    tracing::warn!(stream = %stream.slug, error = %fault, detail = fault.detail(), "HLS stops for a while");
+    tracing::warn!(
+        repeats = true,
+        stream = %stream.slug,
+        fence = %stream.fence,
+        error = %fault,
+        detail = fault.detail(),
+        "HLS stops for a while"
+    );
     source.withdraw().await;
     if matches!(fault, Fault::Disk(_)) {
         source.make_room().await;

@@ -142,7 +142,7 @@ impl JpegOutput {
                 Err(error) => {
                     self.metrics.output_failed("jpeg");
                     self.waiting.fail("pipeline", &error);
-                    tracing::warn!(stream = %self.slug, %error, "JPEG output begins anew");
+                    tracing::warn!(repeats = true, stream = %self.slug, fence = %self.fence, %error, "JPEG output begins anew");
                     retry = if numbers.total() > before { RETRY.0 } else { retry };
                     wish.pause(retry).await;
                     retry = (retry * 2).min(RETRY.1);
@@ -169,7 +169,7 @@ impl JpegOutput {
             let Some(first) = first else {
                 patience = Duration::MAX;
                 let seconds = PATIENCE.as_secs();
-                tracing::warn!(stream = %self.slug, seconds, "no frames yet: the camera sends pictures, but no key picture");
+                tracing::warn!(repeats = true, stream = %self.slug, fence = %self.fence, seconds, "no frames yet: the camera sends pictures, but no key picture");
                 continue;
             };
             let passes = encoded != Some(first.timeline);

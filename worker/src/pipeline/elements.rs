@@ -5,7 +5,7 @@ use std::fmt;
 
 use gstreamer as gst;
 
-use super::PipelineError;
+use super::{PipelineError, log};
 
 /// Element, and the Debian 12 package that brings it.
 const NEEDED: [(&str, &str); 24] = [
@@ -65,7 +65,9 @@ impl fmt::Display for MissingElements {
 /// # Errors
 /// [`MissingElements`] names them all, and the command that installs them.
 pub fn init() -> Result<(), MissingElements> {
+    log::take_over();
     gst::init().map_err(|e| MissingElements(Lack::GStreamer(e.to_string())))?;
+    log::set_threshold();
     let missing = lacking(|element| gst::ElementFactory::find(element).is_some());
     if missing.is_empty() { Ok(()) } else { Err(MissingElements(Lack::Elements(missing))) }
 }

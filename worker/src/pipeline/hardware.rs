@@ -128,7 +128,12 @@ impl Hardware {
         let PipelineError::Element { element, message } = error else { return };
         let software = Job::EncodeH264.software();
         if element == self.encoder() && element != software && !self.0.encoder_failed.swap(true, Ordering::Relaxed) {
-            tracing::warn!(element, why = message, "the H.264 encoder failed; {software} takes its place");
+            tracing::warn!(
+                element,
+                why = message,
+                instead = software,
+                "the H.264 encoder failed, another takes its place"
+            );
         }
     }
 
@@ -159,11 +164,15 @@ impl Hardware {
             let choice = self.choice(job);
             for (element, trial) in &choice.passed_over {
                 if let Trial::Fails(why) = trial {
-                    tracing::info!(element, %why, "{} does not work on this machine", job.name());
+                    tracing::info!(element, %why, job = job.name(), "an element does not work on this machine");
                 }
             }
             if choice.element != job.software() {
-                tracing::info!(element = choice.element, "{} by hardware or configuration", job.name());
+                tracing::info!(
+                    element = choice.element,
+                    job = job.name(),
+                    "an element is chosen by hardware or configuration"
+                );
             }
         }
     }

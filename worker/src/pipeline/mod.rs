@@ -9,6 +9,7 @@ pub mod form;
 pub mod from_rtsp;
 pub mod hardware;
 mod levels;
+mod log;
 mod run;
 #[cfg(test)]
 pub(crate) mod test_clip;

@@ -70,7 +70,7 @@ impl RtspsrcSource {
         let (pipeline, units) = match RtspPipeline::start(&target).await {
             Ok(started) => started,
             Err(error) => {
-                tracing::warn!(camera = spec.url.host(), %error, "rtspsrc does not start");
+                tracing::warn!(repeats = true, camera = spec.url.host(), %error, "rtspsrc does not start");
                 return Some(Err(SourceError::Pipeline.into()));
             }
         };

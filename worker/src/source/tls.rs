@@ -23,7 +23,7 @@ pub async fn config(insecure: bool) -> Result<Arc<ClientConfig>, SourceError> {
         CHECKING.get_or_try_init(async || with_roots(system_roots().await)).await
     };
     made.cloned().map_err(|error| {
-        tracing::error!(%error, "TLS to cameras does not work");
+        tracing::error!(repeats = true, %error, "TLS to cameras does not work");
         SourceError::Pipeline
     })
 }
@@ -32,7 +32,7 @@ pub async fn config(insecure: bool) -> Result<Arc<ClientConfig>, SourceError> {
 async fn system_roots() -> RootCertStore {
     let loaded = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await.unwrap_or_default();
     if loaded.certs.is_empty() {
-        tracing::warn!("this machine trusts no certificate at all (is ca-certificates installed?)");
+        tracing::warn!(repeats = true, "this machine trusts no certificate at all (is ca-certificates installed?)");
     }
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(loaded.certs);

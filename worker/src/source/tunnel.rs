@@ -67,7 +67,7 @@ impl Tunnel {
     pub async fn open(peer: Peer, link: &Url, connect: Duration) -> Result<Self, SourceError> {
         let camera = peer.connect(connect).await?;
         let local = |error: io::Error| {
-            tracing::error!(%error, "no port on the loopback for a camera");
+            tracing::error!(repeats = true, %error, "no port on the loopback for a camera");
             SourceError::Pipeline
         };
         // Of the camera's family: rtspsrc takes the one of its datagrams from it.

@@ -1,6 +1,7 @@
 //! One claimed stream: its camera sessions one after the other, and what is made of them.
 
 pub mod backoff;
+mod camera_log;
 pub mod engine;
 pub mod meter;
 pub mod pacer;

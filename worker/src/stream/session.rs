@@ -8,6 +8,7 @@ use rsm_shared::stream::spec::StreamSpec;
 use rsm_shared::stream::state::StreamState;
 use tokio_util::sync::CancellationToken;
 
+use super::camera_log::CameraLog;
 use super::engine::Engine;
 use super::meter::Meter;
 use super::pacer::Start;
@@ -29,6 +30,7 @@ pub(super) struct Sessions {
     pub hub: Arc<StreamHub>,
     pub status: StatusCell,
     pub metrics: StreamSeries,
+    pub log: CameraLog,
     pub time: MediaTime,
     /// See [`AccessUnit::timeline`].
     pub timeline: u64,
@@ -113,6 +115,7 @@ impl Sessions {
                 first = Some(Instant::now());
                 self.status.video(&unit.video);
                 self.status.enter(StreamState::Running, None);
+                self.log.well();
             }
             if opening.as_mut().is_some_and(|opening| opening.picture(unit.is_key)) {
                 opening = None;

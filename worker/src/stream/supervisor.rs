@@ -8,13 +8,13 @@ use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::StreamSpec;
-use rsm_shared::stream::state::StreamState;
 use rsm_shared::wire::trace_context::TraceContext;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
+use super::camera_log::CameraLog;
 use super::engine::Engine;
 use super::pacer::Try;
 use super::session::Sessions;
@@ -106,14 +106,15 @@ async fn run(ctx: StreamContext, status: StatusCell, cancel: CancellationToken) 
     let wish = Wish { demand: ctx.demand, cancel: cancel.clone(), hls_always: ctx.spec.hls.always_on };
     let jpeg = tokio::spawn(jpeg.run(wish.clone()));
     let hls = tokio::spawn(hls.run(wish));
-    let sessions =
-        Sessions { engine: ctx.engine, spec: ctx.spec, hub, status, metrics, time: MediaTime::default(), timeline: 0 };
+    let (engine, spec, time) = (ctx.engine, ctx.spec, MediaTime::default());
+    let log = CameraLog::new(ctx.slug.clone(), ctx.fence);
+    let sessions = Sessions { engine, spec, hub, status, metrics, log, time, timeline: 0 };
     tokio::join!(
-        keep_open(&ctx.slug, sessions, (ctx.trace, ctx.start), &cancel),
+        keep_open(sessions, (ctx.trace, ctx.start), &cancel),
         ends_with("jpeg", jpeg, &ctx.slug, &cancel),
         ends_with("hls", hls, &ctx.slug, &cancel),
     );
-    tracing::info!(stream = %ctx.slug, "stopped");
+    tracing::info!(stream = %ctx.slug, fence = %ctx.fence, "a stream ended");
 }
 
 /// A stream without one of its outputs would look well and be blind: it ends with it, and is placed anew.
@@ -127,12 +128,7 @@ async fn ends_with(output: &'static str, task: JoinHandle<()>, slug: &Slug, canc
 }
 
 /// Camera sessions one after the other until `cancel`.
-async fn keep_open(
-    slug: &Slug,
-    mut sessions: Sessions,
-    (trace, mut start): (StreamTrace, Span),
-    cancel: &CancellationToken,
-) {
+async fn keep_open(mut sessions: Sessions, (trace, mut start): (StreamTrace, Span), cancel: &CancellationToken) {
     let engine = sessions.engine.clone();
     let mut backoff = Backoff::new(engine.timing);
     let mut retina_refused = false;
@@ -165,18 +161,13 @@ async fn keep_open(
         let wait = backoff.after(state, ended.healthy, rand::random());
         sessions.metrics.restarted(reason.code);
         sessions.status.restarted();
-        log_end(slug, state, reason.code.as_str(), &reason.text, wait);
+        sessions.log.failed(state, &reason, wait);
         sessions.status.enter(state, Some(reason));
         tokio::select! {
             () = cancel.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
     }
-}
-
-fn log_end(slug: &Slug, state: StreamState, code: &str, text: &str, wait: std::time::Duration) {
-    let next_try_s = wait.as_secs_f64().round();
-    tracing::warn!(stream = %slug, state = state.as_str(), reason = code, next_try_s, "{text}");
 }
 
 fn outputs(

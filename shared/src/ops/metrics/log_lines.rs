@@ -29,6 +29,11 @@ pub fn count(level: &Level) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// Lines of warnings and of errors since this process began.
+pub fn so_far() -> (u64, u64) {
+    (WARNINGS.load(Ordering::Relaxed), ERRORS.load(Ordering::Relaxed))
+}
+
 /// Shows them.
 pub(super) struct LogLines(LogTable);
 
@@ -45,7 +50,7 @@ impl Collector for LogLines {
 
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52 lines")]
     fn collect(&self) -> Vec<MetricFamily> {
-        let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
-        vec![self.0.lines.family([(["warn"], now(&WARNINGS)), (["error"], now(&ERRORS))])]
+        let (warnings, errors) = so_far();
+        vec![self.0.lines.family([(["warn"], warnings as f64), (["error"], errors as f64)])]
     }
 }

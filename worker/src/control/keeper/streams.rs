@@ -105,7 +105,7 @@ impl Keeper {
     /// Ends a stream that is owned under `up_to` or an older epoch.
     pub(super) fn let_go(&mut self, slug: &Slug, up_to: Epoch, why: &str) {
         if let Some(Kept { fence, handle }) = self.holding.let_go(slug, up_to) {
-            info!(stream = %slug, %fence, "{why}");
+            info!(stream = %slug, %fence, why, "let go");
             self.release(slug, handle);
         }
     }
@@ -139,7 +139,7 @@ impl Keeper {
                     self.open(start);
                 }
             }
-            Err(e) => error!("a stream did not end in order: {e}"),
+            Err(e) => error!(error = %e, "a stream did not end in order"),
         }
     }
 

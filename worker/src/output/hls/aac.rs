@@ -39,7 +39,7 @@ impl AacEncoder {
                     error = failed => Err(error),
                 };
                 if let Err(error) = ended {
-                    tracing::warn!(%error, "sound is not encoded for a while");
+                    tracing::warn!(repeats = true, %error, "sound is not encoded for a while");
                 }
             }
             pipeline.stop().await;

@@ -210,7 +210,7 @@ impl Listening {
         self.rest();
         let text = error.to_string();
         if self.told.as_ref() != Some(&text) {
-            tracing::warn!(stream = %self.stream.slug, error = text, "HLS has no sound");
+            tracing::warn!(repeats = true, stream = %self.stream.slug, error = text, "HLS has no sound");
             self.told = Some(text);
         }
     }

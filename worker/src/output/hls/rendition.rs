@@ -56,7 +56,7 @@ impl RenditionMaker {
                 self.stream.metrics.output_failed(self.rendition.as_str());
                 let (rendition, detail) = (self.rendition.as_str(), fault.detail());
                 let stream = &self.stream.slug;
-                tracing::warn!(%stream, rendition, error = %fault, detail, "a rendition stops for a while");
+                tracing::warn!(repeats = true, %stream, output = rendition, error = %fault, detail, "a rendition stops for a while");
                 wish.pause(backoff.next()).await;
             } else {
                 backoff = Backoff::default();
