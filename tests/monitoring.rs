@@ -264,9 +264,16 @@ async fn viewers_who_are_many_or_slow_or_late_raise_alerts_and_end_them_when_it_
     prometheus.until_clear("RsmViewersRefused", &[]).await;
     drop(watchers);
 
-    // One that takes nothing, alone at the API.
-    let slow = Listener::open_slow(&farm.base, &gate).await;
+    // One that takes two frames a second of fifteen, alone at the API.
+    let mut socket = Listener::open_slow(&farm.base, &gate).await;
+    let mut pace = tokio::time::interval(Duration::from_millis(500));
+    let slow = tokio::spawn(async move {
+        loop {
+            pace.tick().await;
+            socket.jpeg().await;
+        }
+    });
     prometheus.until_fires("RsmSlowViewers", &[("role", "api"), ("severity", "ticket")]).await;
-    drop(slow);
+    slow.abort();
     prometheus.until_clear("RsmSlowViewers", &[]).await;
 }
