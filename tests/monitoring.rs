@@ -91,17 +91,17 @@ async fn cameras_that_fail_raise_alerts_and_end_them_when_they_are_well() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_of_a_farm_that_fail_raise_alerts_and_end_them_when_they_are_back() {
-    let mut farm = Plan::of(2, 3).env("RSM__WORKER__CAPACITY", "3").start().await;
+    let mut farm = Plan::of(2, 3).env("RSM__WORKER__CAPACITY", "4").start().await;
     let prometheus = Prometheus::start(&farm.base).await;
     prometheus.until_sees(&[("api", 1), ("worker", 2)]).await;
 
-    // Four places of six are for streams that nobody watches: three of seven wait.
+    // Six places of eight are for streams that nobody watches: one of seven waits. Three fit on one worker.
     let mut more = Vec::new();
     for _ in 0..4 {
         more.push(farm.add(farm.camera.url()).await.0);
     }
     let full = prometheus.until_fires("RsmNoFreeCapacity", &[("severity", "page")]).await;
-    tells(&full, "Waiting: 3");
+    tells(&full, "Waiting: 1");
     prometheus.until_fires("RsmStartsSlow", &[("waiting", "yes"), ("severity", "ticket")]).await;
     for slug in more {
         remove(&farm, &slug).await;
@@ -264,9 +264,16 @@ async fn viewers_who_are_many_or_slow_or_late_raise_alerts_and_end_them_when_it_
     prometheus.until_clear("RsmViewersRefused", &[]).await;
     drop(watchers);
 
-    // One that takes nothing, alone at the API.
-    let slow = Listener::open_slow(&farm.base, &gate).await;
+    // One that takes two frames a second of fifteen, alone at the API.
+    let mut socket = Listener::open_slow(&farm.base, &gate).await;
+    let mut pace = tokio::time::interval(Duration::from_millis(500));
+    let slow = tokio::spawn(async move {
+        loop {
+            pace.tick().await;
+            socket.jpeg().await;
+        }
+    });
     prometheus.until_fires("RsmSlowViewers", &[("role", "api"), ("severity", "ticket")]).await;
-    drop(slow);
+    slow.abort();
     prometheus.until_clear("RsmSlowViewers", &[]).await;
 }

@@ -54,9 +54,10 @@ fn every_alert_has_a_case_a_severity_and_a_section_of_the_runbook() {
         found(r"(?m)^## (\w+)$", &text(&monitoring().join("runbook.md"))).into_iter().collect();
     let names: BTreeSet<String> = found(r"- alert: (\w+)", &alerts).into_iter().collect();
     assert_eq!(names, sections, "the sections of runbook.md are the alerts");
+    let severity = Regex::new(r"severity: (page|ticket)\b").unwrap();
     for alert in alerts.split("- alert: ").skip(1) {
         let name = alert.lines().next().unwrap();
-        assert!(Regex::new(r"severity: (page|ticket)\b").unwrap().is_match(alert), "{name}: severity");
+        assert!(severity.is_match(alert), "{name}: severity");
         assert!(alert.contains("summary: ") && alert.contains("description: "), "{name}: summary and description");
         let runbook = format!("runbook_url: monitoring/runbook.md#{}\n", name.to_lowercase());
         assert!(alert.contains(&runbook), "{name}: {runbook}");
