@@ -50,11 +50,15 @@ impl Role {
         if let Some(listener) = listener {
             let fd = listener.as_raw_fd();
             command.env("LISTEN_FDS", "1").env("LISTEN_PID", "0");
-            // SAFETY: dup2 is async-signal-safe; the descriptor outlives the child's start.
+            // SAFETY: dup2 and fcntl are async-signal-safe; the descriptor outlives the child's start.
             unsafe {
-                command.pre_exec(move || match nix::libc::dup2(fd, 3) {
-                    0.. => Ok(()),
-                    _ => Err(std::io::Error::last_os_error()),
+                command.pre_exec(move || {
+                    // dup2 onto itself would leave the mark that closes it with exec.
+                    let passed = match fd {
+                        3 => nix::libc::fcntl(3, nix::libc::F_SETFD, 0),
+                        _ => nix::libc::dup2(fd, 3),
+                    };
+                    if passed < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
                 });
             }
         }

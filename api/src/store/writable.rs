@@ -21,7 +21,9 @@ pub async fn watch(store: Store, health: Health, every: Duration, stop: Cancella
     while stop.run_until_cancelled(look.tick()).await.is_some() {
         let found = store.writable().await;
         match &found {
-            Err(e) if well => warn!("the database cannot be written: {e}; nothing can be started, changed or stopped"),
+            Err(e) if well => {
+                warn!(error = %e, "the database cannot be written: nothing can be started, changed or stopped")
+            }
             Ok(()) if !well => info!("the database can be written again"),
             _ => {}
         }

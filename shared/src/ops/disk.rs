@@ -68,7 +68,7 @@ pub async fn watch(dir: PathBuf, health: Health, every: Duration, stop: Cancella
         };
         let now = fault(found);
         match (&before, &now) {
-            (None, Some(why)) => warn!("{why}"),
+            (None, Some(why)) => warn!(why, "the data directory is full or cannot be written"),
             (Some(_), None) => info!("the data directory has room and can be written again"),
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! Facts of this process and its host.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{FromRawFd as _, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd as _, RawFd};
 use std::path::Path;
 
 use crate::stream::names::WorkerId;
@@ -33,11 +33,16 @@ fn passed_listener() -> Option<TcpListener> {
     if count == 0 || (pid != 0 && pid != std::process::id()) {
         return None;
     }
-    // SAFETY: the supervisor says that this descriptor is open and meant for us; nothing else here owns it.
+    // A supervisor that says so and passes nothing must not make us take, and close, what the runtime has opened there.
+    // SAFETY: only looked at; should it not be open, the look fails.
+    let passed = unsafe { BorrowedFd::borrow_raw(FIRST_PASSED_FD) };
+    if !socket2::SockRef::from(&passed).is_listener().ok()? {
+        return None;
+    }
+    // SAFETY: the supervisor says that this descriptor is meant for us, and it is a listener; nothing here listens yet.
     let listener = unsafe { TcpListener::from_raw_fd(FIRST_PASSED_FD) };
-    // Children must not inherit it in turn. It is a listener only if it has a local address.
+    // Children must not inherit it in turn.
     nix::fcntl::fcntl(&listener, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC)).ok()?;
-    listener.local_addr().ok()?;
     Some(listener)
 }
 

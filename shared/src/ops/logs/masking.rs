@@ -174,8 +174,7 @@ fn addresses(text: &str) -> String {
     while let Some(end) = rest.find(is_end) {
         let token = &rest[..end];
         // An odd character within a password cuts the address, and its `@` comes behind it.
-        let cut = if token.contains('@') { None } else { cut_address(token, &rest[end..]) };
-        match cut {
+        match cut_address(token, &rest[end..]) {
             Some((start, at)) => {
                 clean.push_str(&token[..start]);
                 clean.push_str(MASK);
