@@ -256,8 +256,9 @@ async fn viewers_who_are_many_or_slow_or_late_raise_alerts_and_end_them_when_it_
     let labels = [("role", "relay"), ("reason", "all"), ("severity", "page")];
     again_until_fires(&prometheus, "RsmViewersRefused", &labels, async || refused_at(&yard).await).await;
 
-    // Every frame for the relay is on its way for two seconds.
-    chaos.set(Mode::Delay(Duration::from_secs(2)));
+    // Every frame for the relay is on its way for longer than a second. With three seconds back and forth its connection
+    // would end, and no frame come at all.
+    chaos.set(Mode::Late(Duration::from_millis(1200)));
     prometheus.until_fires("RsmRelayLatencyHigh", &[("role", "relay"), ("severity", "ticket")]).await;
     chaos.heal();
     prometheus.until_clear("RsmRelayLatencyHigh", &[]).await;

@@ -33,6 +33,8 @@ pub enum Mode {
     BlackHole,
     /// Everything takes this much longer, each way.
     Delay(Duration),
+    /// What the server says takes this much longer; the way to it does not.
+    Late(Duration),
 }
 
 /// The proxy. Ends when dropped, with all its connections.
@@ -90,12 +92,13 @@ async fn accept(listener: TcpListener, server: SocketAddr, mode: watch::Receiver
 async fn carry(client: TcpStream, server: SocketAddr, mode: watch::Receiver<Mode>) {
     let mut cut = mode.clone();
     let both = async {
-        let _ = open(&mut mode.clone()).await;
+        let _ = Way { mode: mode.clone(), down: false }.open().await;
         let Ok(server) = TcpStream::connect(server).await else { return };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
-        tokio::join!(pump(from_client, to_server, mode.clone()), pump(from_server, to_client, mode));
+        let (up, down) = (Way { mode: mode.clone(), down: false }, Way { mode, down: true });
+        tokio::join!(pump(from_client, to_server, up), pump(from_server, to_client, down));
     };
     tokio::select! {
         _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
@@ -103,7 +106,7 @@ async fn carry(client: TcpStream, server: SocketAddr, mode: watch::Receiver<Mode
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: Way) {
     let (queue, mut queued) = mpsc::channel::<(Instant, Vec<u8>)>(QUEUED);
     let read = async move {
         let mut piece = vec![0; PIECE];
@@ -115,23 +118,33 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::
     };
     let write = async move {
         while let Some((arrived, piece)) = queued.recv().await {
-            let Some(delay) = open(&mut mode).await else { return };
+            let Some(delay) = way.open().await else { return };
             tokio::time::sleep_until(arrived + delay).await;
             // It may have closed during the delay.
-            if open(&mut mode).await.is_none() || to.write_all(&piece).await.is_err() {
+            if way.open().await.is_none() || to.write_all(&piece).await.is_err() {
                 return;
             }
         }
-        let _ = open(&mut mode).await;
+        let _ = way.open().await;
         let _ = to.shutdown().await;
     };
     tokio::join!(read, write);
 }
 
-/// Waits until something gets through; how long it takes then. `None` when the proxy has ended.
-async fn open(mode: &mut watch::Receiver<Mode>) -> Option<Duration> {
-    match *mode.wait_for(|mode| *mode != Mode::BlackHole).await.ok()? {
-        Mode::Delay(delay) => Some(delay),
-        Mode::Pass | Mode::Cut | Mode::BlackHole => Some(Duration::ZERO),
+/// One direction of a connection.
+struct Way {
+    mode: watch::Receiver<Mode>,
+    /// From the server to the client.
+    down: bool,
+}
+
+impl Way {
+    /// Waits until something gets through; how long it takes then. `None` when the proxy has ended.
+    async fn open(&mut self) -> Option<Duration> {
+        match *self.mode.wait_for(|mode| *mode != Mode::BlackHole).await.ok()? {
+            Mode::Delay(delay) => Some(delay),
+            Mode::Late(delay) if self.down => Some(delay),
+            _ => Some(Duration::ZERO),
+        }
     }
 }
