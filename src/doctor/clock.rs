@@ -21,6 +21,7 @@ pub async fn look(patient: &Patient, running: &Running) -> Vec<Check> {
 }
 
 /// What the kernel knows of its clock.
+#[allow(clippy::useless_conversion, reason = "the type of `maxerror` differs between platforms")]
 fn kept() -> Check {
     // SAFETY: all-zero is a valid `timex`, with `modes` 0: nothing is set.
     let mut timex: nix::libc::timex = unsafe { std::mem::zeroed() };

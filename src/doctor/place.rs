@@ -75,13 +75,13 @@ fn nearest(dir: &Path) -> PathBuf {
 }
 
 /// Pure: what kinds of file systems mean for the data.
+#[allow(clippy::useless_conversion, reason = "the type of these numbers differs between platforms")]
 fn filesystem(dir: &Path, kind: FsType) -> Check {
     // What nix has no name for: from linux/magic.h.
     const CIFS: i64 = 0xff53_4d42;
     const SMB2: i64 = 0xfe53_4d42;
     const OVERLAY: i64 = 0x794c_7630;
     const V9FS: i64 = 0x0102_1997;
-    // The type differs between platforms; the numbers fit.
     let number = i64::from(kind.0) & 0xffff_ffff;
     let dir = dir.display();
     let network = "SQLite needs a disk of this machine; set data_dir to one";

@@ -101,7 +101,7 @@ mod tests {
         let ill = text();
         assert!(ill.contains("rsm_ready 0\n") && ill.contains("rsm_fault{dependency=\"disk\"} 1\n"), "{ill}");
         health.well(Dependency::Disk);
-        assert_eq!(text().contains("rsm_fault{"), false);
+        assert!(!text().contains("rsm_fault{"));
     }
 
     #[test]
