@@ -145,8 +145,12 @@ async fn the_document_of_the_api_is_complete_and_the_health_is_told() {
         assert!(metrics.contains(name), "{name} is missing in\n{metrics}");
     }
     let listed = async || system.json("/metrics/targets").await;
-    let targets = eventually("the worker to be listed", listed, |t| t[0]["targets"][0].is_string()).await;
-    let worker = targets[0]["targets"][0].as_str().unwrap().to_owned();
+    let worker_of = |targets: &Value| {
+        let of_worker = |target: &&Value| target["labels"]["role"] == "worker";
+        targets.as_array().unwrap().iter().find(of_worker).map(|target| target["targets"][0].as_str().unwrap().to_owned())
+    };
+    let targets = eventually("the worker to be listed", listed, |targets| worker_of(targets).is_some()).await;
+    let worker = worker_of(&targets).unwrap();
     let metrics = system.http.get(format!("http://{worker}/metrics")).send().await.unwrap().text().await.unwrap();
     for name in ["rsm_claims", "rsm_worker_capacity", "rsm_nats_connected 1", "rsm_hls_disk_bytes"] {
         assert!(metrics.contains(name), "{name} is missing in\n{metrics}");
