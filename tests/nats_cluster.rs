@@ -83,7 +83,7 @@ impl Farm {
 #[tokio::test]
 async fn leaders_that_die_move_no_stream_and_open_no_camera_again() {
     let mut farm = Farm::start().await;
-    let said = farm.api.log.text().matches("or newer is advised for clusters").count();
+    let said = farm.api.log.text().matches("is older than is advised for clusters").count();
     let server = farm.cluster.client("api").await.server_info().version;
     assert_eq!(said, usize::from(server.starts_with("2.9.1")), "one line with {server}");
 
