@@ -226,7 +226,8 @@ async fn records_are_written_under_the_domain_when_there_is_one() {
     let bus = server.connect(&[("nats.domain", "hub")]).await;
     // In the place of a store beyond a leaf node, which hears nothing else.
     let mut stored = hub.client.subscribe("$JS.hub.API.$KV.RSM_DIRECTORY.*.*").await.unwrap();
-    hub.client.flush().await.unwrap();
+    // A question behind it on the same connection: its answer says that the server has the subscription.
+    hub.client.request("$JS.API.INFO", "".into()).await.unwrap();
     let storing = async {
         let message = timeout(LONG, stored.next()).await.expect("a record in time").unwrap();
         let ack = r#"{"stream":"KV_RSM_DIRECTORY","seq":1}"#;
