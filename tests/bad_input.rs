@@ -147,7 +147,12 @@ async fn the_document_of_the_api_is_complete_and_the_health_is_told() {
     let listed = async || system.json("/metrics/targets").await;
     let worker_of = |targets: &Value| {
         let of_worker = |target: &&Value| target["labels"]["role"] == "worker";
-        targets.as_array().unwrap().iter().find(of_worker).map(|target| target["targets"][0].as_str().unwrap().to_owned())
+        targets
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(of_worker)
+            .map(|target| target["targets"][0].as_str().unwrap().to_owned())
     };
     let targets = eventually("the worker to be listed", listed, |targets| worker_of(targets).is_some()).await;
     let worker = worker_of(&targets).unwrap();

@@ -1,6 +1,7 @@
 //! A real Prometheus with the project's own rules looks at real processes: every alert comes when its fault is made, and
 //! ends when it is mended. A few farms, each for several alerts; the rules' durations are divided by twenty.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
@@ -76,10 +77,13 @@ async fn cameras_that_fail_raise_alerts_and_end_them_when_they_are_well() {
     tells(&down, "w1");
     prometheus.until_fires("RsmManyCamerasDown", &[("severity", "page")]).await;
     assert!(!prometheus.alerts().await.iter().any(|a| a.is("RsmCameraDown", &[("stream", &idle)])), "nobody wants it");
-    if let Some(out) = std::env::var_os("RSM_TEST_PICTURES") {
-        // `make pictures`, for docs/monitoring.md.
-        let arguments = ["--prometheus", prometheus.base.as_str(), "--minutes", "3", "--out", out.to_str().unwrap()];
-        run("monitoring-pictures.mjs", &arguments).await;
+    // `make pictures` names a place for those of docs/monitoring.md to stay.
+    let dir = tempfile::tempdir().unwrap();
+    let out = std::env::var_os("RSM_TEST_PICTURES").map_or_else(|| dir.path().to_owned(), PathBuf::from);
+    let arguments = ["--prometheus", prometheus.base.as_str(), "--minutes", "3", "--out", out.to_str().unwrap()];
+    run("monitoring-pictures.mjs", &arguments).await;
+    for name in ["alerts.png", "states.png"] {
+        assert!(std::fs::read(out.join(name)).unwrap().starts_with(b"\x89PNG"), "{name}");
     }
     farm.camera.command("resume all").await;
     farm.send(Method::PATCH, &format!("/video/{refused}/"), &json!({ "password": "right-s3cret" })).await;

@@ -98,7 +98,7 @@ async function remove(page, { slug }) {
     await untilTiles(page, slug, 0);
     await takeBack();
     await untilTiles(page, slug, 1);
-    must((await toast.count()) === 0, 'the note stays');
+    await toast.waitFor({ state: 'detached' });
   }
   must(asked.length === 0, `the server was asked to remove it: ${asked}`);
   must(await named(base, 'Renamed'), 'the server has lost it');
@@ -122,7 +122,7 @@ async function remove(page, { slug }) {
   await untilTiles(page, slug, 0);
   await away(page);
   await untilGone(slug);
-  must((await toast.count()) === 0, 'the note stays');
+  await toast.waitFor({ state: 'detached' });
   must((await tile.count()) === 0, 'the tile is back');
 }
 

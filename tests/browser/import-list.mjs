@@ -74,7 +74,7 @@ Roof,rtsp://127.0.0.1:1/r,,,,tcp
   step('a line of the result leads to its camera');
   await result.getByRole('link', { name: 'Yard' }).click();
   await byTestId(page, 'camera-page').waitFor();
-  must((await dialog.count()) === 0, 'the dialog stays');
+  await dialog.waitFor({ state: 'detached' });
   await byTestId(page, 'camera-back').click();
   return yard;
 }
@@ -113,7 +113,7 @@ async function pasted(page, yard) {
   await byTestId(dialog, 'import-result').waitFor();
   must(await named(base, 'Dropped, "here"'), 'the server has it not');
   await dialog.getByRole('button', { name: 'Done' }).click();
-  must((await dialog.count()) === 0, 'the dialog stays');
+  await dialog.waitFor({ state: 'detached' });
 }
 
 async function drop(page, dialog, text, name) {
@@ -153,9 +153,11 @@ async function long(page) {
   await choose(dialog, csv('url,name\n', 'empty.csv'));
   await untilRefused(dialog, /no camera/);
   await page.keyboard.press('Escape');
-  must((await dialog.count()) === 0, 'the dialog stays');
-  const focused = await page.evaluate(() => document.activeElement?.dataset.testid);
-  must(focused === 'menu', `the focus went to ${focused}`);
+  await dialog.waitFor({ state: 'detached' });
+  await until('the focus is back on the menu', async () => {
+    const focused = await page.evaluate(() => document.activeElement?.dataset.testid);
+    return { ok: focused === 'menu', focused };
+  });
 }
 
 await inBrowser('a list of cameras is checked, then added', { base }, async ({ page, complaints }) => {

@@ -9,7 +9,6 @@ import { options, until, withPage } from './chromium.mjs';
 
 const NAMES = ['prometheus', 'minutes', 'out'];
 const { prometheus, minutes, out } = options(NAMES, NAMES);
-const SECONDS = 60;
 const STATES = 'sum by (state) (rsm_streams{role="api"}) > 0';
 
 try {
@@ -19,13 +18,13 @@ try {
     // Those that do not fire are many lines of nothing.
     await page.locator('label:has(#inactiveAlerts)').click();
     const many = page.locator('.alert_header', { hasText: 'RsmManyCamerasDown' });
-    await until('it says that many cameras are down', SECONDS, async () => ({ ok: await many.isVisible() }));
+    await until('it says that many cameras are down', async () => ({ ok: await many.isVisible() }));
     await page.screenshot({ path: join(out, 'alerts.png') });
 
     const query = new URLSearchParams({ 'g0.range_input': `${minutes}m`, 'g0.expr': STATES, 'g0.tab': '0' });
     await page.goto(new URL(`/classic/graph?${query}`, prometheus).href);
     const lines = page.locator('.rickshaw_graph path');
-    await until('the graph is drawn', SECONDS, async () => ({ ok: (await lines.count()) > 1 }));
+    await until('the graph is drawn', async () => ({ ok: (await lines.count()) > 1 }));
     await page.screenshot({ path: join(out, 'states.png') });
   });
 } catch (error) {
