@@ -11,10 +11,10 @@ use rsm_shared::stream::fence::{Epoch, Fence};
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::state::{AudioInfo, Reason, StreamState, VideoInfo};
+use rsm_shared::wire::latest_frame::KnownOwners;
 use tokio::sync::{Notify, watch};
 
 use crate::changed_streams::ChangedStreams;
-use crate::relay::latest::Known;
 use crate::start_trace::StartTrace;
 use crate::store::links::JpegOverrides;
 use crate::wishes::Wishes;
@@ -235,9 +235,9 @@ impl Stream {
     }
 
     /// What decides whether a frame counts.
-    pub fn known(&self) -> Known {
+    pub fn known(&self) -> KnownOwners {
         let view = self.view.borrow();
-        Known { shown: view.fence, newest: view.epoch.map(Epoch) }
+        KnownOwners { shown: view.fence, newest: view.epoch.map(Epoch) }
     }
 
     /// `host:port` where an owner serves its segments, if it is one of the newest few.

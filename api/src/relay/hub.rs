@@ -10,12 +10,12 @@ use rsm_shared::bus::frames::Frames;
 use rsm_shared::stream::jpeg_width::JpegWidth;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
+use rsm_shared::wire::latest_frame::{FrameDecision, LatestFrame};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::latest::{Latest, Verdict};
 use super::slot::{End, Frame, Slot, Watching};
 use crate::closing::Closing;
 use crate::streams::{Stream, View};
@@ -66,7 +66,7 @@ struct Table {
     feeds: HashMap<Key, Arc<Feed>>,
     /// What was seen of streams that were ever watched, so that a stale owner stays stale while nobody looks. At
     /// most [`most_seen`].
-    seen: HashMap<Key, Arc<Mutex<Latest>>>,
+    seen: HashMap<Key, Arc<Mutex<LatestFrame>>>,
 }
 
 impl Hub {
@@ -157,7 +157,7 @@ impl Feed {
     }
 
     /// Puts the newest frame into the slot until nobody watched for [`LINGER`].
-    async fn follow(self: &Arc<Self>, shared: &Shared, stream: &Stream, seen: &Mutex<Latest>) {
+    async fn follow(self: &Arc<Self>, shared: &Shared, stream: &Stream, seen: &Mutex<LatestFrame>) {
         let (slug, width) = &self.key;
         let mut number = 0;
         loop {
@@ -186,7 +186,7 @@ impl Feed {
         frames: &mut Frames,
         shared: &Shared,
         stream: &Stream,
-        seen: &Mutex<Latest>,
+        seen: &Mutex<LatestFrame>,
         number: &mut u64,
     ) {
         while let Some((headers, jpeg)) = frames.next().await {
@@ -196,8 +196,8 @@ impl Feed {
             };
             let verdict = seen.lock().unwrap_or_else(PoisonError::into_inner).admit(&headers, stream.known());
             match verdict {
-                Verdict::Stale => shared.counts.stale.inc(),
-                Verdict::New => {
+                FrameDecision::Stale => shared.counts.stale.inc(),
+                FrameDecision::New => {
                     *number += 1;
                     let frame = Arc::new(Frame::new(jpeg, headers, *number));
                     self.slot.send_modify(|slot| slot.frame = Some(frame));

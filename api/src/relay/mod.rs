@@ -1,7 +1,7 @@
 //! Frames from NATS to viewers: the newest, never a queue.
 //!
 //! ```text
-//! NATS --Frames--> hub: one task per watched stream and width --Latest--> slot --+--> viewer --> socket (WebSocket)
+//! NATS --Frames--> hub: one task per watched stream and width --LatestFrame--> slot --+--> viewer --> socket (WebSocket)
 //!                                                                                +--> multipart
 //!                                                                                +--> snapshot
 //! viewers and players --Wishes--> directory --demand--> NATS
@@ -11,7 +11,6 @@ pub mod crowd;
 pub mod demand;
 pub mod departure;
 pub mod hub;
-pub mod latest;
 pub mod limits;
 pub mod multipart;
 pub mod pace;
