@@ -10,6 +10,7 @@ use rsm_shared::bus::topology::{self, Found};
 use rsm_shared::ops::health::Dependency;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::wire::messages::Priority;
+use rsm_shared::wire::ticket_queue::TicketQueue;
 use tracing::{debug, warn};
 
 use super::arbiter::Wish;
