@@ -2,9 +2,10 @@
 //! with its newest change: however often it changes, whoever comes late is told once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rand::RngExt as _;
 use rsm_shared::stream::slug::Slug;
 use tokio::sync::watch;
@@ -62,7 +63,7 @@ impl Default for ChangedStreams {
 impl ChangedStreams {
     /// Notes that a stream changed. Call when what is looked up shows it.
     pub fn note(&self, slug: &Slug, id: i64) {
-        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.kept.lock();
         let number = *self.0.newest.borrow() + 1;
         if let Some(before) = kept.by_slug.insert(slug.clone(), number) {
             kept.by_number.remove(&before);
@@ -80,7 +81,7 @@ impl ChangedStreams {
 
     /// At most `most` changes after `number`.
     pub fn since(&self, number: u64, most: usize) -> News {
-        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.kept.lock();
         if number < kept.forgotten {
             return News::TooLate(*self.0.newest.borrow());
         }
@@ -101,7 +102,7 @@ impl ChangedStreams {
     pub fn resume(&self, mark: &str) -> Option<u64> {
         let (process, number) = mark.split_once('-')?;
         let number = number.parse().ok().filter(|_| process == self.0.process)?;
-        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.kept.lock();
         (kept.forgotten..=*self.0.newest.borrow()).contains(&number).then_some(number)
     }
 }

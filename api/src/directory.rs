@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::store::links::CameraLink;
@@ -42,12 +43,12 @@ impl Directory {
     /// Adds a link, or replaces the one of that id. Call after the store has it.
     pub fn put(&self, link: CameraLink) -> Arc<Entry> {
         let link = Arc::new(link);
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.write();
         let (stream, _) = self.streams.put(&link.slug, offer(&link));
         match table.get(&link.id) {
             Some(entry) => {
                 let (slug, id) = (link.slug.clone(), link.id);
-                *entry.link.lock().unwrap_or_else(PoisonError::into_inner) = link;
+                *entry.link.lock() = link;
                 // Operators are told more of it than viewers.
                 self.streams.changed.note(&slug, id);
                 entry.clone()
@@ -62,7 +63,7 @@ impl Directory {
 
     /// Removes a link. Call after the store has removed it.
     pub fn remove(&self, id: i64) {
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.write();
         table.remove(&id);
         self.streams.remove(id);
     }
@@ -74,17 +75,17 @@ impl Directory {
 
     /// The entry of that id.
     pub fn by_id(&self, id: i64) -> Option<Arc<Entry>> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.table.read().get(&id).cloned()
     }
 
     /// Every entry, by id.
     pub fn all(&self) -> Vec<Arc<Entry>> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.table.read().values().cloned().collect()
     }
 
     /// How many links are registered.
     pub fn len(&self) -> usize {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.table.read().len()
     }
 
     /// Whether nothing is registered.
@@ -101,7 +102,7 @@ impl Directory {
 impl Entry {
     /// The link as it is now.
     pub fn link(&self) -> Arc<CameraLink> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.link.lock().clone()
     }
 
     /// What viewers share of it.

@@ -1,9 +1,10 @@
 //! Which relays live, for Prometheus. Nothing else depends on it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::relays::{Hellos, TTL};
 use rsm_shared::wire::messages::RelayHello;
@@ -30,7 +31,7 @@ impl Relays {
     }
 
     fn live_at(&self, now: Instant) -> Vec<String> {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.0.lock();
         let mut live: Vec<String> = table
             .values()
             .filter(|(_, heard)| now.duration_since(*heard) < TTL)
@@ -48,7 +49,7 @@ impl Relays {
             debug!("a hello of a relay is not usable");
             return;
         }
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.lock();
         table.retain(|_, (_, heard)| now.duration_since(*heard) < TTL);
         if table.len() < MAX_RELAYS || table.contains_key(&hello.relay) {
             table.insert(hello.relay, (hello.http, now));
@@ -95,7 +96,7 @@ mod tests {
         assert_eq!(relays.live_at(begin + TTL / 2), ["10.0.0.1:8080", "10.0.0.2:8080"]);
         assert_eq!(relays.live_at(begin + TTL), ["10.0.0.1:8080"]);
         relays.heard(hello("c", "[::1]:1"), begin + TTL);
-        assert_eq!(relays.0.lock().unwrap().len(), 2, "what went is not kept");
+        assert_eq!(relays.0.lock().len(), 2, "what went is not kept");
     }
 
     #[test]

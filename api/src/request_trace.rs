@@ -1,9 +1,10 @@
 //! The span of a request, while traces are on. It is made when there is a reason: the request changes something, makes
 //! somebody wait for a stream, fails here, or belongs to a trace already. Players that fetch the next segment have none.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use rsm_shared::ops::traces::{self, Span};
 use rsm_shared::wire::trace_context::TraceContext;
 use salvo::Request;
@@ -47,7 +48,7 @@ impl RequestTrace {
 
     /// Its span, made now if there was none.
     fn with<T>(&self, tell: impl FnOnce(&mut Span) -> T) -> T {
-        let mut span = self.span.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut span = self.span.lock();
         tell(span.get_or_insert_with(|| {
             let draft = traces::span(self.method.as_str().to_owned()).under(self.parent).since(self.begun);
             draft.serving().begin()
@@ -57,7 +58,7 @@ impl RequestTrace {
     /// It was answered.
     pub fn answered(&self, route: &'static str, status: StatusCode) {
         let changes = !matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        let has = self.span.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let has = self.span.lock().is_some();
         let asked = self.parent.is_some_and(TraceContext::is_sampled);
         if !(has || asked || changes || status.is_server_error()) {
             return;
@@ -71,7 +72,7 @@ impl RequestTrace {
                 span.fail("http", status.canonical_reason().unwrap_or("server error"));
             }
         });
-        self.span.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.span.lock().take();
     }
 }
 
@@ -97,7 +98,7 @@ pub fn about(stream: &str, first: Option<TraceContext>) {
 /// Begins a part of the request's span; none when it has none.
 pub fn part(name: &'static str) -> Span {
     let part = |request: &Arc<RequestTrace>| {
-        let span = request.span.lock().unwrap_or_else(PoisonError::into_inner);
+        let span = request.span.lock();
         span.as_ref().map(|span| span.child(name))
     };
     REQUEST.try_with(part).ok().flatten().unwrap_or_default()

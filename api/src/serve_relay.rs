@@ -2,9 +2,10 @@
 //! that the API writes; HTTP and frames are on the caller's runtime.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use prometheus::IntGauge;
 use rsm_shared::bus::connect::{Bus, Purpose};
 use rsm_shared::bus::{directory, relays};
@@ -90,7 +91,7 @@ impl Follow {
         // Of this thread only; never held across an await.
         let follower = Mutex::new(Follower::new(&self.viewing));
         let following = directory::follow(bus, |news| {
-            follower.lock().unwrap_or_else(PoisonError::into_inner).take(news, Instant::now());
+            follower.lock().take(news, Instant::now());
         });
         let looking = async {
             let mut look = tokio::time::interval(LOOK);
@@ -98,7 +99,7 @@ impl Follow {
             loop {
                 look.tick().await;
                 self.look(bus);
-                follower.lock().unwrap_or_else(PoisonError::into_inner).sweep(Instant::now());
+                follower.lock().sweep(Instant::now());
             }
         };
         tokio::join!(following, looking, self.greet(bus));

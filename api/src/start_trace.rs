@@ -1,8 +1,8 @@
 //! Which trace the start of a stream belongs to: many wishes share one start, and the first one's trace has it.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rsm_shared::wire::messages::TicketReason;
 use rsm_shared::wire::trace_context::TraceContext;
 
@@ -36,7 +36,7 @@ impl StartTrace {
     /// Somebody wants what is not there yet. `first`: nobody wanted anything of the stream before. The wish that the
     /// start belongs to, when that is another's.
     pub fn wanted(&self, wish: TraceContext, first: bool, now: Instant) -> Option<TraceContext> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         let counts = if first { TOGETHER } else { RECENT };
         match known.wish {
             Some((other, _)) if other.trace() == wish.trace() => None,
@@ -51,13 +51,13 @@ impl StartTrace {
 
     /// What workers are told: a wish that is new enough to be what they begin something for.
     pub fn recent(&self, now: Instant) -> Option<TraceContext> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock();
         known.wish.filter(|(_, at)| now.saturating_duration_since(*at) < RECENT).map(|(wish, _)| wish)
     }
 
     /// Where a placement belongs: the first one for a wish to that wish, every other one to a trace of its own.
     pub fn place(&self, reason: TicketReason, now: Instant) -> Belongs {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         let wish = known.wish.filter(|(_, at)| now.saturating_duration_since(*at) < RECENT).map(|(wish, _)| wish);
         let starts = matches!(reason, TicketReason::Start | TicketReason::Change);
         if starts && !known.placed_for_wish && wish.is_some() {
@@ -70,7 +70,7 @@ impl StartTrace {
     /// A placement has this span.
     pub fn placed(&self, span: Option<TraceContext>) {
         if span.is_some() {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).placed = span;
+            self.0.lock().placed = span;
         }
     }
 }

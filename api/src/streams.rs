@@ -3,10 +3,11 @@
 //! camera and no credential. No lock here is ever held across an await.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, RwLock};
 use rsm_shared::stream::fence::{Epoch, Fence};
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
@@ -100,15 +101,12 @@ impl Streams {
     /// has it goes, and is returned.
     pub fn put(&self, slug: &Slug, offer: Offer) -> (Arc<Stream>, Option<Arc<Stream>>) {
         let id = offer.id;
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.write();
         let mut tells_more = true;
         let stream = match table.by_slug.get(slug) {
             Some(stream) => {
                 tells_more = *stream.offer() != offer;
-                let before = std::mem::replace(
-                    &mut *stream.offer.lock().unwrap_or_else(PoisonError::into_inner),
-                    Arc::new(offer),
-                );
+                let before = std::mem::replace(&mut *stream.offer.lock(), Arc::new(offer));
                 let stream = stream.clone();
                 if before.id != id {
                     table.by_id.remove(&before.id);
@@ -139,7 +137,7 @@ impl Streams {
 
     /// Removes a stream.
     pub fn remove(&self, id: i64) {
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.write();
         let removed = table.by_id.remove(&id);
         if let Some(stream) = &removed {
             table.by_slug.remove(&stream.slug);
@@ -155,22 +153,22 @@ impl Streams {
     /// The stream of that slug.
     pub fn by_slug(&self, slug: &str) -> Option<Arc<Stream>> {
         let slug = Slug::parse(slug).ok()?;
-        self.table.read().unwrap_or_else(PoisonError::into_inner).by_slug.get(&slug).cloned()
+        self.table.read().by_slug.get(&slug).cloned()
     }
 
     /// The stream of that id.
     pub fn by_id(&self, id: i64) -> Option<Arc<Stream>> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).by_id.get(&id).cloned()
+        self.table.read().by_id.get(&id).cloned()
     }
 
     /// Every stream, by id.
     pub fn all(&self) -> Vec<Arc<Stream>> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).by_id.values().cloned().collect()
+        self.table.read().by_id.values().cloned().collect()
     }
 
     /// How many streams there are.
     pub fn len(&self) -> usize {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).by_id.len()
+        self.table.read().by_id.len()
     }
 
     /// Whether there are none.
@@ -221,7 +219,7 @@ impl Stream {
 
     /// What viewers may know of its link.
     pub fn offer(&self) -> Arc<Offer> {
-        self.offer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.offer.lock().clone()
     }
 
     /// What is known as of now.
@@ -242,7 +240,7 @@ impl Stream {
 
     /// `host:port` where an owner serves its segments, if it is one of the newest few.
     pub fn served_at(&self, fence: Fence) -> Option<String> {
-        let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        let owners = self.owners.lock();
         owners.iter().find(|(owner, _)| *owner == fence).map(|(_, http)| http.clone())
     }
 
@@ -262,7 +260,7 @@ impl Stream {
     }
 
     fn remember(&self, fence: Fence, http: &str) {
-        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut owners = self.owners.lock();
         match owners.iter().position(|(owner, _)| *owner >= fence) {
             Some(at) if owners[at].0 == fence => {
                 if owners[at].1 != http {

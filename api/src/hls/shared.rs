@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use moka::future::Cache;
+use parking_lot::Mutex;
 use prometheus::IntCounter;
 use tokio::sync::watch;
 
@@ -57,7 +58,7 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self.under_way.lock();
         if let Some(coming) = under_way.get(&key) {
             self.hits.inc();
             return coming.clone();
@@ -98,7 +99,7 @@ struct Entry<K: Eq + Hash, V> {
 
 impl<K: Eq + Hash, V> Drop for Entry<K, V> {
     fn drop(&mut self) {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.under_way.lock().remove(&self.key);
     }
 }
 
@@ -125,7 +126,7 @@ mod tests {
         assert_eq!((first.await, second.await), (Some(Ok(7)), Some(Ok(7))));
         assert_eq!(shared.get(1, || async { panic!("asked again") }).await, Some(Ok(7)));
         assert_eq!(shared.hits.get(), 2);
-        assert!(shared.under_way.lock().unwrap().is_empty());
+        assert!(shared.under_way.lock().is_empty());
     }
 
     #[tokio::test]
@@ -146,6 +147,6 @@ mod tests {
         assert_eq!(shared.get(1, || async { Err(()) }).await, Some(Err(())));
         assert_eq!(shared.get(1, || async { panic!("on purpose") }.map(|()| Ok(0))).await, None);
         assert_eq!(shared.get(1, || async { Ok(7) }).await, Some(Ok(7)));
-        assert!(shared.under_way.lock().unwrap().is_empty());
+        assert!(shared.under_way.lock().is_empty());
     }
 }

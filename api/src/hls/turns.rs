@@ -2,9 +2,10 @@
 //! players but its own.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -82,7 +83,7 @@ impl Turns {
     }
 
     fn ask(&self, http: &str, most: usize) -> Option<(Asker, Arc<Semaphore>)> {
-        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut origins = self.origins.lock();
         if origins.len() >= MAX_ORIGINS && !origins.contains_key(http) {
             return None;
         }
@@ -99,7 +100,7 @@ impl Turns {
 
 impl Drop for Asker {
     fn drop(&mut self) {
-        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut origins = self.origins.lock();
         if let Some(origin) = origins.get_mut(&self.http) {
             origin.asking -= 1;
             if origin.asking == 0 {
@@ -124,11 +125,11 @@ mod tests {
         let mut waiting = Box::pin(turns.take("hung:1"));
         assert!((&mut waiting).now_or_never().is_none(), "one more waits");
         assert!(turns.take("well:1").now_or_never().flatten().is_some(), "others do not");
-        assert_eq!(turns.origins.lock().unwrap().len(), 1);
+        assert_eq!(turns.origins.lock().len(), 1);
         held.pop();
         assert!((&mut waiting).now_or_never().flatten().is_some(), "its turn came");
         drop((waiting, held));
-        assert!(turns.origins.lock().unwrap().is_empty());
+        assert!(turns.origins.lock().is_empty());
         assert_eq!(turns.all.available_permits(), BRIEF.of_all);
     }
 
@@ -140,7 +141,7 @@ mod tests {
             held.push(turns.take("hung:1").await.unwrap());
         }
         assert!(turns.take("hung:1").await.is_none());
-        assert_eq!(turns.origins.lock().unwrap()["hung:1"].asking, BRIEF.of_one);
+        assert_eq!(turns.origins.lock()["hung:1"].asking, BRIEF.of_one);
     }
 
     #[test]
@@ -151,7 +152,7 @@ mod tests {
         let other = turns.try_take("two:1").unwrap();
         assert!(turns.try_take("two:1").is_none() && turns.try_take("three:1").is_none(), "all are used up");
         drop((held, other));
-        assert!(turns.origins.lock().unwrap().is_empty());
+        assert!(turns.origins.lock().is_empty());
         assert!(turns.try_take("one:1").is_some());
     }
 
@@ -165,6 +166,6 @@ mod tests {
         drop(rest);
         assert!(turns.ask("another:1", MAX_ASKING).is_some() && turns.ask("w:1", MAX_ASKING).is_none());
         drop(queue);
-        assert!(turns.origins.lock().unwrap().is_empty());
+        assert!(turns.origins.lock().is_empty());
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// A player that has not fetched the playlist for this long is gone, unless its playlist asks for more patience.
 const EXPIRY: Duration = Duration::from_secs(15);
@@ -36,7 +38,7 @@ struct Table {
 impl Players {
     /// A player of the stream fetched the playlist at `now`, and need not come again for `patience`.
     pub fn saw(&self, stream: i64, player: Player, patience: Duration, now: Instant) {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.lock();
         table.sweep(now);
         let known = table.streams.get(&stream).is_some_and(|players| players.contains_key(&player));
         if !known && table.streams.values().map(HashMap::len).sum::<usize>() >= MAX_ALL {
@@ -54,7 +56,7 @@ impl Players {
     }
 
     fn of_at(&self, stream: i64, now: Instant) -> usize {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.0.lock();
         table.streams.get(&stream).map_or(0, |players| players.values().filter(|until| **until > now).count())
     }
 
@@ -64,7 +66,7 @@ impl Players {
     }
 
     fn by_stream_at(&self, now: Instant) -> HashMap<i64, usize> {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.0.lock();
         let of = |players: &HashMap<Player, Instant>| players.values().filter(|until| **until > now).count();
         table.streams.iter().map(|(id, players)| (*id, of(players))).filter(|(_, count)| *count > 0).collect()
     }
@@ -99,7 +101,7 @@ mod tests {
         let later = begin + EXPIRY;
         assert_eq!((players.of_at(7, later), players.by_stream_at(later).len()), (0, 0));
         players.saw(8, Player::Id(1), EXPIRY * 4, later);
-        assert_eq!(players.0.lock().unwrap().streams.len(), 1, "what went is not kept");
+        assert_eq!(players.0.lock().streams.len(), 1, "what went is not kept");
         assert_eq!(players.of_at(8, later + EXPIRY * 3), 1, "long segments, long patience");
     }
 

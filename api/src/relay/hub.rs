@@ -1,9 +1,10 @@
 //! One subscription per watched stream and width, whatever the number of viewers.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::IntCounter;
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::frames::Frames;
@@ -80,7 +81,7 @@ impl Hub {
     /// the runtime that relays.
     pub fn watch(&self, stream: &Arc<Stream>, width: Option<JpegWidth>) -> Watching {
         let key = (stream.slug.clone(), width);
-        let mut table = self.0.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.table.lock();
         if let Some(feed) = table.feeds.get(&key) {
             return feed.join();
         }
@@ -111,14 +112,14 @@ impl Hub {
     }
     /// The newest frame of a stream in that width, if it is subscribed and has one.
     pub fn newest(&self, slug: &Slug, width: Option<JpegWidth>) -> Option<Arc<Frame>> {
-        let table = self.0.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.0.table.lock();
         let feed = table.feeds.get(&(slug.clone(), width))?;
         feed.slot.borrow().frame.clone()
     }
 
     /// Sends the viewers of a stream away, of every width.
     pub fn end(&self, slug: &Slug, why: End) {
-        let mut table = self.0.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.table.lock();
         let mut ended = Vec::new();
         for width in widths() {
             let key = (slug.clone(), width);
@@ -136,7 +137,7 @@ impl Hub {
 
     /// Subscriptions now: streams, each in each width that is watched.
     pub fn subscribed(&self) -> usize {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner).feeds.len()
+        self.0.table.lock().feeds.len()
     }
 }
 
@@ -152,7 +153,7 @@ fn most_seen(max_links: usize) -> usize {
 
 impl Feed {
     fn join(&self) -> Watching {
-        *self.joined.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.joined.lock() = Instant::now();
         self.slot.subscribe()
     }
 
@@ -194,7 +195,7 @@ impl Feed {
                 shared.counts.malformed.inc();
                 continue;
             };
-            let verdict = seen.lock().unwrap_or_else(PoisonError::into_inner).admit(&headers, stream.known());
+            let verdict = seen.lock().admit(&headers, stream.known());
             match verdict {
                 Verdict::Stale => shared.counts.stale.inc(),
                 Verdict::New => {
@@ -233,10 +234,10 @@ impl Feed {
     async fn abandoned(self: &Arc<Self>, shared: &Shared) {
         loop {
             self.slot.closed().await;
-            let joined = *self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+            let joined = *self.joined.lock();
             // Who asks for one picture comes and leaves in between, and may come again.
             tokio::time::sleep(LINGER).await;
-            let again = *self.joined.lock().unwrap_or_else(PoisonError::into_inner) != joined;
+            let again = *self.joined.lock() != joined;
             if !again && self.close(shared) {
                 return;
             }
@@ -245,7 +246,7 @@ impl Feed {
 
     /// Takes the feed out of the table; not when a viewer came. Viewers join under the same lock.
     fn close(self: &Arc<Self>, shared: &Shared) -> bool {
-        let mut table = shared.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = shared.table.lock();
         if self.slot.receiver_count() > 0 {
             return false;
         }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use prometheus::IntCounterVec;
 use rsm_shared::config::ApiConfig;
 use rsm_shared::stream::slug::Slug;
@@ -121,7 +122,7 @@ impl Seats {
     /// The first bound that it would be beyond.
     pub fn take(&self, kind: Kind, stream: Option<&Slug>, address: IpAddr) -> Result<Seat, Refusal> {
         let address = network(address);
-        let mut table = self.0.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.table.lock();
         let refused = table.refusal(self.0.bounds, stream, address);
         if let Some(refusal) = refused {
             drop(table);
@@ -139,23 +140,23 @@ impl Seats {
 
     /// Seats taken now.
     pub fn taken(&self) -> usize {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner).taken
+        self.0.table.lock().taken
     }
 
     /// Seats taken now by viewers of that kind.
     pub fn taken_by(&self, kind: Kind) -> usize {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner).kinds.get(&kind).copied().unwrap_or(0)
+        self.0.table.lock().kinds.get(&kind).copied().unwrap_or(0)
     }
 
     /// Viewers of every stream that has some.
     pub fn by_stream(&self) -> HashMap<Slug, ByKind> {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner).streams.clone()
+        self.0.table.lock().streams.clone()
     }
 
     /// Streams and addresses that are counted now.
     #[cfg(test)]
     pub fn counted(&self) -> (usize, usize) {
-        let table = self.0.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.0.table.lock();
         (table.streams.len(), table.addresses.len())
     }
 }
@@ -181,7 +182,7 @@ impl Table {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut table = self.hall.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.hall.table.lock();
         table.taken -= 1;
         less(&mut table.kinds, &self.kind);
         if let Some(stream) = &self.stream

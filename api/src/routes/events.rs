@@ -1,11 +1,12 @@
 //! What changes of streams, as server-sent events: a page shows a state when it changes and asks for no list again.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
+use parking_lot::Mutex;
 use rsm_shared::stream::slug::Slug;
 use salvo::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use salvo::http::{HeaderValue, Method};
@@ -46,7 +47,7 @@ pub struct AgesTold(Mutex<Option<(Instant, Bytes)>>);
 
 impl AgesTold {
     fn now(&self, tell: impl FnOnce() -> Bytes) -> Bytes {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.0.lock();
         match &*told {
             Some((at, text)) if at.elapsed() < AGES_KEPT => text.clone(),
             _ => told.insert((Instant::now(), tell())).1.clone(),

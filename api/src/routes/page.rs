@@ -29,7 +29,11 @@ macro_rules! asset {
         asset!($name, $content_type, $name)
     };
     ($name:literal, $content_type:expr, $path:literal) => {
-        Asset { name: $name, content_type: $content_type, bytes: include_bytes!(concat!("../../web/", $path)) }
+        Asset {
+            name: $name,
+            content_type: $content_type,
+            bytes: include_bytes!(concat!("../../../viewing/web/", $path)),
+        }
     };
 }
 
@@ -168,7 +172,7 @@ mod tests {
 
     #[test]
     fn every_file_of_the_page_is_built_in() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../viewing/web");
         for entry in std::fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
