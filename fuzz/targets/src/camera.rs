@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use arbitrary::{Arbitrary as _, Unstructured};
+use rsm_media::parameters::VideoCodec;
 use rsm_shared::stream::camera_link::{CameraUrl, Credentials};
 use rsm_shared::stream::secret::Secret;
 use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
-use rsm_worker::media::parameters::VideoCodec;
 use rsm_worker::source::answers::{Answers, Stop};
 use rsm_worker::source::offer::{Offered, take};
 use rsm_worker::source::redact::redact;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use mp4_atom::{Codec, Decode as _, Ftyp, Moov, Trak};
-use rsm_worker::media::dts::{DecodingTimes, seen_reorder};
-use rsm_worker::media::media_time::{MAX_BACKWARD, MAX_FORWARD, MediaTime};
-use rsm_worker::media::parameters::{AudioCodec, AudioParameters, MAX_REORDER, VideoParameters};
-use rsm_worker::mp4::{Init, init};
-use rsm_worker::output::jpeg::pass_through::size;
+use rsm_media::decoding_times::{DecodingTimes, seen_reorder};
+use rsm_media::jpeg::size;
+use rsm_media::media_time::{MAX_BACKWARD, MAX_FORWARD, MediaTime};
+use rsm_media::mp4::{Init, init};
+use rsm_media::parameters::{AudioCodec, AudioParameters, MAX_REORDER, VideoParameters};
 use rsm_worker::source::camera_clock::{CameraClock, MAX_LATE, Stamp, Track};
 
 /// `AVCDecoderConfigurationRecord`.
@@ -152,7 +152,7 @@ fn credible(captured: SystemTime, wall: SystemTime) {
     assert!(late <= MAX_LATE);
 }
 
-/// Times of showing, to times of decoding.
+/// Presentation times, to times of decoding.
 pub fn decoding_times(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok((reorder, step, shown_at)) = <(u32, u16, Vec<u32>)>::arbitrary(&mut input) else { return };
