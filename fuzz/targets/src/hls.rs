@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use mp4_atom::{Atom as _, Decode as _, DecodeMaybe as _, Header, Mdat, Moof};
-use rsm_api::hls::locate::{Kind, MediaFile};
 use rsm_media::hls::address::{Address, HlsFile};
 use rsm_media::hls::audio_track::AudioTrack;
 use rsm_media::hls::cuts::Cuts;
@@ -20,6 +19,7 @@ use rsm_media::hls::segmenter::{Made, Sample, Segmenter};
 use rsm_media::hls::window::{Answer, Listed, Window};
 use rsm_media::parameters::{AudioCodec, AudioParameters};
 use rsm_shared::stream::rendition::Rendition;
+use rsm_viewing::hls::locate::{FileKind, MediaFile};
 
 /// Least share of its target that a part lasts which is neither independent nor its segment's last (RFC 8216bis
 /// section 4.4.4.9).
@@ -44,10 +44,9 @@ pub fn address(data: &[u8]) {
     let here = Address::parse(&format!("yard/7-3/source/{name}")).map(|address| address.file);
     let there = MediaFile::parse(Rendition::Source, name);
     let same = match (here, there.map(|file| file.kind)) {
-        (Some(HlsFile::Init(_, a)), Some(Kind::Init(b))) | (Some(HlsFile::Segment(_, a)), Some(Kind::Segment(b))) => {
-            a == b
-        }
-        (Some(HlsFile::Part(_, a, part)), Some(Kind::Part(b, other))) => (a, part) == (b, u64::from(other)),
+        (Some(HlsFile::Init(_, a)), Some(FileKind::Init(b)))
+        | (Some(HlsFile::Segment(_, a)), Some(FileKind::Segment(b))) => a == b,
+        (Some(HlsFile::Part(_, a, part)), Some(FileKind::Part(b, other))) => (a, part) == (b, u64::from(other)),
         // A part has no such number: only the worker reads it.
         (Some(HlsFile::Part(_, _, part)), None) => part > u64::from(u32::MAX),
         (here, there) => here.is_none() && there.is_none(),

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use rsm_shared::stream::fence::Fence;
-use rsm_shared::stream::rendition::Rendition;
-use rsm_shared::stream::slug::Slug;
+use rsm_model::stream::fence::Fence;
+use rsm_model::stream::rendition::Rendition;
+use rsm_model::stream::slug::Slug;
 
 /// Most digits of a number that fits 64 bits.
 const MAX_DIGITS: usize = 20;

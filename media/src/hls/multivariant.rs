@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use rsm_shared::stream::rendition::Rendition;
+use rsm_model::stream::rendition::Rendition;
 
 use super::playlist::VERSION;
 

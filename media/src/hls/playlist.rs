@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use rsm_shared::stream::rendition::Rendition;
+use rsm_model::stream::rendition::Rendition;
 
 use super::parts::{ClosedParts, Mark, PartTarget};
 use super::window::{Listed, Window};

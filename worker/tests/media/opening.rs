@@ -196,7 +196,7 @@ async fn every_address_of_a_name_is_tried() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rtspsrc_takes_every_codec_interleaved_and_by_datagrams() {
-    for (codec, audio, audio) in [
+    for (codec, audio, parameters) in [
         ("h264", "aac", Some((AudioCodec::Aac, 2))),
         ("h265", "pcma", Some((AudioCodec::Pcma, 0))),
         ("mjpeg", "pcmu", Some((AudioCodec::Pcmu, 0))),
@@ -211,7 +211,7 @@ async fn rtspsrc_takes_every_codec_interleaved_and_by_datagrams() {
             let want = if codec == "mjpeg" { "jpeg" } else { codec };
             assert_eq!((picture.video.codec.as_str(), picture.video.width, picture.video.height), (want, 320, 184));
             assert_eq!(picture.data.starts_with(&[0xff, 0xd8]), codec == "mjpeg");
-            if let Some((want, min_codec_data)) = audio {
+            if let Some((want, min_codec_data)) = parameters {
                 let heard = next(&mut source, |unit| unit.audio.is_some()).await;
                 let audio = heard.audio.unwrap();
                 assert!(audio.codec == want && audio.codec_data.len() >= min_codec_data, "{audio:?}");

@@ -12,15 +12,15 @@ use crate::scripted::scene::{Act, End, Scene, Step};
 /// Pictures of the clip with audio between them.
 fn scene(video: Section, audio: Section, clip: &Clip) -> Scene {
     let mut pictures = Rtp::new(0, video.payload_type);
-    let mut audio = Rtp::new(1, audio.payload_type);
+    let mut frames = Rtp::new(1, audio.payload_type);
     let is_aac = audio.rtpmap.starts_with("mpeg4");
     let mut media = Vec::new();
     for number in 0..10 {
         media.extend(clip.steps(&mut pictures, [number * 9000], Duration::ZERO));
         let frame = [number as u8; 80];
         media.push(Step::Send(match is_aac {
-            true => audio.aac(&frame, number * 1600),
-            false => audio.packet(number * 800, true, &frame),
+            true => frames.aac(&frame, number * 1600),
+            false => frames.packet(number * 800, true, &frame),
         }));
     }
     Scene { end: End::Close, ..Scene::new(Offer::default().and(video).and(audio), media) }
