@@ -41,7 +41,7 @@ use crate::store::Store;
 
 /// Longest wait of any test for anything.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Nobody listens there.
+/// Nothing listens there.
 const NO_NATS: &str = "nats://127.0.0.1:1";
 
 struct Api {
@@ -136,7 +136,7 @@ fn fence(epoch: u64, revision: u64) -> Fence {
     Fence { epoch: Epoch(epoch), revision }
 }
 
-/// Waits until `done` holds; tells what was seen last.
+/// Waits until `done` holds; panics with the last value.
 async fn until<T: std::fmt::Debug>(what: &str, mut look: impl FnMut() -> T, done: impl Fn(&T) -> bool) -> T {
     let begun = Instant::now();
     loop {
