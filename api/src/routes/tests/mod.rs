@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, AppParts};
 use crate::directory::{Directory, Entry, View};
 use crate::discovery::workers::WorkerInfo;
+use crate::metrics::control::{ControlMetrics, ControlTable};
 use crate::store::Store;
 
 /// Longest wait of any test for anything.
@@ -68,7 +69,8 @@ impl Api {
         let store = Store::open(&dir.path().join("rsm.sqlite3")).unwrap();
         let directory = Directory::new(store.links().await.unwrap());
         let health = Health::default();
-        let (registry, _) = metrics::registry("test", &health).unwrap();
+        let (registry, nats_connected) = metrics::registry("test", &health).unwrap();
+        let _shown = ControlMetrics::new(ControlTable::registered(&registry).unwrap(), nats_connected);
         let (workers, workers_rx) = watch::channel(Vec::new());
         let app = App::new(AppParts {
             control: Bus::connect(&config.nats, Purpose::Control, "test-control").await.unwrap(),
