@@ -1,12 +1,14 @@
 //! Child processes that do not outlive their parent, restarted when they die.
 
 use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use rsm_shared::ops::metrics::deaths::{self, Deaths};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -103,12 +105,16 @@ where
 {
     let Kept { name, make, started, mut first, grace } = kept;
     let name = name.as_str();
-    let (mut pause, mut proven) = (PAUSE_MIN, false);
+    let (mut pause, mut proven, mut deaths) = (PAUSE_MIN, false, Deaths::default());
     loop {
         let begun = Instant::now();
         let child = match first.take() {
             Some(child) => Ok(child),
-            None => start(name, make()),
+            None => {
+                let mut command = make();
+                command.env(deaths::VARIABLE, deaths.to_string());
+                start(name, command)
+            }
         };
         match child {
             Ok(mut child) => {
@@ -125,8 +131,16 @@ where
                 if let (false, Some(code)) = (proven, hopeless(status.as_ref().ok())) {
                     return End::Hopeless(code);
                 }
-                match status {
-                    Ok(status) => warn!(child = name, %status, "a child ended by itself, starting it again"),
+                match status.map(|status| (status, signal_of(&status))) {
+                    Ok((status, Some(signal))) => {
+                        deaths.count(signal);
+                        let core = status.core_dumped();
+                        error!(
+                            child = name,
+                            signal, core, "a child ended by itself, killed by a signal; starting it again"
+                        );
+                    }
+                    Ok((status, None)) => warn!(child = name, %status, "a child ended by itself, starting it again"),
                     Err(e) => error!(repeats = true, child = name, error = %e, "a child cannot be waited for"),
                 }
             }
@@ -141,6 +155,12 @@ where
         }
         pause = (pause * 2).min(PAUSE_MAX);
     }
+}
+
+/// Name of the signal that ended a process; `None` when none did.
+fn signal_of(status: &ExitStatus) -> Option<&'static str> {
+    // Real-time signals have no names.
+    status.signal().map(|number| Signal::try_from(number).map_or("other", Signal::as_str))
 }
 
 fn hopeless(status: Option<&ExitStatus>) -> Option<u8> {
