@@ -58,7 +58,7 @@ impl Section {
 
     /// Of the clip.
     pub fn h264() -> Self {
-        let sets: Vec<_> = Clip::h264().sets().iter().map(|set| base64_of(set)).collect();
+        let sets: Vec<_> = ScriptedClip::h264().sets().iter().map(|set| base64_of(set)).collect();
         Self::new("video", 96, "H264/90000", format!("packetization-mode=1;sprop-parameter-sets={}", sets.join(",")))
     }
 
@@ -69,7 +69,7 @@ impl Section {
 
     /// Of the clip.
     pub fn h265() -> Self {
-        let clip = Clip::h265();
+        let clip = ScriptedClip::h265();
         let sets = ["sprop-vps", "sprop-sps", "sprop-pps"].iter().zip(clip.sets());
         let fmtp: Vec<_> = sets.map(|(name, set)| format!("{name}={}", base64_of(set))).collect();
         Self::new("video", 98, "H265/90000", fmtp.join("; "))
@@ -95,12 +95,12 @@ impl Section {
 }
 
 /// Pictures, each as its NAL units.
-pub struct Clip {
+pub struct ScriptedClip {
     pub pictures: Vec<Vec<Vec<u8>>>,
     hevc: bool,
 }
 
-impl Clip {
+impl ScriptedClip {
     pub fn h264() -> Self {
         Self::read(H264, false)
     }

@@ -14,7 +14,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use scene::{Act, End, Scene, Step};
+use scene::{Act, Scene, SceneEnd, Step};
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -167,9 +167,9 @@ async fn play(
                 }
                 Some(Step::Wait(time)) => pause = *time,
                 None => match script.end {
-                    End::Close => return,
-                    End::Silence => pause = Duration::from_secs(3600),
-                    End::Again => steps = script.media.iter(),
+                    SceneEnd::Close => return,
+                    SceneEnd::Silence => pause = Duration::from_secs(3600),
+                    SceneEnd::Again => steps = script.media.iter(),
                 },
             }
         }

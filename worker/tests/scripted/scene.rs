@@ -31,7 +31,7 @@ pub enum Step {
 
 /// What comes after the last step.
 #[derive(Clone, Copy, Debug)]
-pub enum End {
+pub enum SceneEnd {
     Close,
     Silence,
     /// All steps again.
@@ -64,7 +64,7 @@ pub struct Scene {
     /// Of the SETUP whose address ends so; before `acts`.
     pub setups: Vec<(&'static str, Act)>,
     pub media: Vec<Step>,
-    pub end: End,
+    pub end: SceneEnd,
     /// Sent before anything is asked.
     pub greeting: Option<Vec<u8>>,
     /// Closes before anything is asked.
@@ -83,7 +83,7 @@ impl Scene {
             acts: Vec::new(),
             setups: Vec::new(),
             media,
-            end: End::Silence,
+            end: SceneEnd::Silence,
             greeting: None,
             end_at_once: false,
         }
