@@ -12,19 +12,19 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use rsm_media::parameters::{VideoCodec, VideoParameters};
 use rsm_shared::config::Config;
 use rsm_shared::ops::{shutdown, telemetry};
 use rsm_shared::stream::spec::StreamSpec;
-use rsm_worker::media::parameters::{VideoCodec, VideoParameters};
+use rsm_worker::source::carrier::{Carrier, OpenTiming};
 use rsm_worker::source::error::SourceError;
-use rsm_worker::source::open::{Carrier, OpenTiming};
-use rsm_worker::source::opener::{Opener, Synthetic};
-use rsm_worker::source::{Source, SourceUnit};
+use rsm_worker::source::opener::Opener;
+use rsm_worker::source::{Source, SourceUnit, Synthetic};
 use tokio_util::sync::CancellationToken;
 
 /// Between two pictures of a stream: below the stall timeout, and rare, because ten thousand streams share the machine.
 const PICTURE_EVERY: Duration = Duration::from_secs(2);
-/// An instantaneous decoder refresh slice that nobody decodes, behind its length.
+/// An instantaneous decoder refresh slice that is never decoded, behind its length.
 const PICTURE: &[u8] = &[0, 0, 0, 2, 0x65, 0x88];
 
 struct Stub {
@@ -32,7 +32,7 @@ struct Stub {
     shown: Shown,
 }
 
-/// What the streams show.
+/// Pictures that the streams show.
 #[derive(Clone)]
 enum Shown {
     Tiny,
@@ -106,7 +106,7 @@ struct Pictures {
     video: Arc<VideoParameters>,
     shown: Shown,
     begun: Instant,
-    /// Of the next.
+    /// Number of the next picture.
     number: u64,
 }
 
@@ -124,7 +124,7 @@ impl Synthetic for Pictures {
                 arrived: Instant::now(),
                 captured: SystemTime::now(),
                 video: self.video.clone(),
-                sound: None,
+                audio: None,
             })
         }
         .boxed()
