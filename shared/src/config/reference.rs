@@ -73,12 +73,12 @@ fn page() -> String {
     text
 }
 
-/// The doc comment, and valid values where their type does not say them.
+/// The doc comment, and valid values unless the type alone says them.
 fn sentences(key: &Key) -> String {
     let doc = key.doc.trim();
     let values = key.form.describe();
     match key.form {
-        Form::Switch => doc.to_owned(),
+        Form::Switch | Form::Text { expected: "text", .. } => doc.to_owned(),
         _ => {
             let mut letters = values.chars();
             let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();

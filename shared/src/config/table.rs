@@ -18,6 +18,8 @@ use crate::stream::spec::JpegParams;
 const MAX_ZONES: usize = 8;
 /// What a name in a NATS subject is made of.
 const TOKEN: &str = "1 to 32 of A-Z a-z 0-9 _ -";
+/// A text without a form.
+const ANY: &str = "text";
 const NATS_ADDRESSES: &str = "addresses such as nats://127.0.0.1:4222";
 const SOCKET_ADDRESS: &str = "ADDRESS:PORT";
 const ELEMENT: &str = "auto or the name of a GStreamer element";
@@ -25,7 +27,7 @@ const ELEMENT: &str = "auto or the name of a GStreamer element";
 configuration! {
     general {
         /// Directory of the database, the embedded NATS store and the HLS segments. Relative to the working directory.
-        data_dir: PathBuf = "data", Form::text("a directory", any);
+        data_dir: PathBuf = "data", Form::text(ANY, any);
     }
 
     /// The HTTP side: API and relays.
@@ -61,9 +63,9 @@ configuration! {
         /// Servers of one cluster. `rsm up` starts its own server instead, unless --nats is given.
         urls: Vec<String> = ["nats://127.0.0.1:4222"], Form::list(NATS_ADDRESSES, nats_address, 1);
         /// User; empty for none.
-        user: Option<String> = "", Form::text("a text", any);
+        user: Option<String> = "", Form::text(ANY, any);
         /// Password; empty for none. Better in the environment: RSM__NATS__PASSWORD.
-        password: Option<Secret> = "", Form::text("a text", any);
+        password: Option<Secret> = "", Form::text(ANY, any);
         /// JetStream domain of the servers that hold the streams; only behind a leaf node.
         domain: Option<String> = "", Form::text(TOKEN, zone);
         /// File with the certificates that servers of tls:// addresses are checked against. Empty: those of the system.
