@@ -18,7 +18,7 @@ SANCOV := level=4 inline-8bit-counters pc-table trace-compares
 FUZZ_FLAGS := -Ccodegen-units=1 -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,$(SANCOV))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run monitor test lint fmt doc deny bench bench-cost bench-faults bench-farm bench-viewers fuzz pictures clean
+.PHONY: help deps deps-test build run monitor test words lint fmt doc deny bench bench-cost bench-faults bench-farm bench-viewers fuzz pictures clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ test: deps-test ## Builds and passes every test
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace -- --test-threads $(TEST_THREADS) $(addprefix --skip ,$(PAGE_TESTS))
 	cargo test --locked --test blackbox -- --test-threads $(PAGE_TEST_THREADS) $(PAGE_TESTS)
+
+words: ## Measures the words of comments and the names of types; WORDS=worker/src lists the lines to reword there
+	@RSM_WORDS=$(WORDS) cargo test -q --locked -p rsm-conventions -- --nocapture --test-threads 1 words type_names
 
 lint: ## Format, clippy and documentation without warnings
 	cargo fmt --all --check

@@ -107,8 +107,8 @@ fn serve(role: Role, config: Config) -> ExitCode {
         shutdown::on_signal(stop.clone(), deadline(role, &config))
             .map_err(|e| (format!("cannot watch signals: {e}"), EXIT_UNAVAILABLE))?;
         match role {
-            Role::Api => rsm_api::serve::run(config, VERSION, stop).await.map_err(|e| unavailable(&e)),
-            Role::Relay => rsm_api::serve_relay::run(config, VERSION, stop).await.map_err(|e| unavailable(&e)),
+            Role::Api => rsm_api::process::serve::run(config, VERSION, stop).await.map_err(|e| unavailable(&e)),
+            Role::Relay => rsm_viewing::process::relay::run(config, VERSION, stop).await.map_err(|e| unavailable(&e)),
             Role::Worker => rsm_worker::app::run(config, VERSION, stop).await.map_err(|e| {
                 let code = if e.is_usage() { EXIT_USAGE } else { EXIT_UNAVAILABLE };
                 (Causes(&e).to_string(), code)

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
@@ -140,12 +141,12 @@ impl Follower {
     }
 
     pub fn seen(&self) -> Followed {
-        self.seen.lock().unwrap().clone()
+        self.seen.lock().clone()
     }
 
     /// Segments, breaks, and what was wrong.
     fn brief(&self) -> (usize, u64, Vec<String>) {
-        let seen = self.seen.lock().unwrap();
+        let seen = self.seen.lock();
         (seen.segments.len(), seen.breaks(), seen.wrong.clone())
     }
 
@@ -182,7 +183,7 @@ impl Drop for Follower {
 }
 
 async fn follow(http: reqwest::Client, address: String, name: String, seen: Arc<Mutex<Followed>>) {
-    let wrong = |text: String| seen.lock().unwrap().wrong.push(text);
+    let wrong = |text: String| seen.lock().wrong.push(text);
     let mut look = tokio::time::interval(LOOK);
     loop {
         look.tick().await;
@@ -193,10 +194,10 @@ async fn follow(http: reqwest::Client, address: String, name: String, seen: Arc<
                 continue;
             }
         };
-        let wanted = seen.lock().unwrap().take(&text, SystemTime::now(), name == "audio.m3u8");
+        let wanted = seen.lock().take(&text, SystemTime::now(), name == "audio.m3u8");
         for file in wanted {
             match fetch(&http, &format!("{address}{file}")).await {
-                Ok(bytes) => drop(seen.lock().unwrap().files.insert(file, bytes)),
+                Ok(bytes) => drop(seen.lock().files.insert(file, bytes)),
                 Err(error) => wrong(format!("{file}: {error}")),
             }
         }

@@ -1,11 +1,12 @@
 //! Bad cameras beside good ones: the good ones lose nothing, and what the bad ones cost is given back.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -67,7 +68,7 @@ impl Consumer {
                 let slug = frame.subject.rsplit('.').next().unwrap().to_owned();
                 let headers = frame.headers.unwrap();
                 let seq = headers.get("Rsm-Seq").unwrap().as_str().parse().unwrap();
-                noted.lock().unwrap().entry(slug).or_default().take(headers.get("Rsm-Fence").unwrap().as_str(), seq);
+                noted.lock().entry(slug).or_default().take(headers.get("Rsm-Fence").unwrap().as_str(), seq);
             }
         });
         let wanting = tokio::spawn(async move {
@@ -84,7 +85,7 @@ impl Consumer {
     }
 
     fn of(&self, slug: &str) -> Frames {
-        self.seen.lock().unwrap().get(slug).cloned().unwrap_or_default()
+        self.seen.lock().get(slug).cloned().unwrap_or_default()
     }
 }
 

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::process::Stdio;
 
 use reqwest::StatusCode;
-use rsm_api::role::Role::{Api, Relay};
 use rsm_shared::ops::metrics::table::Spec;
 use rsm_worker::metrics::WorkerTable;
 use serde_json::{Value, json};
@@ -103,8 +102,11 @@ async fn every_role_shows_its_metrics_and_promtool_finds_nothing() {
 fn what_is_promised_is_what_the_tables_declare() {
     let every = || rsm_shared::ops::metrics::specs();
     for (names, specs) in [
-        ([EVERYWHERE, SERVING, API], every().chain(rsm_api::metrics::specs(Api)).collect::<Vec<_>>()),
-        ([EVERYWHERE, SERVING, ""], every().chain(rsm_api::metrics::specs(Relay)).collect()),
+        (
+            [EVERYWHERE, SERVING, API],
+            every().chain(rsm_viewing::metrics::specs()).chain(rsm_api::metrics::specs()).collect::<Vec<_>>(),
+        ),
+        ([EVERYWHERE, SERVING, ""], every().chain(rsm_viewing::metrics::specs()).collect()),
         ([EVERYWHERE, WORKER, ""], every().chain(WorkerTable::SPECS).collect()),
     ] {
         let promised: Vec<&str> = names.iter().flat_map(|names| names.split_whitespace()).collect();
@@ -121,11 +123,10 @@ fn what_is_promised_is_what_the_tables_declare() {
 /// With `RSM_WRITE_DOCS=1` it writes the page instead.
 #[test]
 fn the_page_about_metrics_is_what_the_tables_declare() {
-    let operating = || rsm_api::metrics::specs(Api).filter(|spec| rsm_api::metrics::specs(Relay).all(|s| s != *spec));
     let made = [
         section("Every role", rsm_shared::ops::metrics::specs()),
-        section("API and relays", rsm_api::metrics::specs(Relay)),
-        section("API", operating()),
+        section("API and relays", rsm_viewing::metrics::specs()),
+        section("API", rsm_api::metrics::specs()),
         section("Workers", WorkerTable::SPECS.iter()),
     ]
     .join("\n");

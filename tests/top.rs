@@ -3,11 +3,12 @@
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::Signal;
 use nix::sys::termios::{LocalFlags, tcgetattr};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::process::{Child, Command};
 
@@ -45,7 +46,7 @@ impl Terminal {
             let mut piece = [0; 4096];
             // Ends with an error once nobody holds the other end.
             while let Ok(count @ 1..) = output.read(&mut piece) {
-                into.lock().unwrap().process(&piece[..count]);
+                into.lock().process(&piece[..count]);
             }
         });
         Self { child, keys: pty.master.into(), inner: pty.slave, shown }
@@ -57,7 +58,7 @@ impl Terminal {
 
     /// What one sees.
     fn text(&self) -> String {
-        self.shown.lock().unwrap().screen().contents()
+        self.shown.lock().screen().contents()
     }
 
     async fn until(&self, what: &str, fits: impl Fn(&str) -> bool) {
@@ -74,7 +75,7 @@ impl Terminal {
     async fn ended(&mut self) -> std::process::ExitStatus {
         let status = within("rsm top to end", self.child.wait()).await.unwrap();
         assert!(self.is_as_before(), "{}", self.text());
-        let other_page = async || self.shown.lock().unwrap().screen().alternate_screen();
+        let other_page = async || self.shown.lock().screen().alternate_screen();
         eventually("the terminal's other page to be left", other_page, |other| !other).await;
         status
     }

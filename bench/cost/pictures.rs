@@ -1,9 +1,10 @@
 //! Where JPEG pictures go: counted, the newest few kept, the rest thrown away.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::harness::system::System;
@@ -56,7 +57,7 @@ impl Pictures {
     }
 
     pub fn newest(&self) -> Vec<Vec<u8>> {
-        self.tally.newest.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.tally.newest.lock().iter().cloned().collect()
     }
 }
 
@@ -70,7 +71,7 @@ impl Tally {
     fn add(&self, picture: Vec<u8>) {
         self.count.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(picture.len() as u64, Ordering::Relaxed);
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = self.newest.lock();
         if newest.len() == KEPT {
             newest.pop_front();
         }

@@ -1,8 +1,9 @@
 //! Players of HLS: they keep streams wanted by fetching the media playlist, as a real one does, and say what they saw.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use crate::harness::eventually_in;
@@ -55,22 +56,18 @@ impl Players {
     }
 
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.iter().map(|seen| lock(seen).clone()).collect()
+        self.seen.iter().map(|seen| seen.lock().clone()).collect()
     }
 
     pub fn playlist(&self, n: usize) -> MediaPlaylist {
-        lock(&self.seen[n]).playlist.clone()
+        self.seen[n].lock().playlist.clone()
     }
 
     /// Waits until each playlist holds `segments`.
     pub async fn until(&self, segments: usize, deadline: Duration) {
-        let missing = async || self.seen.iter().filter(|seen| lock(seen).playlist.segments.len() < segments).count();
+        let missing = async || self.seen.iter().filter(|seen| seen.lock().playlist.segments.len() < segments).count();
         eventually_in(deadline, "every playlist to be filled (how many are not)", missing, |n| *n == 0).await;
     }
-}
-
-fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn text(http: &reqwest::Client, url: &str) -> Option<String> {
@@ -89,12 +86,12 @@ async fn play(http: reqwest::Client, base: String, link: Link, begun: Instant, s
         if let Some(variant) = variant {
             let url = format!("{base}{master}{variant}");
             while let Some(text) = text(&http, &url).await {
-                look(&mut lock(&seen), MediaPlaylist::read(&master, text), begun);
+                look(&mut seen.lock(), MediaPlaylist::read(&master, text), begun);
                 tokio::time::sleep(REFRESH).await;
             }
         }
         {
-            let mut seen = lock(&seen);
+            let mut seen = seen.lock();
             seen.refused += usize::from(seen.playable.is_some());
         }
         tokio::time::sleep(AGAIN).await;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -39,7 +40,7 @@ impl CountingProxy {
 
     /// What was read so far.
     pub fn reads(&self) -> BTreeMap<String, u64> {
-        self.reads.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.reads.lock().clone()
     }
 }
 
@@ -69,7 +70,7 @@ fn count(bytes: &mut Vec<u8>, reads: &Reads) {
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         bytes.drain(..end + 4);
         if let Some(path) = head.strip_prefix("GET ").and_then(|rest| rest.split([' ', '?']).next()) {
-            *reads.lock().unwrap_or_else(PoisonError::into_inner).entry(path.to_owned()).or_default() += 1;
+            *reads.lock().entry(path.to_owned()).or_default() += 1;
         }
     }
     if bytes.len() > MAX_HEAD {
@@ -91,7 +92,7 @@ mod tests {
                 bytes.extend_from_slice(part);
                 count(&mut bytes, &reads);
             }
-            let seen: Vec<_> = reads.lock().unwrap().clone().into_iter().collect();
+            let seen: Vec<_> = reads.lock().clone().into_iter().collect();
             assert_eq!(seen, [("/hls/a/1.m4s".to_owned(), 2), ("/hls/a/index.m3u8".to_owned(), 1)], "cut at {at}");
         }
     }

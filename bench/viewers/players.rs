@@ -2,9 +2,10 @@
 //! every 2 s, and for every segment that is new in it, over a connection that it keeps.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -54,20 +55,16 @@ pub fn run(base: &str, ids: &[i64], count: usize, seconds: u64) -> std::io::Resu
             tasks.spawn(player.play(ids[n % ids.len()], delay));
         }
         let begun = Instant::now();
-        while lock(&seen).playing < count && begun.elapsed() < START {
+        while seen.lock().playing < count && begun.elapsed() < START {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        println!("{}", json!({ "playing": lock(&seen).playing, "seconds": begun.elapsed().as_secs_f64() }));
-        lock(&seen).begin();
+        println!("{}", json!({ "playing": seen.lock().playing, "seconds": begun.elapsed().as_secs_f64() }));
+        seen.lock().begin();
         let begun = Instant::now();
         tokio::time::sleep(Duration::from_secs(seconds)).await;
-        println!("{}", lock(&seen).json(begun.elapsed()));
+        println!("{}", seen.lock().json(begun.elapsed()));
         Ok(())
     })
-}
-
-fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Seen {
@@ -111,7 +108,7 @@ impl Player {
                     self.get("segment", path).await;
                 }
                 if have.is_none() && !playlist.segments.is_empty() {
-                    lock(&self.seen).playing += 1;
+                    self.seen.lock().playing += 1;
                 }
                 if !playlist.segments.is_empty() {
                     have = Some(playlist.segments.into_iter().collect());
@@ -133,7 +130,7 @@ impl Player {
         };
         match outcome.await {
             Ok(bytes) => {
-                let mut seen = lock(&self.seen);
+                let mut seen = self.seen.lock();
                 seen.ms.entry(kind).or_default().push(begun.elapsed().as_secs_f64() * 1000.0);
                 seen.bytes += bytes.len() as u64;
                 if kind == "segment" {
@@ -143,7 +140,7 @@ impl Player {
             }
             Err(error) => {
                 let what = error.status().map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-                *lock(&self.seen).errors.entry(format!("{kind}: {what}")).or_default() += 1;
+                *self.seen.lock().errors.entry(format!("{kind}: {what}")).or_default() += 1;
                 None
             }
         }

@@ -2,11 +2,11 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use gstreamer as gst;
+use parking_lot::Mutex;
 
 use crate::{
     chance,
@@ -63,13 +63,8 @@ pub struct Snapshot {
 }
 
 impl Camera {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Plain data without invariants between its fields: still true after a panic elsewhere.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub fn snapshot(&self) -> Snapshot {
-        let state = self.state();
+        let state = self.state.lock();
         Snapshot {
             fault: state.fault,
             quirks: state.quirks,
@@ -80,11 +75,11 @@ impl Camera {
     }
 
     pub fn fault(&self) -> Fault {
-        self.state().fault
+        self.state.lock().fault
     }
 
     pub fn set_fault(&self, fault: Fault) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.fault = fault;
         if fault == Fault::Reboot {
             state.quirks = state.quirks.rebooted();
@@ -97,19 +92,19 @@ impl Camera {
     pub fn resume(&self) {
         self.set_fault(Fault::None);
         self.set_drift(0);
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.quirks = state.quirks.resumed();
     }
 
     /// Switches off: whatever is told now is forgotten, and nothing is answered until `back`.
     pub fn reboot(&self, back: Instant) {
         self.set_fault(Fault::Reboot);
-        self.state().back = Some(back);
+        self.state.lock().back = Some(back);
     }
 
     /// Ends a reboot when its time has come, unless another fault has taken its place.
     pub fn come_back(&self, now: Instant) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.fault == Fault::Reboot && state.back.is_none_or(|back| back <= now) {
             state.fault = Fault::None;
         }
@@ -117,12 +112,12 @@ impl Camera {
 
     /// Changes what takes effect with the next picture by itself.
     pub fn change(&self, change: impl FnOnce(&mut Quirks)) {
-        change(&mut self.state().quirks);
+        change(&mut self.state.lock().quirks);
     }
 
     /// Leaves out pictures down to `fps` a second; 0: none.
     pub fn set_fps(&self, fps: u32) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.quirks.fps = fps;
         // Of the present group the pictures between may be missing.
         state.need_key();
@@ -130,7 +125,7 @@ impl Camera {
 
     /// Lets the timestamps of everybody who watches jump.
     pub fn jump(&self, seconds: f64) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.quirks.jumped_s += seconds;
         for feed in &mut state.feeds {
             feed.clock.jump((seconds * 1e9) as i64);
@@ -139,7 +134,7 @@ impl Camera {
 
     /// Lets timestamps run too fast from now on.
     pub fn set_drift(&self, ppm: i32) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.quirks.drift_ppm = ppm;
         for feed in &mut state.feeds {
             feed.drift(ppm);
@@ -148,7 +143,7 @@ impl Camera {
 
     /// Takes over the sources of a new client's pipeline, pictures first.
     pub fn attach(&self, sources: Vec<TrackSource>, programme: &Programme, start: RtpStart) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let hidden = match programme.parameter_sets {
             ParameterSets::InBand => programme.codec.sdp_parameter_sets(),
             ParameterSets::Both | ParameterSets::Sdp => &[],
@@ -165,12 +160,12 @@ impl Camera {
 
     /// Forgets the feed of `source`.
     pub fn detach(&self, source: &TrackSource) {
-        self.state().feeds.retain(|feed| !feed.is_of(source));
+        self.state.lock().feeds.retain(|feed| !feed.is_of(source));
     }
 
     /// Told when the client of `source` begins or stops to play.
     pub fn set_playing(&self, source: &TrackSource, playing: bool) {
-        for feed in self.state().feeds.iter_mut().filter(|feed| feed.is_of(source)) {
+        for feed in self.state.lock().feeds.iter_mut().filter(|feed| feed.is_of(source)) {
             feed.playing = playing;
             feed.needs_key = true;
         }
@@ -178,7 +173,7 @@ impl Camera {
 
     /// Offers what is due at `due` (unix time) to everybody who watches, or keeps it for a while.
     pub fn offer(&self, item: Item, due: Duration, programme: &Programme) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.feeds.is_empty() || state.fault != Fault::None {
             return;
         }
@@ -193,7 +188,7 @@ impl Camera {
 
     /// Sends what was kept until `now` (unix time) and returns when there is more to send.
     pub fn release(&self, now: Duration, programme: &Programme) -> Option<Duration> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.fault != Fault::None || state.feeds.is_empty() {
             state.held.clear();
         }

@@ -1,10 +1,11 @@
 //! What the server's hooks, the commands and the feeder share: the programme, the cameras, and who is there.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use gstreamer::prelude::*;
 use gstreamer_rtsp_server as rtsp;
 use gstreamer_rtsp_server::{gst_rtsp::RTSPStatusCode, prelude::*};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     camera::Camera,
@@ -33,7 +34,7 @@ impl Site {
     }
 
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ledger.lock()
     }
 
     /// The camera that a request is for. Control URLs (`/cam1/stream=0`) belong to their camera.

@@ -1,10 +1,11 @@
 //! Child processes of tests. They end with the test, also when it panics or is killed.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
@@ -64,7 +65,7 @@ impl Log {
         tokio::spawn(async move {
             let mut reader = BufReader::new(output).lines();
             while let Some(Ok(Some(line))) = end.run_until_cancelled(reader.next_line()).await {
-                let mut lines = lines.lock().unwrap();
+                let mut lines = lines.lock();
                 if lines.len() < KEPT_LINES {
                     lines.push(line);
                 }
@@ -81,7 +82,7 @@ impl Log {
 
     /// Everything so far.
     pub fn text(&self) -> String {
-        self.lines.lock().unwrap().join("\n")
+        self.lines.lock().join("\n")
     }
 
     /// Everything, once the child and all that it passed its end of the pipe on to are gone.

@@ -2,10 +2,11 @@
 //! as anybody's consumer does.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
+use parking_lot::Mutex;
 use rsm_simulator::schedule::Schedule;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
@@ -86,23 +87,23 @@ impl Watcher {
         let task = tokio::spawn(async move {
             while let Some(Ok(message)) = socket.next().await {
                 match message {
-                    Message::Binary(jpeg) => noted.lock().unwrap().frame(&jpeg),
+                    Message::Binary(jpeg) => noted.lock().frame(&jpeg),
                     Message::Close(_) => break,
                     _ => {}
                 }
             }
-            noted.lock().unwrap().closed = true;
+            noted.lock().closed = true;
         });
         Self { slug: slug.to_owned(), seen, task }
     }
 
     pub fn seen(&self) -> Seen {
-        self.seen.lock().unwrap().clone().until_now()
+        self.seen.lock().clone().until_now()
     }
 
     /// Gaps and ages count from now on.
     pub fn begin(&self) {
-        self.seen.lock().unwrap().begin();
+        self.seen.lock().begin();
     }
 
     /// Waits for `count` more frames; nothing stale was among what came.
@@ -168,7 +169,7 @@ impl NatsWatcher {
                 let header = |name: &str| headers.get(name).map_or("", |value| value.as_str());
                 let fence = header("Rsm-Fence").split_once('.').expect("a fence");
                 let fence = (fence.0.parse().unwrap(), fence.1.parse().unwrap());
-                let mut all = noted.lock().unwrap();
+                let mut all = noted.lock();
                 let stream = all.entry(slug).or_default();
                 let now = Instant::now();
                 if let Some(last) = stream.last.replace(now) {
@@ -198,14 +199,14 @@ impl NatsWatcher {
     }
 
     pub fn seen(&self, slug: &str) -> OnNats {
-        let mut seen = self.seen.lock().unwrap().get(slug).cloned().unwrap_or_default();
+        let mut seen = self.seen.lock().get(slug).cloned().unwrap_or_default();
         seen.longest_gap = seen.longest_gap.max(seen.last.map_or(Duration::ZERO, |last| last.elapsed()));
         seen
     }
 
     /// Gaps count from now on.
     pub fn begin(&self) {
-        for stream in self.seen.lock().unwrap().values_mut() {
+        for stream in self.seen.lock().values_mut() {
             (stream.longest_gap, stream.last) = (Duration::ZERO, Some(Instant::now()));
         }
     }

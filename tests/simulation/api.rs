@@ -9,20 +9,20 @@ use rsm_api::control::arbiter::{Arbiter, Settings, Wish};
 use rsm_api::control::command::{Command, Place, Question};
 use rsm_api::control::outcomes::Done;
 use rsm_api::control::plan::Told;
-use rsm_api::relay::latest::Known;
 use rsm_api::store::assignments::{Assignment, Seen};
 use rsm_shared::bus::BusError;
-use rsm_shared::bus::control::Probe;
-use rsm_shared::bus::tickets::Queue;
 use rsm_shared::stream::camera_link::CameraUrl;
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
 use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
+use rsm_shared::wire::latest_frame::KnownOwners;
 use rsm_shared::wire::messages::{
     Desired, Event, Fleet, Heartbeat, HeartbeatReply, Priority, Ticket, TicketReason, VERSION, Want,
 };
+use rsm_shared::wire::presence::Presence;
+use rsm_shared::wire::ticket_queue::TicketQueue;
 
 use crate::nats::Then;
 use crate::world::{Ms, Node, World};
@@ -155,7 +155,7 @@ impl World {
             let shown = sight.owner.map(|owner| owner.owned.fence());
             // An API that has just begun leaves what relays know of owners that it has not heard yet.
             if shown.is_some() || self.now - self.api.begun > 5000 {
-                self.checks.tell(&wish.slug, Known { shown, newest: sight.epoch });
+                self.checks.tell(&wish.slug, KnownOwners { shown, newest: sight.epoch });
             }
         }
         for command in commands {
@@ -169,7 +169,7 @@ impl World {
                     move |s| s.queue(priority),
                     move |w, found| {
                         let Some((delivered, waiting)) = found else { return };
-                        let (queue, now) = (Queue { delivered, waiting, ..Queue::default() }, w.instant());
+                        let (queue, now) = (TicketQueue { delivered, waiting, ..TicketQueue::default() }, w.instant());
                         w.arbiter(|arbiter| arbiter.note_queue(&Zone::default_zone(), priority, queue, now));
                     },
                 );
@@ -428,15 +428,15 @@ impl World {
     fn probe(&mut self, question: Question) {
         let found = self.workers.iter().position(|w| w.alive && w.session == question.session);
         let probe = match found {
-            _ if !self.open(Node::Api) => Probe::Unknown,
-            None => Probe::Gone,
-            Some(n) if !self.connected(Node::Worker(n)) => Probe::Gone,
-            Some(n) if !self.open(Node::Worker(n)) || self.workers[n].paused_until > self.now => Probe::Unknown,
-            Some(_) => Probe::There,
+            _ if !self.open(Node::Api) => Presence::Unknown,
+            None => Presence::Gone,
+            Some(n) if !self.connected(Node::Worker(n)) => Presence::Gone,
+            Some(n) if !self.open(Node::Worker(n)) || self.workers[n].paused_until > self.now => Presence::Unknown,
+            Some(_) => Presence::Present,
         };
         let took = match probe {
-            Probe::Unknown => PROBE_DEADLINE,
-            Probe::Gone | Probe::There => self.rng.random_range(1..30),
+            Presence::Unknown => PROBE_DEADLINE,
+            Presence::Gone | Presence::Present => self.rng.random_range(1..30),
         };
         self.arrive(took, Node::Api, move |w| w.note(Done::Probed { question, probe }));
     }

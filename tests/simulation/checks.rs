@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use rsm_api::relay::latest::{Known, Latest, Verdict};
 use rsm_shared::stream::fence::{Epoch, Fence};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::frame_headers::FrameHeaders;
+use rsm_shared::wire::latest_frame::{FrameDecision, KnownOwners, LatestFrame};
 
 use crate::world::{Ms, World};
 
@@ -27,9 +27,9 @@ pub struct Checks {
 
 #[derive(Default)]
 struct Seen {
-    latest: Latest,
+    latest: LatestFrame,
     /// What the API said last; kept while it is away.
-    known: Known,
+    known: KnownOwners,
     fence: Option<Fence>,
     at: Ms,
     captured: Ms,
@@ -51,7 +51,7 @@ impl Checks {
     }
 
     /// What the relay is told of a stream.
-    pub fn tell(&mut self, slug: &Slug, known: Known) {
+    pub fn tell(&mut self, slug: &Slug, known: KnownOwners) {
         self.seen.entry(slug.clone()).or_default().known = known;
     }
 
@@ -81,7 +81,7 @@ impl World {
         let headers =
             FrameHeaders { fence, seq, captured_at_us: captured * 1000, published_at_us: 0, width: 1, height: 1 };
         let seen = self.checks.seen.entry(slug.clone()).or_default();
-        if seen.latest.admit(&headers, seen.known) == Verdict::Stale {
+        if seen.latest.admit(&headers, seen.known) == FrameDecision::Stale {
             self.checks.refused += 1;
             return;
         }

@@ -1,11 +1,12 @@
 //! A collector of traces: takes OTLP over HTTP as real ones do, and keeps what it got.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -52,7 +53,7 @@ impl Collector {
         let all = got.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                all.lock().unwrap().connections += 1;
+                all.lock().connections += 1;
                 tokio::spawn(serve(stream, all.clone()));
             }
         });
@@ -64,21 +65,21 @@ impl Collector {
     }
 
     pub fn connections(&self) -> usize {
-        self.got.lock().unwrap().connections
+        self.got.lock().connections
     }
 
     /// Whether `text` stands in anything that was sent, heads of requests left out.
     pub fn was_sent(&self, text: &str) -> bool {
-        let got = self.got.lock().unwrap();
+        let got = self.got.lock();
         got.raw.iter().any(|(_, body)| body.windows(text.len()).any(|window| window == text.as_bytes()))
     }
 
     pub fn heads(&self) -> Vec<String> {
-        self.got.lock().unwrap().raw.iter().map(|(head, _)| head.clone()).collect()
+        self.got.lock().raw.iter().map(|(head, _)| head.clone()).collect()
     }
 
     pub fn spans(&self) -> Vec<Seen> {
-        self.got.lock().unwrap().spans.clone()
+        self.got.lock().spans.clone()
     }
 
     /// Waits for a trace with spans of all these names, by service; returns all that it has.
@@ -119,7 +120,7 @@ async fn serve(stream: TcpStream, got: Arc<Mutex<Got>>) -> Option<()> {
         stream.read_exact(&mut body).await.ok()?;
         let request = ExportTraceServiceRequest::decode(body.as_slice()).unwrap_or_default();
         {
-            let mut got = got.lock().unwrap();
+            let mut got = got.lock();
             got.spans.extend(read(request));
             got.raw.push((head, body));
         }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use prometheus::IntGauge;
 use rsm_shared::bus::connect::{BadServers, Bus, Purpose};
 use rsm_shared::bus::control::Orders;
@@ -221,9 +222,7 @@ async fn control(role: Role, stop: CancellationToken) -> Result<Option<Instant>,
         zones: role.zones.clone().into(),
         slots: role.slots,
         standing: stands,
-        owned: Arc::new(move |ticket: &Ticket| {
-            seen.lock().unwrap_or_else(PoisonError::into_inner).get(&ticket.cam) == Some(&ticket.epoch)
-        }),
+        owned: Arc::new(move |ticket: &Ticket| seen.lock().get(&ticket.cam) == Some(&ticket.epoch)),
         starts: starts_tx,
     };
     for zone in &role.zones {

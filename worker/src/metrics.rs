@@ -1,8 +1,9 @@
 //! What a worker measures, in one table. A stream's series are resolved once, counted without a lock, and go when it ends.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
 use rsm_shared::bus::frames::DropReason;
 use rsm_shared::stream::slug::Slug;
@@ -219,7 +220,7 @@ impl StreamSeries {
 
 impl Seldom {
     fn add(&self, family: &IntCounterVec, stream: &str, label: &'static str, count: u64) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.0.lock();
         if let Some((_, counter)) = seen.iter().find(|(name, _)| *name == label) {
             counter.inc_by(count);
         } else {
@@ -230,7 +231,7 @@ impl Seldom {
     }
 
     fn remove(&mut self, family: &IntCounterVec, stream: &str) {
-        for (label, _) in self.0.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for (label, _) in self.0.get_mut().drain(..) {
             // It is there: it has counted.
             let _ = family.remove_label_values(&[stream, label]);
         }

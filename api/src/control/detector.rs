@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rsm_shared::bus::control::Probe;
 use rsm_shared::stream::names::{SessionId, WorkerId};
+use rsm_shared::wire::presence::Presence;
 
 use super::roster::Roster;
 
@@ -121,13 +121,13 @@ impl Detector {
     }
 
     /// Takes in what asking a silent worker met.
-    pub fn answered(&mut self, session: &SessionId, probe: Probe, now: Instant) {
+    pub fn answered(&mut self, session: &SessionId, probe: Presence, now: Instant) {
         let Some(asked) = self.asked.get_mut(session) else { return };
         match (probe, asked.gone_since) {
-            (Probe::Gone, None) => asked.gone_since = Some(now),
+            (Presence::Gone, None) => asked.gone_since = Some(now),
             // Answers of two questions; a little less than the pause between them, as they travel at different speeds.
-            (Probe::Gone, Some(since)) => asked.gone = now.saturating_duration_since(since) >= ASK_AGAIN * 9 / 10,
-            (Probe::There | Probe::Unknown, _) => asked.gone_since = None,
+            (Presence::Gone, Some(since)) => asked.gone = now.saturating_duration_since(since) >= ASK_AGAIN * 9 / 10,
+            (Presence::Present | Presence::Unknown, _) => asked.gone_since = None,
         }
     }
 }
@@ -192,7 +192,7 @@ mod tests {
 
         fn gone(&mut self, worker: &str, ms: u64) {
             let now = self.at(ms);
-            self.detector.answered(&session(worker), Probe::Gone, now);
+            self.detector.answered(&session(worker), Presence::Gone, now);
         }
     }
 

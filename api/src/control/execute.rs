@@ -16,9 +16,9 @@ use tracing::debug;
 use super::command::{Place, Question};
 use super::outcomes::Done;
 use super::plan::Told;
-use crate::start_trace::StartTrace;
 use crate::store::Store;
 use crate::store::assignments::{Assignment, Seen};
+use rsm_viewing::streams::start_trace::StartTrace;
 
 /// What the reconciler hands to a task.
 #[derive(Clone)]

@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use rsm_shared::bus::BusError;
-use rsm_shared::bus::tickets::{self, Queue};
+use rsm_shared::bus::tickets;
 use rsm_shared::bus::topology::{self, Found};
 use rsm_shared::ops::health::Dependency;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::wire::messages::Priority;
+use rsm_shared::wire::ticket_queue::TicketQueue;
 use tracing::{debug, warn};
 
 use super::arbiter::Wish;
@@ -32,7 +33,7 @@ pub enum Finished {
     /// Whether a stream was missing: NATS is new or was wiped, and what it held must be written again.
     Topology { fresh: bool, found: Result<Found, BusError> },
     /// How far a queue has come.
-    Queue { zone: Zone, priority: Priority, result: Result<Queue, BusError> },
+    Queue { zone: Zone, priority: Priority, result: Result<TicketQueue, BusError> },
 }
 
 /// How NATS stands.
@@ -170,7 +171,13 @@ impl Reconciler {
         }
     }
 
-    pub(super) fn note_queue(&mut self, zone: &Zone, priority: Priority, found: Result<Queue, BusError>, now: Instant) {
+    pub(super) fn note_queue(
+        &mut self,
+        zone: &Zone,
+        priority: Priority,
+        found: Result<TicketQueue, BusError>,
+        now: Instant,
+    ) {
         let seen = match found {
             Ok(queue) => {
                 self.arbiter.note_queue(zone, priority, queue, now);

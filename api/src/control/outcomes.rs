@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use rsm_shared::bus::BusError;
-use rsm_shared::bus::control::Probe;
-use rsm_shared::bus::tickets::Queue;
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, Zone};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::{Priority, TicketReason, Want};
+use rsm_shared::wire::presence::Presence;
+use rsm_shared::wire::ticket_queue::TicketQueue;
 use tracing::{error, info, warn};
 
 use super::arbiter::{Arbiter, MAX_CHALLENGERS};
@@ -68,7 +68,7 @@ pub enum Done {
     },
     Probed {
         question: Question,
-        probe: Probe,
+        probe: Presence,
     },
 }
 
@@ -131,19 +131,19 @@ impl Arbiter {
             }
             Done::Probed { question: Question { worker, session, challenger: Some(challenger) }, probe } => match probe
             {
-                Probe::Gone => {
+                Presence::Gone => {
                     if let Some(gone) = self.roster.lose(&session, now) {
                         info!(%worker, %session, "a worker process is gone, a new one of its name takes over");
                         self.mourn(&gone, true, now);
                     }
                 }
-                Probe::There => {
+                Presence::Present => {
                     error!(repeats = true, %worker, running = %session, refused = %challenger, "two live workers have one name; the second is refused");
                     if self.challengers.len() < MAX_CHALLENGERS {
                         self.challengers.insert(challenger, now);
                     }
                 }
-                Probe::Unknown => {}
+                Presence::Unknown => {}
             },
             Done::Probed { question, probe } => self.detector.answered(&question.session, probe, now),
         }
@@ -192,7 +192,7 @@ impl Arbiter {
     }
 
     /// A queue was looked at.
-    pub fn note_queue(&mut self, zone: &Zone, priority: Priority, queue: Queue, now: Instant) {
+    pub fn note_queue(&mut self, zone: &Zone, priority: Priority, queue: TicketQueue, now: Instant) {
         for tracked in self.placements.values_mut() {
             tracked.note_queue(zone, priority, queue, now);
         }

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use rsm_shared::bus::tickets::Queue;
+use rsm_shared::wire::ticket_queue::TicketQueue;
 
 /// A queue that has tickets, and workers that wait, and moves nothing for this long is stuck. So is one that cannot be
 /// looked at: a cluster chooses a leader within 9 s.
@@ -21,19 +21,19 @@ const MOST_DOUBLINGS: u32 = 3;
 pub struct Stand {
     since: Instant,
     /// `None` while nobody answers for it.
-    seen: Option<Queue>,
+    seen: Option<TicketQueue>,
     /// Consumers that were made anew since it last moved.
     remade: u32,
 }
 
 impl Stand {
     /// At the first look; `None` when nobody answered.
-    pub fn new(seen: Option<Queue>, now: Instant) -> Self {
+    pub fn new(seen: Option<TicketQueue>, now: Instant) -> Self {
         Self { since: now, seen, remade: 0 }
     }
 
     /// Takes in a further look. The answer says why its consumer is to be made anew, once for each time that it is.
-    pub fn look(&mut self, seen: Option<Queue>, now: Instant) -> Option<&'static str> {
+    pub fn look(&mut self, seen: Option<TicketQueue>, now: Instant) -> Option<&'static str> {
         let (bound, why) = match (&self.seen, &seen) {
             (None, None) => (STUCK, "nobody leads it"),
             (Some(before), Some(queue)) if queue.stands_still_since(before) => {
@@ -60,13 +60,13 @@ impl Stand {
 mod tests {
     use super::*;
 
-    const STILL: Option<Queue> = Some(Queue { delivered: 7, waiting: 1, pulls: 2, unacknowledged: 0 });
-    const MOVED: Option<Queue> = Some(Queue { delivered: 8, waiting: 1, pulls: 2, unacknowledged: 0 });
-    const IN_FLIGHT: Option<Queue> = Some(Queue { delivered: 7, waiting: 1, pulls: 2, unacknowledged: 1 });
-    const NO_ANSWER: Option<Queue> = None;
+    const STILL: Option<TicketQueue> = Some(TicketQueue { delivered: 7, waiting: 1, pulls: 2, unacknowledged: 0 });
+    const MOVED: Option<TicketQueue> = Some(TicketQueue { delivered: 8, waiting: 1, pulls: 2, unacknowledged: 0 });
+    const IN_FLIGHT: Option<TicketQueue> = Some(TicketQueue { delivered: 7, waiting: 1, pulls: 2, unacknowledged: 1 });
+    const NO_ANSWER: Option<TicketQueue> = None;
 
     /// At which second a queue that was seen like `first`, and each second like `then`, gets new consumers.
-    fn remade_at(first: Option<Queue>, then: impl Fn(u64) -> Option<Queue>) -> Vec<u64> {
+    fn remade_at(first: Option<TicketQueue>, then: impl Fn(u64) -> Option<TicketQueue>) -> Vec<u64> {
         let start = Instant::now();
         let mut stand = Stand::new(first, start);
         (1..=200).filter(|&s| stand.look(then(s), start + Duration::from_secs(s)).is_some()).collect()
@@ -92,9 +92,9 @@ mod tests {
     #[test]
     fn a_queue_that_moves_or_has_nobody_who_waits_is_left_alone() {
         for then in [
-            |s: u64| Some(Queue { delivered: s, waiting: 3, pulls: 1, unacknowledged: 0 }),
-            |_| Some(Queue { delivered: 7, waiting: 0, pulls: 1, unacknowledged: 0 }),
-            |_| Some(Queue { delivered: 7, waiting: 3, pulls: 0, unacknowledged: 0 }),
+            |s: u64| Some(TicketQueue { delivered: s, waiting: 3, pulls: 1, unacknowledged: 0 }),
+            |_| Some(TicketQueue { delivered: 7, waiting: 0, pulls: 1, unacknowledged: 0 }),
+            |_| Some(TicketQueue { delivered: 7, waiting: 3, pulls: 0, unacknowledged: 0 }),
             |s| if s % 5 == 0 { NO_ANSWER } else { STILL },
         ] {
             assert_eq!(remade_at(STILL, then), Vec::<u64>::new());
@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn one_that_moved_again_is_looked_after_as_soon_as_at_first() {
-        let seen = |s| if (15..20).contains(&s) { Some(Queue { delivered: s, ..MOVED.unwrap() }) } else { NO_ANSWER };
+        let seen =
+            |s| if (15..20).contains(&s) { Some(TicketQueue { delivered: s, ..MOVED.unwrap() }) } else { NO_ANSWER };
         assert_eq!(remade_at(NO_ANSWER, seen)[..2], [10, 30]);
     }
 }

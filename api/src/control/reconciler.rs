@@ -26,8 +26,8 @@ use super::outcomes::Done;
 use super::roster::Owner;
 use super::starts::{self, Starts};
 use super::{ControlMetrics, view};
-use crate::app::WorkerInfo;
 use crate::directory::{Directory, Entry, View};
+use crate::discovery::workers::WorkerInfo;
 use crate::store::assignments::Assignment;
 
 /// A pass at least this often; events wake it at once.
@@ -175,7 +175,7 @@ impl Reconciler {
         if !message.demand.any() {
             return false;
         }
-        let new = entry.wishes.wanted_elsewhere(hold);
+        let new = entry.demand.wanted_elsewhere(hold);
         // What we said ourselves is heard, too, and known.
         if let Some(wish) = message.traceparent {
             entry.start.wanted(wish, new, Instant::now());
@@ -226,7 +226,7 @@ impl Reconciler {
 
     fn wish(&self, entry: &Entry) -> Wish {
         let link = entry.link();
-        let demanded = entry.wishes.demand(link.jpeg_params(self.config.mjpeg)).any() || entry.wishes.elsewhere();
+        let demanded = entry.demand.current(link.jpeg_params(self.config.mjpeg)).any() || entry.demand.elsewhere();
         Wish {
             slug: link.slug.clone(),
             zone: link.zone.clone(),
@@ -235,7 +235,7 @@ impl Reconciler {
             exclusive: link.exclusive,
             spec_rev: link.spec_rev,
             demanded,
-            unwanted_for: entry.wishes.unwanted_for(),
+            unwanted_for: entry.demand.unwanted_for(),
         }
     }
 

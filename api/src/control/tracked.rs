@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use rsm_shared::bus::tickets::Queue;
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::{SessionId, Zone};
 use rsm_shared::stream::state::StreamState;
 use rsm_shared::wire::messages::{Event, Owned, Priority, TicketReason, Want};
+use rsm_shared::wire::ticket_queue::TicketQueue;
 
 use super::plan::{self, Handoff, Lost, Placed, Told};
 use super::roster::Roster;
@@ -219,7 +219,7 @@ impl Tracked {
     /// A queue has handed out all tickets up to `last`. The time in which a taken ticket must lead to an owner begins
     /// when it was taken: under load it may have waited long.
     /// One that the queue neither handed out nor holds is gone, by an operator's hand or a lost store.
-    pub fn note_queue(&mut self, zone: &Zone, priority: Priority, queue: Queue, now: Instant) {
+    pub fn note_queue(&mut self, zone: &Zone, priority: Priority, queue: TicketQueue, now: Instant) {
         let Some((sequence, _)) = self.ticket.filter(|(_, of)| *of == priority) else { return };
         let taken = sequence <= queue.delivered;
         let gone = !taken && queue.waiting == 0 && now.saturating_duration_since(self.since) > ANSWER_AGE;
@@ -321,10 +321,15 @@ mod tests {
         for (zone, priority, last) in
             [(&zone, Priority::Hi, 6), (&zone, Priority::Lo, 7), (&Zone::parse("other").unwrap(), Priority::Hi, 7)]
         {
-            tracked.note_queue(zone, priority, Queue { delivered: last, waiting: 1, ..Queue::default() }, later);
+            tracked.note_queue(
+                zone,
+                priority,
+                TicketQueue { delivered: last, waiting: 1, ..TicketQueue::default() },
+                later,
+            );
             assert_eq!(tracked.told, Told::Queued { urgent: true });
         }
-        tracked.note_queue(&zone, Priority::Hi, Queue { delivered: 7, ..Queue::default() }, later);
+        tracked.note_queue(&zone, Priority::Hi, TicketQueue { delivered: 7, ..TicketQueue::default() }, later);
         let placed = tracked.placed(&Roster::default(), later);
         assert_eq!((placed.told, placed.age), (Told::Taken, Duration::ZERO));
     }
@@ -333,7 +338,7 @@ mod tests {
     fn a_ticket_that_is_nowhere_is_noticed() {
         let (start, zone) = (Instant::now(), Zone::default_zone());
         let mut tracked = tracked(start);
-        let empty = Queue { delivered: 6, ..Queue::default() };
+        let empty = TicketQueue { delivered: 6, ..TicketQueue::default() };
         tracked.note_queue(&zone, Priority::Hi, empty, start + Duration::from_secs(1));
         assert_eq!(tracked.told, Told::Queued { urgent: true }, "the answer may be older than the ticket");
         tracked.note_queue(&zone, Priority::Hi, empty, start + Duration::from_secs(6));

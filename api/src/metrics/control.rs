@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use prometheus::{Error, Histogram, IntCounterVec, IntGauge, IntGaugeVec};
-
-use super::show_all;
+use rsm_viewing::metrics::samples::show_all;
 
 /// From a camera that answers at once to one whose worker has to be declared dead first; seconds.
 const START_BUCKETS: [f64; 12] = [0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0];

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use rsm_viewing::http::problem::Problem;
 use salvo::Request;
 use salvo::http::StatusCode;
 use salvo::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use serde_json::{Map, Value};
-
-use crate::problem::Problem;
 
 /// A body takes no longer than this.
 const DEADLINE: Duration = Duration::from_secs(10);

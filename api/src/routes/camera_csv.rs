@@ -1,10 +1,10 @@
 //! Lists of cameras as spreadsheets write and read them (RFC 4180). Pure.
 
 use csv::{ReaderBuilder, StringRecord, Writer};
+use rsm_viewing::http::problem::Problem;
 use salvo::http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::problem::Problem;
 use crate::store::links::CameraLink;
 
 /// Lines of one list, its header not counted.
@@ -19,7 +19,7 @@ const FORMULA: [char; 4] = ['=', '+', '-', '@'];
 
 /// One camera of a list.
 #[derive(Debug, PartialEq)]
-pub struct Line {
+pub struct CsvLine {
     /// Where it stands, from 1.
     pub number: u64,
     /// As the body of `POST /video/` would say it; an error when the line fits no header.
@@ -30,7 +30,7 @@ pub struct Line {
 ///
 /// # Errors
 /// 400 when it is no UTF-8, 413 when it has more than [`MAX_LINES`] lines, 422 for a header that says what is not known.
-pub fn read(list: &[u8]) -> Result<Vec<Line>, Problem> {
+pub fn read(list: &[u8]) -> Result<Vec<CsvLine>, Problem> {
     let text = std::str::from_utf8(list).map_err(|e| {
         let line = list[..e.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
         Problem::bad_request(format!("line {line} is not UTF-8; save the list as \"CSV UTF-8\""))
@@ -52,7 +52,7 @@ pub fn read(list: &[u8]) -> Result<Vec<Line>, Problem> {
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, sentence));
         }
         let begins = record.position().map_or(0, |position| usize::try_from(position.byte()).unwrap_or(usize::MAX));
-        lines.push(Line { number: counted.until(begins), members: members(&columns, &record) });
+        lines.push(CsvLine { number: counted.until(begins), members: members(&columns, &record) });
     }
     Ok(lines)
 }

@@ -1,12 +1,12 @@
-use super::*;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::settings;
+use super::*;
 
 /// What was read: the number of each line, and its members.
 fn lines(list: &str) -> Vec<(u64, Value)> {
-    let members = |line: Line| line.members.map_or_else(Value::String, Value::Object);
+    let members = |line: CsvLine| line.members.map_or_else(Value::String, Value::Object);
     read(list.as_bytes()).unwrap().into_iter().map(|line| (line.number, members(line))).collect()
 }
 

@@ -2,16 +2,15 @@
 //! gone meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use rsm_viewing::http::problem::Problem;
+use rsm_viewing::relay::slot::StreamEnd;
 use tracing::{error, info, warn};
 
 use crate::app::App;
 use crate::directory::Entry;
-use crate::problem::Problem;
-use crate::relay::slot::End;
 use crate::store::StoreError;
 use crate::store::links::{CameraLink, LinkSettings};
 
@@ -20,21 +19,13 @@ const TURN: Duration = Duration::from_secs(6);
 /// Between two tries to read the links again.
 const REREAD: Duration = Duration::from_secs(2);
 
-/// The order of changes.
-#[derive(Default)]
-pub struct Changes {
-    turn: Mutex<()>,
-    /// Whether a task is reading the links again.
-    rereading: AtomicBool,
-}
-
 /// Registers a camera.
 ///
 /// # Errors
 /// 409 at the limit; as the store says.
 pub async fn add(app: &Arc<App>, slug_label: String, settings: LinkSettings) -> Result<CameraLink, Problem> {
     in_turn(app, move |app| async move {
-        let link = app.store.add_link(slug_label, settings, app.config.api.max_links).await?;
+        let link = app.store.add_link(slug_label, settings, app.viewing.config.api.max_links).await?;
         app.directory.put(link.clone());
         Ok(link)
     })
@@ -47,7 +38,7 @@ pub async fn add(app: &Arc<App>, slug_label: String, settings: LinkSettings) -> 
 /// As [`add`].
 pub async fn add_many(app: &Arc<App>, new: Vec<(String, LinkSettings)>) -> Result<Vec<CameraLink>, Problem> {
     in_turn(app, move |app| async move {
-        let links = app.store.add_links(new, app.config.api.max_links).await?;
+        let links = app.store.add_links(new, app.viewing.config.api.max_links).await?;
         links.iter().for_each(|link| drop(app.directory.put(link.clone())));
         Ok(links)
     })
@@ -65,11 +56,15 @@ where
     let entry = entry.clone();
     in_turn(app, move |app| async move {
         let link = entry.link();
-        let settings = settle(&link).map_err(Fault::Refused)?;
+        let settings = settle(&link).map_err(ChangeError::Refused)?;
         if settings == link.settings {
             return Ok(());
         }
-        let link = app.store.change_link(link.id, settings, app.config.hls.params()).await?.ok_or(Fault::Unknown)?;
+        let link = app
+            .store
+            .change_link(link.id, settings, app.viewing.config.hls.params())
+            .await?
+            .ok_or(ChangeError::Unknown)?;
         app.directory.put(link);
         Ok(())
     })
@@ -83,12 +78,12 @@ where
 pub async fn enable(app: &Arc<App>, entry: &Arc<Entry>, enabled: bool) -> Result<(), Problem> {
     let entry = entry.clone();
     in_turn(app, move |app| async move {
-        let link = app.store.enable_link(entry.link().id, enabled).await?.ok_or(Fault::Unknown)?;
+        let link = app.store.enable_link(entry.link().id, enabled).await?.ok_or(ChangeError::Unknown)?;
         app.directory.put(link);
         if !enabled {
-            entry.wishes.clear();
-            app.hub.end(&entry.slug, End::Stopped);
-            app.desk.changed().notify_one();
+            entry.demand.clear();
+            app.viewing.hub.end(&entry.slug, StreamEnd::Stopped);
+            app.viewing.desk.changed().notify_one();
         }
         Ok(())
     })
@@ -105,20 +100,20 @@ pub async fn remove(app: &Arc<App>, entry: &Arc<Entry>) -> Result<(), Problem> {
         let id = entry.link().id;
         let was_there = app.store.remove_link(id).await?;
         app.directory.remove(id);
-        app.hub.end(&entry.slug, End::Removed);
-        app.desk.changed().notify_one();
-        if was_there { Ok(()) } else { Err(Fault::Unknown) }
+        app.viewing.hub.end(&entry.slug, StreamEnd::Removed);
+        app.viewing.desk.changed().notify_one();
+        if was_there { Ok(()) } else { Err(ChangeError::Unknown) }
     })
     .await
 }
 
-enum Fault {
+enum ChangeError {
     Refused(Problem),
     Unknown,
     Store(StoreError),
 }
 
-impl From<StoreError> for Fault {
+impl From<StoreError> for ChangeError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
@@ -127,7 +122,7 @@ impl From<StoreError> for Fault {
 async fn in_turn<T, Fut>(app: &Arc<App>, work: impl FnOnce(Arc<App>) -> Fut + Send + 'static) -> Result<T, Problem>
 where
     T: Send + 'static,
-    Fut: Future<Output = Result<T, Fault>> + Send,
+    Fut: Future<Output = Result<T, ChangeError>> + Send,
 {
     let app = app.clone();
     // A task of its own: a client that hangs up must not leave the directory behind the store.
@@ -136,13 +131,13 @@ where
         let _turn = tokio::time::timeout(TURN, app.changes.turn.lock()).await.map_err(|_| busy())?;
         match work(app.clone()).await {
             Ok(value) => Ok(value),
-            Err(Fault::Refused(problem)) => Err(problem),
-            Err(Fault::Unknown) => Err(Problem::unknown_stream()),
-            Err(Fault::Store(StoreError::Busy)) => {
+            Err(ChangeError::Refused(problem)) => Err(problem),
+            Err(ChangeError::Unknown) => Err(Problem::unknown_stream()),
+            Err(ChangeError::Store(StoreError::Busy)) => {
                 reread(&app);
                 Err(busy())
             }
-            Err(Fault::Store(e)) => Err(e.into()),
+            Err(ChangeError::Store(e)) => Err(e.into()),
         }
     });
     task.await.map_err(|e| {
@@ -160,7 +155,7 @@ fn reread(app: &Arc<App>) {
     let app = app.clone();
     tokio::spawn(async move {
         let mut again = true;
-        while again && !app.stop.is_cancelled() {
+        while again && !app.viewing.stop.is_cancelled() {
             tokio::time::sleep(REREAD).await;
             let _turn = app.changes.turn.lock().await;
             if let Ok(links) = app.store.links().await {
@@ -179,13 +174,13 @@ pub(super) fn align(app: &App, links: Vec<CameraLink>) {
         let id = entry.link().id;
         if links.binary_search_by_key(&id, |link| link.id).is_err() {
             app.directory.remove(id);
-            app.hub.end(&entry.slug, End::Removed);
+            app.viewing.hub.end(&entry.slug, StreamEnd::Removed);
         }
     }
     for link in links {
         if app.directory.by_id(link.id).is_none_or(|entry| *entry.link() != link) {
             if !link.enabled {
-                app.hub.end(&link.slug, End::Stopped);
+                app.viewing.hub.end(&link.slug, StreamEnd::Stopped);
             }
             app.directory.put(link);
         }

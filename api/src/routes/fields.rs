@@ -2,9 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use rsm_viewing::http::problem::Problem;
 use serde_json::{Map, Value};
-
-use crate::problem::Problem;
 
 /// A member as it was given. In a change, `null` is "back to the default" and absence "as it was" (RFC 7396).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

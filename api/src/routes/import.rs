@@ -4,6 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use rsm_shared::stream::camera_link::CameraUrl;
 use rsm_shared::stream::names::Zone;
+use rsm_viewing::http::extract::{RouteResult, Written};
+use rsm_viewing::http::problem::{ListProblems, Problem, Refusable, StoreProblems};
+use rsm_viewing::http::query;
 use salvo::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use salvo::http::{HeaderValue, StatusCode};
 use salvo::oapi::{ToSchema, endpoint};
@@ -12,12 +15,11 @@ use salvo::{Request, Response, Writer as _};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::camera_csv::{self, Line};
-use super::extract::{Answer, Operating, Written};
+use super::camera_csv::{self, CsvLine};
+use super::extract::Operating;
 use super::settings::NewLink;
-use super::{body, change, query, settings};
+use super::{body, change, settings};
 use crate::app::App;
-use crate::problem::{ListProblems, Problem, Refusable, StoreProblems};
 use crate::store::StoreError;
 use crate::store::links::{LinkSettings, MAX_ZONES};
 
@@ -30,7 +32,7 @@ const MAX_BYTES: u64 = 1 << 20;
 pub struct Imported {
     /// Whether it was only tried.
     dry_run: bool,
-    rows: Vec<Row>,
+    rows: Vec<ImportedRow>,
     /// Lines that can be registered.
     valid: usize,
     invalid: usize,
@@ -41,7 +43,7 @@ pub struct Imported {
 /// What became of one line.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(name = "ImportedLine"))]
-struct Row {
+struct ImportedRow {
     /// Where it stands, from 1.
     line: u64,
     ok: bool,
@@ -50,7 +52,7 @@ struct Row {
     url: Option<String>,
     /// Its name in addresses, once it is registered.
     slug: Option<String>,
-    error: Option<RowError>,
+    error: Option<ImportedRowError>,
     /// What need not be a mistake.
     warning: Option<String>,
 }
@@ -58,7 +60,7 @@ struct Row {
 /// Why a line cannot be registered.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(name = "ImportError"))]
-struct RowError {
+struct ImportedRowError {
     /// The column that is wrong.
     field: Option<String>,
     text: String,
@@ -86,7 +88,7 @@ struct RowError {
         StoreProblems
     )
 )]
-pub async fn import(request: &mut Request, app: Operating, response: &mut Response) -> Answer {
+pub async fn import(request: &mut Request, app: Operating, response: &mut Response) -> RouteResult {
     let (dry_run, skip_invalid) = (query::flag(request, "dry_run")?, query::flag(request, "skip_invalid")?);
     let list = body::csv(request, MAX_BYTES).await?;
     let lines = camera_csv::read(&list)?;
@@ -115,7 +117,7 @@ pub async fn import(request: &mut Request, app: Operating, response: &mut Respon
     tags("cameras"),
     responses((status_code = 200, description = "The list", body = String, content_type = "text/csv"))
 )]
-pub async fn export(app: Operating, response: &mut Response) -> Answer {
+pub async fn export(app: Operating, response: &mut Response) -> RouteResult {
     let links: Vec<_> = app.0.directory.all().iter().map(|entry| entry.link()).collect();
     for (name, value) in [
         (CONTENT_TYPE, "text/csv; charset=utf-8"),
@@ -129,7 +131,7 @@ pub async fn export(app: Operating, response: &mut Response) -> Answer {
 }
 
 /// What holds before a list, and after each of its lines.
-struct Known {
+struct ImportState {
     /// Cameras that there may be beside these.
     room: u64,
     zones: HashSet<Zone>,
@@ -137,12 +139,12 @@ struct Known {
     urls: HashMap<String, String>,
 }
 
-impl Known {
+impl ImportState {
     fn of(app: &App) -> Self {
         let entries = app.directory.all();
         let links: Vec<_> = entries.iter().map(|entry| entry.link()).collect();
         Self {
-            room: app.config.api.max_links.saturating_sub(u64::try_from(links.len()).unwrap_or(u64::MAX)),
+            room: app.viewing.config.api.max_links.saturating_sub(u64::try_from(links.len()).unwrap_or(u64::MAX)),
             zones: links.iter().map(|link| link.zone.clone()).collect(),
             urls: links.iter().map(|link| (link.url.to_string(), format!("camera {}", link.slug))).collect(),
         }
@@ -166,30 +168,30 @@ impl Known {
 }
 
 /// Every line as it would be registered, and what would be: as many as rows are well, in their order.
-fn check(app: &App, lines: Vec<Line>) -> (Vec<Row>, Vec<(String, LinkSettings)>) {
-    let mut known = Known::of(app);
+fn check(app: &App, lines: Vec<CsvLine>) -> (Vec<ImportedRow>, Vec<(String, LinkSettings)>) {
+    let mut known = ImportState::of(app);
     let mut new = Vec::new();
     let rows = lines
         .into_iter()
-        .map(|Line { number, members }| {
+        .map(|CsvLine { number, members }| {
             let members = match members {
                 Ok(members) => members,
-                Err(text) => return row(number, None, Err(RowError { field: None, text })),
+                Err(text) => return row(number, None, Err(ImportedRowError { field: None, text })),
             };
             let name = members.get("name").and_then(Value::as_str).map(str::to_owned);
             let url = masked(&members);
             match create(members) {
                 Ok(NewLink { settings, slug_label }) => {
                     let shown = settings.url.masked(settings.username.as_deref(), settings.password.is_some());
-                    let taken = known.take(number, &settings).map_err(RowError::from);
+                    let taken = known.take(number, &settings).map_err(ImportedRowError::from);
                     let well = taken.is_ok();
-                    let row = Row { url: Some(shown), ..row(number, Some(settings.name.clone()), taken) };
+                    let row = ImportedRow { url: Some(shown), ..row(number, Some(settings.name.clone()), taken) };
                     if well {
                         new.push((slug_label, settings));
                     }
                     row
                 }
-                Err(problem) => Row { url, ..row(number, name, Err(problem.into())) },
+                Err(problem) => ImportedRow { url, ..row(number, name, Err(problem.into())) },
             }
         })
         .collect();
@@ -212,15 +214,15 @@ fn create(members: Map<String, Value>) -> Result<NewLink, Problem> {
     }
 }
 
-fn row(line: u64, name: Option<String>, taken: Result<Option<String>, RowError>) -> Row {
+fn row(line: u64, name: Option<String>, taken: Result<Option<String>, ImportedRowError>) -> ImportedRow {
     let (ok, warning, error) = match taken {
         Ok(warning) => (true, warning, None),
         Err(error) => (false, None, Some(error)),
     };
-    Row { line, ok, name, url: None, slug: None, error, warning }
+    ImportedRow { line, ok, name, url: None, slug: None, error, warning }
 }
 
-impl From<Problem> for RowError {
+impl From<Problem> for ImportedRowError {
     fn from(problem: Problem) -> Self {
         Self { field: problem.field().map(str::to_owned), text: problem.sentence().to_owned() }
     }

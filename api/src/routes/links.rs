@@ -1,5 +1,9 @@
 //! Cameras as operators register, list, change, start, stop and remove them.
 
+use rsm_viewing::http::extract::{RouteResult, Written};
+use rsm_viewing::http::problem::{BodyProblems, Refusable, StoreProblems};
+use rsm_viewing::routes::list::Page;
+use rsm_viewing::routes::shown::{self, StateName};
 use salvo::http::header::LOCATION;
 use salvo::http::{HeaderValue, StatusCode};
 use salvo::oapi::{Components, Ref, RefOr, Schema, ToSchema, endpoint};
@@ -7,12 +11,10 @@ use salvo::prelude::Json;
 use salvo::{Request, Response, Writer as _};
 use serde::Serialize;
 
-use super::extract::{Answer, LinkBySlug, Operating, Written};
-use super::list::Page;
+use super::extract::{LinkBySlug, Operating};
 use super::settings::NewLink;
-use super::shown::{ShownHls, ShownJpeg, ShownLink, StateName, TransportName, show};
 use super::{body, change, settings};
-use crate::problem::{BodyProblems, QueryProblems, Refusable, StoreProblems};
+use crate::directory::shown::{ShownHls, ShownJpeg, ShownLink, TransportName, show};
 
 /// What a new camera is made from, and what can be changed of one. In a change every member may be left out and stays
 /// as it was; `null` takes it back to its default.
@@ -93,23 +95,21 @@ pub struct Ordered {
 #[endpoint(
     operation_id = "list_cameras",
     tags("cameras"),
-    parameters(
-        ("limit" = Option<u32>, Query, minimum = 0, maximum = 100_000, description = "At most this many"),
-        ("offset" = Option<u32>, Query, minimum = 0, maximum = 100_000, description = "Leaves out this many first"),
-        ("state" = Option<StateName>, Query, description = "Only cameras in this state"),
-        ("q" = Option<String>, Query, max_length = 200,
-            description = "Only cameras with this text in name, slug or address, whatever its case"),
-    ),
     responses(
         (status_code = 200, description = "The cameras", body = Vec<ShownLink>,
-            headers(("X-Total-Count" = u32, description = "Cameras that fit, on all pages"))),
-        QueryProblems
+            headers(("X-Total-Count" = u32, description = "Cameras that fit, on all pages")))
     )
 )]
-pub async fn list(request: &mut Request, app: Operating, response: &mut Response) -> Answer {
-    let page = Page::read(request)?;
-    let fitting: Vec<_> = app.0.directory.all().into_iter().filter(|entry| page.filter.admits_link(entry)).collect();
-    let shown: Vec<ShownLink> = page.cut(&fitting, response).map(|entry| show(entry, &app.0.hls.players)).collect();
+pub async fn list(page: Page, app: Operating, response: &mut Response) -> RouteResult {
+    let fitting: Vec<_> = app
+        .0
+        .directory
+        .all()
+        .into_iter()
+        .filter(|entry| page.filter.admits_address(entry, entry.link().url.as_url().as_str()))
+        .collect();
+    let shown: Vec<ShownLink> =
+        page.cut(&fitting, response).map(|entry| show(entry, &app.0.viewing.hls.players)).collect();
     response.render(Json(shown));
     Ok(Written)
 }
@@ -124,13 +124,13 @@ pub async fn list(request: &mut Request, app: Operating, response: &mut Response
             headers(("Location" = String, description = "Where it is played: /video/<slug>/"))),
         BodyProblems,
         (status_code = 409, description = "The limit of registered cameras is reached",
-            body = crate::problem::ProblemBody, content_type = "application/problem+json"),
+            body = rsm_viewing::http::problem::ProblemBody, content_type = "application/problem+json"),
         Refusable,
         StoreProblems
     )
 )]
-pub async fn create(request: &mut Request, app: Operating, response: &mut Response) -> Answer {
-    let members = body::json_object(request, app.0.config.api.max_body_bytes).await?;
+pub async fn create(request: &mut Request, app: Operating, response: &mut Response) -> RouteResult {
+    let members = body::json_object(request, app.0.viewing.config.api.max_body_bytes).await?;
     let NewLink { settings, slug_label } = settings::create(members)?;
     let link = change::add(&app.0, slug_label, settings).await?;
     let location = format!("/video/{}/", link.slug);
@@ -157,10 +157,10 @@ pub async fn create(request: &mut Request, app: Operating, response: &mut Respon
         StoreProblems
     )
 )]
-pub async fn update(request: &mut Request, app: Operating, stream: LinkBySlug, response: &mut Response) -> Answer {
-    let members = body::json_object(request, app.0.config.api.max_body_bytes).await?;
+pub async fn update(request: &mut Request, app: Operating, stream: LinkBySlug, response: &mut Response) -> RouteResult {
+    let members = body::json_object(request, app.0.viewing.config.api.max_body_bytes).await?;
     change::change(&app.0, &stream.0, move |link| settings::change(members, &link.settings)).await?;
-    response.render(Json(show(&stream.0, &app.0.hls.players)));
+    response.render(Json(show(&stream.0, &app.0.viewing.hls.players)));
     Ok(Written)
 }
 
@@ -172,7 +172,7 @@ pub async fn update(request: &mut Request, app: Operating, stream: LinkBySlug, r
     tags("cameras"),
     responses((status_code = 204, description = "Removed"), Refusable, StoreProblems)
 )]
-pub async fn remove(app: Operating, stream: LinkBySlug, response: &mut Response) -> Answer {
+pub async fn remove(app: Operating, stream: LinkBySlug, response: &mut Response) -> RouteResult {
     change::remove(&app.0, &stream.0).await?;
     response.status_code(StatusCode::NO_CONTENT);
     Ok(Written)
@@ -186,7 +186,7 @@ pub async fn remove(app: Operating, stream: LinkBySlug, response: &mut Response)
     tags("cameras"),
     responses((status_code = 202, description = "May run", body = Ordered), Refusable, StoreProblems)
 )]
-pub async fn start(request: &mut Request, app: Operating, stream: LinkBySlug, response: &mut Response) -> Answer {
+pub async fn start(request: &mut Request, app: Operating, stream: LinkBySlug, response: &mut Response) -> RouteResult {
     order(request, &app, &stream, true, response).await
 }
 
@@ -198,7 +198,7 @@ pub async fn start(request: &mut Request, app: Operating, stream: LinkBySlug, re
     tags("cameras"),
     responses((status_code = 202, description = "Will not run", body = Ordered), Refusable, StoreProblems)
 )]
-pub async fn stop(request: &mut Request, app: Operating, stream: LinkBySlug, response: &mut Response) -> Answer {
+pub async fn stop(request: &mut Request, app: Operating, stream: LinkBySlug, response: &mut Response) -> RouteResult {
     order(request, &app, &stream, false, response).await
 }
 
@@ -208,12 +208,12 @@ async fn order(
     stream: &LinkBySlug,
     enabled: bool,
     response: &mut Response,
-) -> Answer {
-    let members = body::json_object(request, app.0.config.api.max_body_bytes).await?;
+) -> RouteResult {
+    let members = body::json_object(request, app.0.viewing.config.api.max_body_bytes).await?;
     super::fields::Fields::new(members).end()?;
     change::enable(&app.0, &stream.0, enabled).await?;
     let message = if enabled { "Stream may run" } else { "Stream is being stopped" };
-    let state = StateName(super::shown::state(&stream.0.offer(), &stream.0.view()));
+    let state = StateName(shown::state(&stream.0.offer(), &stream.0.view()));
     response.status_code(StatusCode::ACCEPTED);
     response.render(Json(Ordered { message, slug: stream.0.slug.to_string(), state }));
     Ok(Written)

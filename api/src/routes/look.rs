@@ -6,39 +6,29 @@ use data_encoding::BASE64;
 use rsm_shared::bus::look::{self, Looked, PATIENCE};
 use rsm_shared::stream::spec::JpegParams;
 use rsm_shared::wire::messages::{LookReport, LookRequest, VERSION};
+use rsm_viewing::http::extract::{RouteResult, Written};
+use rsm_viewing::http::problem::{BodyProblems, Problem, Refusable, TestProblems};
+use rsm_viewing::routes::media_facts::{Audio, Video};
+use rsm_viewing::routes::shown::StateName;
 use salvo::http::HeaderValue;
 use salvo::http::header::CACHE_CONTROL;
 use salvo::oapi::{ToSchema, endpoint};
 use salvo::prelude::Json;
 use salvo::{Request, Response, Writer as _};
 use serde::Serialize;
-use tokio::sync::Semaphore;
 use tracing::warn;
 
-use super::extract::{Answer, LinkBySlug, Operating, Written};
+use super::extract::{LinkBySlug, Operating};
 use super::links::{LinkChange, LinkInput};
-use super::playback::{Audio, Video};
-use super::shown::StateName;
 use super::{body, settings};
 use crate::app::App;
-use crate::problem::{BodyProblems, Problem, Refusable, TestProblems};
+use crate::operators::probe_slots::AT_ONCE;
 use crate::store::links::LinkSettings;
 
-/// Tests that run at the same time: each opens a camera and may take 20 s of a worker.
-const AT_ONCE: usize = 4;
 /// When to try again while that many run, or nobody is there to look; seconds.
 const RETRY_AFTER: u64 = 5;
 /// Of the picture, which is for a form.
 const PICTURE: JpegParams = JpegParams { max_fps: 1, max_width: 640, quality: 80 };
-
-/// Who may test now.
-pub struct Looks(Semaphore);
-
-impl Default for Looks {
-    fn default() -> Self {
-        Self(Semaphore::new(AT_ONCE))
-    }
-}
 
 /// What came of a test.
 #[derive(Debug, Serialize, ToSchema)]
@@ -82,8 +72,8 @@ struct TestReason {
         TestProblems
     )
 )]
-pub async fn unsaved(request: &mut Request, app: Operating, response: &mut Response) -> Answer {
-    let members = body::json_object(request, app.0.config.api.max_body_bytes).await?;
+pub async fn unsaved(request: &mut Request, app: Operating, response: &mut Response) -> RouteResult {
+    let members = body::json_object(request, app.0.viewing.config.api.max_body_bytes).await?;
     let new = settings::create(members)?;
     answer(&app.0, &new.settings, response).await
 }
@@ -103,20 +93,25 @@ pub async fn unsaved(request: &mut Request, app: Operating, response: &mut Respo
         TestProblems
     )
 )]
-pub async fn changed(request: &mut Request, app: Operating, stream: LinkBySlug, response: &mut Response) -> Answer {
-    let members = body::json_object(request, app.0.config.api.max_body_bytes).await?;
+pub async fn changed(
+    request: &mut Request,
+    app: Operating,
+    stream: LinkBySlug,
+    response: &mut Response,
+) -> RouteResult {
+    let members = body::json_object(request, app.0.viewing.config.api.max_body_bytes).await?;
     let settings = settings::change(members, &stream.0.link().settings)?;
     answer(&app.0, &settings, response).await
 }
 
-async fn answer(app: &App, settings: &LinkSettings, response: &mut Response) -> Answer {
-    let _turn = app.looks.0.try_acquire().map_err(|_| {
+async fn answer(app: &App, settings: &LinkSettings, response: &mut Response) -> RouteResult {
+    let _turn = app.probes.try_take().ok_or_else(|| {
         Problem::too_many(RETRY_AFTER, format!("{AT_ONCE} tests are running already; try again in a moment"))
     })?;
     if !app.frames.connected() {
         return Err(Problem::later(RETRY_AFTER, "not connected to NATS; no worker can be asked to look"));
     }
-    let request = LookRequest { v: VERSION, spec: settings.spec(app.config.hls.params()), jpeg: PICTURE };
+    let request = LookRequest { v: VERSION, spec: settings.spec(app.viewing.config.hls.params()), jpeg: PICTURE };
     let zone = &settings.zone;
     let tested = match look::ask(&app.frames, zone, &request).await {
         Ok(Looked::Seen(report, picture)) => tested(*report, picture.as_deref()),

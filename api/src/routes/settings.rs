@@ -5,11 +5,12 @@ use rsm_shared::stream::names::{MAX_TOKEN_LEN, Zone};
 use rsm_shared::stream::rendition::{Rendition, RenditionSet};
 use rsm_shared::stream::secret::{MASK, Secret};
 use rsm_shared::stream::spec::Transport;
+use rsm_viewing::http::problem::Problem;
+use rsm_viewing::streams::JpegOverrides;
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, Given, invalid};
-use crate::problem::Problem;
-use crate::store::links::{HlsOverrides, JpegOverrides, LinkSettings};
+use crate::store::links::{HlsOverrides, LinkSettings};
 
 /// Longest name, characters.
 const MAX_NAME: usize = 200;

@@ -92,7 +92,9 @@ fn free_slug(db: &Connection, label: &str) -> Result<Slug, rusqlite::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::links::{HlsOverrides, JpegOverrides, MAX_ZONES};
+    use rsm_viewing::streams::JpegOverrides;
+
+    use super::super::links::{HlsOverrides, MAX_ZONES};
     use super::*;
     use rsm_shared::stream::camera_link::CameraUrl;
     use rsm_shared::stream::names::Zone;

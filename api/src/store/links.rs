@@ -5,10 +5,11 @@ use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::secret::Secret;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::{HlsParams, JpegParams, StreamSpec, Transport};
+use rsm_viewing::streams::JpegOverrides;
 use rusqlite::{Connection, Row, named_params};
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use super::overrides::{HlsOverrides, JpegOverrides};
+pub use super::overrides::HlsOverrides;
 use super::{Store, StoreError};
 
 /// Different zones of all links: each has two queues on NATS.

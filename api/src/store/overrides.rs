@@ -1,19 +1,8 @@
-//! What a link sets otherwise than the configuration. Stored as JSON objects of what differs.
+//! What a link sets otherwise than the configuration for its HLS. Stored as JSON objects of what differs.
 
 use rsm_shared::stream::rendition::RenditionSet;
-use rsm_shared::stream::spec::{HlsParams, JpegParams};
+use rsm_shared::stream::spec::HlsParams;
 use serde::{Deserialize, Serialize};
-
-/// JPEG settings that differ from the configuration's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JpegOverrides {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_fps: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_width: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quality: Option<u32>,
-}
 
 /// HLS settings that differ from the configuration's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,17 +18,6 @@ pub struct HlsOverrides {
     /// None of them is a setting, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renditions: Option<RenditionSet>,
-}
-
-impl JpegOverrides {
-    /// The settings in force.
-    pub fn over(self, defaults: JpegParams) -> JpegParams {
-        JpegParams {
-            max_fps: self.max_fps.unwrap_or(defaults.max_fps),
-            max_width: self.max_width.unwrap_or(defaults.max_width),
-            quality: self.quality.unwrap_or(defaults.quality),
-        }
-    }
 }
 
 impl HlsOverrides {

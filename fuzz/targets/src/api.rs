@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use arbitrary::{Arbitrary as _, Unstructured};
-use rsm_api::hls::playlist::{PlaylistText, mark_viewer, viewer_id};
 use rsm_api::routes::body;
-use rsm_api::routes::origin::{Origin, OriginPolicy};
 use rsm_api::routes::settings::{change, create};
 use rsm_shared::stream::rendition::Rendition;
+use rsm_viewing::hls::playlist::{PlaylistText, mark_viewer, viewer_id};
+use rsm_viewing::http::origin::{OriginDecision, OriginPolicy};
 use serde_json::Map;
 
 /// A worker's playlist.
@@ -47,15 +47,15 @@ pub fn origin(data: &[u8]) {
     let Ok((origin, host, loopback)) = <(&str, Option<&str>, bool)>::arbitrary(&mut input) else { return };
     let listen = if loopback { ([127, 0, 0, 1], 8080) } else { ([192, 0, 2, 7], 8080) };
     let strict = OriginPolicy::new(&[], listen.into());
-    assert_eq!(strict.judge(None, host), Origin::Absent);
+    assert_eq!(strict.judge(None, host), OriginDecision::Absent);
     let verdict = strict.judge(Some(origin), host);
-    if verdict != Origin::Foreign {
+    if verdict != OriginDecision::Foreign {
         let (scheme, authority) = origin.split_once("://").expect("only an origin is not foreign");
         assert!(["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()));
         assert!(!authority.contains(['/', '@', '?', '#']), "{origin} is more than an origin");
     }
-    assert!(loopback || verdict != Origin::Allowed, "nobody is allowed");
+    assert!(loopback || verdict != OriginDecision::Allowed, "nobody is allowed");
     let open = OriginPolicy::new(&[origin.to_owned()], listen.into());
     let allowed = open.judge(Some(origin), host);
-    assert!(verdict == Origin::Foreign || allowed == verdict, "who is named has not less than before");
+    assert!(verdict == OriginDecision::Foreign || allowed == verdict, "who is named has not less than before");
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use mp4_atom::{Atom as _, Decode as _, DecodeMaybe as _, Header, Mdat, Moof};
-use rsm_api::hls::locate::{Kind, MediaFile};
 use rsm_shared::stream::rendition::Rendition;
+use rsm_viewing::hls::locate::{FileKind, MediaFile};
 use rsm_worker::hls::address::{Address, HlsFile};
 use rsm_worker::hls::plan::{Plan, Planner};
 use rsm_worker::hls::playlist::{RenditionReport, Setting};
@@ -42,10 +42,9 @@ pub fn address(data: &[u8]) {
     let here = Address::parse(&format!("yard/7-3/source/{name}")).map(|address| address.file);
     let there = MediaFile::parse(Rendition::Source, name);
     let same = match (here, there.map(|file| file.kind)) {
-        (Some(HlsFile::Init(_, a)), Some(Kind::Init(b))) | (Some(HlsFile::Segment(_, a)), Some(Kind::Segment(b))) => {
-            a == b
-        }
-        (Some(HlsFile::Part(_, a, part)), Some(Kind::Part(b, other))) => (a, part) == (b, u64::from(other)),
+        (Some(HlsFile::Init(_, a)), Some(FileKind::Init(b)))
+        | (Some(HlsFile::Segment(_, a)), Some(FileKind::Segment(b))) => a == b,
+        (Some(HlsFile::Part(_, a, part)), Some(FileKind::Part(b, other))) => (a, part) == (b, u64::from(other)),
         // A part has no such number: only the worker reads it.
         (Some(HlsFile::Part(_, _, part)), None) => part > u64::from(u32::MAX),
         (here, there) => here.is_none() && there.is_none(),

@@ -1,11 +1,12 @@
 //! Connections to NATS, and what is known of them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectOptions, Event, ReconnectToServer};
+use parking_lot::Mutex;
 use rand::RngExt as _;
 use tokio::sync::watch;
 
@@ -83,14 +84,14 @@ impl Bus {
             .subscription_capacity(subscription)
             .reconnect_delay_callback(move |attempt| pause(attempt, servers))
             .reconnect_to_server_callback(move |pool, _| {
-                let mut last = chosen.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut last = chosen.lock();
                 let pool = pool.into_iter().map(|server| (server.failed_attempts, server.addr)).collect();
                 *last = choose(pool, last.as_ref(), rand::rng().random());
                 std::future::ready(last.clone().map(|addr| ReconnectToServer { addr, delay: None }))
             })
             .event_callback(move |event| {
-                let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
-                log.lock().unwrap_or_else(PoisonError::into_inner).event(&event, &mut refused, Instant::now());
+                let mut refused = refused.lock();
+                log.lock().event(&event, &mut refused, Instant::now());
                 if matches!(event, Event::Connected) {
                     connects_tx.send_modify(|n| *n += 1);
                 }
@@ -115,7 +116,7 @@ impl Bus {
     /// What NATS refuses to this connection now, in a sentence for a person: a wrong password, a missing permission.
     /// Requests that were refused only time out.
     pub fn refusal(&self) -> Option<String> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).standing(Instant::now()).map(str::to_owned)
+        self.refusals.lock().standing(Instant::now()).map(str::to_owned)
     }
 
     /// Whether the server is of this version or newer; `false` before the first connect.

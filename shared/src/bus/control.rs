@@ -11,6 +11,7 @@ use super::{BusError, decode, encode, within};
 use crate::stream::names::{SessionId, WorkerId, Zone};
 use crate::stream::slug::Slug;
 use crate::wire::messages::{Control, ControlReply, Stop, Ticket, VERSION};
+use crate::wire::presence::Presence;
 use crate::wire::subjects;
 
 /// A live worker answers a probe in a millisecond.
@@ -24,24 +25,13 @@ pub async fn stop(bus: &Bus, zone: &Zone, slug: &Slug, stop: &Stop) -> Result<()
     within("publish a stop", bus.client.publish(subjects::stop(zone, slug), encode(stop))).await
 }
 
-/// What a probe of one worker process met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Probe {
-    /// It answered.
-    There,
-    /// NATS says that nobody listens.
-    Gone,
-    /// No answer in time.
-    Unknown,
-}
-
 /// Asks whether one process of a worker is there.
-pub async fn probe(bus: &Bus, worker: &WorkerId, session: &SessionId) -> Probe {
+pub async fn probe(bus: &Bus, worker: &WorkerId, session: &SessionId) -> Presence {
     let request = bus.client.request(subjects::control(worker, session), encode(&Control::Probe));
     match tokio::time::timeout(PROBE_DEADLINE, request).await {
-        Ok(Ok(_)) => Probe::There,
-        Ok(Err(e)) if e.kind() == RequestErrorKind::NoResponders => Probe::Gone,
-        Ok(Err(_)) | Err(_) => Probe::Unknown,
+        Ok(Ok(_)) => Presence::Present,
+        Ok(Err(e)) if e.kind() == RequestErrorKind::NoResponders => Presence::Gone,
+        Ok(Err(_)) | Err(_) => Presence::Unknown,
     }
 }
 

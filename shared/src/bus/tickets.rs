@@ -13,6 +13,7 @@ use crate::stream::names::Zone;
 use crate::stream::slug::Slug;
 use crate::wire::messages::{Priority, Ticket};
 use crate::wire::subjects;
+use crate::wire::ticket_queue::TicketQueue;
 
 /// How long a parked pull waits at the server before it is asked again.
 pub const PULL_EXPIRES: Duration = Duration::from_secs(3);
@@ -46,40 +47,17 @@ pub async fn purge(bus: &Bus, slug: &Slug) -> Result<(), BusError> {
     within(what, stream.purge().filter(subjects::start_of_stream(slug)).into_future()).await.map(drop)
 }
 
-/// How far one queue of tickets has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Queue {
-    /// The last sequence number that was handed to a worker: a ticket with a larger one is still queued.
-    pub delivered: u64,
-    /// Tickets that wait to be handed out.
-    pub waiting: u64,
-    /// Pulls of workers that wait for a ticket.
-    pub pulls: usize,
-    /// Tickets that were handed out and are not acknowledged yet.
-    pub unacknowledged: usize,
-}
-
-impl Queue {
-    /// Whether the queue has handed out nothing since it looked like `earlier`, though tickets and workers waited then
-    /// and wait now. At two looks 10 s apart, and with nothing unacknowledged that could come back, that is a stuck
-    /// consumer: [`recreate`] it. So is one that cannot be looked at for as long.
-    pub fn stands_still_since(&self, earlier: &Self) -> bool {
-        let waits = |queue: &Self| queue.waiting > 0 && queue.pulls > 0;
-        waits(earlier) && waits(self) && self.delivered == earlier.delivered
-    }
-}
-
 /// Looks at the queue of one zone and priority: one request.
 ///
 /// # Errors
 /// [`BusError`] when the consumer is missing or the server does not answer.
-pub async fn queue(bus: &Bus, zone: &Zone, priority: Priority) -> Result<Queue, BusError> {
+pub async fn queue(bus: &Bus, zone: &Zone, priority: Priority) -> Result<TicketQueue, BusError> {
     let what = "look at the queue of start tickets";
     let name = subjects::start_consumer(zone, priority);
     let found = bus.js.get_consumer_from_stream::<pull::Config, _, _>(name, subjects::COMMANDS_STREAM);
     let consumer = within(what, found).await?;
     let info = consumer.cached_info();
-    Ok(Queue {
+    Ok(TicketQueue {
         delivered: info.delivered.stream_sequence,
         waiting: info.num_pending,
         pulls: info.num_waiting,
@@ -87,7 +65,7 @@ pub async fn queue(bus: &Bus, zone: &Zone, priority: Priority) -> Result<Queue, 
     })
 }
 
-/// Removes the queue's consumer and makes it again, for one that is stuck (see [`Queue::stands_still_since`]) or that
+/// Removes the queue's consumer and makes it again, for one that is stuck (see [`TicketQueue::stands_still_since`]) or that
 /// nobody leads: several versions of nats-server have such faults. No ticket is lost: all that are stored are handed out again, and those
 /// that were claimed already meet their claims. Pulls that wait end, and workers pull again. Logs one warning. Do it
 /// once, then wait longer than before. `why` is for the log.
@@ -164,21 +142,6 @@ pub async fn pull(bus: &Bus, zone: &Zone, priority: Priority, expires: Duration)
         Err(e) => {
             finish(message.ack_with(AckKind::Term)).await?;
             Err(e)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_queue_stands_still_only_while_both_sides_wait() {
-        let stuck = Queue { delivered: 7, waiting: 2, pulls: 1, unacknowledged: 0 };
-        assert!(stuck.stands_still_since(&stuck));
-        for other in [Queue { delivered: 8, ..stuck }, Queue { waiting: 0, ..stuck }, Queue { pulls: 0, ..stuck }] {
-            assert!(!other.stands_still_since(&stuck), "{other:?}");
-            assert!(!stuck.stands_still_since(&other), "{other:?}");
         }
     }
 }

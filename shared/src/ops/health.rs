@@ -1,8 +1,9 @@
 //! Readiness: what a role depends on, and whether it is there now; and what is not as it should be, though the role works.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 /// What a role cannot work without. A closed set: it is a label, and a key of `/health/ready`.
@@ -104,7 +105,7 @@ impl Health {
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.0.lock())
     }
 }
 

@@ -1,10 +1,11 @@
 //! What keeps a process that stood still from showing streams that may run elsewhere by now.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use rsm_shared::bus::frames::{FramePublisher, Published};
 use rsm_shared::stream::jpeg_width::JpegWidth;
 use rsm_shared::stream::names::Zone;
@@ -28,21 +29,16 @@ impl SharedPulse {
 
     /// See [`Pulse::beat`].
     pub fn beat(&self, next: u64) -> bool {
-        self.lock().beat(boot_clock::now(), next)
+        self.0.lock().beat(boot_clock::now(), next)
     }
 
     /// See [`Pulse::answered`].
     pub fn answered(&self, number: u64) {
-        self.lock().answered(number);
+        self.0.lock().answered(number);
     }
 
     fn may_show(&self) -> bool {
-        self.lock().may_show(boot_clock::now())
-    }
-
-    /// A panic elsewhere leaves these plain numbers whole.
-    fn lock(&self) -> MutexGuard<'_, Pulse> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().may_show(boot_clock::now())
     }
 }
 

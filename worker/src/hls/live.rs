@@ -10,9 +10,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::rendition::Rendition;
 use rsm_shared::stream::slug::Slug;
@@ -72,7 +73,7 @@ impl LiveIndex {
     pub fn publish(&self, slug: &Slug, fence: Fence) -> LiveStream {
         let stream = Arc::new(Stream::default());
         let key = (slug.clone(), fence);
-        self.0.streams.write().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), stream.clone());
+        self.0.streams.write().insert(key.clone(), stream.clone());
         LiveStream { index: self.clone(), key, stream }
     }
 
@@ -83,7 +84,7 @@ impl LiveIndex {
 
     /// The stream, if this process makes HLS of it now.
     pub fn find(&self, slug: &Slug, fence: Fence) -> Option<LiveReader> {
-        let streams = self.0.streams.read().unwrap_or_else(PoisonError::into_inner);
+        let streams = self.0.streams.read();
         let stream = streams.get(&(slug.clone(), fence))?.clone();
         Some(LiveReader { stream, waiting: self.0.waiting.clone(), dir: fence.dir_name() })
     }
@@ -104,17 +105,9 @@ impl fmt::Debug for Stream {
 }
 
 impl Stream {
-    fn index(&self) -> MutexGuard<'_, Option<String>> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn renditions(&self) -> MutexGuard<'_, Vec<(Rendition, watch::Receiver<Window>)>> {
-        self.renditions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Those that are made now, to be looked at without this lock.
     fn windows(&self) -> Vec<(Rendition, watch::Receiver<Window>)> {
-        self.renditions().clone()
+        self.renditions.lock().clone()
     }
 }
 
@@ -129,14 +122,14 @@ pub struct LiveStream {
 impl LiveStream {
     /// Sets the multivariant playlist; `None` while the stream is not playable.
     pub fn set_index(&self, text: Option<String>) {
-        *self.stream.index() = text;
+        *self.stream.index.lock() = text;
     }
 
     /// Makes a rendition known, with what its playlist lists, until what this gives back is dropped. It takes the place
     /// of one of the same name.
     pub fn rendition(&self, rendition: Rendition, window: Window) -> LiveRendition {
         let (sender, receiver) = watch::channel(window);
-        let mut renditions = self.stream.renditions();
+        let mut renditions = self.stream.renditions.lock();
         renditions.retain(|(other, _)| *other != rendition);
         renditions.push((rendition, receiver));
         renditions.sort_by_key(|(rendition, _)| *rendition);
@@ -147,7 +140,7 @@ impl LiveStream {
 impl Drop for LiveStream {
     fn drop(&mut self) {
         self.stream.gone.cancel();
-        let mut streams = self.index.0.streams.write().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = self.index.0.streams.write();
         if streams.get(&self.key).is_some_and(|stream| Arc::ptr_eq(stream, &self.stream)) {
             streams.remove(&self.key);
         }
@@ -179,7 +172,7 @@ impl Drop for LiveRendition {
     /// Its end wakes who waits.
     fn drop(&mut self) {
         let own = self.window.subscribe();
-        self.stream.renditions().retain(|(_, window)| !window.same_channel(&own));
+        self.stream.renditions.lock().retain(|(_, window)| !window.same_channel(&own));
     }
 }
 
@@ -195,7 +188,7 @@ pub struct LiveReader {
 impl LiveReader {
     /// The multivariant playlist, while the stream is playable.
     pub fn index(&self) -> Option<String> {
-        self.stream.index().clone()
+        self.stream.index.lock().clone()
     }
 
     /// The target duration of the stream, seconds: the longest of its renditions.

@@ -10,10 +10,11 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::rendition::Rendition;
 use rsm_shared::stream::slug::Slug;
@@ -123,7 +124,7 @@ impl SegmentDir {
         files.abandon();
         let (path, files) = (self.path.join(name), files.clone());
         let removed = self.usage.run(move || {
-            let _renaming = files.renaming.lock().unwrap_or_else(PoisonError::into_inner);
+            let _renaming = files.renaming.lock();
             remove_quietly(&path);
         });
         // Late or never, what stays goes with the directory.
@@ -245,7 +246,7 @@ impl Write {
         // Also before: it must not make a directory anew that was removed.
         self.still_wanted()?;
         let written = write_aside(&self.dir, &self.aside, &self.parts).and_then(|()| {
-            let _renaming = self.files.renaming.lock().unwrap_or_else(PoisonError::into_inner);
+            let _renaming = self.files.renaming.lock();
             self.still_wanted()?;
             // Not synced: after a crash of the machine the directory is cleared anyway.
             fs::rename(&self.aside, &self.path)

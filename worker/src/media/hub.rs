@@ -1,9 +1,10 @@
 //! From one camera session to every output: keeps the current group of pictures, so that an output that begins
 //! late begins at once.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::access_unit::AccessUnit;
@@ -57,12 +58,12 @@ impl StreamHub {
     /// Hands a unit to every subscriber. Never waits.
     pub fn publish(&self, unit: AccessUnit) {
         let unit = Arc::new(unit);
-        let mut inner = lock(&self.inner);
+        let mut inner = self.inner.lock();
         inner.keep(&unit);
         inner.subscribers.retain(|subscriber| {
             let Some(shared) = subscriber.upgrade() else { return false };
             if shared.listen.takes(&unit) {
-                lock(&shared.queue).push(unit.clone());
+                shared.queue.lock().push(unit.clone());
                 shared.news.notify_one();
             }
             true
@@ -71,19 +72,19 @@ impl StreamHub {
 
     /// Forgets the current group: a camera session ended, and what it left is no longer current.
     pub fn forget(&self) {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.inner.lock();
         inner.group = Vec::new();
         inner.group_bytes = 0;
     }
 
     /// Outputs that listen now.
     pub fn subscribers(&self) -> usize {
-        lock(&self.inner).subscribers.iter().filter(|subscriber| subscriber.strong_count() > 0).count()
+        self.inner.lock().subscribers.iter().filter(|subscriber| subscriber.strong_count() > 0).count()
     }
 
     /// From the current group on.
     pub fn subscribe(&self, listen: Listen) -> Subscription {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.inner.lock();
         let mut queue = GroupQueue::new(MAX_UNITS, MAX_BYTES);
         inner.group.iter().filter(|unit| listen.takes(unit)).for_each(|unit| queue.push(unit.clone()));
         let timeline = inner.group.last().map(|unit| unit.timeline);
@@ -115,7 +116,7 @@ impl Subscription {
     /// The next unit, or the news that some were dropped because this output was slow. Safe to drop and call again.
     pub async fn next(&self) -> Popped {
         loop {
-            if let Some(popped) = lock(&self.shared.queue).pop() {
+            if let Some(popped) = self.shared.queue.lock().pop() {
                 return popped;
             }
             self.shared.news.notified().await;
@@ -130,7 +131,7 @@ impl Subscription {
         }
         let mut keyless = Keyless::default();
         loop {
-            let popped = lock(&self.shared.queue).pop();
+            let popped = self.shared.queue.lock().pop();
             match popped {
                 Some(Popped::Unit(unit)) if unit.is_key => return Some(unit),
                 Some(Popped::Unit(unit)) if !unit.is_picture() => continue,
@@ -146,7 +147,7 @@ impl Subscription {
 
     /// Drops what waits before the newest key picture; `false` when no key picture waits, and nothing is dropped.
     pub fn skip_to_newest_key(&self) -> bool {
-        lock(&self.shared.queue).skip_to_newest_key()
+        self.shared.queue.lock().skip_to_newest_key()
     }
 
     /// Whether a picture is of the group that was there before the subscription, and not its newest one: needed for
@@ -154,11 +155,6 @@ impl Subscription {
     pub fn is_backlog(&self, unit: &AccessUnit) -> bool {
         self.backlog.is_some_and(|(timeline, newest)| unit.timeline == timeline && unit.pts < newest)
     }
-}
-
-/// A panic elsewhere leaves these plain collections whole, so poison means nothing here.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -252,6 +248,6 @@ mod tests {
         for i in 0..(MAX_UNITS as u64 * 2) {
             hub.publish(unit(i, i == 0));
         }
-        assert!(lock(&hub.inner).group.is_empty());
+        assert!(hub.inner.lock().group.is_empty());
     }
 }

@@ -2,12 +2,11 @@
 //! both from 0 to 255 (JFIF 1.02), and shown without stretching it looks faded. `videoconvertscale` of GStreamer 1.22
 //! copies the planes of one I420 picture to another without looking at the range, so this is done here, in one pass.
 
-use std::sync::{Mutex, PoisonError};
-
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
 use gstreamer_video::VideoFrameExt as _;
+use parking_lot::Mutex;
 
 use super::PipelineError;
 
@@ -21,7 +20,7 @@ pub(super) fn stretch_behind(pad: &gst::Pad) {
     // The probe goes with the pad; nothing removes it earlier.
     let _ = pad.add_probe(mask, move |_, info| {
         // Only the chain's own thread comes here.
-        let mut stretch = stretch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stretch = stretch.lock();
         match &mut info.data {
             Some(gst::PadProbeData::Event(event)) => {
                 if let gst::EventView::Caps(caps) = event.view() {

@@ -4,13 +4,14 @@
 //! units -> appsrc ! alawdec | mulawdec ! audioconvert ! audioresample ! capsfilter ! avenc_aac ! appsink -> frames
 //! ```
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -134,7 +135,7 @@ fn output(
     // Dropped at the end of stream, which ends the receiver.
     let sender = Arc::new(Mutex::new(Some(sender)));
     let at_end = sender.clone();
-    let current = move || sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let current = move || sender.lock().clone();
     let (stopping, runtime) = (stopping.clone(), tokio::runtime::Handle::current());
     let mut known: Option<Arc<AudioParameters>> = None;
     gst_app::AppSinkCallbacks::builder()
@@ -155,7 +156,7 @@ fn output(
             });
             if sent { Ok(gst::FlowSuccess::Ok) } else { Err(gst::FlowError::Eos) }
         })
-        .eos(move |_| drop(at_end.lock().unwrap_or_else(PoisonError::into_inner).take()))
+        .eos(move |_| drop(at_end.lock().take()))
         .build()
 }
 

@@ -11,13 +11,14 @@
 //! begin at the same times. There are no B pictures: DTS is PTS.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -113,7 +114,7 @@ impl EncoderFeeder {
     /// # Errors
     /// [`PipelineError`] when the decoder takes nothing any more.
     pub async fn push(&self, unit: &AccessUnit, shown: bool) -> Result<(), PipelineError> {
-        self.gate.lock().comes(unit.pts, unit.is_key, shown);
+        self.gate.0.lock().comes(unit.pts, unit.is_key, shown);
         self.feed.push(unit, unit.pts).await
     }
 
@@ -148,12 +149,6 @@ enum Fate {
     Drop,
     Encode,
     EncodeAsKey,
-}
-
-impl Gate {
-    fn lock(&self) -> MutexGuard<'_, GateState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl GateState {
@@ -240,7 +235,7 @@ fn watch_decoded(ends: &Ends, gate: Arc<Gate>, rate: gst::Fraction) {
     let _ = ends.decoded.add_probe(mask, move |_, info| match &mut info.data {
         Some(gst::PadProbeData::Buffer(buffer)) => {
             let Some(pts) = buffer.pts() else { return gst::PadProbeReturn::Drop };
-            match gate.lock().decoded(pts.into()) {
+            match gate.0.lock().decoded(pts.into()) {
                 Fate::Drop => return gst::PadProbeReturn::Drop,
                 Fate::Encode => {}
                 Fate::EncodeAsKey => {
@@ -301,7 +296,7 @@ fn output(
     // Dropped at the end of stream, which ends the receiver.
     let sender = Arc::new(Mutex::new(Some(sender)));
     let at_end = sender.clone();
-    let current = move || sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let current = move || sender.lock().clone();
     let (form, stopping, runtime) = (form.clone(), stopping.clone(), tokio::runtime::Handle::current());
     // What the caps said last, and what that is as the form declares it.
     let mut known: (Bytes, Bytes) = Default::default();
@@ -319,7 +314,7 @@ fn output(
             });
             if sent { Ok(gst::FlowSuccess::Ok) } else { Err(gst::FlowError::Eos) }
         })
-        .eos(move |_| drop(at_end.lock().unwrap_or_else(PoisonError::into_inner).take()))
+        .eos(move |_| drop(at_end.lock().take()))
         .build()
 }
 

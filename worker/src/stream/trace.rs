@@ -1,8 +1,9 @@
 //! What the spans of one claimed stream belong to. All of it is empty, and costs a look at a flag, while traces are off.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rsm_shared::ops::traces::{self, Span};
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::slug::Slug;
@@ -36,13 +37,13 @@ impl StreamTrace {
     pub fn wished(&self, wish: TraceContext) {
         let known = [self.0.start, self.0.before];
         if known.iter().flatten().all(|other| other.trace() != wish.trace()) {
-            *self.0.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(wish);
+            *self.0.since.lock() = Some(wish);
         }
     }
 
     /// Begins the span of an output that somebody waits for: in the trace of who wished for it.
     pub fn output(&self, name: &'static str) -> Span {
-        let wish = *self.0.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let wish = *self.0.since.lock();
         self.marked(traces::span(name).under(wish.or(self.0.start)).begin())
     }
 
@@ -81,13 +82,13 @@ impl Waiting {
     /// From now on.
     pub fn begin(&self, span: Span) {
         self.waits.store(span.is_some(), Ordering::Relaxed);
-        *self.spans.lock().unwrap_or_else(PoisonError::into_inner) = (span, Span::none());
+        *self.spans.lock() = (span, Span::none());
     }
 
     /// The next step; it ends with the one after it, or with the whole. Nothing while nothing is waited for.
     pub fn step(&self, name: &'static str) {
         if self.waits.load(Ordering::Relaxed) {
-            let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut spans = self.spans.lock();
             // The one before ends first.
             spans.1 = Span::none();
             spans.1 = spans.0.child(name);
@@ -104,7 +105,7 @@ impl Waiting {
     /// It came to nothing.
     pub fn fail(&self, code: &'static str, text: impl std::fmt::Display) {
         if self.waits.load(Ordering::Relaxed) {
-            let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut spans = self.spans.lock();
             spans.1.fail(code, &text);
             spans.0.fail(code, &text);
             drop(spans);

@@ -1,8 +1,9 @@
 //! The API's side of the control plane, as far as a worker sees it: answers heartbeats as the test says.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rsm_shared::bus::connect::{Bus, Purpose};
 use rsm_shared::bus::heartbeat::{Ear, Heard};
 use rsm_shared::bus::look::{self, Looked};
@@ -49,7 +50,7 @@ impl Api {
             while let Some(heard) = ear.next().await {
                 let Ok(Heard::Beat(beat, answer)) = heard else { continue };
                 let reply = {
-                    let mut said = saying.lock().unwrap();
+                    let mut said = saying.lock();
                     let (drop, fleet) = (said.drop.clone(), said.fleet);
                     said.heard.insert(beat.worker.to_string(), *beat);
                     HeartbeatReply { v: VERSION, api_session: "api-1".into(), conflict: false, drop, fleet }
@@ -63,13 +64,13 @@ impl Api {
 
     /// What every heartbeat is answered from now on.
     pub fn say(&self, fleet: Fleet, drop: &[(&str, u64)]) {
-        let mut said = self.said.lock().unwrap();
+        let mut said = self.said.lock();
         said.fleet = fleet;
         said.drop = drop.iter().map(|(cam, epoch)| (slug(cam), Epoch(*epoch))).collect();
     }
 
     pub fn heard(&self, worker: &str) -> Option<Heartbeat> {
-        self.said.lock().unwrap().heard.get(worker).cloned()
+        self.said.lock().heard.get(worker).cloned()
     }
 
     /// Waits for a heartbeat.

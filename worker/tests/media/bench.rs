@@ -1,11 +1,12 @@
 //! An engine without NATS, and what came out of it.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use rsm_shared::ops::traces::Span;
 use rsm_shared::stream::camera_link::{CameraUrl, Credentials};
 use rsm_shared::stream::demand::Demand;
@@ -39,19 +40,19 @@ pub struct Sink(Mutex<Vec<(FrameHeaders, Bytes)>>);
 
 impl Sink {
     pub fn count(&self) -> usize {
-        self.0.lock().unwrap().len()
+        self.0.lock().len()
     }
 
     pub fn first(&self) -> Option<(FrameHeaders, Bytes)> {
-        self.0.lock().unwrap().first().cloned()
+        self.0.lock().first().cloned()
     }
 
     pub fn last(&self) -> Option<(FrameHeaders, Bytes)> {
-        self.0.lock().unwrap().last().cloned()
+        self.0.lock().last().cloned()
     }
 
     pub fn grew_always(&self) -> bool {
-        self.0.lock().unwrap().windows(2).all(|pair| pair[1].0.seq > pair[0].0.seq)
+        self.0.lock().windows(2).all(|pair| pair[1].0.seq > pair[0].0.seq)
     }
 }
 
@@ -64,7 +65,7 @@ impl FrameSink for Sink {
         headers: FrameHeaders,
         jpeg: Bytes,
     ) -> BoxFuture<'a, Result<(), FrameLoss>> {
-        self.0.lock().unwrap().push((headers, jpeg));
+        self.0.lock().push((headers, jpeg));
         Box::pin(std::future::ready(Ok(())))
     }
 

@@ -2,7 +2,9 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// Baseline, 320x240, as other tests of this crate use it.
 const SDP: &str = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n\
@@ -35,7 +37,7 @@ impl MuteCamera {
 
     /// Whether a request with this method came.
     pub fn was_asked(&self, method: &str) -> bool {
-        self.asked.lock().unwrap().iter().any(|asked| asked == method)
+        self.asked.lock().iter().any(|asked| asked == method)
     }
 }
 
@@ -51,7 +53,7 @@ fn serve(mut stream: TcpStream, asked: &Mutex<Vec<String>>) {
             _ => "\r\n".to_owned(),
         };
         let mute = method == "PLAY";
-        asked.lock().unwrap().push(method);
+        asked.lock().push(method);
         if !mute && write!(stream, "RTSP/1.0 200 OK\r\n{cseq}\r\n{rest}").is_err() {
             return;
         }

@@ -2,7 +2,9 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 type Script = dyn Fn(&str, &str) -> Reply + Send + Sync;
 
@@ -51,7 +53,7 @@ impl Scripted {
         // Ends with the test process; a thread for each connection, and there are a few at most.
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                *count.lock().unwrap() += 1;
+                *count.lock() += 1;
                 let (script, requests) = (script.clone(), requests.clone());
                 std::thread::spawn(move || serve(stream.unwrap(), &*script, &requests));
             }
@@ -69,11 +71,11 @@ impl Scripted {
 
     /// Every request, with all its lines.
     pub fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().clone()
     }
 
     pub fn connections(&self) -> usize {
-        *self.connections.lock().unwrap()
+        *self.connections.lock()
     }
 }
 
@@ -84,7 +86,7 @@ fn serve(mut stream: TcpStream, script: &Script, asked: &Mutex<Vec<String>>) {
         let headers: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
         let cseq = headers.iter().find(|line| line.to_ascii_lowercase().starts_with("cseq")).cloned();
         let text = format!("{request}\n{}", headers.join("\n"));
-        asked.lock().unwrap().push(text.clone());
+        asked.lock().push(text.clone());
         let written = match script(&method, &text) {
             Reply::Bytes(bytes) => stream.write_all(bytes.replace("{cseq}", &cseq.unwrap_or_default()).as_bytes()),
             Reply::Silence => Ok(()),

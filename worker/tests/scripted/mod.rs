@@ -5,9 +5,10 @@ pub mod media;
 pub mod scene;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -59,16 +60,16 @@ impl ScriptedCamera {
     }
 
     pub fn connections(&self) -> usize {
-        self.seen.lock().unwrap().connections
+        self.seen.lock().connections
     }
 
     pub fn requests(&self) -> Vec<Request> {
-        self.seen.lock().unwrap().requests.clone()
+        self.seen.lock().requests.clone()
     }
 
     /// How many requests with this method came.
     pub fn asked(&self, method: &str) -> usize {
-        self.seen.lock().unwrap().requests.iter().filter(|request| request.method == method).count()
+        self.seen.lock().requests.iter().filter(|request| request.method == method).count()
     }
 }
 
@@ -83,8 +84,8 @@ async fn accept(listener: TcpListener, scenes: Vec<Scene>, seen: Arc<Mutex<Seen>
     let mut open = JoinSet::new();
     loop {
         let (socket, _) = listener.accept().await.unwrap();
-        let number = std::mem::replace(&mut seen.lock().unwrap().connections, 0);
-        seen.lock().unwrap().connections = number + 1;
+        let number = std::mem::replace(&mut seen.lock().connections, 0);
+        seen.lock().connections = number + 1;
         let scene = scenes[number.min(scenes.len() - 1)].clone();
         open.spawn(serve(socket, scene, seen.clone()));
         while open.try_join_next().is_some() {}
@@ -107,7 +108,7 @@ async fn serve(socket: TcpStream, scene: Arc<Scene>, seen: Arc<Mutex<Seen>>) {
     }
     let mut reader = BufReader::new(reader);
     while let Some(request) = read(&mut reader).await {
-        seen.lock().unwrap().requests.push(request.clone());
+        seen.lock().requests.push(request.clone());
         let act = scene.act(&request);
         let played = request.method == "PLAY" && matches!(act, Act::Answer);
         if !perform(&mut writer, act, &scene, &request).await {
@@ -130,7 +131,7 @@ async fn play(
     let (requests, mut came) = tokio::sync::mpsc::channel(8);
     let reading = async move {
         while let Some(request) = read(&mut reader).await {
-            seen.lock().unwrap().requests.push(request.clone());
+            seen.lock().requests.push(request.clone());
             if requests.send(request).await.is_err() {
                 return;
             }

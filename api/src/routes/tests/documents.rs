@@ -30,7 +30,7 @@ async fn the_document_holds_every_route_of_the_table_and_no_other() {
             listed.insert((path.clone(), method.to_uppercase()));
         }
     }
-    let table: BTreeSet<_> = table::routes(crate::role::Role::Api)
+    let table: BTreeSet<_> = table::routes()
         .into_iter()
         .flat_map(|route| route.methods.into_iter().map(move |(method, _)| (route.path.to_owned(), method.to_string())))
         .collect();

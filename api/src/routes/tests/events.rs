@@ -1,6 +1,6 @@
-use super::*;
-
 use rsm_shared::stream::state::{Reason, ReasonCode, StreamState};
+
+use super::*;
 
 /// A connection of server-sent events.
 pub(super) struct Events {
@@ -164,7 +164,7 @@ async fn questions_that_cannot_be_answered_are_refused() {
     }
     let head = api.call(Method::HEAD, "/video/events").send().await.unwrap();
     assert_eq!((head.status().as_u16(), &head.headers()["content-type"]), (200, &"text/event-stream".parse().unwrap()));
-    assert_eq!(api.app.seats.taken(), 0);
+    assert_eq!(api.app.viewing.seats.taken(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +175,7 @@ async fn a_client_has_a_seat_while_it_is_there() {
     assert!(refused.headers().contains_key("retry-after"));
     problem(refused, 503).await;
     drop(events);
-    until("the seat", || api.app.seats.taken(), |taken| *taken == 0).await;
+    until("the seat", || api.app.viewing.seats.taken(), |taken| *taken == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +183,7 @@ async fn a_server_that_stops_says_so_and_ends_the_connection() {
     let api = Api::start().await;
     let mut events = api.follow("").await;
     assert_eq!(events.next().await.unwrap().name, "resync");
-    let drain = api.app.closing.begin(1);
+    let drain = api.app.viewing.closing.begin(1);
     let closing = events.next().await.unwrap();
     assert_eq!(closing.name, "closing");
     assert!(closing.data["in_ms"].as_u64().is_some_and(|ms| u128::from(ms) <= drain.as_millis()), "{closing:?}");

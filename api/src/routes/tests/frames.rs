@@ -1,4 +1,3 @@
-use super::*;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rsm_shared::bus::demand::Demands;
@@ -12,6 +11,8 @@ use rsm_shared::wire::messages::DemandMessage;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use super::*;
 
 pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -29,7 +30,7 @@ impl Stage {
         let mut all = vec![("nats.urls", nats.url.as_str())];
         all.extend(flags);
         let api = Api::start_with(&all).await;
-        let worker = Bus::connect(&api.app.config.nats, Purpose::Frames, "test-worker").await.unwrap();
+        let worker = Bus::connect(&api.app.viewing.config.nats, Purpose::Frames, "test-worker").await.unwrap();
         until("the connection", || worker.connected(), |connected| *connected).await;
         Self { publisher: FramePublisher::new(worker.clone()), api, worker, _nats: nats }
     }
@@ -117,7 +118,7 @@ async fn frames_reach_viewers_and_a_stale_owners_do_not() {
     let (told, demand) = next_demand(&mut ear).await;
     println!("demand told {:?} after the viewer began to connect", begun.elapsed());
     assert_eq!(told, slug);
-    assert_eq!(demand.demand.jpeg, Some(stage.api.app.config.mjpeg));
+    assert_eq!(demand.demand.jpeg, Some(stage.api.app.viewing.config.mjpeg));
     let mut two = stage.watch(&format!("/ws/stream/{slug}")).await;
     let seq = stage.warm_up(&mut one, &slug, (5, 1)).await;
     while tokio::time::timeout(Duration::from_millis(100), next_frame(&mut two)).await.is_ok() {}
@@ -138,7 +139,7 @@ async fn frames_reach_viewers_and_a_stale_owners_do_not() {
     let numbers = stage.api.get("/metrics").await.text().await.unwrap();
     assert!(numbers.contains("rsm_stale_frames_total 3"), "{numbers}");
     assert!(numbers.contains("rsm_viewers{kind=\"mjpeg\"} 2"), "{numbers}");
-    assert_eq!(stage.api.app.hub.subscribed(), 1, "one subscription for two viewers");
+    assert_eq!(stage.api.app.viewing.hub.subscribed(), 1, "one subscription for two viewers");
 
     drop((one, two));
     let ended = async {
@@ -150,8 +151,8 @@ async fn frames_reach_viewers_and_a_stale_owners_do_not() {
         }
     };
     tokio::time::timeout(DEADLINE, ended).await.expect("the end of demand is told");
-    until("the subscription", || stage.api.app.hub.subscribed(), |n| *n == 0).await;
-    assert_eq!(stage.api.app.seats.taken(), 0);
+    until("the subscription", || stage.api.app.viewing.hub.subscribed(), |n| *n == 0).await;
+    assert_eq!(stage.api.app.viewing.seats.taken(), 0);
 
     // What was seen is remembered while nobody looks.
     let mut late = stage.watch(&format!("/ws/stream/{slug}/")).await;
@@ -236,7 +237,7 @@ async fn when_every_seat_is_taken_the_next_viewer_is_told_before_the_upgrade() {
     assert_eq!(answer.status(), 503);
     assert_eq!(answer.headers()["retry-after"], "5");
     first.close(None).await.unwrap();
-    until("the seat", || stage.api.app.seats.taken(), |taken| *taken == 0).await;
+    until("the seat", || stage.api.app.viewing.seats.taken(), |taken| *taken == 0).await;
     stage.watch(&path).await;
 }
 
@@ -262,7 +263,7 @@ async fn a_snapshot_is_the_newest_frame_and_scaled_when_asked() {
     image::RgbImage::new(320, 180).write_with_encoder(image::codecs::jpeg::JpegEncoder::new(&mut jpeg)).unwrap();
     let path = format!("/video/{slug}/snapshot.jpg");
     let publishing = async {
-        until("the wish", || entry.wishes.demand(stage.api.app.config.mjpeg).jpeg, Option::is_some).await;
+        until("the wish", || entry.demand.current(stage.api.app.viewing.config.mjpeg).jpeg, Option::is_some).await;
         for seq in 1..=200 {
             stage.publish(&slug, (1, 1), seq, &jpeg).await;
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -1,5 +1,6 @@
-use super::*;
 use rsm_shared::stream::state::StreamState;
+
+use super::*;
 
 const INDEX: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS=\"avc1.64001f\"\nsource.m3u8\n";
 
@@ -129,7 +130,7 @@ async fn a_held_player_is_let_go_when_the_camera_is_stopped_or_removed() {
         let path = format!("/video/{}/{tail}", entry.slug);
         let play = format!("/video/play/{}/", entry.link().id);
         let end = async {
-            until("the wish", || entry.wishes.demand(api.app.config.mjpeg).hls, |wanted| *wanted).await;
+            until("the wish", || entry.demand.current(api.app.viewing.config.mjpeg).hls, |wanted| *wanted).await;
             api.call(method, &path).send().await.unwrap()
         };
         let begun = Instant::now();

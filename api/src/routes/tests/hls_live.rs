@@ -1,9 +1,9 @@
 //! Low latency: players that wait for what comes next, and renditions that are made while somebody watches them.
 
+use rsm_shared::stream::rendition::{Rendition, RenditionSet};
+
 use super::hls_worker::{Worker, media_playlist, own};
 use super::*;
-
-use rsm_shared::stream::rendition::{Rendition, RenditionSet};
 
 /// As a worker writes them; passed on byte for byte.
 const LIVE: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.0\n\
@@ -37,7 +37,7 @@ impl Stage {
     }
 
     fn renditions(&self) -> RenditionSet {
-        self.entry.wishes.demand(self.api.app.config.mjpeg).renditions
+        self.entry.demand.current(self.api.app.viewing.config.mjpeg).renditions
     }
 
     async fn hls_viewers(&self) -> Value {
@@ -56,8 +56,12 @@ async fn players_that_wait_for_one_part_make_one_request_and_get_the_workers_ans
     assert!(leaves.is_err());
     stage.worker.until_asked(&asked).await;
     let appearing = async {
-        until("a player that waits", || stage.entry.wishes.demand(stage.api.app.config.mjpeg).hls, |wanted| *wanted)
-            .await;
+        until(
+            "a player that waits",
+            || stage.entry.demand.current(stage.api.app.viewing.config.mjpeg).hls,
+            |wanted| *wanted,
+        )
+        .await;
         assert_eq!(stage.hls_viewers().await, 1, "who waits is there");
         stage.worker.put(asked.clone(), LIVE);
     };
@@ -125,7 +129,7 @@ async fn who_waits_for_a_worker_that_dies_gets_the_next_ones_playlist_or_is_told
     stage.api.get(&stage.play("source.m3u8")).await;
     own(&stage.api, &stage.entry, fence(7, 3), "127.0.0.1:1");
     let path = stage.play("source.m3u8?_HLS_msn=8");
-    let (new, failed) = (Worker::default(), &stage.api.app.metrics.fetches.0);
+    let (new, failed) = (Worker::default(), &stage.api.app.viewing.metrics.fetches.0);
     let http = new.start().await;
     new.write(&stage.entry, "8-4");
     let failing = || failed.with_label_values(&["error"]).get();

@@ -1,7 +1,7 @@
+use salvo::http::StatusCode;
+
 use super::hls_worker::{Worker, media_playlist, own};
 use super::*;
-
-use salvo::http::StatusCode;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_players_of_a_stream_on_another_machine_make_one_request() {
@@ -11,7 +11,7 @@ async fn many_players_of_a_stream_on_another_machine_make_one_request() {
     let id = entry.link().id;
     own(&api, &entry, fence(7, 3), &http);
     let appearing = async {
-        let absent = &api.app.metrics.fetches.0;
+        let absent = &api.app.viewing.metrics.fetches.0;
         let counted = || absent.with_label_values(&["absent"]).get();
         until("a fetch of what is not there yet", counted, |count| *count > 0).await;
         worker.write(&entry, "7-3");

@@ -1,12 +1,13 @@
 //! A worker's server for HLS, as another machine would have it.
 
-use super::*;
-use rsm_shared::ops::listener;
-use salvo::Server;
 use std::collections::HashMap;
 
+use rsm_shared::ops::listener;
 use rsm_shared::stream::state::StreamState;
+use salvo::Server;
 use salvo::prelude::{Depot, FlowCtrl, Handler, Request, Response as Written, Router, StatusCode};
+
+use super::*;
 
 pub const INDEX: &str = "#EXTM3U\n\
     #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio\",DEFAULT=YES,URI=\"audio.m3u8\"\n\

@@ -1,7 +1,8 @@
-use super::*;
-use crate::hls::viewers::Player;
-use crate::relay::seats::Kind;
 use rsm_shared::stream::state::{Reason, ReasonCode, StreamState};
+use rsm_viewing::hls::players::Player;
+use rsm_viewing::relay::seats::ViewerKind;
+
+use super::*;
 
 async fn list(api: &Api, query: &str) -> (Vec<Value>, String) {
     let answer = api.get(&format!("/video/{query}")).await;
@@ -93,7 +94,7 @@ async fn a_login_of_any_characters_is_told_to_the_worker_and_to_nobody_else() {
         json!({"url": "rtsp://%40%3A%2F%3F%23%25%26%20%C3%BC:%40%3A%2F%3F%23%25%26%20%C3%BC@10.0.0.1/h264"}),
     ] {
         let entry = api.add(body.clone()).await;
-        let told = entry.link().spec(api.app.config.hls.params());
+        let told = entry.link().spec(api.app.viewing.config.hls.params());
         assert_eq!(told.url.to_string(), "rtsp://10.0.0.1/h264");
         // What crosses NATS.
         let desired = serde_json::to_value(&told).unwrap();
@@ -105,7 +106,7 @@ async fn a_login_of_any_characters_is_told_to_the_worker_and_to_nobody_else() {
         assert!(!shown["url"].as_str().unwrap().contains(login) && shown["username"] == login, "{shown}");
         let same = api.send(Method::PATCH, &path, shown.clone()).await;
         assert_eq!(same.json::<Value>().await.unwrap(), shown, "what was read can be sent back");
-        assert_eq!(entry.link().spec(api.app.config.hls.params()), told);
+        assert_eq!(entry.link().spec(api.app.viewing.config.hls.params()), told);
     }
 }
 
@@ -147,11 +148,11 @@ async fn a_stopped_camera_refuses_viewers_until_it_is_started() {
     let entry = api.add_one().await;
     let (slug, id) = (entry.slug.to_string(), entry.link().id);
     api.get(&format!("/video/{slug}/")).await;
-    assert!(entry.wishes.demand(api.app.config.mjpeg).hls);
+    assert!(entry.demand.current(api.app.viewing.config.mjpeg).hls);
     let stop = api.call(Method::POST, &format!("/video/{slug}/stop")).send().await.unwrap();
     assert_eq!(stop.status(), 202);
     assert_eq!(stop.json::<Value>().await.unwrap()["state"], "stopped");
-    assert!(!entry.wishes.demand(api.app.config.mjpeg).any(), "wishes end with a stop");
+    assert!(!entry.demand.current(api.app.viewing.config.mjpeg).any(), "wishes end with a stop");
     for path in [
         format!("/video/{slug}/"),
         format!("/video/play/{id}/"),
@@ -210,7 +211,7 @@ async fn a_wish_wakes_the_reconciler() {
 async fn probes_and_targets_tell_what_is_known() {
     let api = Api::start().await;
     assert_eq!(api.get("/health/ready").await.status(), 200);
-    api.app.health.fault(rsm_shared::ops::health::Dependency::Nats, "not connected");
+    api.app.viewing.health.fault(rsm_shared::ops::health::Dependency::Nats, "not connected");
     let answer = api.get("/health/ready").await;
     assert_eq!(answer.status(), 503);
     assert_eq!(
@@ -251,9 +252,9 @@ async fn a_removed_stream_leaves_no_series_behind() {
     let mut seats = Vec::new();
     for (id, entry) in (1..).zip([&gone, &stays]) {
         api.show(entry, |view| (view.worker, view.last_media) = (Some("w1".into()), Some(Instant::now())));
-        seats.push(api.app.seats.take(Kind::Multipart, Some(&entry.slug), api.address.ip()).unwrap());
+        seats.push(api.app.viewing.seats.take(ViewerKind::Multipart, Some(&entry.slug), api.address.ip()).unwrap());
         let player = Player::Id(id);
-        api.app.hls.players.saw(entry.offer().id, player, Duration::ZERO, Instant::now());
+        api.app.viewing.hls.players.saw(entry.offer().id, player, Duration::ZERO, Instant::now());
     }
     let series = async |slug: &str| {
         let numbers = api.get("/metrics").await.text().await.unwrap();

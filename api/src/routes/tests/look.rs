@@ -1,10 +1,10 @@
-use super::*;
-
 use bytes::Bytes;
 use rsm_shared::bus::look::{self, Look, Looked, Looks};
 use rsm_shared::stream::names::{WorkerId, Zone};
 use rsm_shared::stream::state::{Reason, ReasonCode, StreamState, VideoInfo};
 use rsm_shared::wire::messages::{LookReport, LookRequest, VERSION};
+
+use super::*;
 
 /// An API and a worker's side of the same NATS server.
 struct Stage {
@@ -17,7 +17,7 @@ impl Stage {
     async fn start() -> Self {
         let nats = Nats::start().await;
         let api = Api::start_with(&[("nats.urls", nats.url.as_str())]).await;
-        let worker = Bus::connect(&api.app.config.nats, Purpose::Control, "test-worker").await.unwrap();
+        let worker = Bus::connect(&api.app.viewing.config.nats, Purpose::Control, "test-worker").await.unwrap();
         until("the connections", || worker.connected() && api.app.frames.connected(), |connected| *connected).await;
         Self { api, worker, _nats: nats }
     }
@@ -26,8 +26,8 @@ impl Stage {
     async fn looks(&self) -> Looks {
         let zone = Zone::default_zone();
         let mut looks = Looks::open(&self.worker, std::slice::from_ref(&zone)).await.unwrap();
-        let spec = self.api.add_one().await.link().spec(self.api.app.config.hls.params());
-        let jpeg = self.api.app.config.mjpeg;
+        let spec = self.api.add_one().await.link().spec(self.api.app.viewing.config.hls.params());
+        let jpeg = self.api.app.viewing.config.mjpeg;
         let request = LookRequest { v: VERSION, spec, jpeg };
         let answering = async { next(&mut looks).await.answer(&report(StreamState::Running, None), None).await };
         let asking = async {

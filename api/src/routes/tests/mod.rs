@@ -27,15 +27,16 @@ use rsm_shared::config::Config;
 use rsm_shared::ops::health::Health;
 use rsm_shared::ops::metrics;
 use rsm_shared::stream::fence::{Epoch, Fence};
+use rsm_viewing::http::server;
+use rsm_viewing::relay::limits::send_at_once;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Parts, WorkerInfo};
+use crate::app::{App, AppParts};
 use crate::directory::{Directory, Entry, View};
-use crate::http;
-use crate::relay::limits::send_at_once;
+use crate::discovery::workers::WorkerInfo;
 use crate::store::Store;
 
 /// Longest wait of any test for anything.
@@ -67,9 +68,9 @@ impl Api {
         let store = Store::open(&dir.path().join("rsm.sqlite3")).unwrap();
         let directory = Directory::new(store.links().await.unwrap());
         let health = Health::default();
-        let (registry, nats_connected) = metrics::registry("test", &health).unwrap();
+        let (registry, _) = metrics::registry("test", &health).unwrap();
         let (workers, workers_rx) = watch::channel(Vec::new());
-        let app = App::new(Parts {
+        let app = App::new(AppParts {
             control: Bus::connect(&config.nats, Purpose::Control, "test-control").await.unwrap(),
             frames: Bus::connect(&config.nats, Purpose::Frames, "test-frames").await.unwrap(),
             config,
@@ -77,17 +78,22 @@ impl Api {
             directory,
             health,
             registry,
-            nats_connected,
             workers: workers_rx,
             stop: CancellationToken::new(),
         })
         .unwrap();
-        app.start();
+        app.viewing.start();
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        send_at_once(&tcp, Duration::from_secs(app.config.api.viewer_stall_s)).unwrap();
+        send_at_once(&tcp, Duration::from_secs(app.viewing.config.api.viewer_stall_s)).unwrap();
         let address = tcp.local_addr().unwrap();
         let stop = CancellationToken::new();
-        tokio::spawn(http::serve(tcp, app.viewing(), app.service(), stop.clone(), app.stop.clone()));
+        tokio::spawn(server::serve(
+            tcp,
+            app.viewing.clone(),
+            super::table::service(&app),
+            stop.clone(),
+            app.viewing.stop.clone(),
+        ));
         Self { app, address, client: Client::new(), dir, workers, stop }
     }
 
@@ -122,7 +128,7 @@ impl Api {
     }
 
     fn hls_root(&self) -> std::path::PathBuf {
-        self.app.config.hls_root()
+        self.app.viewing.config.hls_root()
     }
 }
 

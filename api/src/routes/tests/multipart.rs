@@ -1,9 +1,9 @@
 //! Frames as `multipart/x-mixed-replace`.
 
+use rsm_shared::stream::slug::Slug;
+
 use super::frames::Stage;
 use super::*;
-
-use rsm_shared::stream::slug::Slug;
 
 /// What came of an answer, cut into parts.
 struct Parts {
@@ -62,7 +62,7 @@ async fn a_part_comes_with_the_boundary_that_ends_it() {
     let entry = stage.api.add_one().await;
     let slug = entry.slug.clone();
     let head = stage.api.call(Method::HEAD, &format!("/video/{slug}/mjpeg")).send().await.unwrap();
-    assert_eq!((head.status().as_u16(), stage.api.app.seats.taken()), (200, 0));
+    assert_eq!((head.status().as_u16(), stage.api.app.viewing.seats.taken()), (200, 0));
     assert_eq!(head.headers()["content-type"], "multipart/x-mixed-replace; boundary=rsm-frame");
 
     let mut parts = Parts::open(&stage, &slug).await;
@@ -91,9 +91,9 @@ async fn a_part_comes_with_the_boundary_that_ends_it() {
     let end = tokio::time::timeout(DEADLINE, parts.answer.chunk()).await.expect("an end in time");
     assert!(end.unwrap().is_none(), "an orderly end");
     problem(stage.api.get(&format!("/video/{slug}/mjpeg")).await, 409).await;
-    until("the seat", || stage.api.app.seats.taken(), |taken| *taken == 0).await;
-    assert_eq!(entry.wishes.jpeg_viewers(), 0);
-    assert_eq!(stage.api.app.metrics.viewer.closed.with_label_values(&["stopped"]).get(), 1);
+    until("the seat", || stage.api.app.viewing.seats.taken(), |taken| *taken == 0).await;
+    assert_eq!(entry.demand.jpeg_viewers(), 0);
+    assert_eq!(stage.api.app.viewing.metrics.viewer.closed.with_label_values(&["stopped"]).get(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,3 @@
-use super::events::Events;
-use super::frames::{Socket, close_of, next_frame};
-use super::hls_worker::{Worker, media_playlist};
-use super::*;
-
 use bytes::Bytes;
 use rsm_shared::bus::demand::Demands;
 use rsm_shared::bus::frames::{FramePublisher, Published};
@@ -13,9 +8,13 @@ use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::state::StreamState;
 use rsm_shared::wire::frame_headers::FrameHeaders;
 use rsm_shared::wire::messages::DirectoryRecord;
+use rsm_viewing::process::relay as serve_relay;
 
-use crate::directory_teller::DirectoryTeller;
-use crate::serve_relay;
+use super::events::Events;
+use super::frames::{Socket, close_of, next_frame};
+use super::hls_worker::{Worker, media_playlist};
+use super::*;
+use crate::directory::publisher::DirectoryPublisher;
 
 /// An API that tells relays, a whole relay, and a worker's side, at one NATS server.
 struct Stage {
@@ -83,7 +82,7 @@ impl Stage {
     async fn start() -> Self {
         let nats = Nats::start().await;
         let api = Api::start_with(&[("nats.urls", nats.url.as_str())]).await;
-        let worker = Bus::connect(&api.app.config.nats, Purpose::Control, "test-worker").await.unwrap();
+        let worker = Bus::connect(&api.app.viewing.config.nats, Purpose::Control, "test-worker").await.unwrap();
         until("the connection", || worker.connected(), |connected| *connected).await;
         let telling = tell(&api, &worker);
         let relay = Relay::start(&nats.url, &api).await;
@@ -107,8 +106,12 @@ impl Stage {
 /// What the API's process runs for relays.
 fn tell(api: &Api, bus: &Bus) -> CancellationToken {
     let stop = CancellationToken::new();
-    let teller =
-        DirectoryTeller::new(bus.clone(), api.app.directory.streams.clone(), api.app.config.mjpeg, Duration::ZERO);
+    let teller = DirectoryPublisher::new(
+        bus.clone(),
+        api.app.directory.streams.clone(),
+        api.app.viewing.config.mjpeg,
+        Duration::ZERO,
+    );
     tokio::spawn(teller.run(stop.clone()));
     tokio::spawn(api.app.relays.clone().listen(bus.clone(), stop.clone()));
     stop
@@ -210,7 +213,7 @@ async fn viewers_of_a_relay_start_the_stream_see_the_current_owner_only_and_are_
     stage.worker.flush().await;
     let mut socket = relay.watch(&slug).await;
     let (wanted, demand) = tokio::time::timeout(DEADLINE, ear.next()).await.unwrap().unwrap().unwrap();
-    assert_eq!((wanted, demand.demand.jpeg), (slug.clone(), Some(stage.api.app.config.mjpeg)));
+    assert_eq!((wanted, demand.demand.jpeg), (slug.clone(), Some(stage.api.app.viewing.config.mjpeg)));
     // The relay has seen no frame yet, and still shows none of a stale owner.
     for seq in 1.. {
         stage.publish(&slug, fence(9, 1), seq, b"stale owner").await;

@@ -1,12 +1,12 @@
 //! Who is let in, how many frames and how wide, and how viewers are sent away.
 
-use super::frames::{Socket, Stage, close_of, next, next_frame};
-use super::*;
-
 use rsm_shared::bus::demand::Demands;
 use rsm_shared::stream::jpeg_width::{JpegWidth, JpegWidths};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use super::frames::{Socket, Stage, close_of, next, next_frame};
+use super::*;
 
 /// Looks at the metrics until a line is there.
 async fn counted(stage: &Stage, line: &str) {
@@ -83,12 +83,12 @@ async fn widths_of_one_step_share_a_subscription_and_are_wanted_as_long_as_someb
     let step = JpegWidth::exactly(320).unwrap();
     let scaled = demand.scaled.unwrap();
     assert_eq!((scaled.widths, demand.jpeg), (JpegWidths::NONE.with(step), None));
-    assert_eq!(scaled.max_fps, stage.api.app.config.mjpeg.max_fps);
-    assert_eq!(stage.api.app.hub.subscribed(), 1);
+    assert_eq!(scaled.max_fps, stage.api.app.viewing.config.mjpeg.max_fps);
+    assert_eq!(stage.api.app.viewing.hub.subscribed(), 1);
     // The camera's bound is 1280: what is as wide needs no step.
     let _whole = stage.watch(&format!("/ws/stream/{slug}/?width=1280")).await;
-    until("a subscription for each width", || stage.api.app.hub.subscribed(), |n| *n == 2).await;
-    until("three wishes", || entry.wishes.jpeg_viewers(), |viewers| *viewers == 3).await;
+    until("a subscription for each width", || stage.api.app.viewing.hub.subscribed(), |n| *n == 2).await;
+    until("three wishes", || entry.demand.jpeg_viewers(), |viewers| *viewers == 3).await;
 
     for seq in 1.. {
         stage.publish(&slug, (1, 1), 1000 + seq, b"whole").await;
@@ -103,7 +103,7 @@ async fn widths_of_one_step_share_a_subscription_and_are_wanted_as_long_as_someb
     let snapshot = stage.api.get(&format!("/video/{slug}/snapshot.jpg?width=320")).await;
     assert_eq!(&snapshot.bytes().await.unwrap()[..], b"small", "what is there is not scaled");
     drop((tile, other));
-    until("the end of the wish", || entry.wishes.jpeg_viewers(), |viewers| *viewers == 1).await;
+    until("the end of the wish", || entry.demand.jpeg_viewers(), |viewers| *viewers == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,7 +148,7 @@ async fn each_bound_has_its_refusal() {
     }
     counted(&stage, "rsm_viewers{kind=\"multipart\"} 3").await;
     drop(first);
-    until("the seat", || stage.api.app.seats.taken(), |taken| *taken == 2).await;
+    until("the seat", || stage.api.app.viewing.seats.taken(), |taken| *taken == 2).await;
     assert_eq!(ask(2, "192.0.2.1").await.status(), 200);
 }
 
@@ -159,12 +159,12 @@ async fn a_viewer_that_takes_nothing_is_closed_and_counted() {
     let mut reading = stage.watch(&format!("/ws/stream/{slug}/")).await;
     let _socket = raw(&stage, &format!("/ws/stream/{slug}/")).await;
     let _answer = stage.api.get(&format!("/video/{slug}/mjpeg")).await;
-    until("the viewers", || stage.api.app.seats.taken(), |taken| *taken == 3).await;
+    until("the viewers", || stage.api.app.viewing.seats.taken(), |taken| *taken == 3).await;
     let begun = Instant::now();
     let mut seq = stage.warm_up(&mut reading, &slug, (1, 1)).await;
     let frame = vec![0; 400_000];
-    while stage.api.app.seats.taken() > 1 {
-        assert!(begun.elapsed() < DEADLINE * 2, "{} are there still", stage.api.app.seats.taken());
+    while stage.api.app.viewing.seats.taken() > 1 {
+        assert!(begun.elapsed() < DEADLINE * 2, "{} are there still", stage.api.app.viewing.seats.taken());
         seq += 1;
         stage.publish(&slug, (1, 1), seq, &frame).await;
         next_frame(&mut reading).await;
@@ -202,9 +202,11 @@ async fn on_stop_viewers_are_told_at_once_and_closed_each_at_its_moment() {
         closes.push(close_of(socket).await.0);
     }
     assert_eq!(closes, [1001, 1001]);
-    assert!(stage.api.app.seats.taken() == 0);
-    tokio::time::timeout(DEADLINE, stage.api.app.stop.cancelled()).await.expect("the rest ends after the viewers");
-    assert_eq!(stage.api.app.metrics.viewer.closed.with_label_values(&["shutdown"]).get(), 2);
+    assert!(stage.api.app.viewing.seats.taken() == 0);
+    tokio::time::timeout(DEADLINE, stage.api.app.viewing.stop.cancelled())
+        .await
+        .expect("the rest ends after the viewers");
+    assert_eq!(stage.api.app.viewing.metrics.viewer.closed.with_label_values(&["shutdown"]).get(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,14 +244,15 @@ async fn two_hundred_viewers_that_come_and_go_leave_nothing() {
     for _ in 0..4 {
         let paths = [format!("/ws/stream/{slug}/"), format!("/ws/stream/{slug}/?width=160&fps=5")];
         let opened = futures_util::future::join_all((0..50).map(|n| raw(&stage, &paths[n % 2]))).await;
-        until("the viewers", || entry.wishes.jpeg_viewers(), |viewers| *viewers >= 50).await;
+        until("the viewers", || entry.demand.jpeg_viewers(), |viewers| *viewers >= 50).await;
         drop(opened);
     }
-    until("the viewers", || entry.wishes.jpeg_viewers(), |viewers| *viewers == 0).await;
+    until("the viewers", || entry.demand.jpeg_viewers(), |viewers| *viewers == 0).await;
     let app = &stage.api.app;
-    until("the seats", || (app.seats.taken(), app.seats.counted()), |seats| *seats == (0, (0, 0))).await;
-    assert!(!entry.wishes.demand(app.config.mjpeg).any());
-    until("the subscriptions", || app.hub.subscribed(), |subscribed| *subscribed == 0).await;
+    until("the seats", || (app.viewing.seats.taken(), app.viewing.seats.by_stream().len()), |seats| *seats == (0, 0))
+        .await;
+    assert!(!entry.demand.current(app.viewing.config.mjpeg).any());
+    until("the subscriptions", || app.viewing.hub.subscribed(), |subscribed| *subscribed == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,5 +271,5 @@ async fn a_viewer_that_goes_during_its_upgrade_leaves_no_seat() {
     }
     // Answered behind all of them.
     drop(raw(&stage, &format!("/ws/stream/{slug}/")).await);
-    until("every seat to be free", || stage.api.app.seats.taken(), |taken| *taken == 0).await;
+    until("every seat to be free", || stage.api.app.viewing.seats.taken(), |taken| *taken == 0).await;
 }

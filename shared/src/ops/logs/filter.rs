@@ -6,11 +6,14 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 /// best, by the length of what it names, is what a line says it comes from.
 pub const PARTS: [(&str, &[&str]); 16] = [
     ("up", &["rsm::"]),
-    ("api", &["rsm_api"]),
-    ("http", &["rsm_api::http", "rsm_api::routes", "rsm_api::problem", "rsm_shared::ops::listener", "salvo", "hyper"]),
+    ("api", &["rsm_api", "rsm_viewing"]),
+    (
+        "http",
+        &["rsm_viewing::http", "rsm_viewing::routes", "rsm_api::routes", "rsm_shared::ops::listener", "salvo", "hyper"],
+    ),
     ("control", &["rsm_api::control", "rsm_worker::control"]),
-    ("relay", &["rsm_api::relay", "rsm_api::serve_relay", "rsm_api::directory_follower"]),
-    ("hls", &["rsm_api::hls", "rsm_worker::hls", "rsm_worker::output::hls"]),
+    ("relay", &["rsm_viewing::relay", "rsm_viewing::process::relay", "rsm_viewing::process::directory_follower"]),
+    ("hls", &["rsm_viewing::hls", "rsm_worker::hls", "rsm_worker::output::hls"]),
     ("store", &["rsm_api::store"]),
     ("worker", &["rsm_worker"]),
     ("stream", &["rsm_worker::stream"]),
@@ -147,7 +150,7 @@ mod tests {
             ("rsm_worker::source=trace, warn", false, "rsm_worker::stream", Level::INFO, false),
             ("control=off", false, "rsm_api::control::passes", Level::ERROR, false),
             ("control=off", false, "rsm_worker::control::keeper", Level::ERROR, false),
-            ("control=off", false, "rsm_api::relay", Level::INFO, true),
+            ("control=off", false, "rsm_viewing::relay", Level::INFO, true),
             ("worker=debug,pipeline=error", false, "rsm_worker::pipeline::run", Level::WARN, false),
             ("debug", false, "async_nats::connector", Level::WARN, false),
             ("nats=debug", false, "async_nats::connector", Level::DEBUG, true),
@@ -158,8 +161,8 @@ mod tests {
             ("info,gstreamer=error", true, "gstreamer", Level::WARN, false),
             ("info,nats", false, "async_nats", Level::TRACE, true),
             ("WARN", false, "rsm_api", Level::INFO, false),
-            ("rsm=debug", false, "rsm_api::relay", Level::DEBUG, true),
-            ("up=debug", false, "rsm_api::relay", Level::DEBUG, false),
+            ("rsm=debug", false, "rsm_viewing::relay", Level::DEBUG, true),
+            ("up=debug", false, "rsm_viewing::relay", Level::DEBUG, false),
         ] {
             let filter = parse(text, asked).unwrap();
             assert_eq!(filter.would_enable(target, &level), want, "{text:?} {target} {level}");
@@ -190,7 +193,7 @@ mod tests {
             ("rsm_worker::output::jpeg", "output"),
             ("rsm_worker::app", "worker"),
             ("rsm_api::control::passes", "control"),
-            ("rsm_api::serve", "api"),
+            ("rsm_api::process::serve", "api"),
             ("rsm_shared::bus::connect", "nats"),
             ("async_nats::connector", "nats"),
             ("rsm::children", "up"),

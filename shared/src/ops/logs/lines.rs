@@ -1,9 +1,9 @@
 //! The one place where lines of the log are written.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
@@ -43,7 +43,7 @@ impl<W: Fn(&[u8])> Lines<W> {
             }
             let place = std::ptr::from_ref(meta).addr();
             let text = said.text_of("error").unwrap_or_else(|| said.message.clone());
-            let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut counted = self.counted.lock();
             let told = counted.note(Subject { place, of: about }, text, now)?;
             if told.times > 1 {
                 said.fields.push(("times", told.times.into()));
@@ -81,10 +81,10 @@ mod tests {
         let written = Arc::new(Mutex::new(String::new()));
         let sink = written.clone();
         let who = Who { role: "worker", worker: Some("w1".into()) };
-        let write = move |line: &[u8]| sink.lock().unwrap().push_str(std::str::from_utf8(line).unwrap());
+        let write = move |line: &[u8]| sink.lock().push_str(std::str::from_utf8(line).unwrap());
         let lines = Lines::new(format, false, who, write);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), work);
-        let text = written.lock().unwrap().clone();
+        let text = written.lock().clone();
         text.lines().map(str::to_owned).collect()
     }
 

@@ -1,9 +1,10 @@
 //! What the keeper is made of, and how it ends.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rsm_shared::bus::control::Orders;
 use rsm_shared::bus::demand;
 use rsm_shared::ops::health::Health;

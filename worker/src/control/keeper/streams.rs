@@ -1,6 +1,5 @@
 //! How the keeper starts and ends streams, and switches their outputs.
 
-use std::sync::PoisonError;
 use std::time::Instant;
 
 use rsm_shared::stream::fence::{Epoch, Fence};
@@ -51,7 +50,7 @@ impl Keeper {
         };
         let status = handle.status();
         self.watch(slug.clone(), fence, status.clone());
-        self.p.owned.lock().unwrap_or_else(PoisonError::into_inner).insert(slug.clone(), fence.epoch);
+        self.p.owned.lock().insert(slug.clone(), fence.epoch);
         let held = Held { handle, started: Instant::now(), status, demand, trace, slot };
         self.holding.hold(slug, fence, held);
         self.count();
@@ -118,7 +117,7 @@ impl Keeper {
 
     /// Ends what was let go; the slot is free once it has ended.
     fn release(&mut self, slug: &Slug, held: Held) {
-        self.p.owned.lock().unwrap_or_else(PoisonError::into_inner).remove(slug);
+        self.p.owned.lock().remove(slug);
         self.count();
         held.handle.stop();
         let (Held { handle, slot, .. }, slug) = (held, slug.clone());

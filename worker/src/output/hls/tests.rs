@@ -16,8 +16,10 @@ use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::slug::Slug;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -27,14 +29,14 @@ struct Report(Mutex<(u64, u64, Option<String>)>, AtomicUsize);
 
 impl HlsReport for Report {
     fn progress(&self, media_sequence: u64, discontinuity_sequence: u64) {
-        let mut report = self.0.lock().unwrap();
+        let mut report = self.0.lock();
         (report.0, report.1) = (media_sequence, discontinuity_sequence);
     }
     fn listed(&self, segments: usize, _target_s: u64) {
         self.1.store(segments, Ordering::Relaxed);
     }
     fn error(&self, text: Option<String>) {
-        self.0.lock().unwrap().2 = text;
+        self.0.lock().2 = text;
     }
     fn fps(&self) -> Option<f64> {
         Some(25.0)
@@ -106,7 +108,7 @@ impl Bench {
             if seen(&text) {
                 return text;
             }
-            assert!(Instant::now() < deadline, "last seen of {rendition}: {text} {:?}", self.report.0.lock().unwrap());
+            assert!(Instant::now() < deadline, "last seen of {rendition}: {text} {:?}", self.report.0.lock());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -124,7 +126,7 @@ impl Bench {
     async fn until_error(&self, text: &str) {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            let error = self.report.0.lock().unwrap().2.clone().unwrap_or_default();
+            let error = self.report.0.lock().2.clone().unwrap_or_default();
             if error.contains(text) && error.is_empty() == text.is_empty() {
                 return;
             }
@@ -208,7 +210,7 @@ async fn over_the_budget_the_playlist_gets_shorter_before_it_goes() {
     let text = bench.until(|text| text.contains("/104.m4s")).await;
     assert!(text.contains("#EXT-X-MEDIA-SEQUENCE:101\n"), "{text}");
     assert!(!bench.dir.join("source/100.m4s").exists() && bench.dir.join("source/101.m4s").exists());
-    assert_eq!(bench.report.0.lock().unwrap().2, None);
+    assert_eq!(bench.report.0.lock().2, None);
     bench.end().await;
 }
 
@@ -218,11 +220,11 @@ async fn a_full_disk_is_told_and_tried_again() {
     let bench = begin(root.path(), 10);
     let deadline = Instant::now() + Duration::from_secs(20);
     bench.publish(&units, 1).await;
-    while bench.report.0.lock().unwrap().2.is_none() {
+    while bench.report.0.lock().2.is_none() {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let text = bench.report.0.lock().unwrap().2.clone().unwrap();
+    let text = bench.report.0.lock().2.clone().unwrap();
     assert!(text.contains("budget of 10 bytes"), "{text}");
     assert!(!bench.dir.join("index.m3u8").exists());
     bench.end().await;

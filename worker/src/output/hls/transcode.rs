@@ -67,7 +67,7 @@ impl Transcoder<'_> {
         };
         let (mut pipeline, mut pictures) =
             EncoderPipeline::start(&first.video, &form, fps, &self.stream.hardware).await?;
-        let in_flight = std::sync::Mutex::new(VecDeque::new());
+        let in_flight = parking_lot::Mutex::new(VecDeque::new());
         let timeline = first.timeline;
         let ended = {
             let (feeder, failed) = pipeline.split();
@@ -103,12 +103,12 @@ impl Transcoder<'_> {
 
 fn unit(
     picture: EncodedPicture,
-    in_flight: &std::sync::Mutex<VecDeque<InFlight>>,
+    in_flight: &parking_lot::Mutex<VecDeque<InFlight>>,
     timeline: u64,
     video: Arc<VideoParameters>,
 ) -> AccessUnit {
     let EncodedPicture { data, pts, is_key, .. } = picture;
-    let mut in_flight = in_flight.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut in_flight = in_flight.lock();
     // Pictures leave in the order in which they are shown, so what is before this one never comes.
     while in_flight.front().is_some_and(|unit| unit.pts < pts) {
         in_flight.pop_front();
@@ -125,7 +125,7 @@ async fn feed(
     feeder: &EncoderFeeder,
     first: Arc<AccessUnit>,
     subscription: &Subscription,
-    in_flight: &std::sync::Mutex<VecDeque<InFlight>>,
+    in_flight: &parking_lot::Mutex<VecDeque<InFlight>>,
     to: &StreamHub,
 ) -> Result<Option<Arc<AccessUnit>>, PipelineError> {
     let timeline = first.timeline;
@@ -136,7 +136,7 @@ async fn feed(
         }
         if unit.is_picture() {
             let mark = InFlight { pts: unit.pts, arrived: unit.arrived, captured: unit.captured };
-            remember(&mut in_flight.lock().unwrap_or_else(std::sync::PoisonError::into_inner), mark);
+            remember(&mut in_flight.lock(), mark);
             feeder.push(&unit, true).await?;
         } else {
             to.publish((*unit).clone());

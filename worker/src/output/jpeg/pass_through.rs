@@ -1,8 +1,8 @@
 //! The pictures of a camera that sends JPEG, as they are: nothing is decoded.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::size::Size;
@@ -43,23 +43,19 @@ pub(super) enum Passed {
 }
 
 impl Passing {
-    fn lock(&self) -> MutexGuard<'_, Vec<Pass>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub fn add(&self, size: Size) -> NewestJpeg {
         let (newest, receiver) = watch::channel(None);
-        self.lock().push(Pass { size, rate: RateLimit::new(size.params.max_fps), number: 0, newest });
+        self.0.lock().push(Pass { size, rate: RateLimit::new(size.params.max_fps), number: 0, newest });
         receiver
     }
 
     pub fn remove(&self, size: Size) {
-        self.lock().retain(|pass| pass.size != size);
+        self.0.lock().retain(|pass| pass.size != size);
     }
 
     /// Shows a picture in all sizes whose turn it is.
     pub fn offer(&self, unit: &AccessUnit, max_bytes: usize) -> Passed {
-        let mut passing = self.lock();
+        let mut passing = self.0.lock();
         let due: Vec<_> = passing.iter_mut().filter_map(|pass| pass.rate.admit(unit.pts).then_some(pass)).collect();
         if due.is_empty() {
             return Passed::NotDue;

@@ -1,8 +1,8 @@
 //! The sizes that frames of a stream are wanted in. Pure.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use rsm_shared::stream::demand::Demand;
 use rsm_shared::stream::jpeg_width::JpegWidth;
 use rsm_shared::stream::spec::JpegParams;
@@ -32,13 +32,9 @@ pub fn sizes(demand: &Demand) -> Vec<Size> {
 pub(super) struct Numbers(Mutex<BTreeMap<Option<JpegWidth>, u64>>);
 
 impl Numbers {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Option<JpegWidth>, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The number of the next frame of that width, from 1.
     pub fn next(&self, width: Option<JpegWidth>) -> u64 {
-        let mut numbers = self.lock();
+        let mut numbers = self.0.lock();
         let number = numbers.entry(width).or_default();
         *number += 1;
         *number
@@ -46,7 +42,7 @@ impl Numbers {
 
     /// Frames of all widths.
     pub fn total(&self) -> u64 {
-        self.lock().values().sum()
+        self.0.lock().values().sum()
     }
 }
 

@@ -1,9 +1,9 @@
-use std::sync::Mutex;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use rsm_shared::ops::traces::Span;
 use rsm_shared::stream::demand::{Demand, ScaledJpeg};
 use rsm_shared::stream::fence::Epoch;
@@ -94,7 +94,7 @@ impl FrameSink for Sink {
         headers: FrameHeaders,
         jpeg: Bytes,
     ) -> BoxFuture<'a, Result<(), FrameLoss>> {
-        self.frames.lock().unwrap().push(Sent { step: width.map(JpegWidth::pixels), headers, jpeg });
+        self.frames.lock().push(Sent { step: width.map(JpegWidth::pixels), headers, jpeg });
         std::future::ready(Ok(())).boxed()
     }
 
@@ -150,8 +150,8 @@ impl Scene {
 
     async fn until(&self, what: &str, seen: impl Fn(&[Sent]) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);
-        while !seen(&self.sink.frames.lock().unwrap()) {
-            let frames = self.sink.frames.lock().unwrap().len();
+        while !seen(&self.sink.frames.lock()) {
+            let frames = self.sink.frames.lock().len();
             assert!(Instant::now() < deadline, "no {what}; {frames} frames");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -159,7 +159,7 @@ impl Scene {
 
     /// Publishes units until `seen`, one each time that a frame of it came in the size of the `step`.
     async fn play(&self, units: &mut impl Iterator<Item = AccessUnit>, what: &str, seen: impl Fn(&[Sent]) -> bool) {
-        while !seen(&self.sink.frames.lock().unwrap()) {
+        while !seen(&self.sink.frames.lock()) {
             self.publish(&units.next().unwrap_or_else(|| panic!("no {what} to the end of the clip")));
             // As a camera would, not faster than they are taken.
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -170,7 +170,7 @@ impl Scene {
         self.cancel.cancel();
         self.running.await.unwrap();
         assert_eq!(self.hub.subscribers(), 0);
-        std::mem::take(&mut self.sink.frames.lock().unwrap())
+        std::mem::take(&mut self.sink.frames.lock())
     }
 }
 
@@ -266,13 +266,13 @@ async fn sizes_come_and_go_beside_each_other_while_one_decoder_runs_on() {
     let mut units = endless(&clip).take(500);
     let scene = Scene::start(Demand { scaled: scaled(&[320]), ..Demand::default() }, 1 << 20);
     scene.play(&mut units, "tiles", |frames| of(frames, Some(320)).len() >= 5).await;
-    assert!(scene.sink.frames.lock().unwrap().iter().all(|sent| sent.step == Some(320)));
+    assert!(scene.sink.frames.lock().iter().all(|sent| sent.step == Some(320)));
     for (demand, wanted) in [
         (Demand { jpeg: Some(own), scaled: scaled(&[160, 320, 1920]), ..Demand::default() }, [None, Some(1920)]),
         (Demand { scaled: scaled(&[160, 320]), ..Demand::default() }, [Some(160), Some(320)]),
     ] {
         scene.demand.send_replace(demand);
-        let before = scene.sink.frames.lock().unwrap().len();
+        let before = scene.sink.frames.lock().len();
         let more = |frames: &[Sent]| wanted.iter().all(|step| of(&frames[before..], *step).len() >= 5);
         scene.play(&mut units, "other sizes", more).await;
     }
@@ -297,7 +297,7 @@ async fn further_sizes_of_a_jpeg_camera_are_encoded_beside_its_own_pictures() {
     let both = |frames: &[Sent]| of(frames, Some(160)).len() >= 5 && of(frames, Some(640)).len() >= 5;
     scene.play(&mut units, "tiles", both).await;
     scene.demand.send_replace(Demand { jpeg: own, ..Demand::default() });
-    let before = of(&scene.sink.frames.lock().unwrap(), None).len();
+    let before = of(&scene.sink.frames.lock(), None).len();
     scene.play(&mut units, "pictures alone", |frames| passes(frames, before + 5)).await;
     let frames = scene.end().await;
     for (step, shape, as_it_is) in

@@ -1,10 +1,11 @@
 //! Which of a camera's streams are set up.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_sdp as gst_sdp;
+use parking_lot::Mutex;
 
 use super::encoding::{Encoding, names};
 
@@ -50,7 +51,7 @@ pub(super) struct Chosen(Arc<Mutex<Option<Choice>>>);
 
 impl Chosen {
     pub fn get(&self) -> Option<Choice> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     /// Whether stream `number` is the video.
@@ -64,7 +65,7 @@ impl Chosen {
         rtspsrc.connect("on-sdp", false, move |values| {
             let description = values.get(1)?.get::<gst_sdp::SDPMessage>().ok()?;
             let choice = Choice::of(description.medias().map(stream));
-            *chosen.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(choice);
+            *chosen.0.lock() = Some(choice);
             None
         });
         let chosen = self.clone();

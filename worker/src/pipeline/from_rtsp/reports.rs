@@ -3,10 +3,11 @@
 //! rtspsrc 1.22 adds reference timestamps for RFC 7273 clocks only, so the reports are read where its jitter buffer
 //! relates them to the time of the pipeline.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
+use parking_lot::Mutex;
 
 /// RTCP packet type of a sender report.
 const SENDER_REPORT: u8 = 200;
@@ -26,7 +27,7 @@ pub(super) struct Reports(Arc<Mutex<Option<Report>>>);
 
 impl Reports {
     pub fn take(&self) -> Option<Report> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 
     /// Follows the reports of the streams that `is_picture` names by their session number in `rtspsrc`.
@@ -52,7 +53,7 @@ impl Reports {
         let reports = self.clone();
         jitterbuffer.connect("handle-sync", false, move |values| {
             let report = read(values.get(1)?.get::<gst::Structure>().ok()?.as_ref())?;
-            *reports.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+            *reports.0.lock() = Some(report);
             None
         });
     }

@@ -1,11 +1,12 @@
 //! One size of frames: what is behind the decoder that all sizes share.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
+use parking_lot::Mutex;
 use rsm_shared::stream::spec::JpegParams;
 use tokio::sync::watch;
 
@@ -92,7 +93,7 @@ impl Branch {
 
     /// Whether the picture at `pts` is encoded in this size.
     pub fn admits(&self, pts: Duration) -> bool {
-        lock(&self.state).rate.admit(pts)
+        self.state.lock().rate.admit(pts)
     }
 
     /// Quality of the frames from now on, 1 to 100.
@@ -106,7 +107,7 @@ impl Branch {
     /// What an element said; not that it is being ended.
     pub fn encode(&self, raw: &Raw) -> Result<(), gst::FlowError> {
         {
-            let mut now = lock(&self.outlet.0);
+            let mut now = self.outlet.0.lock();
             now.began = Instant::now().checked_sub(raw.shared).unwrap_or_else(Instant::now);
             now.captured = raw.captured;
         }
@@ -118,7 +119,7 @@ impl Branch {
 
     /// Says what the pictures are, and what frames of `target` pixels are to be made of them, when that changes.
     pub fn aim(&self, raw: &Raw, target: (u32, u32)) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if state.target != Some(target) {
             self.size.set_property("caps", caps::i420(target));
             state.target = Some(target);
@@ -139,7 +140,7 @@ impl Branch {
 
     /// Whether both make the same frames of a picture.
     pub fn is_like(&self, other: &Self, raw: &Raw) -> bool {
-        let at = |branch: &Self| (lock(&branch.state).target, branch.encoder.property::<i32>("quality"));
+        let at = |branch: &Self| (branch.state.lock().target, branch.encoder.property::<i32>("quality"));
         let shown = other.outlet.newest().is_some_and(|frame| Some(frame.pts) == raw.pts());
         shown && at(self) == at(other)
     }
@@ -157,7 +158,7 @@ impl Branch {
         let _ = self.entry.set_active(false);
         let _ = self.bin.set_state(gst::State::Null);
         let _ = self.exit.set_active(false);
-        lock(&self.outlet.0).newest = None;
+        self.outlet.0.lock().newest = None;
     }
 }
 
@@ -179,7 +180,7 @@ impl Outlet {
     fn take(&self, pad: &gst::Pad, buffer: gst::Buffer) -> Result<(), gst::FlowError> {
         // The same thread handed the picture in, so nothing moved in between.
         let (encode, captured) = {
-            let now = lock(&self.0);
+            let now = self.0.lock();
             (now.began.elapsed(), now.captured)
         };
         let caps = pad.current_caps();
@@ -193,21 +194,17 @@ impl Outlet {
     }
 
     fn newest(&self) -> Option<JpegFrame> {
-        lock(&self.0).newest.as_ref().and_then(|newest| newest.borrow().clone())
+        self.0.lock().newest.as_ref().and_then(|newest| newest.borrow().clone())
     }
 
     fn show(&self, frame: impl FnOnce(u64) -> JpegFrame) {
-        let mut now = lock(&self.0);
+        let mut now = self.0.lock();
         now.number += 1;
         let frame = frame(now.number);
         if let Some(newest) = &now.newest {
             newest.send_replace(Some(frame));
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn quality(value: u32) -> i32 {

@@ -1,9 +1,10 @@
 //! Which decoded pictures are scaled and encoded, and in which sizes.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use gstreamer as gst;
+use parking_lot::Mutex;
 
 use super::branch::{Branch, Raw};
 use super::in_flight::InFlight;
@@ -57,13 +58,9 @@ pub(super) enum Verdict {
 }
 
 impl Gate {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A unit goes to the decoder.
     pub fn feeds(&self, unit: &AccessUnit, shown: bool) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if shown {
             state.in_flight.add(unit);
         } else {
@@ -72,7 +69,7 @@ impl Gate {
     }
 
     pub fn add(&self, branch: Arc<Branch>) -> Result<(), PipelineError> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if state.branches.len() >= MAX_SIZES {
             return Err(PipelineError::build("too many sizes of frames"));
         }
@@ -81,19 +78,19 @@ impl Gate {
     }
 
     pub fn remove(&self, branch: &Arc<Branch>) {
-        self.lock().branches.retain(|other| !Arc::ptr_eq(other, branch));
+        self.0.lock().branches.retain(|other| !Arc::ptr_eq(other, branch));
     }
 
     /// What the decoder says of its pictures; the size that they are scaled to, if that is new.
     pub fn decoded(&self, caps: &gst::CapsRef) -> Option<(u32, u32)> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.decoded = Shape::of(caps);
         state.resize()
     }
 
     /// A picture came out of the decoder.
     pub fn judge(&self, pts: Option<gst::ClockTime>) -> Verdict {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let Some(pts) = pts.map(Duration::from) else { return Verdict::LeaveOut };
         let captured = state.in_flight.take(pts);
         if pts < state.show_from {
@@ -110,7 +107,7 @@ impl Gate {
 
     /// Encodes the picture that was judged last, scaled to the common size, in each size whose turn it is.
     pub fn show(&self, scaled: &gst::Sample) -> Result<(), gst::FlowError> {
-        let Some(picture) = self.lock().picture.take() else { return Ok(()) };
+        let Some(picture) = self.0.lock().picture.take() else { return Ok(()) };
         let (Some(buffer), Some(caps), Some(segment)) = (scaled.buffer_owned(), scaled.caps_owned(), scaled.segment())
         else {
             return Ok(());

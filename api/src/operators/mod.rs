@@ -1,0 +1,4 @@
+//! What bounds the requests of operators.
+
+pub mod change_order;
+pub mod probe_slots;

@@ -1,0 +1,13 @@
+//! HTTP as every request meets it, whichever route takes it: the server, the guard in front, the shape of errors, what
+//! handlers read from a request.
+
+pub mod extract;
+pub mod label;
+pub mod origin;
+pub mod problem;
+pub mod query;
+pub mod request_guard;
+pub mod request_trace;
+pub mod route;
+pub mod server;
+pub mod upgrade;

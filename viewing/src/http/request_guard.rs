@@ -1,0 +1,111 @@
+//! What every request passes: the origin check, security headers, the shape of errors, the measurement.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use salvo::http::header::{self, HeaderName};
+use salvo::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
+
+use super::label::Label;
+use super::origin::{OriginDecision, OriginPolicy};
+use super::problem::Problem;
+use super::request_trace::RequestTrace;
+use crate::viewing::Viewing;
+
+/// What every page may load: this server's own files, pictures and media it made itself. No page of ours needs an
+/// inline script or style.
+const PAGE_CSP: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; \
+    connect-src 'self' ws: wss:; worker-src 'self' blob:; style-src 'self'; script-src 'self'; \
+    frame-ancestors 'none'; base-uri 'none'; object-src 'none'";
+/// How long a browser remembers a preflight, seconds.
+const PREFLIGHT_AGE: &str = "600";
+/// Headers of ours that a page of another origin may read.
+const EXPOSED: &str = "Location, Retry-After, X-Captured-At, X-Total-Count";
+
+/// The outermost handler.
+pub struct RequestGuard {
+    viewing: Arc<Viewing>,
+    origins: OriginPolicy,
+}
+
+impl RequestGuard {
+    /// For all requests to this process.
+    pub fn new(viewing: Arc<Viewing>) -> Self {
+        let api = &viewing.config.api;
+        Self { origins: OriginPolicy::new(&api.allowed_origins, api.listen), viewing }
+    }
+}
+
+#[async_trait]
+impl Handler for RequestGuard {
+    async fn handle(&self, request: &mut Request, depot: &mut Depot, response: &mut Response, ctrl: &mut FlowCtrl) {
+        let begun = Instant::now();
+        let trace = RequestTrace::of(request);
+        depot.insert_typed(self.viewing.clone());
+        let header = |name: HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("null"));
+        let verdict = self.origins.judge(header(header::ORIGIN), header(header::HOST));
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        if verdict == OriginDecision::Foreign && changes_something(request) {
+            let problem = Problem::new(
+                StatusCode::FORBIDDEN,
+                "pages of this origin may not use this server; add it to api.allowed_origins to allow it",
+            );
+            response.render(problem);
+            ctrl.skip_rest();
+        } else if is_preflight(request) && response.status_code == Some(StatusCode::METHOD_NOT_ALLOWED) {
+            response.status_code(StatusCode::NO_CONTENT);
+            allow_methods(response.headers_mut());
+            ctrl.skip_rest();
+        } else {
+            RequestTrace::around(trace.clone(), ctrl.call_next(request, depot, response)).await;
+        }
+        let status = response.status_code.unwrap_or(StatusCode::OK);
+        let failed = status.is_client_error() || status.is_server_error();
+        if failed && (response.body.is_none() || response.body.is_error()) {
+            response.render(Problem::bare(status));
+        }
+        secure(response.headers_mut());
+        if let (OriginDecision::Allowed, Some(origin)) = (&verdict, origin) {
+            let headers = response.headers_mut();
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        }
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+        let label = Label::of(depot);
+        self.viewing.metrics.request(label, status, begun.elapsed());
+        if let Some(trace) = trace {
+            trace.answered(label, status);
+        }
+    }
+}
+
+/// Requests that a foreign page must not make: those that change something, and WebSockets, which the same-origin
+/// policy of browsers does not cover. A preflight asks whether it may, and is told no.
+fn changes_something(request: &Request) -> bool {
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    !safe || request.headers().contains_key(header::UPGRADE)
+}
+
+fn is_preflight(request: &Request) -> bool {
+    *request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn allow_methods(headers: &mut HeaderMap) {
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, PATCH, DELETE"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Content-Type, Authorization"),
+        (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_AGE),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+fn secure(headers: &mut HeaderMap) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let page = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+    if page {
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_CSP));
+    }
+}

@@ -1,0 +1,104 @@
+//! Where viewers and players say what they want, and who is woken by it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rsm_shared::stream::demand::Demand;
+use rsm_shared::stream::jpeg_width::JpegWidth;
+use rsm_shared::stream::rendition::Rendition;
+use rsm_shared::stream::spec::JpegParams;
+use rsm_shared::stream::state::StreamState;
+use tokio::sync::Notify;
+
+use crate::http::request_trace;
+use crate::streams::stream_demand::JpegViewer;
+use crate::streams::{Stream, Streams};
+
+/// Whether anything is wanted does not depend on the size of the JPEG.
+const ANY_SIZE: JpegParams = JpegParams { max_fps: 1, max_width: 64, quality: 1 };
+
+/// Registers wishes. The first wish for a stream wakes whoever starts streams in this process, so that a cold one
+/// starts at once; every change wakes the task that tells workers. Cheap to clone.
+#[derive(Clone)]
+pub struct DemandDesk {
+    streams: Streams,
+    changed: Arc<Notify>,
+}
+
+/// A JPEG viewer's wish; it ends when dropped.
+pub struct ViewerDemand {
+    viewer: Option<JpegViewer>,
+    changed: Arc<Notify>,
+}
+
+impl Drop for ViewerDemand {
+    fn drop(&mut self) {
+        self.viewer.take();
+        self.changed.notify_one();
+    }
+}
+
+impl DemandDesk {
+    /// For the streams of `streams`.
+    pub fn new(streams: Streams) -> Self {
+        Self { streams, changed: Arc::new(Notify::new()) }
+    }
+
+    /// Wakes when wishes have changed.
+    pub fn changed(&self) -> Arc<Notify> {
+        self.changed.clone()
+    }
+
+    /// A viewer of frames in the stream's own width, or in that one, came.
+    pub fn jpeg_viewer(&self, stream: &Arc<Stream>, width: Option<JpegWidth>) -> ViewerDemand {
+        let viewer = self.telling(stream, Demand::frames, || stream.demand.jpeg_viewer(width));
+        ViewerDemand { viewer: Some(viewer), changed: self.changed.clone() }
+    }
+
+    /// Somebody wants a frame of the stream's own width, or of that one, within `hold`.
+    pub fn want_jpeg(&self, stream: &Stream, width: Option<JpegWidth>, hold: Duration) {
+        self.telling(stream, Demand::frames, || stream.demand.want_jpeg(width, hold));
+    }
+
+    /// Somebody wants HLS for `hold` from now. Whether HLS was wanted already.
+    pub fn want_hls(&self, stream: &Stream, hold: Duration) -> bool {
+        let before = stream.demand.current(ANY_SIZE).hls;
+        self.telling(stream, |demand| demand.hls, || stream.demand.want_hls(hold));
+        before
+    }
+
+    /// Somebody wants that rendition of HLS for `hold` from now.
+    pub fn want_rendition(&self, stream: &Stream, rendition: Rendition, hold: Duration) {
+        self.telling(stream, |demand| demand.hls, || stream.demand.want_rendition(rendition, hold));
+    }
+
+    /// The request that this task answers is about to want frames, in a task of its own.
+    pub fn foresee_frames(&self, stream: &Stream) {
+        trace(stream, &stream.demand.current(ANY_SIZE), Demand::frames);
+    }
+
+    /// `made` is whether what is wished for is made already.
+    fn telling<T>(&self, stream: &Stream, made: impl Fn(&Demand) -> bool, wish: impl FnOnce() -> T) -> T {
+        let before = stream.demand.current(ANY_SIZE);
+        trace(stream, &before, made);
+        let done = wish();
+        if before != stream.demand.current(ANY_SIZE) {
+            self.changed.notify_one();
+        }
+        if !before.any() {
+            self.streams.wake.notify_one();
+        }
+        done
+    }
+}
+
+/// Who waits for what is not made yet has a span, and so a part in the trace of the start.
+fn trace(stream: &Stream, before: &Demand, made: impl Fn(&Demand) -> bool) {
+    if made(before) && stream.view().state == StreamState::Running {
+        return;
+    }
+    if let Some(wish) = request_trace::wanting() {
+        let first = stream.start.wanted(wish, !before.any(), Instant::now());
+        request_trace::about(stream.slug.as_str(), first);
+    }
+}

@@ -1,0 +1,162 @@
+//! Tells workers what viewers of this process want: at once when it changes, and every two seconds while it holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rsm_shared::bus::connect::Bus;
+use rsm_shared::bus::demand::{self, REPEAT, TTL};
+use rsm_shared::stream::demand::Demand;
+use rsm_shared::stream::names::Zone;
+use rsm_shared::stream::slug::Slug;
+use rsm_shared::stream::spec::JpegParams;
+use rsm_shared::wire::messages::{DemandMessage, VERSION};
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::streams::Streams;
+
+/// Least time between two looks at the wishes: a thousand viewers that come together are told in a few rounds.
+const LEAST_PAUSE: Duration = Duration::from_millis(5);
+
+/// What is wanted of each stream that anything is wanted of: at most one per registered stream.
+pub type WantedOutputs = BTreeMap<Slug, (Zone, Demand)>;
+
+/// The task that publishes demand.
+pub struct DemandPublisher {
+    pub streams: Streams,
+    pub bus: Bus,
+    /// Names this process among relays: 1 to 64 characters.
+    pub from: String,
+    /// JPEG settings of links that have none of their own.
+    pub defaults: JpegParams,
+    /// Woken when wishes change.
+    pub changed: Arc<Notify>,
+}
+
+impl DemandPublisher {
+    /// Runs until `stop`; takes back what it said.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut told = WantedOutputs::new();
+        let mut repeat = tokio::time::interval(REPEAT);
+        repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut connects = self.bus.connects();
+        let mut failing = false;
+        loop {
+            let all = tokio::select! {
+                () = stop.cancelled() => break,
+                _ = repeat.tick() => true,
+                // After a reconnect workers may have missed repeats.
+                Ok(()) = connects.changed() => true,
+                () = self.changed.notified() => false,
+            };
+            let wanted = self.wanted();
+            let round = to_tell(&told, &wanted, all);
+            told = wanted;
+            match self.tell(round).await {
+                Ok(()) => failing = false,
+                Err(e) if !failing => {
+                    warn!(error = %e, again_s = REPEAT.as_secs(), "what viewers want was not told to workers, trying again");
+                    failing = true;
+                }
+                Err(e) => debug!(error = %e, "what viewers want was not told to workers again"),
+            }
+            tokio::time::sleep_until(Instant::now() + LEAST_PAUSE).await;
+        }
+        let nothing = to_tell(&told, &WantedOutputs::new(), false);
+        if let Err(e) = self.tell(nothing).await {
+            debug!(error = %e, ends_s = TTL.as_secs(), "that nobody watches was not told; it ends by itself");
+        }
+        self.bus.flush().await;
+    }
+
+    fn wanted(&self) -> WantedOutputs {
+        let mut wanted = WantedOutputs::new();
+        for stream in self.streams.all() {
+            let offer = stream.offer();
+            let demand = stream.demand.current(offer.jpeg.over(self.defaults));
+            if offer.enabled && demand.any() {
+                wanted.insert(stream.slug.clone(), (offer.zone.clone(), demand));
+            }
+        }
+        wanted
+    }
+
+    async fn tell(&self, round: WantedOutputs) -> Result<(), rsm_shared::bus::BusError> {
+        if !self.bus.connected() {
+            return Ok(());
+        }
+        let ttl_ms = u64::try_from(TTL.as_millis()).unwrap_or(u64::MAX);
+        for (slug, (zone, demand)) in round {
+            let stream = self.streams.by_slug(slug.as_str()).filter(|_| demand.any());
+            let traceparent = stream.and_then(|stream| stream.start.recent(std::time::Instant::now()));
+            let message = DemandMessage { v: VERSION, from: self.from.clone(), ttl_ms, demand, traceparent };
+            demand::publish(&self.bus, &zone, &slug, &message).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What to tell now: everything in a round of repeats, else what changed; and, once, the end of what is wanted no
+/// more. Pure.
+pub fn to_tell(told: &WantedOutputs, wanted: &WantedOutputs, all: bool) -> WantedOutputs {
+    let slugs: BTreeSet<&Slug> = told.keys().chain(wanted.keys()).collect();
+    let mut round = WantedOutputs::new();
+    for slug in slugs {
+        match (told.get(slug), wanted.get(slug)) {
+            (Some((zone, _)), None) => drop(round.insert(slug.clone(), (zone.clone(), Demand::default()))),
+            (before, Some(now)) if all || before != Some(now) => drop(round.insert(slug.clone(), now.clone())),
+            _ => {}
+        }
+    }
+    round
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rsm_shared::stream::rendition::{Rendition, RenditionSet};
+
+    fn wanted(streams: &[(&str, bool)]) -> WantedOutputs {
+        streams
+            .iter()
+            .map(|(slug, hls)| {
+                let jpeg = JpegParams { max_fps: 5, max_width: 640, quality: 80 };
+                let demand = Demand { jpeg: Some(jpeg), hls: *hls, ..Demand::default() };
+                (Slug::parse(slug).unwrap(), (Zone::default_zone(), demand))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn only_changes_are_told_between_repeats() {
+        let nothing = WantedOutputs::new();
+        let (one, both) = (wanted(&[("a", false)]), wanted(&[("a", false), ("b", true)]));
+        assert_eq!(to_tell(&nothing, &one, false), one);
+        assert_eq!(to_tell(&one, &one, false), nothing);
+        assert_eq!(to_tell(&one, &one, true), one);
+        assert_eq!(to_tell(&one, &both, false), wanted(&[("b", true)]));
+        assert_eq!(to_tell(&wanted(&[("a", true)]), &one, false), one);
+    }
+
+    #[test]
+    fn another_rendition_is_a_change() {
+        let plain = wanted(&[("a", true)]);
+        let mut small = plain.clone();
+        for (_, demand) in small.values_mut() {
+            demand.renditions = RenditionSet::NONE.with(Rendition::P360);
+        }
+        assert_eq!(to_tell(&plain, &small, false), small);
+        assert_eq!(to_tell(&small, &plain, false), plain);
+    }
+
+    #[test]
+    fn the_end_of_a_wish_is_told_once() {
+        let round = to_tell(&wanted(&[("a", true)]), &WantedOutputs::new(), false);
+        assert_eq!(round.len(), 1);
+        assert!(round.values().all(|(_, demand)| !demand.any()));
+        assert!(to_tell(&WantedOutputs::new(), &WantedOutputs::new(), true).is_empty());
+    }
+}

@@ -1,0 +1,109 @@
+//! Which trace the start of a stream belongs to: many wishes share one start, and the first one's trace has it.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rsm_shared::wire::messages::TicketReason;
+use rsm_shared::wire::trace_context::TraceContext;
+
+/// Two first wishes that come together are of one start.
+const TOGETHER: Duration = Duration::from_secs(2);
+/// A wish this old is no longer what workers are told to begin something for.
+const RECENT: Duration = Duration::from_secs(30);
+
+/// Of one stream. Empty while traces are off.
+#[derive(Debug, Default)]
+pub struct StartTrace(Mutex<KnownStart>);
+
+#[derive(Debug, Default)]
+struct KnownStart {
+    wish: Option<(TraceContext, Instant)>,
+    /// Whether a placement was made for that wish.
+    placed_for_wish: bool,
+    /// The newest placement.
+    placed: Option<TraceContext>,
+}
+
+/// Where the span of a placement goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Belongs {
+    pub under: Option<TraceContext>,
+    /// To what it has to do with, when it begins a trace.
+    pub linked: Option<TraceContext>,
+}
+
+impl StartTrace {
+    /// Somebody wants what is not there yet. `first`: nobody wanted anything of the stream before. The wish that the
+    /// start belongs to, when that is another's.
+    pub fn wanted(&self, wish: TraceContext, first: bool, now: Instant) -> Option<TraceContext> {
+        let mut known = self.0.lock();
+        let counts = if first { TOGETHER } else { RECENT };
+        match known.wish {
+            Some((other, _)) if other.trace() == wish.trace() => None,
+            Some((other, at)) if now.saturating_duration_since(at) < counts => Some(other),
+            _ => {
+                known.wish = Some((wish, now));
+                known.placed_for_wish = false;
+                None
+            }
+        }
+    }
+
+    /// What workers are told: a wish that is new enough to be what they begin something for.
+    pub fn recent(&self, now: Instant) -> Option<TraceContext> {
+        let known = self.0.lock();
+        known.wish.filter(|(_, at)| now.saturating_duration_since(*at) < RECENT).map(|(wish, _)| wish)
+    }
+
+    /// Where a placement belongs: the first one for a wish to that wish, every other one to a trace of its own.
+    pub fn place(&self, reason: TicketReason, now: Instant) -> Belongs {
+        let mut known = self.0.lock();
+        let wish = known.wish.filter(|(_, at)| now.saturating_duration_since(*at) < RECENT).map(|(wish, _)| wish);
+        let starts = matches!(reason, TicketReason::Start | TicketReason::Change);
+        if starts && !known.placed_for_wish && wish.is_some() {
+            known.placed_for_wish = true;
+            return Belongs { under: wish, linked: None };
+        }
+        Belongs { under: None, linked: known.placed.or(wish) }
+    }
+
+    /// A placement has this span.
+    pub fn placed(&self, span: Option<TraceContext>) {
+        if span.is_some() {
+            self.0.lock().placed = span;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(trace: u128) -> TraceContext {
+        TraceContext::new(trace, 1, true).unwrap()
+    }
+
+    #[test]
+    fn later_wishes_are_linked_to_the_one_that_the_start_belongs_to() {
+        let (start, now) = (StartTrace::default(), Instant::now());
+        assert_eq!(start.wanted(context(1), true, now), None);
+        assert_eq!(start.wanted(context(2), true, now + Duration::from_secs(1)), Some(context(1)));
+        assert_eq!(start.wanted(context(3), false, now + Duration::from_secs(20)), Some(context(1)));
+        assert_eq!(start.wanted(context(1), false, now), None, "it is not linked to itself");
+        assert_eq!(start.recent(now), Some(context(1)));
+        assert_eq!(start.wanted(context(4), true, now + Duration::from_secs(5)), None, "a start of its own");
+        assert_eq!(start.recent(now + Duration::from_secs(40)), None);
+    }
+
+    #[test]
+    fn a_placement_belongs_to_the_wish_and_each_further_one_to_a_trace_of_its_own() {
+        let (start, now) = (StartTrace::default(), Instant::now());
+        assert_eq!(start.place(TicketReason::Start, now), Belongs::default(), "always on: nobody wished for it");
+        start.wanted(context(1), true, now);
+        assert_eq!(start.place(TicketReason::Start, now), Belongs { under: Some(context(1)), linked: None });
+        start.placed(Some(context(1)));
+        for reason in [TicketReason::Retry, TicketReason::Failover, TicketReason::Start] {
+            assert_eq!(start.place(reason, now), Belongs { under: None, linked: Some(context(1)) }, "{reason:?}");
+        }
+    }
+}
