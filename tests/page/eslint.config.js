@@ -5,7 +5,7 @@ import globals from 'globals';
 import { parser, plugin } from 'typescript-eslint';
 
 const everywhere = {
-  'no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+  'no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
   'no-implicit-globals': 'error',
   'no-var': 'error',
   'prefer-const': 'error',
@@ -23,7 +23,9 @@ export default [
     plugins: { '@typescript-eslint': plugin },
     rules: {
       '@typescript-eslint/await-thenable': 'error',
-      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-floating-promises': ['error', {
+        allowForKnownSafeCalls: [{ from: 'package', package: 'node:test', name: 'test' }],
+      }],
       '@typescript-eslint/no-misused-promises': 'error',
       '@typescript-eslint/only-throw-error': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
@@ -46,5 +48,5 @@ export default [
   },
   { files: ['viewing/web/lib/api.js', 'viewing/web/lib/dom.js'], rules: { 'no-restricted-syntax': 'off' } },
   { files: ['tests/page/**/*.js'], languageOptions: { globals: { ...globals.node } } },
-  { files: ['tests/browser/**/*.mjs'], languageOptions: { globals: { ...globals.node, ...globals.browser } } },
+  { files: ['tests/browser/**/*.mjs'], languageOptions: { globals: { ...globals.node, ...globals.browser, Hls: 'readonly' } } },
 ];

@@ -111,7 +111,7 @@ export class HlsPlayer {
     if (this.#running) return;
     this.#watch = setInterval(this.#check, WATCH_MS);
     this.#video.addEventListener('timeupdate', this.#check);
-    this.#video.addEventListener('click', this.#play);
+    this.#video.addEventListener('click', this.#onClick);
     this.#video.addEventListener('error', this.#nativeError);
     this.#video.addEventListener('loadedmetadata', this.#nativeAudio);
     addEventListener(SERVER_BACK, this.#retryNow);
@@ -125,7 +125,7 @@ export class HlsPlayer {
     this.#watch = undefined;
     this.#run += 1;
     this.#video.removeEventListener('timeupdate', this.#check);
-    this.#video.removeEventListener('click', this.#play);
+    this.#video.removeEventListener('click', this.#onClick);
     this.#video.removeEventListener('error', this.#nativeError);
     this.#video.removeEventListener('loadedmetadata', this.#nativeAudio);
     removeEventListener(SERVER_BACK, this.#retryNow);
@@ -285,14 +285,16 @@ export class HlsPlayer {
     if (still > (grows ? REBUILD_MS : RENEW_MS)) void this.#connect();
   };
 
-  #play = async () => {
+  async #play() {
     try {
       await this.#video.play();
     } catch (error) {
       const blocked = error instanceof DOMException && error.name === 'NotAllowedError';
       if (blocked) this.#onVeil('The browser blocked playback. Click the picture to play.');
     }
-  };
+  }
+
+  #onClick = () => void this.#play();
 
   #nativeError = () => {
     if (!this.#hls && this.#running && this.#video.getAttribute('src')) this.#retryLater('The stream is interrupted.');
