@@ -12,14 +12,14 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use rsm_media::parameters::{VideoCodec, VideoParameters};
 use rsm_shared::config::Config;
 use rsm_shared::ops::{shutdown, telemetry};
 use rsm_shared::stream::spec::StreamSpec;
-use rsm_worker::media::parameters::{VideoCodec, VideoParameters};
+use rsm_worker::source::carrier::{Carrier, OpenTiming};
 use rsm_worker::source::error::SourceError;
-use rsm_worker::source::open::{Carrier, OpenTiming};
-use rsm_worker::source::opener::{Opener, Synthetic};
-use rsm_worker::source::{Source, SourceUnit};
+use rsm_worker::source::opener::Opener;
+use rsm_worker::source::{Source, SourceUnit, Synthetic};
 use tokio_util::sync::CancellationToken;
 
 /// Between two pictures of a stream: below the stall timeout, and rare, because ten thousand streams share the machine.
@@ -124,7 +124,7 @@ impl Synthetic for Pictures {
                 arrived: Instant::now(),
                 captured: SystemTime::now(),
                 video: self.video.clone(),
-                sound: None,
+                audio: None,
             })
         }
         .boxed()

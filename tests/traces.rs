@@ -62,7 +62,7 @@ fn begin_in_order(trace: &[Seen], names: &[&str]) {
     }
 }
 
-const STEPS: [&str; 6] = ["resolve", "DESCRIBE", "SETUP", "PLAY", "first picture", "first key picture"];
+const STEPS: [&str; 6] = ["resolve", "DESCRIBE", "SETUP", "PLAY", "first picture", "first key frame"];
 
 #[tokio::test]
 async fn one_trace_holds_a_start_from_the_request_to_the_first_frame() {
@@ -88,11 +88,11 @@ async fn one_trace_holds_a_start_from_the_request_to_the_first_frame() {
     is_over(&trace, "place", &["commit epoch", "publish ticket", "ticket queued", "claim", "start"]);
     is_over(&trace, "start", &["open camera", "frames"]);
     is_over(&trace, "open camera", &STEPS);
-    is_over(&trace, "frames", &["wait for key picture", "make pipeline", "code first frame"]);
+    is_over(&trace, "frames", &["wait for key frame", "make pipeline", "code first frame"]);
     assert_eq!(of(&trace, request).parent, "", "nobody began it before");
     begin_in_order(&trace, &[request, "place", "publish ticket", "claim", "start", "open camera"]);
     begin_in_order(&trace, &STEPS);
-    let (first, key) = (of(&trace, "first frame"), of(&trace, "first key picture"));
+    let (first, key) = (of(&trace, "first frame"), of(&trace, "first key frame"));
     assert!(key.ended <= first.ended, "a frame was shown before there was a picture: {trace:#?}");
     assert!(trace.iter().all(|span| span.begun <= span.ended && span.error.is_none()), "{trace:#?}");
 
@@ -144,7 +144,7 @@ async fn a_relays_player_goes_on_with_the_trace_that_it_brings() {
     assert_eq!(of(&trace, "place").parent, first.id);
     is_over(&trace, "place", &["claim", "start"]);
     is_over(&trace, "start", &["open camera", "HLS"]);
-    is_over(&trace, "HLS", &["wait for key picture", "make first segment"]);
+    is_over(&trace, "HLS", &["wait for key frame", "make first segment"]);
 }
 
 #[tokio::test]

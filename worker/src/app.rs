@@ -20,16 +20,17 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::camera_probe::ProbeResponder;
 use crate::control::admission::{Limits, Standing};
 use crate::control::gate::{GatedPublisher, SharedPulse};
 use crate::control::held::Slots;
 use crate::control::intake::{self, Intake};
 use crate::control::keeper::{self, Ears, Ended};
 use crate::control::load;
-use crate::hls::disk::{DiskUse, Lingering};
+use crate::hls::disk::DiskUse;
+use crate::hls::lingering::Lingering;
 use crate::hls::live::LiveIndex;
 use crate::hls::serve;
-use crate::look::Looking;
 use crate::metrics::WorkerMetrics;
 use crate::pipeline::elements::{self, MissingElements};
 use crate::pipeline::hardware::Hardware;
@@ -46,8 +47,8 @@ const STREAMS_PER_CORE: u32 = 100;
 /// Claimed streams on their way to the keeper.
 const STARTS: usize = 16;
 
-/// Cameras that are being looked at are let go of within this time.
-const LOOKS_END: Duration = Duration::from_secs(3);
+/// Camera probes end within this time.
+const PROBES_END: Duration = Duration::from_secs(3);
 
 /// Why a worker does not run. One line for the person who starts it.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +74,7 @@ pub enum WorkerError {
 }
 
 impl WorkerError {
-    /// Whether the person who configured it is at fault, rather than the machine.
+    /// True when the person who configured it is at fault, rather than the machine.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Config(_) | Self::Name(_))
     }
@@ -230,15 +231,15 @@ async fn control(role: Role, stop: CancellationToken) -> Result<Option<Instant>,
             tokio::spawn(intake::run(intake.clone(), zone.clone(), priority, stop.child_token()));
         }
     }
-    let looking = Looking {
+    let probes = ProbeResponder {
         engine: role.engine.clone(),
         worker: role.worker.clone(),
         zones: role.zones.clone(),
         bus: role.frames,
         standing: intake.standing.clone(),
     };
-    let look_no_more = CancellationToken::new();
-    let looked = role.media.spawn(looking.run(look_no_more.clone()));
+    let stop_probes = CancellationToken::new();
+    let probing = role.media.spawn(probes.run(stop_probes.clone()));
     let worker = role.worker;
     let ears = Ears { starts, orders, demands, load };
     let parts = keeper::Parts {
@@ -255,9 +256,9 @@ async fn control(role: Role, stop: CancellationToken) -> Result<Option<Instant>,
         nats_connected: role.nats_connected,
     };
     let ended = keeper::run(parts, ears, stop).await;
-    look_no_more.cancel();
+    stop_probes.cancel();
     // Sessions that were open are closed within a second or so; a panic was reported where it happened.
-    let _ = tokio::time::timeout(LOOKS_END, looked).await;
+    let _ = tokio::time::timeout(PROBES_END, probing).await;
     bus.flush().await;
     match ended {
         Ended::Stopped => Ok(None),

@@ -14,8 +14,9 @@ use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
 use rsm_worker::pipeline::elements;
 use rsm_worker::source::Source;
+use rsm_worker::source::carrier::{Carrier, OpenTiming};
 use rsm_worker::source::error::SourceError;
-use rsm_worker::source::open::{AddressPolicy, Carrier, OpenTiming, open};
+use rsm_worker::source::open::{AddressPolicy, open};
 use tokio_util::sync::CancellationToken;
 
 use camera::Camera;

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use arbitrary::{Arbitrary as _, Unstructured};
+use rsm_media::parameters::VideoCodec;
 use rsm_shared::stream::camera_link::{CameraUrl, Credentials};
 use rsm_shared::stream::secret::Secret;
 use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
-use rsm_worker::media::parameters::VideoCodec;
 use rsm_worker::source::answers::{Answers, Stop};
 use rsm_worker::source::offer::{Offered, take};
 use rsm_worker::source::redact::redact;
@@ -77,7 +77,7 @@ pub fn pictures(data: &[u8]) {
         let words: Vec<_> = text.split(' ').collect();
         let offered: Vec<_> = words.chunks_exact(2).map(|two| Offered { media: two[0], encoding: two[1] }).collect();
         if let Ok(taken) = take(&offered) {
-            assert!(taken.video.0 < offered.len() && taken.sound.is_none_or(|sound| sound.0 < offered.len()));
+            assert!(taken.video.0 < offered.len() && taken.audio.is_none_or(|audio| audio.0 < offered.len()));
         }
     }
 }

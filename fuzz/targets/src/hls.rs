@@ -8,24 +8,26 @@ use std::time::{Duration, SystemTime};
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use mp4_atom::{Atom as _, Decode as _, DecodeMaybe as _, Header, Mdat, Moof};
+use rsm_media::hls::address::{Address, HlsFile};
+use rsm_media::hls::audio_track::AudioTrack;
+use rsm_media::hls::cuts::Cuts;
+use rsm_media::hls::parts::{Opening, Part, PartTarget};
+use rsm_media::hls::planner::{Cut, Planner};
+use rsm_media::hls::playlist::{RenditionReport, Setting};
+use rsm_media::hls::query::Query;
+use rsm_media::hls::segmenter::{Made, Sample, Segmenter};
+use rsm_media::hls::window::{Answer, Listed, Window};
+use rsm_media::parameters::{AudioCodec, AudioParameters};
 use rsm_shared::stream::rendition::Rendition;
 use rsm_viewing::hls::locate::{FileKind, MediaFile};
-use rsm_worker::hls::address::{Address, HlsFile};
-use rsm_worker::hls::plan::{Plan, Planner};
-use rsm_worker::hls::playlist::{RenditionReport, Setting};
-use rsm_worker::hls::query::Query;
-use rsm_worker::hls::segmenter::{Made, Sample, Segmenter};
-use rsm_worker::hls::sound::SoundTrack;
-use rsm_worker::hls::window::{Answer, Listed, Opening, Part, PartTarget, Window};
-use rsm_worker::media::parameters::{AudioCodec, AudioParameters};
 
 /// Least share of its target that a part lasts which is neither independent nor its segment's last (RFC 8216bis
 /// section 4.4.4.9).
 const LEAST_SHARE: f64 = 0.85;
 /// What rounding to five places may change, seconds.
 const ROUNDED: f64 = 0.000_011;
-/// Steps of one history of sound: each may make 1500 frames.
-const MAX_SOUND_STEPS: usize = 16;
+/// Steps of one history of audio: each may make 1500 frames.
+const MAX_AUDIO_STEPS: usize = 16;
 
 /// The tail of an address: the worker and those who fetch from it read the same in it.
 pub fn address(data: &[u8]) {
@@ -98,11 +100,15 @@ pub fn segments(data: &[u8]) {
             is_sync: taken.is_sync,
             data: Bytes::from(vec![taken.len; len]),
         };
-        checks.all(segmenter.push(sample, taken.begins.then_some(sequence)));
+        checks.all(segmenter.push(sample, taken.begins.then(|| cut(sequence))));
     }
     checks.all(segmenter.finish());
     assert!(segmenter.finish().is_empty());
     assert_eq!(checks.media, bytes.unwrap_or(0), "no sample is lost");
+}
+
+fn cut(sequence: u64) -> Cut {
+    Cut { sequence, discontinuity: 0, timeline: 1, pts: Duration::ZERO, at: SystemTime::UNIX_EPOCH }
 }
 
 /// Rules of what a segmenter makes.
@@ -128,16 +134,18 @@ impl Checks {
             match made {
                 Made::Part(part) => {
                     assert!(self.part_target.is_some_and(|target| part.duration <= target), "a part is too long");
-                    assert!(self.sequence.is_none_or(|whole| part.sequence > whole));
-                    let (sequence, bytes) = self.parts.get_or_insert((part.sequence, Vec::new()));
-                    assert_eq!(*sequence, part.sequence);
+                    assert!(self.sequence.is_none_or(|whole| part.cut.sequence > whole));
+                    let (sequence, bytes) = self.parts.get_or_insert((part.cut.sequence, Vec::new()));
+                    assert_eq!(*sequence, part.cut.sequence);
                     bytes.extend(part.bytes.concat());
                 }
                 Made::Segment(segment) => {
-                    assert!(self.sequence.replace(segment.sequence).is_none_or(|before| segment.sequence > before));
+                    assert!(
+                        self.sequence.replace(segment.cut.sequence).is_none_or(|before| segment.cut.sequence > before)
+                    );
                     let bytes = segment.bytes.concat();
                     if let Some((sequence, parts)) = self.parts.take() {
-                        assert_eq!(sequence, segment.sequence);
+                        assert_eq!(sequence, segment.cut.sequence);
                         assert!(bytes.starts_with(&parts), "a segment is its parts");
                     }
                     assert_eq!(self.fragments(&bytes), segment.duration);
@@ -178,8 +186,8 @@ impl Checks {
 }
 
 #[derive(Arbitrary, Debug)]
-enum SoundStep {
-    /// The pictures go on by so many milliseconds; a key picture or not.
+enum AudioStep {
+    /// The pictures go on by so many milliseconds; a key frame or not.
     Pictures {
         ms: u16,
         key: bool,
@@ -192,8 +200,8 @@ enum SoundStep {
     Fill,
 }
 
-/// Frames of sound beside pictures, to segments.
-pub fn sound(data: &[u8]) {
+/// Audio frames beside pictures, to segments.
+pub fn audio_track(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok((rate, channels, config, part_ms)) = <(u32, u8, [u8; 2], Option<u16>)>::arbitrary(&mut input) else {
         return;
@@ -201,36 +209,36 @@ pub fn sound(data: &[u8]) {
     let parameters = AudioParameters {
         codec: AudioCodec::Aac,
         codec_data: Bytes::copy_from_slice(&config),
-        // Most are rates of real sound.
+        // Most are rates of real audio.
         sample_rate: if rate % 4 == 0 { rate } else { [8000, 16_000, 44_100, 48_000][rate as usize / 4 % 4] },
         channels: u16::from(channels),
     };
     let part_target = part_ms.map(|ms| PartTarget::new(Duration::from_millis(ms.into())));
-    let mut track = SoundTrack::new(Arc::new(parameters.clone()), 1, part_target, None);
+    let mut track = AudioTrack::new(Arc::new(parameters.clone()), 1, part_target, None);
     let ticks = part_target.map(|target| {
         let ticks = target.duration().as_nanos() * u128::from(parameters.sample_rate) / 1_000_000_000;
         u64::try_from(ticks).unwrap_or(u64::MAX)
     });
     let mut checks = Checks { without_holes: true, ..Checks::new(ticks) };
-    let (plan, mut planner, mut at) = (Plan::default(), Planner::new(Duration::from_secs(2), 7, 0), Duration::ZERO);
-    for _ in 0..MAX_SOUND_STEPS {
-        let Ok(step) = SoundStep::arbitrary(&mut input) else { break };
+    let (mut cuts, mut planner, mut at) = (Cuts::default(), Planner::new(Duration::from_secs(2), 7, 0), Duration::ZERO);
+    for _ in 0..MAX_AUDIO_STEPS {
+        let Ok(step) = AudioStep::arbitrary(&mut input) else { break };
         if input.is_empty() {
             break;
         }
         let made = match step {
-            SoundStep::Pictures { ms, key } => {
+            AudioStep::Pictures { ms, key } => {
                 at += Duration::from_millis(ms.into());
                 let cut = key.then(|| planner.at_key(1, at, SystemTime::UNIX_EPOCH)).flatten();
-                plan.decided(1, at, cut);
+                cuts.add(1, at, cut);
                 Ok(Vec::new())
             }
-            SoundStep::Frame { from_pictures_us, len } => {
+            AudioStep::Frame { from_pictures_us, len } => {
                 let distance = Duration::from_micros(from_pictures_us.unsigned_abs().into());
                 let pts = if from_pictures_us < 0 { at.saturating_sub(distance) } else { at + distance };
-                track.push(pts, Bytes::from(vec![len; usize::from(len)]), &plan)
+                track.push(pts, Bytes::from(vec![len; usize::from(len)]), &cuts)
             }
-            SoundStep::Fill => track.fill(at, &plan),
+            AudioStep::Fill => track.fill(at, &cuts),
         };
         let Ok(made) = made else { return };
         checks.all(made);

@@ -13,6 +13,7 @@ pub type Target = fn(&[u8]);
 /// Every target by the name of its program, its test and the directory of its seeds.
 pub const TARGETS: [(&str, Target); 20] = [
     ("aac", media::aac),
+    ("audio_track", hls::audio_track),
     ("avcc", media::avcc),
     ("camera_url", shared::camera_url),
     ("clocks", media::clocks),
@@ -29,7 +30,6 @@ pub const TARGETS: [(&str, Target); 20] = [
     ("redact", camera::redacted),
     ("rtsp_answers", camera::answers),
     ("segments", hls::segments),
-    ("sound", hls::sound),
     ("window", hls::window),
     ("wire", shared::wire),
 ];

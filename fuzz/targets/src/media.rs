@@ -5,11 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use mp4_atom::{Codec, Decode as _, Ftyp, Moov, Trak};
-use rsm_worker::media::dts::{DecodingTimes, seen_reorder};
-use rsm_worker::media::media_time::{MAX_BACKWARD, MAX_FORWARD, MediaTime};
-use rsm_worker::media::parameters::{AudioCodec, AudioParameters, MAX_REORDER, VideoParameters};
-use rsm_worker::mp4::{Init, init};
-use rsm_worker::output::jpeg::pass_through::size;
+use rsm_media::decoding_times::{DecodingTimes, seen_reorder};
+use rsm_media::jpeg::size;
+use rsm_media::media_time::{MAX_BACKWARD, MAX_FORWARD, MediaTime};
+use rsm_media::mp4::{Init, init};
+use rsm_media::parameters::{AudioCodec, AudioParameters, MAX_REORDER, VideoParameters};
 use rsm_worker::source::camera_clock::{CameraClock, MAX_LATE, Stamp, Track};
 
 /// `AVCDecoderConfigurationRecord`.
@@ -79,8 +79,8 @@ pub fn jpeg_size(data: &[u8]) {
 #[derive(Arbitrary, Debug)]
 enum Tick {
     Picture { stamp: i64, near: bool, after_ms: u16 },
-    Sound { stamp: i64, near: bool, after_ms: u16 },
-    Report { sound: bool, stamp: i64, near: bool, ntp: u64, near_wall: bool },
+    Audio { stamp: i64, near: bool, after_ms: u16 },
+    Report { audio: bool, stamp: i64, near: bool, ntp: u64, near_wall: bool },
     Restart,
 }
 
@@ -92,27 +92,27 @@ pub fn clocks(data: &[u8]) {
     let (mut arrived, mut wall) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
     let begun = arrived;
     let mut stamps = [0i64; 2];
-    let (mut newest, mut before, mut pictures, mut newest_sound) = (Duration::ZERO, None, false, None);
+    let (mut newest, mut before, mut pictures, mut newest_audio) = (Duration::ZERO, None, false, None);
     while let Ok(tick) = Tick::arbitrary(&mut input) {
         if input.is_empty() {
             break;
         }
         // Some are a little behind the one before, and some are anywhere.
-        let mut stamp = |sound: bool, said: i64, near: bool| {
-            let line = &mut stamps[usize::from(sound)];
+        let mut stamp = |audio: bool, said: i64, near: bool| {
+            let line = &mut stamps[usize::from(audio)];
             *line = if near { line.saturating_add(said % 90_000) } else { said };
-            Stamp { ticks: *line, rate: rates[usize::from(sound)] }
+            Stamp { ticks: *line, rate: rates[usize::from(audio)] }
         };
         match tick {
             Tick::Restart => {
                 clock = CameraClock::default();
                 time.restart();
-                newest_sound = None;
+                newest_audio = None;
             }
-            Tick::Report { sound, stamp: said, near, ntp, near_wall } => {
+            Tick::Report { audio, stamp: said, near, ntp, near_wall } => {
                 let since_1900 = 2_208_988_800 + 1_800_000_000 + (arrived - begun).as_secs();
                 let ntp = if near_wall { since_1900 << 32 | ntp & 0xffff_ffff } else { ntp };
-                clock.reported(if sound { Track::Sound } else { Track::Pictures }, stamp(sound, said, near), ntp);
+                clock.reported(if audio { Track::Audio } else { Track::Pictures }, stamp(audio, said, near), ntp);
             }
             Tick::Picture { stamp: said, near, after_ms } => {
                 let step = Duration::from_millis(after_ms.into());
@@ -127,20 +127,20 @@ pub fn clocks(data: &[u8]) {
                     assert!(placed.pts + MAX_BACKWARD >= newest, "{placed:?} is far before {newest:?}");
                 }
                 if placed.discontinuity {
-                    newest_sound = None;
+                    newest_audio = None;
                 }
                 (newest, before, pictures) = (newest.max(placed.pts), Some(placed.pts), true);
             }
-            Tick::Sound { stamp: said, near, after_ms } => {
+            Tick::Audio { stamp: said, near, after_ms } => {
                 let step = Duration::from_millis(after_ms.into());
                 (arrived, wall) = (arrived + step, wall + step);
-                let Some(told) = clock.place(Track::Sound, stamp(true, said, near), arrived, wall) else { continue };
-                assert!(pictures, "sound has no place before any picture");
+                let Some(told) = clock.place(Track::Audio, stamp(true, said, near), arrived, wall) else { continue };
+                assert!(pictures, "audio has no place before any picture");
                 credible(told.captured, wall);
-                if let Some(pts) = time.place_sound(told.time_ns) {
+                if let Some(pts) = time.place_audio(told.time_ns) {
                     assert!(pts.abs_diff(newest) <= MAX_FORWARD, "{pts:?} is far from {newest:?}");
-                    assert!(newest_sound.is_none_or(|before| pts > before), "{pts:?} is not behind {newest_sound:?}");
-                    newest_sound = Some(pts);
+                    assert!(newest_audio.is_none_or(|before| pts > before), "{pts:?} is not behind {newest_audio:?}");
+                    newest_audio = Some(pts);
                 }
             }
         }
@@ -152,7 +152,7 @@ fn credible(captured: SystemTime, wall: SystemTime) {
     assert!(late <= MAX_LATE);
 }
 
-/// Times of showing, to times of decoding.
+/// Presentation times, to times of decoding.
 pub fn decoding_times(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok((reorder, step, shown_at)) = <(u32, u16, Vec<u32>)>::arbitrary(&mut input) else { return };

@@ -84,6 +84,7 @@ macro_rules! tests {
 
 tests!(
     aac,
+    audio_track,
     avcc,
     camera_url,
     clocks,
@@ -100,7 +101,6 @@ tests!(
     redact,
     rtsp_answers,
     segments,
-    sound,
     window,
     wire
 );

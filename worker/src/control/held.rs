@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::admission::Room;
 use crate::stream::supervisor::{StreamHandle, StreamStatus};
-use crate::stream::trace::StreamTrace;
+use crate::stream_trace::StreamTrace;
 
 /// Segments that a viewer's player can go on with, and from which target duration on one will do; seconds. A player
 /// that begins wants three (RFC 8216 section 6.3.3), but one that watches has those of the earlier owner.

@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 use super::admission::{Pull, Standing};
 use super::decide::{Verdict, accepts, still_stands, verdict};
 use super::held::{Slot, Slots};
-use crate::stream::trace::mark;
+use crate::stream_trace::mark;
 
 /// A pull that failed is tried again after this long: NATS is away, or the API has not made the queue yet. So is an
 /// offer whose record is not there yet.

@@ -6,13 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::segment_dir::SegmentDir;
-
-/// How long the files of a stream that ended stay for players in the middle of a fetch, and for a hand-off.
-const LINGER: Duration = Duration::from_secs(10);
 /// A disk that takes longer for one file is as good as full.
 pub(super) const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 /// Threads of this process that work on the disk at a time: enough for any disk, and a disk that hangs takes no more
@@ -96,38 +90,6 @@ impl DiskUse {
             task.await.ok()
         };
         tokio::time::timeout(WRITE_DEADLINE, done).await.ok().flatten()
-    }
-}
-
-/// Removes directories some time after their stream ended; at the end of the process at once.
-#[derive(Clone, Debug, Default)]
-pub struct Lingering {
-    tasks: TaskTracker,
-    closing: CancellationToken,
-}
-
-impl Lingering {
-    /// Removes every directory that still lingers, now.
-    pub async fn close(&self) {
-        self.closing.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-
-    /// Waits until none lingers; a few seconds, when no stream ends any more.
-    pub async fn settled(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-
-    /// One waiting task per ended stream, for [`LINGER`] at most.
-    pub(super) fn remove_later(&self, dir: SegmentDir) {
-        let closing = self.closing.clone();
-        self.tasks.spawn(async move {
-            // Either way it is time.
-            let _ = tokio::time::timeout(LINGER, closing.cancelled()).await;
-            dir.remove().await;
-        });
     }
 }
 

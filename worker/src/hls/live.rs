@@ -20,10 +20,10 @@ use rsm_shared::stream::slug::Slug;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::parts::PartPlace;
-use super::playlist::{RenditionReport, Setting};
-use super::query::Query;
-use super::window::{Answer, Window};
+use rsm_media::hls::parts::PartPlace;
+use rsm_media::hls::playlist::{RenditionReport, Setting};
+use rsm_media::hls::query::Query;
+use rsm_media::hls::window::{Answer, Window};
 
 /// Requests of this process that wait at a time, a few kB each; more are told to come again. APIs and relays ask once
 /// for all their viewers: enough for 200 streams of three playlists, and their parts, asked for by three of them.
@@ -68,7 +68,7 @@ impl LiveIndex {
         Self(Arc::new(Index { streams: RwLock::default(), waiting: Arc::new(Semaphore::new(places)), places }))
     }
 
-    /// Makes a stream known until what this gives back is dropped. One that was published as the same before is found
+    /// Makes a stream known until what this returns is dropped. One that was published as the same before is found
     /// no more.
     pub fn publish(&self, slug: &Slug, fence: Fence) -> LiveStream {
         let stream = Arc::new(Stream::default());
@@ -125,7 +125,7 @@ impl LiveStream {
         *self.stream.index.lock() = text;
     }
 
-    /// Makes a rendition known, with what its playlist lists, until what this gives back is dropped. It takes the place
+    /// Makes a rendition known, with what its playlist lists, until what this returns is dropped. It takes the place
     /// of one of the same name.
     pub fn rendition(&self, rendition: Rendition, window: Window) -> LiveRendition {
         let (sender, receiver) = watch::channel(window);
@@ -162,9 +162,9 @@ impl LiveRendition {
         result
     }
 
-    /// Looks at what is listed.
-    pub fn look<T>(&self, look: impl FnOnce(&Window) -> T) -> T {
-        look(&self.window.borrow())
+    /// Reads what is listed.
+    pub fn read<T>(&self, read: impl FnOnce(&Window) -> T) -> T {
+        read(&self.window.borrow())
     }
 }
 

@@ -19,7 +19,7 @@ use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::rendition::Rendition;
 use rsm_shared::stream::slug::Slug;
 
-use super::disk::{DiskError, DiskUse, Lingering, WRITE_DEADLINE};
+use super::disk::{DiskError, DiskUse, WRITE_DEADLINE};
 
 const INDEX: &str = "index.m3u8";
 
@@ -90,12 +90,10 @@ impl SegmentDir {
         self.withdraw(&self.files, INDEX.into()).await;
     }
 
-    /// The rest goes after a while. Every playlist must have been taken away.
-    pub async fn retire(self, lingering: &Lingering) {
+    /// True when any file of it was written; `true` when the disk does not answer.
+    pub(super) async fn exists(&self) -> bool {
         let path = self.path.clone();
-        if self.usage.run(move || path.exists()).await.unwrap_or(true) {
-            lingering.remove_later(self);
-        }
+        self.usage.run(move || path.exists()).await.unwrap_or(true)
     }
 
     pub(super) async fn remove(self) {
@@ -212,7 +210,7 @@ impl RenditionDir {
         let removed = self.stream.usage.run(move || {
             for (sequence, len) in segments {
                 remove_quietly(&path.join(format!("{sequence}.m4s")));
-                // Nothing is left of it when the whole directory was given back meanwhile.
+                // Nothing is left of it when the whole directory was returned meanwhile.
                 let less = |own: u64| Some(own.saturating_sub(len));
                 let before = own.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).unwrap_or_default();
                 usage.give_back(len.min(before));
@@ -297,6 +295,7 @@ fn remove_quietly(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hls::lingering::Lingering;
     use rsm_shared::stream::fence::Epoch;
 
     fn dir(root: &Path, budget: u64) -> SegmentDir {
@@ -336,7 +335,7 @@ mod tests {
         let lingering = Lingering::default();
         source.remove_playlist().await;
         dir.remove_index().await;
-        dir.clone().retire(&lingering).await;
+        lingering.retire(dir.clone()).await;
         assert_eq!(names(&here), ["source"]);
         lingering.close().await;
         assert_eq!((names(root.path()), dir.usage.used()), (vec![], 0));

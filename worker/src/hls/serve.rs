@@ -14,10 +14,10 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::address::{Address, HlsFile};
 use super::live::{LiveIndex, LiveReader, Refusal};
-use super::parts::PartPlace;
-use super::query::Query;
+use rsm_media::hls::address::{Address, HlsFile};
+use rsm_media::hls::parts::PartPlace;
+use rsm_media::hls::query::Query;
 
 /// Files and parts that readers take at a time; more are told to come again. A reader that takes nothing for a while is
 /// cut off by the listener. Requests that wait for what comes next have a bound of their own

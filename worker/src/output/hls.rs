@@ -1,68 +1,51 @@
-//! HLS: while it is wanted, the encoded pictures and the sound of a stream as segments on disk, parts in memory, and
+//! HLS: while it is demanded, the encoded pictures and the audio of a stream as segments on disk, parts in memory, and
 //! playlists over them.
 //!
 //! ```text
-//! hub --+--> source maker --> plan ------+---> shelf (source)
-//!       |        |                       |
-//!       |        +--> listening ---------+---> shelf (audio)
-//!       |                                |
-//!       +--> transcoder --> rendition maker -> shelf (360p ...)      one each, while somebody watches it
+//! hub --+--> source_rendition -----> plan -----------+--> rendition_store (source)
+//!       |        |                    |              |
+//!       |        +--> audio_rendition +--------------+--> rendition_store (audio)
+//!       |                             |              |
+//!       +--> transcode --> encoded_rendition --------+--> rendition_store (360p ...)   one each, while it is watched
 //! ```
+//!
+//! The path of a segment reads in one direction: `source_rendition` takes a picture from the hub and asks
+//! [`rsm_media::hls::planner`] whether a segment begins; `video_rendition` makes parts and segments of it with
+//! [`rsm_media::hls::picture_track`]; `rendition_store` writes a segment to [`crate::hls::segment_dir`] and lists it in
+//! [`crate::hls::live`], from where [`crate::hls::serve`] answers players.
 //!
 //! The pictures of a camera whose codec browsers play are not touched and take no pipeline. Those of a JPEG camera go
 //! through a transcoder first, and everything else reads what that makes.
 
-mod aac;
-mod listening;
-mod offer;
-mod rendition;
-mod shelf;
-mod source;
+mod audio_encoder;
+mod audio_rendition;
+mod encoded_rendition;
+mod error;
+mod multivariant;
+pub mod plan;
+mod rendition_store;
+mod source_rendition;
+pub mod stream;
 mod transcode;
+mod video_rendition;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use rsm_shared::stream::fence::Fence;
+use rsm_media::keyless::PATIENCE;
+use rsm_media::parameters::VideoCodec;
 use rsm_shared::stream::rendition::Rendition;
-use rsm_shared::stream::slug::Slug;
-use rsm_shared::stream::spec::HlsParams;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use self::rendition::RenditionMaker;
-use self::source::SourceMaker;
+use self::encoded_rendition::EncodedRendition;
+use self::error::{Backoff, HlsError};
+use self::source_rendition::SourceRendition;
+use self::stream::HlsStream;
 use self::transcode::Transcoder;
-use super::wish::Wish;
-use crate::hls::disk::{DiskError, Lingering};
-use crate::hls::live::LiveStream;
-use crate::hls::plan::Plan;
-use crate::hls::segment_dir::SegmentDir;
-use crate::media::hub::{Listen, StreamHub};
-use crate::media::keyless::PATIENCE;
-use crate::media::parameters::VideoCodec;
-use crate::metrics::StreamSeries;
-use crate::mp4::BadTrack;
-use crate::pipeline::PipelineError;
-use crate::pipeline::hardware::Hardware;
-use crate::stream::trace::{StreamTrace, Waiting};
+use super::demand::OutputDemand;
+use crate::hls::lingering::Lingering;
+use crate::hub::Listen;
 
-/// Wait after a failure: doubled each time from the first to the second.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-
-/// How far HLS has come, and what ails it. Read by the heartbeat.
-pub trait HlsReport: Send + Sync + 'static {
-    /// The numbers that the next segment gets.
-    fn progress(&self, media_sequence: u64, discontinuity_sequence: u64);
-    /// Segments that the source's playlist lists, 0 while there is none; and its target duration, seconds.
-    fn listed(&self, segments: usize, target_s: u64);
-    /// A sentence for people while HLS cannot be made; `None` when it can.
-    fn error(&self, text: Option<String>);
-    /// Pictures per second as measured.
-    fn fps(&self) -> Option<f64>;
-}
-
-/// What the output of one stream needs.
+/// The HLS output of one stream.
 pub struct HlsOutput {
     pub stream: HlsStream,
     pub lingering: Lingering,
@@ -70,107 +53,34 @@ pub struct HlsOutput {
     pub first_discontinuity_sequence: u64,
 }
 
-/// What all renditions of a stream share.
-pub struct HlsStream {
-    pub slug: Slug,
-    pub fence: Fence,
-    pub params: HlsParams,
-    pub hub: Arc<StreamHub>,
-    pub dir: SegmentDir,
-    pub live: LiveStream,
-    pub hardware: Hardware,
-    /// Places for encoders of pictures, of the whole process.
-    pub encoders: Arc<Semaphore>,
-    pub metrics: StreamSeries,
-    pub report: Arc<dyn HlsReport>,
-    pub trace: StreamTrace,
-    /// For the first playlist of a wish.
-    pub waiting: Waiting,
-    /// Where segments begin.
-    pub plan: Plan,
-    /// Pictures of a JPEG camera, encoded.
-    pub encoded: StreamHub,
-}
-
-/// Why HLS stops for a while.
-#[derive(Debug, thiserror::Error)]
-enum Fault {
-    #[error("HLS cannot be encoded")]
-    Pipeline(#[from] PipelineError),
-    #[error("HLS cannot be made of this camera's stream")]
-    Track(#[from] BadTrack),
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    #[error("the camera sends key pictures too rarely for HLS; set its key frame interval to 1 to 4 seconds")]
-    NoKeyPicture,
-    #[error("the camera sends another codec than before; HLS begins anew")]
-    AnotherCodec,
-    #[error("this worker encodes as many streams as it may (worker.max_encoders)")]
-    NoEncoder,
-}
-
-impl Fault {
-    /// What is behind it, for the log: a sentence for viewers does not say it.
-    fn detail(&self) -> Option<String> {
-        std::error::Error::source(self).map(ToString::to_string)
-    }
-}
-
-/// How long to wait after a fault.
-struct Backoff(Duration);
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self(RETRY.0)
-    }
-}
-
-impl Backoff {
-    fn next(&mut self) -> Duration {
-        let wait = self.0;
-        self.0 = (wait * 2).min(RETRY.1);
-        wait
-    }
-}
-
-impl HlsStream {
-    fn segment_target(&self) -> Duration {
-        Duration::from_secs(u64::from(self.params.segment_seconds))
-    }
-
-    fn part_wanted(&self) -> Duration {
-        Duration::from_millis(u64::from(self.params.part_ms))
-    }
-}
-
 impl HlsOutput {
     /// Runs until the stream ends; leaves no playlist, and no file after the lingering.
-    pub async fn run(self, mut wish: Wish) {
+    pub async fn run(self, mut demand: OutputDemand) {
         let stream = Arc::new(self.stream);
-        // One small task each: it waits until somebody wants its rendition.
+        // One small task each: it waits until its rendition is demanded.
         let mut renditions = JoinSet::new();
         for rendition in Rendition::ALL.into_iter().filter(|rendition| rendition.is_encoded()) {
             if rendition == Rendition::H264 || stream.params.renditions.contains(rendition) {
-                renditions.spawn(RenditionMaker::new(stream.clone(), rendition).run(wish.clone()));
+                renditions.spawn(EncodedRendition::new(stream.clone(), rendition).run(demand.clone()));
             }
         }
         let numbers = (self.first_media_sequence, self.first_discontinuity_sequence);
-        let mut source = SourceMaker::new(stream.clone(), numbers);
-        serve(&stream, &mut source, &mut wish).await;
+        let mut source = SourceRendition::new(stream.clone(), numbers);
+        serve(&stream, &mut source, &mut demand).await;
         source.withdraw().await;
-        // The end of the stream is theirs, too; a panic was told where it happened.
+        // The tasks end with the stream; a panic was reported where it happened.
         while renditions.join_next().await.is_some() {}
         stream.report.error(None);
-        stream.dir.clone().retire(&self.lingering).await;
+        self.lingering.retire(stream.dir.clone()).await;
     }
 }
 
-async fn serve(stream: &HlsStream, source: &mut SourceMaker, wish: &mut Wish) {
+async fn serve(stream: &HlsStream, source: &mut SourceRendition, demand: &mut OutputDemand) {
     let mut backoff = Backoff::default();
     loop {
         tokio::select! {
             biased;
-            wanted = wish.until_hls() => if !wanted { return },
+            wanted = demand.until_hls() => if !wanted { return },
             () = source.until_old() => {
                 source.sweep().await;
                 continue;
@@ -178,32 +88,32 @@ async fn serve(stream: &HlsStream, source: &mut SourceMaker, wish: &mut Wish) {
         }
         let before = source.sequence();
         stream.waiting.begin(stream.trace.output("HLS"));
-        match produce(stream, source, wish).await {
+        match produce(stream, source, demand).await {
             Ok(()) => {
-                // Before its first playlist, nobody wants it any more.
+                // The demand may have ended before the first playlist.
                 stream.waiting.end();
                 source.withdraw().await;
                 backoff = Backoff::default();
             }
-            Err(fault) => {
-                withdraw_after(&fault, stream, source).await;
+            Err(error) => {
+                withdraw_after(&error, stream, source).await;
                 // A failed write takes a number, too.
                 if source.sequence() > before + 2 {
                     backoff = Backoff::default();
                 }
-                wish.pause(backoff.next()).await;
+                demand.pause(backoff.next()).await;
             }
         }
     }
 }
 
-/// Makes the source rendition while HLS is wanted.
-async fn produce(stream: &HlsStream, source: &mut SourceMaker, wish: &mut Wish) -> Result<(), Fault> {
-    let subscription = stream.hub.subscribe(Listen::PicturesAndSound);
-    stream.waiting.step("wait for key picture");
+/// Makes the source rendition while HLS is demanded.
+async fn produce(stream: &HlsStream, source: &mut SourceRendition, demand: &mut OutputDemand) -> Result<(), HlsError> {
+    let subscription = stream.hub.subscribe(Listen::VideoAndAudio);
+    stream.waiting.step("wait for key frame");
     let first = tokio::select! {
-        first = subscription.next_key(None, PATIENCE) => first.ok_or(Fault::NoKeyPicture)?,
-        () = wish.until_no_hls() => return Ok(()),
+        first = subscription.next_key(None, PATIENCE) => first.ok_or(HlsError::NoKeyFrame)?,
+        () = demand.until_no_hls() => return Ok(()),
     };
     stream.waiting.step("make first segment");
     if first.video.codec != VideoCodec::Jpeg {
@@ -211,44 +121,44 @@ async fn produce(stream: &HlsStream, source: &mut SourceMaker, wish: &mut Wish) 
         loop {
             let unit = tokio::select! {
                 unit = source.next(&subscription) => unit,
-                () = wish.until_no_hls() => return Ok(()),
+                () = demand.until_no_hls() => return Ok(()),
             };
             source.take(unit).await?;
         }
     }
-    let Ok(_place) = stream.encoders.clone().try_acquire_owned() else { return Err(Fault::NoEncoder) };
+    let Ok(_permit) = stream.encoders.clone().try_acquire_owned() else { return Err(HlsError::NoEncoder) };
     let transcoder = Transcoder { stream, rendition: Rendition::Source, to: &stream.encoded };
     let transcoding = transcoder.run(subscription, first);
     tokio::pin!(transcoding);
-    let subscription = stream.encoded.subscribe(Listen::PicturesAndSound);
+    let subscription = stream.encoded.subscribe(Listen::VideoAndAudio);
     let ended = loop {
         let unit = tokio::select! {
             unit = source.next(&subscription) => unit,
-            fault = &mut transcoding => break Err(fault),
-            () = wish.until_no_hls() => break Ok(()),
+            error = &mut transcoding => break Err(error),
+            () = demand.until_no_hls() => break Ok(()),
         };
-        if let Err(fault) = source.take(unit).await {
-            break Err(fault);
+        if let Err(error) = source.take(unit).await {
+            break Err(error);
         }
     };
     stream.encoded.forget();
     ended
 }
 
-async fn withdraw_after(fault: &Fault, stream: &HlsStream, source: &mut SourceMaker) {
-    stream.report.error(Some(fault.to_string()));
-    stream.waiting.fail("hls", fault);
+async fn withdraw_after(error: &HlsError, stream: &HlsStream, source: &mut SourceRendition) {
+    stream.report.error(Some(error.to_string()));
+    stream.waiting.fail("hls", error);
     stream.metrics.output_failed("hls");
     tracing::warn!(
         repeats = true,
         stream = %stream.slug,
         fence = %stream.fence,
-        error = %fault,
-        detail = fault.detail(),
-        "HLS stops for a while"
+        %error,
+        detail = error.detail(),
+        "the HLS output failed and is tried again"
     );
     source.withdraw().await;
-    if matches!(fault, Fault::Disk(_)) {
+    if matches!(error, HlsError::Disk(_)) {
         source.make_room().await;
     }
 }

@@ -1,8 +1,7 @@
 //! JPEG frames: while they are wanted, the newest picture of a stream to NATS; never a queue. A picture is decoded once,
 //! and encoded once for each size that somebody wants.
 
-#[doc(hidden)] // Public for fuzzing only.
-pub mod pass_through;
+mod pass_through;
 pub(crate) mod publish;
 pub(super) mod size;
 
@@ -16,26 +15,26 @@ use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
 
+use super::demand::OutputDemand;
 use super::frames::FrameSink;
-use super::wish::Wish;
-use crate::media::access_unit::AccessUnit;
-use crate::media::hub::{Listen, StreamHub, Subscription};
-use crate::media::keyless::PATIENCE;
-use crate::media::parameters::VideoCodec;
-use crate::media::queue::Popped;
+use crate::hub::{Listen, StreamHub, Subscription};
 use crate::metrics::StreamSeries;
 use crate::pipeline::PipelineError;
 use crate::pipeline::hardware::Hardware;
 use crate::pipeline::to_jpeg::{JpegEncoder, JpegFeeder, JpegPipeline};
-use crate::stream::trace::{StreamTrace, Waiting};
+use crate::stream_trace::{StreamTrace, Waiting};
 use pass_through::{Passed, Passing, as_it_is};
+use rsm_media::access_unit::AccessUnit;
+use rsm_media::group_queue::Popped;
+use rsm_media::keyless::PATIENCE;
+use rsm_media::parameters::VideoCodec;
 use size::{Numbers, Size};
 
 /// Wait after a failure: doubled each time from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// A picture older than this is decoded for those behind it, but no longer worth scaling and encoding.
 const LATE: Duration = Duration::from_secs(1);
-/// From here on decoding alone does not catch up: what waits before the newest key picture is left out.
+/// From here on decoding alone does not catch up: what waits before the newest key frame is left out.
 const TOO_LATE: Duration = Duration::from_millis(2500);
 
 /// What the output of one stream needs.
@@ -57,7 +56,7 @@ pub struct JpegOutput {
 
 /// What is told of the output while it runs.
 pub trait JpegReport: Send + Sync {
-    /// Whether nothing can be shown, because pictures come and none of them is a key picture.
+    /// True when nothing can be shown, because pictures come and none of them is a key frame.
     fn keyless(&self, so: bool);
 }
 
@@ -84,7 +83,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Whether frames of that size take no encoder.
+    /// True when frames of that size take no encoder.
     fn passes(&self, size: &Size) -> bool {
         self.frame.is_some_and(|(width, _)| width <= size.params.max_width)
     }
@@ -107,12 +106,12 @@ enum Pace {
     Show,
     /// Only decoded, for those behind it.
     Decode,
-    /// Left out, if a key picture waits behind it.
+    /// Left out, if a key frame waits behind it.
     Skip,
 }
 
 /// The lag of an output that is too slow must not grow: late pictures are not shown, later ones not even decoded. The
-/// backlog is old by nature, and all of it is needed to get to the present. Where every picture is a key picture, none
+/// backlog is old by nature, and all of it is needed to get to the present. Where every picture is a key frame, none
 /// is needed for others.
 fn pace(age: Duration, backlog: bool, all_keys: bool) -> Pace {
     match (age, backlog) {
@@ -125,7 +124,7 @@ fn pace(age: Duration, backlog: bool, all_keys: bool) -> Pace {
 
 impl JpegOutput {
     /// Runs until the stream ends; the pipeline is Null when it returns.
-    pub async fn run(self, mut wish: Wish) {
+    pub async fn run(self, mut wish: OutputDemand) {
         let numbers = Numbers::default();
         let mut retry = RETRY.0;
         while wish.until_frames().await {
@@ -152,15 +151,15 @@ impl JpegOutput {
     }
 
     /// One timeline after the other while any frames are wanted.
-    async fn produce(&self, wish: &mut Wish, numbers: &Numbers) -> Result<(), PipelineError> {
-        let subscription = self.hub.subscribe(Listen::Pictures);
+    async fn produce(&self, wish: &mut OutputDemand, numbers: &Numbers) -> Result<(), PipelineError> {
+        let subscription = self.hub.subscribe(Listen::Video);
         let mut next = None;
         // Told once; after that there is nothing to do but to wait on.
         let mut patience = PATIENCE;
         // The timeline with a picture that could not be passed through: all of it is encoded.
         let mut encoded = None;
         loop {
-            self.waiting.step("wait for key picture");
+            self.waiting.step("wait for key frame");
             let first = tokio::select! {
                 unit = subscription.next_key(next.take(), patience) => unit,
                 () = wish.until_no_frames() => return Ok(()),
@@ -169,7 +168,7 @@ impl JpegOutput {
             let Some(first) = first else {
                 patience = Duration::MAX;
                 let seconds = PATIENCE.as_secs();
-                tracing::warn!(repeats = true, stream = %self.slug, fence = %self.fence, seconds, "no frames yet: the camera sends pictures, but no key picture");
+                tracing::warn!(repeats = true, stream = %self.slug, fence = %self.fence, seconds, "no frames yet: the camera sends pictures, but no key frame");
                 continue;
             };
             let passes = encoded != Some(first.timeline);
@@ -188,7 +187,7 @@ impl JpegOutput {
     }
 
     /// One timeline, with a decoder if any size needs one.
-    async fn show(&self, run: Run<'_>, wish: &mut Wish) -> Result<Break, PipelineError> {
+    async fn show(&self, run: Run<'_>, wish: &mut OutputDemand) -> Result<Break, PipelineError> {
         if !run.needs_decoder(&wish.sizes()) {
             return self.make(run, None, wish).await;
         }
@@ -207,7 +206,12 @@ impl JpegOutput {
     }
 
     /// Makes the sizes that are wanted. They come and go beside each other.
-    async fn make(&self, run: Run<'_>, feeder: Option<&JpegFeeder>, wish: &mut Wish) -> Result<Break, PipelineError> {
+    async fn make(
+        &self,
+        run: Run<'_>,
+        feeder: Option<&JpegFeeder>,
+        wish: &mut OutputDemand,
+    ) -> Result<Break, PipelineError> {
         let (passing, mut making) = (Passing::default(), Vec::<Making>::new());
         let mut publishing = FuturesUnordered::new();
         let feeding = feed(feeder, &passing, self.frames.max_frame_bytes(), run);
@@ -266,7 +270,7 @@ async fn feed(
     let (subscription, timeline) = (run.subscription, run.first.timeline);
     let all_keys = run.first.video.codec == VideoCodec::Jpeg;
     let mut unit = run.first.clone();
-    // The key picture that the backlog begins with is shown: decoding the rest takes 6 ms for each picture of 1080p,
+    // The key frame that the backlog begins with is shown: decoding the rest takes 6 ms for each picture of 1080p,
     // and somebody waits. What follows it is shown from where the backlog ends.
     let mut pace_now = Pace::Show;
     loop {
@@ -282,7 +286,7 @@ async fn feed(
             }
         }
         unit = loop {
-            // Behind a loss comes a key picture, which a decoder takes as it comes.
+            // Behind a loss comes a key frame, which a decoder takes as it comes.
             if let Popped::Unit(next) = subscription.next().await {
                 break next;
             }

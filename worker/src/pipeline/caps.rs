@@ -2,12 +2,12 @@
 
 use gstreamer as gst;
 
-use crate::media::parameters::{VideoCodec, VideoParameters};
+use rsm_media::parameters::{VideoCodec, VideoParameters};
 
 /// Smallest side of a JPEG, pixels.
 const MIN_SIDE: u32 = 2;
 
-/// Pictures as [`crate::media::access_unit::AccessUnit`] holds them.
+/// Pictures as [`rsm_media::access_unit::AccessUnit`] holds them.
 pub(super) fn pictures(video: &VideoParameters) -> gst::Caps {
     let side = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
     let packed = |media: &str, format: &str| {

@@ -4,14 +4,14 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::{PipelineError, elements};
-use crate::media::parameters::VideoCodec;
+use rsm_media::parameters::VideoCodec;
 
 /// The decoder `name` for `codec`, behind a parser where it needs one. The last element is the decoder.
 pub(super) fn chain(name: &str, codec: VideoCodec) -> Result<Vec<gst::Element>, PipelineError> {
     let decoder = elements::make(name)?;
     // One thread each: cameras are many, cores are few, and more threads add pictures of delay.
     set_if_there(&decoder, "max-threads", "1");
-    // A picture with parts missing is better left out: the next key picture is near.
+    // A picture with parts missing is better left out: the next key frame is near.
     set_if_there(&decoder, "output-corrupt", "false");
     Ok(match parser(name, codec) {
         Some(parser) => vec![elements::make(parser)?, decoder],

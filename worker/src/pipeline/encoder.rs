@@ -1,4 +1,4 @@
-//! H.264 encoders: the settings of each, so that all give the same: no B pictures, no key picture but those asked
+//! H.264 encoders: the settings of each, so that all give the same: no B pictures, no key frame but those asked
 //! for, a bounded rate, profile Main.
 
 use bytes::Bytes;
@@ -25,7 +25,7 @@ pub(super) struct Encoder {
     pub chain: Vec<gst::Element>,
     /// The first of them, which sets the size.
     pub size: gst::Element,
-    /// The one that is asked for key pictures.
+    /// The one that is asked for key frames.
     pub element: gst::Element,
 }
 

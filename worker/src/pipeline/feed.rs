@@ -8,9 +8,10 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use tokio::sync::Notify;
 
-use super::{PipelineError, caps};
-use crate::media::access_unit::AccessUnit;
-use crate::media::parameters::VideoParameters;
+use super::caps;
+use super::error::{FEED_DEADLINE, PipelineError};
+use rsm_media::access_unit::AccessUnit;
+use rsm_media::parameters::VideoParameters;
 
 /// Most bytes waiting inside an appsrc; one unit more may be there. The rest waits in the hub's queue, which knows
 /// how to drop.
@@ -18,8 +19,6 @@ const MAX_WAITING_BYTES: u64 = 4 * 1024 * 1024;
 /// Most units waiting inside an appsrc, where a newer one cannot overtake them. Enough for the pipeline's thread not
 /// to run dry before [`LOOK_AGAIN`] at 400 pictures per second.
 const MAX_WAITING_UNITS: u64 = 8;
-/// A pipeline that takes nothing for this long is broken.
-pub(super) const FEED_DEADLINE: Duration = Duration::from_secs(10);
 /// The wake-up comes from `need-data`, which fires when the queue is empty; looking again covers all between.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 

@@ -6,7 +6,7 @@ use h264_reader::nal::{Nal as _, RefNal};
 use rsm_shared::stream::rendition::Rendition;
 
 use super::caps;
-use crate::media::parameters::{VideoCodec, VideoParameters};
+use rsm_media::parameters::{VideoCodec, VideoParameters};
 
 /// Pictures per second of a rendition at most, as good as.
 const MAX_FPS: f64 = 30.0;
@@ -135,7 +135,7 @@ fn level(width: u32, height: u32, fps: f64, peak_bps: u64) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::access_unit::tests::parameters;
+    use crate::test_units::parameters;
     use proptest::prelude::*;
 
     fn camera(codec: VideoCodec, width: u32, height: u32) -> VideoParameters {

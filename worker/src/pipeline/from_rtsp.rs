@@ -1,7 +1,7 @@
 //! RTSP by GStreamer, for what needs UDP or its patience with odd cameras.
 //!
 //! ```text
-//! rtspsrc (first video, first sound) -> depay ! parse ! appsink, each -> RtspUnit
+//! rtspsrc (first video, first audio) -> depay ! parse ! appsink, each -> RtspUnit
 //! ```
 
 mod choice;
@@ -24,7 +24,7 @@ pub use encoding::RtspMedia;
 pub use reports::Report;
 use reports::Reports;
 
-/// Pictures and frames of sound between GStreamer's threads and the task that reads them: about two seconds. Full, the
+/// Pictures and frames of audio between GStreamer's threads and the task that reads them: about two seconds. Full, the
 /// threads wait, and TCP slows the camera down.
 const MAX_WAITING: usize = 160;
 /// How long datagrams out of order are waited for; what VLC and rtspsrc's documentation suggest for a LAN.
@@ -49,11 +49,11 @@ pub enum RtspProtocol {
     Udp,
 }
 
-/// One picture, or one frame of sound.
+/// One picture, or one frame of audio.
 #[derive(Debug)]
 pub struct RtspUnit {
     pub data: Bytes,
-    /// Running time of the pipeline; pictures and sound share it.
+    /// Running time of the pipeline; pictures and audio share it.
     pub time_ns: i64,
     pub is_key: bool,
     /// Packets were lost in or before it. Not told of JPEG, whose depayloader leaves torn pictures out.

@@ -8,9 +8,10 @@ use std::time::Instant;
 use gstreamer as gst;
 use rsm_shared::config::{BadConfig, WorkerConfig, bad};
 
+use super::job::{Job, Trial};
 use super::trial::{self, TRIALS_DEADLINE};
-use super::{PipelineError, elements, encoder};
-use crate::media::parameters::VideoCodec;
+use super::{PipelineError, elements};
+use rsm_media::parameters::VideoCodec;
 
 /// The elements that code pictures here. Found once at the start of the process; cheap to clone.
 #[derive(Clone, Debug)]
@@ -24,78 +25,11 @@ struct Found {
     encoder_failed: AtomicBool,
 }
 
-/// What an element is chosen for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Job {
-    Decode(VideoCodec),
-    EncodeH264,
-}
-
-/// How one candidate did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trial {
-    NotThere,
-    Fails(String),
-    Works,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Choice {
     element: String,
     /// Who came before it, and why it was not taken; at most the candidates of a job.
     passed_over: Vec<(&'static str, Trial)>,
-}
-
-impl Job {
-    const ALL: [Self; 4] = [
-        Self::Decode(VideoCodec::H264),
-        Self::Decode(VideoCodec::H265),
-        Self::Decode(VideoCodec::Jpeg),
-        Self::EncodeH264,
-    ];
-
-    /// As the configuration calls it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Decode(VideoCodec::H264) => "h264_decoder",
-            Self::Decode(VideoCodec::H265) => "h265_decoder",
-            Self::Decode(VideoCodec::Jpeg) => "jpeg_decoder",
-            Self::EncodeH264 => "h264_encoder",
-        }
-    }
-
-    /// The best first. The last that [`elements::init`] asks for is always there.
-    fn candidates(self) -> &'static [&'static str] {
-        match self {
-            Self::Decode(VideoCodec::H264) => {
-                &["vah264dec", "vaapih264dec", "v4l2slh264dec", "v4l2h264dec", "nvh264dec", "avdec_h264"]
-            }
-            Self::Decode(VideoCodec::H265) => {
-                &["vah265dec", "vaapih265dec", "v4l2slh265dec", "v4l2h265dec", "nvh265dec", "avdec_h265"]
-            }
-            Self::Decode(VideoCodec::Jpeg) => &["vajpegdec", "vaapijpegdec", "v4l2jpegdec", "nvjpegdec", "jpegdec"],
-            Self::EncodeH264 => &encoder::KNOWN,
-        }
-    }
-
-    /// What needs no trial: [`elements::init`] found it, and it depends on no device.
-    fn software(self) -> &'static str {
-        match self {
-            Self::Decode(VideoCodec::H264) => "avdec_h264",
-            Self::Decode(VideoCodec::H265) => "avdec_h265",
-            Self::Decode(VideoCodec::Jpeg) => "jpegdec",
-            Self::EncodeH264 => "x264enc",
-        }
-    }
-
-    fn wanted(self, config: &WorkerConfig) -> &str {
-        match self {
-            Self::Decode(VideoCodec::H264) => &config.h264_decoder,
-            Self::Decode(VideoCodec::H265) => &config.h265_decoder,
-            Self::Decode(VideoCodec::Jpeg) => "auto",
-            Self::EncodeH264 => &config.h264_encoder,
-        }
-    }
 }
 
 impl Hardware {
@@ -184,7 +118,7 @@ pub struct Chosen {
     /// As the configuration calls it: `h264_decoder` and so on.
     pub job: &'static str,
     pub element: String,
-    /// Whether it needs no device.
+    /// True when it needs no device.
     pub software: bool,
     /// What is on this machine and does not work, and why.
     pub failing: Vec<(&'static str, String)>,

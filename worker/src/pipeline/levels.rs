@@ -43,7 +43,7 @@ pub(super) fn stretch_behind(pad: &gst::Pad) {
 /// For pictures of one size.
 struct Stretch {
     info: gst_video::VideoInfo,
-    /// Memory of a picture is megabytes: given back and taken again, not mapped anew each time.
+    /// Memory of a picture is megabytes: returned and taken again, not mapped anew each time.
     pool: gst::BufferPool,
 }
 

@@ -4,10 +4,12 @@ pub mod caps;
 mod decoder;
 pub mod elements;
 mod encoder;
+mod error;
 mod feed;
 pub mod form;
 pub mod from_rtsp;
 pub mod hardware;
+mod job;
 mod levels;
 mod log;
 mod run;
@@ -18,21 +20,4 @@ pub mod to_h264;
 pub mod to_jpeg;
 mod trial;
 
-/// Why a pipeline cannot be built, or ended.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum PipelineError {
-    #[error("the pipeline could not be built: {0}")]
-    Build(String),
-    #[error("{element} failed: {message}")]
-    Element { element: String, message: String },
-    #[error("the pipeline took no data for {} s", feed::FEED_DEADLINE.as_secs())]
-    Stuck,
-    #[error("the pipeline ended by itself")]
-    Ended,
-}
-
-impl PipelineError {
-    fn build(error: impl std::fmt::Display) -> Self {
-        Self::Build(error.to_string())
-    }
-}
+pub use error::PipelineError;

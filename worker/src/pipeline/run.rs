@@ -63,7 +63,7 @@ impl Running {
         }
     }
 
-    /// Waits for Playing; `false` when it is refused. Safe to drop.
+    /// Waits for Playing; `false` when it is refused. Cancel safe.
     async fn started(&mut self) -> bool {
         let Some(starting) = &mut self.starting else { return true };
         let started = starting.await;

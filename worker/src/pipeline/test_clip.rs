@@ -9,8 +9,8 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::elements;
-use crate::media::access_unit::AccessUnit;
-use crate::media::parameters::{VideoCodec, VideoParameters};
+use rsm_media::access_unit::AccessUnit;
+use rsm_media::parameters::{VideoCodec, VideoParameters};
 
 /// What is encoded.
 pub(crate) struct Clip {
@@ -18,7 +18,7 @@ pub(crate) struct Clip {
     pub height: i32,
     pub fps: i32,
     pub pictures: i32,
-    /// Pictures from one key picture to the next.
+    /// Pictures from one key frame to the next.
     pub group: u32,
     pub b_pictures: u32,
 }
@@ -136,6 +136,6 @@ fn unit(sample: &gst::Sample, before: &[AccessUnit], codec: VideoCodec) -> Acces
         captured: SystemTime::now(),
         timeline: 1,
         video,
-        sound: None,
+        audio: None,
     }
 }

@@ -18,8 +18,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::feed::Feed;
 use super::run::Running;
 use super::{PipelineError, caps, elements};
-use crate::media::access_unit::AccessUnit;
-use crate::media::parameters::{AudioCodec, AudioParameters};
+use rsm_media::access_unit::AccessUnit;
+use rsm_media::parameters::{AudioCodec, AudioParameters};
 
 /// Frames waiting to be taken: four seconds. Full, the pipeline's own thread waits, then the appsrc fills, then the
 /// hub drops.
@@ -33,7 +33,7 @@ const FRAME_SAMPLES: u64 = 1024;
 
 /// One frame of AAC.
 #[derive(Clone, Debug)]
-pub struct EncodedSound {
+pub struct EncodedAudio {
     /// One raw frame, without ADTS.
     pub data: Bytes,
     /// Of the first sample that is heard of it; the encoder's delay is taken out.
@@ -61,7 +61,7 @@ impl AacPipeline {
     ///
     /// # Errors
     /// [`PipelineError`] when `audio` is not G.711, or an element is missing or refuses to start.
-    pub async fn start(audio: &AudioParameters) -> Result<(Self, mpsc::Receiver<EncodedSound>), PipelineError> {
+    pub async fn start(audio: &AudioParameters) -> Result<(Self, mpsc::Receiver<EncodedAudio>), PipelineError> {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
         let stopping = CancellationToken::new();
         let (decoder, media) = match audio.codec {
@@ -90,7 +90,7 @@ impl AacPipeline {
 }
 
 impl AacFeeder {
-    /// Hands over one unit of sound.
+    /// Hands over one unit of audio.
     ///
     /// # Errors
     /// [`PipelineError`] when the decoder takes nothing any more.
@@ -128,7 +128,7 @@ fn build(feed: &Feed, decoder: &str, output: gst_app::AppSinkCallbacks) -> Resul
 }
 
 fn output(
-    sender: mpsc::Sender<EncodedSound>,
+    sender: mpsc::Sender<EncodedAudio>,
     channels: u16,
     stopping: &CancellationToken,
 ) -> gst_app::AppSinkCallbacks {
@@ -142,15 +142,15 @@ fn output(
         .new_sample(move |sink| {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
             let Some(sender) = current() else { return Err(gst::FlowError::Eos) };
-            let sound = match sound(sample, channels, &mut known) {
-                Ok(Some(sound)) => sound,
+            let audio = match audio(sample, channels, &mut known) {
+                Ok(Some(audio)) => audio,
                 Ok(None) => return Ok(gst::FlowSuccess::Ok),
                 Err(()) => return Err(gst::FlowError::Error),
             };
             // This is the pipeline's own thread; waiting here is how it is slowed down.
             let sent = runtime.block_on(async {
                 tokio::select! {
-                    sent = sender.send(sound) => sent.is_ok(),
+                    sent = sender.send(audio) => sent.is_ok(),
                     () = stopping.cancelled() => false,
                 }
             });
@@ -161,11 +161,11 @@ fn output(
 }
 
 /// `None` for the silence before the first sample.
-fn sound(
+fn audio(
     sample: gst::Sample,
     channels: u16,
     known: &mut Option<Arc<AudioParameters>>,
-) -> Result<Option<EncodedSound>, ()> {
+) -> Result<Option<EncodedAudio>, ()> {
     let parameters = match known {
         Some(parameters) => parameters.clone(),
         None => {
@@ -181,7 +181,7 @@ fn sound(
     let delay = Duration::from_nanos(FRAME_SAMPLES * 1_000_000_000 / u64::from(OUTPUT_RATE));
     let pts = buffer.pts().map(Duration::from).and_then(|pts| pts.checked_sub(delay));
     let data = Bytes::from_owner(buffer.into_mapped_buffer_readable().map_err(drop)?);
-    Ok(pts.map(|pts| EncodedSound { data, pts, parameters }))
+    Ok(pts.map(|pts| EncodedAudio { data, pts, parameters }))
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@
 //! units -> appsrc ! decoder --probe--> videoconvertscale ! capsfilter ! encoder ! capsfilter ! appsink -> pictures
 //!                              |                                            ^
 //!                              +-- drops the backlog and every second picture above 30 per second;
-//!                                  asks for a key picture wherever the source has one
+//!                                  asks for a key frame wherever the source has one
 //! ```
 //!
-//! One thread runs the whole chain. Renditions have key pictures where the source has them, so that their segments
+//! One thread runs the whole chain. Renditions have key frames where the source has them, so that their segments
 //! begin at the same times. There are no B pictures: DTS is PTS.
 
 use std::collections::VecDeque;
@@ -28,21 +28,21 @@ pub use super::form::{EncodedForm, form};
 use super::hardware::Hardware;
 use super::run::Running;
 use super::{PipelineError, decoder, elements, encoder};
-use crate::media::access_unit::AccessUnit;
-use crate::media::parameters::{VideoCodec, VideoParameters};
+use rsm_media::access_unit::AccessUnit;
+use rsm_media::parameters::{VideoCodec, VideoParameters};
 
 /// Encoded pictures waiting to be taken. Full, the chain's own thread waits, then the appsrc fills, then the hub
 /// drops.
 const MAX_WAITING: usize = 16;
-/// Key pictures on their way through the decoder: the 8 units of the appsrc, the 16 that it reorders at most, and
+/// Key frames on their way through the decoder: the 8 units of the appsrc, the 16 that it reorders at most, and
 /// what hardware holds. Forgotten beyond that, the oldest first.
 const MAX_KEYS: usize = 64;
-/// Every picture of a JPEG camera is a key picture; the encoded stream has one in this time.
+/// Every picture of a JPEG camera is a key frame; the encoded stream has one in this time.
 const KEY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One encoded picture.
 #[derive(Clone, Debug)]
-pub struct EncodedPicture {
+pub struct EncodedFrame {
     /// NAL units, each behind its length in four bytes.
     pub data: Bytes,
     /// PTS of the unit it came from; its DTS too.
@@ -79,7 +79,7 @@ impl EncoderPipeline {
         form: &EncodedForm,
         fps: Option<f64>,
         hardware: &Hardware,
-    ) -> Result<(Self, mpsc::Receiver<EncodedPicture>), PipelineError> {
+    ) -> Result<(Self, mpsc::Receiver<EncodedFrame>), PipelineError> {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
         let stopping = CancellationToken::new();
         let keep = kept_one_in(video, (form.width, form.height), fps);
@@ -108,7 +108,7 @@ impl EncoderPipeline {
 }
 
 impl EncoderFeeder {
-    /// Hands over one unit; the first must be a key picture. `shown` is false for what is only needed to decode the
+    /// Hands over one unit; the first must be a key frame. `shown` is false for what is only needed to decode the
     /// pictures behind it.
     ///
     /// # Errors
@@ -132,11 +132,11 @@ struct Gate(Mutex<GateState>);
 struct GateState {
     /// Decoded pictures before this time are not shown.
     show_from: Duration,
-    /// Times of the source's key pictures that are on their way through the decoder; at most [`MAX_KEYS`].
+    /// Times of the source's key frames that are on their way through the decoder; at most [`MAX_KEYS`].
     keys: VecDeque<Duration>,
-    /// Of a source that has key pictures only: when one is due.
+    /// Of a source that has key frames only: when one is due.
     next_key: Option<Duration>,
-    /// The next picture that is let through becomes a key picture.
+    /// The next picture that is let through becomes a key frame.
     key_due: bool,
     /// One of so many is let through, and how many were not since.
     keep: u32,
@@ -289,7 +289,7 @@ fn next_is_key() -> gst::Event {
 }
 
 fn output(
-    sender: mpsc::Sender<EncodedPicture>,
+    sender: mpsc::Sender<EncodedFrame>,
     form: &EncodedForm,
     stopping: &CancellationToken,
 ) -> gst_app::AppSinkCallbacks {
@@ -318,7 +318,7 @@ fn output(
         .build()
 }
 
-fn picture(sample: gst::Sample, form: &EncodedForm, known: &mut (Bytes, Bytes)) -> Option<EncodedPicture> {
+fn picture(sample: gst::Sample, form: &EncodedForm, known: &mut (Bytes, Bytes)) -> Option<EncodedFrame> {
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?.clone();
     let avcc = sample.caps()?.structure(0)?.get::<gst::Buffer>("codec_data").ok()?;
     let avcc = avcc.map_readable().ok()?;
@@ -331,7 +331,7 @@ fn picture(sample: gst::Sample, form: &EncodedForm, known: &mut (Bytes, Bytes)) 
     let is_key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
     drop(sample);
     let data = encoder::without_parameter_sets(Bytes::from_owner(buffer.into_mapped_buffer_readable().ok()?));
-    Some(EncodedPicture { data, pts: pts.into(), is_key, codec_data: known.1.clone() })
+    Some(EncodedFrame { data, pts: pts.into(), is_key, codec_data: known.1.clone() })
 }
 
 #[cfg(test)]

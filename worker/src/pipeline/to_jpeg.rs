@@ -34,10 +34,10 @@ use super::feed::Feed;
 use super::hardware::Hardware;
 use super::run::Running;
 use super::{PipelineError, caps, decoder, elements, levels};
-use crate::media::access_unit::AccessUnit;
-use crate::media::parameters::VideoParameters;
 use branch::Branch;
 use gate::{Gate, Verdict};
+use rsm_media::access_unit::AccessUnit;
+use rsm_media::parameters::VideoParameters;
 
 /// One encoded picture.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ impl JpegPipeline {
 }
 
 impl JpegFeeder {
-    /// Hands over one unit; the first must be a key picture. `shown` is false for what is only needed to decode the
+    /// Hands over one unit; the first must be a key frame. `shown` is false for what is only needed to decode the
     /// pictures behind it. Safe to drop: then it was not handed over.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Whether an element really codes pictures: a driver may be there without its device, or hang.
+//! True when an element really codes pictures: a driver may be there without its device, or hang.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -8,9 +8,9 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::form::{EncodedForm, form};
-use super::hardware::{Job, Trial};
+use super::job::{Job, Trial};
 use super::{PipelineError, caps, decoder, elements, encoder};
-use crate::media::parameters::{VideoCodec, VideoParameters};
+use rsm_media::parameters::{VideoCodec, VideoParameters};
 use rsm_shared::stream::rendition::Rendition;
 
 /// For one element. Drivers load firmware at first use.
@@ -64,7 +64,7 @@ fn code(job: Job, element: &str, patience: Duration) -> Result<(), String> {
     }
 }
 
-/// Pushes the pictures and waits for as many; gives back `codec_data`, where there is one.
+/// Pushes the pictures and waits for as many; returns `codec_data`, where there is one.
 fn drive(
     job: Job,
     pipeline: &gst::Pipeline,

@@ -1,25 +1,25 @@
-//! One time for the sound and the pictures of a camera session, and when the camera took them. Pure.
+//! One time for the audio and the pictures of a camera session, and when the camera took them. Pure.
 //!
-//! Pictures have the time of their RTP stamps and are never moved. Sound, whose stamps begin elsewhere and tick
+//! Pictures have the time of their RTP stamps and are never moved. Audio, whose stamps begin elsewhere and tick
 //! otherwise, is moved beside them: by arrival at first, by the camera's wall clock once both streams' RTCP sender
 //! reports (RFC 3550 section 6.4.1) have told what it showed at one of their stamps.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use super::in_a_row::InARow;
-use crate::media::media_time::ticks_to_ns;
+use rsm_media::media_time::ticks_to_ns;
 
-/// Reports that would move sound further than this from where it arrives are wrong: cameras exist whose streams take
+/// Reports that would move audio further than this from where it arrives are wrong: cameras exist whose streams take
 /// their wall clocks from different places.
 pub const MAX_SKEW: Duration = Duration::from_secs(3);
 /// Between reports of one camera; more than the jitter with which cameras write them, less than people notice
 /// between lips and voice (125 ms, ITU-R BT.1359).
 pub const LIPS: Duration = Duration::from_millis(60);
-/// So many reports in a row that say the same before sound is moved again.
+/// So many reports in a row that say the same before audio is moved again.
 const REPORTS_IN_A_ROW: u32 = 3;
 /// As [`LIPS`], where only arrival tells, which jitters with the network.
 pub const ARRIVAL_LIPS: Duration = Duration::from_millis(500);
-/// About two seconds of sound.
+/// About two seconds of audio.
 const ARRIVALS_IN_A_ROW: u32 = 100;
 /// A stream whose stamps go ahead of its arrival by this much from one unit to the next, or back at all beyond
 /// [`MAX_BACK`], has another time from there: what its reports said is of the old one.
@@ -38,7 +38,7 @@ pub const MAX_UNSTEADY: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Track {
     Pictures,
-    Sound,
+    Audio,
 }
 
 /// A stamp with what arrived beside it.
@@ -62,8 +62,8 @@ pub struct Told {
 #[derive(Debug, Default)]
 pub struct CameraClock {
     pictures: Line,
-    sound: Line,
-    /// What is added to the stamps of sound, nanoseconds; `None` before sound and pictures were there.
+    audio: Line,
+    /// What is added to the stamps of audio, nanoseconds; `None` before audio and pictures were there.
     shift: Option<Shift>,
     by_report: InARow,
     by_arrival: InARow,
@@ -99,16 +99,16 @@ impl CameraClock {
                     self.shift = Some(Shift { ns: shift.ns.saturating_add(moved), reported: true });
                 }
             }
-            // The first one of both: where sound was until now was a guess.
+            // The first one of both: where audio was until now was a guess.
             _ => self.shift = Some(Shift { ns: said, reported: true }),
         }
     }
 
-    /// A unit; `None` for sound that comes before any picture. `wall` is when it `arrived`.
+    /// A unit; `None` for audio that comes before any picture. `wall` is when it `arrived`.
     pub fn place(&mut self, track: Track, stamp: Stamp, arrived: Instant, wall: SystemTime) -> Option<Told> {
         let ns = ticks_to_ns(stamp.ticks, stamp.rate);
         if self.line(track).moved(ns, arrived) {
-            // Another time begins; where sound is in it is seen anew.
+            // Another time begins; where audio is in it is seen anew.
             self.shift = None;
             (self.by_report, self.by_arrival) = Default::default();
         }
@@ -118,7 +118,7 @@ impl CameraClock {
         }
         let said = self.said_by_arrival()?;
         let guessed = !self.shift.is_some_and(|shift| shift.reported);
-        // Reports may come before the first sound does.
+        // Reports may come before the first audio does.
         if guessed && let Some(ns) = self.credible_reports() {
             self.shift = Some(Shift { ns, reported: true });
         }
@@ -135,14 +135,14 @@ impl CameraClock {
     fn line(&mut self, track: Track) -> &mut Line {
         match track {
             Track::Pictures => &mut self.pictures,
-            Track::Sound => &mut self.sound,
+            Track::Audio => &mut self.audio,
         }
     }
 
     /// The shift with which what arrived last of both streams was taken when it arrived.
     fn said_by_arrival(&self) -> Option<i64> {
-        let ((picture, picture_at), (sound, sound_at)) = self.pictures.newest.zip(self.sound.newest)?;
-        Some(picture.saturating_add(after(sound_at, picture_at)).saturating_sub(sound))
+        let ((picture, picture_at), (audio, audio_at)) = self.pictures.newest.zip(self.audio.newest)?;
+        Some(picture.saturating_add(after(audio_at, picture_at)).saturating_sub(audio))
     }
 
     /// What the reports say, unless that is far from where things arrive.
@@ -153,8 +153,8 @@ impl CameraClock {
 
     /// The shift with which both streams were taken when the camera's wall clock says.
     fn said_by_reports(&self) -> Option<i64> {
-        let ((picture, picture_wall), (sound, sound_wall)) = self.pictures.report.zip(self.sound.report)?;
-        let shift = i128::from(picture) + (sound_wall - picture_wall) - i128::from(sound);
+        let ((picture, picture_wall), (audio, audio_wall)) = self.pictures.report.zip(self.audio.report)?;
+        let shift = i128::from(picture) + (audio_wall - picture_wall) - i128::from(audio);
         i64::try_from(shift).ok()
     }
 }

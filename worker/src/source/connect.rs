@@ -103,7 +103,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // Whether the client likes it is the client's to tell.
+                // True when the client likes it is the client's to tell.
                 let _ = TlsAcceptor::from(Arc::new(server.clone())).accept(stream).await;
             }
         });

@@ -147,7 +147,7 @@ impl SourceError {
         }
     }
 
-    /// Whether GStreamer may succeed where retina did not.
+    /// True when GStreamer may succeed where retina did not.
     pub fn may_suit_rtspsrc(&self) -> bool {
         matches!(self, Self::ProtocolAtOpen | Self::TransportRefused | Self::BadVideo | Self::NoKeepAlive)
     }

@@ -1,7 +1,7 @@
 //! Which of the streams that a camera offers are taken. Pure.
 
 use super::error::SourceError;
-use crate::media::parameters::{AudioCodec, VideoCodec};
+use rsm_media::parameters::{AudioCodec, VideoCodec};
 
 /// A stream of the session description.
 #[derive(Clone, Copy, Debug)]
@@ -17,10 +17,10 @@ pub struct Offered<'a> {
 pub struct Taken {
     pub video: (usize, VideoCodec),
     /// No more than one, and it is not missed when the camera refuses it.
-    pub sound: Option<(usize, AudioCodec)>,
+    pub audio: Option<(usize, AudioCodec)>,
 }
 
-/// The first video and the first sound that browsers can be given: cameras name the main stream first.
+/// The first video and the first audio that browsers can be given: cameras name the main stream first.
 ///
 /// # Errors
 /// [`SourceError::NoVideo`] with what is offered instead.
@@ -30,13 +30,13 @@ pub fn take(offered: &[Offered]) -> Result<Taken, SourceError> {
         let others = offered.iter().filter(|stream| stream.media == "video" || stream.media == "image");
         return Err(SourceError::NoVideo(others.map(|stream| stream.encoding.to_owned()).collect()));
     };
-    let sound = offered.iter().enumerate().find_map(|(index, stream)| Some((index, sound(stream)?)));
-    if sound.is_none()
+    let audio = offered.iter().enumerate().find_map(|(index, stream)| Some((index, audio(stream)?)));
+    if audio.is_none()
         && let Some(unheard) = offered.iter().find(|stream| stream.media == "audio")
     {
-        tracing::debug!(encoding = unheard.encoding, "the camera's sound is of a kind that is not taken");
+        tracing::debug!(encoding = unheard.encoding, "the camera's audio is of a kind that is not taken");
     }
-    Ok(Taken { video, sound })
+    Ok(Taken { video, audio })
 }
 
 fn video(stream: &Offered) -> Option<VideoCodec> {
@@ -48,7 +48,7 @@ fn video(stream: &Offered) -> Option<VideoCodec> {
     }
 }
 
-fn sound(stream: &Offered) -> Option<AudioCodec> {
+fn audio(stream: &Offered) -> Option<AudioCodec> {
     match (stream.media, stream.encoding) {
         ("audio", "mpeg4-generic") => Some(AudioCodec::Aac),
         ("audio", "pcma") => Some(AudioCodec::Pcma),
@@ -66,10 +66,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_usable_video_and_sound() {
+    fn the_first_usable_video_and_audio() {
         use AudioCodec::{Aac, Pcma, Pcmu};
         use VideoCodec::{H264, H265, Jpeg};
-        for (streams, video, sound) in [
+        for (streams, video, audio) in [
             (&[("video", "h264")][..], (0, H264), None),
             (&[("audio", "pcmu"), ("video", "h265"), ("video", "h264")], (1, H265), Some((0, Pcmu))),
             (
@@ -80,7 +80,7 @@ mod tests {
             (&[("video", "h264"), ("audio", "mpeg4-generic"), ("audio", "pcma")], (0, H264), Some((1, Aac))),
             (&[("application", "vnd.onvif.metadata"), ("video", "h264"), ("audio", "g726-32")], (1, H264), None),
         ] {
-            assert_eq!(taken(streams), Ok(Taken { video, sound }), "{streams:?}");
+            assert_eq!(taken(streams), Ok(Taken { video, audio }), "{streams:?}");
         }
     }
 

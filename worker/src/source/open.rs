@@ -1,49 +1,24 @@
 //! Which carrier takes a camera, and opening it.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use rsm_shared::ops::traces;
 use rsm_shared::stream::spec::{StreamSpec, Transport};
 
-use super::answers::Stop;
+use super::carrier::{Carrier, OpenTiming};
 use super::connect::Peer;
 use super::error::SourceError;
+use super::failure::Failure;
 use super::redirect::Redirects;
 pub use super::resolve::AddressPolicy;
 use super::resolve::{pinned, resolve};
 use super::retina::RetinaSource;
 use super::rtspsrc::RtspsrcSource;
-use super::tunnel::{Over, Tunnel};
-use super::{Source, redact, tls};
+use super::session::Source;
+use super::tls;
+use super::tunnel::Tunnel;
 
-/// Who speaks RTSP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Carrier {
-    /// Interleaved TCP, with TLS or without, at a sixth of the cost; see ARCHITECTURE.md for the figures.
-    Retina,
-    /// UDP, and what retina refuses.
-    Rtspsrc,
-}
-
-/// Deadlines of opening.
-#[derive(Clone, Copy, Debug)]
-pub struct OpenTiming {
-    /// For each step: looking the name up, connecting and DESCRIBE, SETUP, PLAY.
-    pub step: Duration,
-    /// When the next try with refused credentials is; stands in the sentence for people.
-    pub auth_retry: Duration,
-}
-
-/// Which carrier is tried. `refused` is what retina said of this camera the last time, if it was the carrier's fault.
-pub fn choose(scheme: &str, transport: Transport, refused: bool) -> Carrier {
-    match (scheme, transport, refused) {
-        ("rtsp" | "rtsps", Transport::Auto | Transport::Tcp, false) => Carrier::Retina,
-        _ => Carrier::Rtspsrc,
-    }
-}
-
-/// Opens a camera session; `None` when `cancelled` comes first. Not to be dropped half-way: a camera that is not told
+/// Opens a camera session; `None` when `cancelled` comes first. Not cancel safe: a camera that is not told
 /// keeps its session for a minute, and cameras have few of them.
 ///
 /// # Errors
@@ -79,32 +54,6 @@ pub async fn open(
             Ok(next) => next,
             Err(error) => return Some(Err(error)),
         };
-    }
-}
-
-/// Why one address gave no session.
-pub(super) struct Failure {
-    pub error: SourceError,
-    /// Where the camera wants to be asked, if it said so.
-    pub location: Option<String>,
-}
-
-impl From<SourceError> for Failure {
-    fn from(error: SourceError) -> Self {
-        Self { error, location: None }
-    }
-}
-
-impl Failure {
-    /// A carrier failed with `error` behind a tunnel that is `over`, or not.
-    pub(super) fn behind(error: SourceError, over: Option<Over>) -> Self {
-        match over {
-            Some(Over::Stopped(Stop::Moved(status, location))) => Self { error: SourceError::Moved(status), location },
-            Some(Over::Stopped(Stop::NotRtsp)) => SourceError::NotRtsp.into(),
-            Some(Over::Stopped(Stop::Broken)) => SourceError::Protocol.into(),
-            Some(Over::Failed(reason)) => reason.into(),
-            None => error.into(),
-        }
     }
 }
 
@@ -211,33 +160,4 @@ async fn tunnel(spec: &StreamSpec, address: IpAddr, timing: OpenTiming) -> Resul
         _ => None,
     };
     Tunnel::open(Peer::new(&spec.url, address, tls)?, spec.url.as_url(), timing.step).await
-}
-
-/// Logs what a library said, for whoever looks into a camera; never shown to a viewer.
-pub(super) fn log_detail(spec: &StreamSpec, step: &'static str, text: &str) {
-    if tracing::enabled!(tracing::Level::DEBUG) {
-        let detail = redact::redact(text, spec.credentials.as_ref());
-        tracing::debug!(camera = spec.url.host(), step, detail, "the camera session failed");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn carriers() {
-        for (scheme, transport, refused, want) in [
-            ("rtsp", Transport::Auto, false, Carrier::Retina),
-            ("rtsp", Transport::Tcp, false, Carrier::Retina),
-            ("rtsp", Transport::Udp, false, Carrier::Rtspsrc),
-            ("rtsp", Transport::Auto, true, Carrier::Rtspsrc),
-            ("rtsp", Transport::Tcp, true, Carrier::Rtspsrc),
-            ("rtsps", Transport::Auto, false, Carrier::Retina),
-            ("rtsps", Transport::Udp, false, Carrier::Rtspsrc),
-            ("rtsps", Transport::Auto, true, Carrier::Rtspsrc),
-        ] {
-            assert_eq!(choose(scheme, transport, refused), want, "{scheme} {transport:?} {refused}");
-        }
-    }
 }

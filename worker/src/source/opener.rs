@@ -1,15 +1,16 @@
 //! Who opens camera sessions: the edge of the worker towards cameras.
 //!
-//! A load test gives [`crate::app::run_with`] an [`Opener`] of its own, whose [`Synthetic`] sources make access units
+//! A load test gives [`crate::app::run_with`] an [`Opener`] of its own, whose [`Synthetic`](super::Synthetic) sources make access units
 //! without a camera. All else, from the ticket to the heartbeat, then runs as it does with cameras.
 
 use futures_util::future::BoxFuture;
 use rsm_shared::stream::spec::StreamSpec;
 use tokio_util::sync::CancellationToken;
 
+use super::carrier::{Carrier, OpenTiming};
 use super::error::SourceError;
-use super::open::{AddressPolicy, Carrier, OpenTiming, open};
-use super::{Source, SourceUnit};
+use super::open::{AddressPolicy, open};
+use super::session::Source;
 
 /// Opens sessions, for every stream of a process.
 pub trait Opener: Send + Sync + 'static {
@@ -22,13 +23,6 @@ pub trait Opener: Send + Sync + 'static {
         timing: OpenTiming,
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Option<Result<Source, SourceError>>>;
-}
-
-/// Pictures without a camera. Dropped at the end of the session.
-pub trait Synthetic: Send {
-    /// The next picture; the session is over after an error, and when none comes for the stall timeout. May be dropped
-    /// and called again.
-    fn next(&mut self) -> BoxFuture<'_, Result<SourceUnit, SourceError>>;
 }
 
 /// Opens real cameras.

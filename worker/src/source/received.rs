@@ -8,13 +8,13 @@ use retina::client::Stream;
 use retina::codec::{AudioFrame, ParametersRef, VideoFrame};
 use retina::rtcp::ReceivedCompoundPacket;
 
-use super::SourceUnit;
 use super::camera_clock::{CameraClock, Stamp, Track};
 use super::error::SourceError;
 use super::offer::Taken;
+use super::unit::SourceUnit;
 use super::whole::{Verdict, Whole};
-use crate::media::access_unit::MAX_UNIT_BYTES;
-use crate::media::parameters::{AudioCodec, AudioParameters, VideoCodec, VideoParameters, credible_fps};
+use rsm_media::access_unit::MAX_UNIT_BYTES;
+use rsm_media::parameters::{AudioCodec, AudioParameters, VideoCodec, VideoParameters, credible_fps};
 
 /// What one session has received.
 pub struct Received {
@@ -22,7 +22,7 @@ pub struct Received {
     clock: CameraClock,
     whole: Whole,
     video: Option<Arc<VideoParameters>>,
-    sound: Option<Arc<AudioParameters>>,
+    audio: Option<Arc<AudioParameters>>,
     left_out: Option<Instant>,
 }
 
@@ -30,7 +30,7 @@ impl Received {
     /// Nothing yet, of the streams that were taken.
     pub fn new(taken: Taken) -> Self {
         let (clock, whole) = Default::default();
-        Self { taken, clock, whole, video: None, sound: None, left_out: None }
+        Self { taken, clock, whole, video: None, audio: None, left_out: None }
     }
 
     /// See [`super::Source::left_out`].
@@ -71,20 +71,20 @@ impl Received {
             arrived: at.received(),
             data: frame.into_data().into(),
             video,
-            sound: None,
+            audio: None,
         }))
     }
 
-    /// A frame of sound of `stream`; `None` when it cannot be placed, or before the first picture.
-    pub fn sound(&mut self, stream: &Stream, frame: &AudioFrame) -> Option<SourceUnit> {
-        let (_, codec) = self.taken.sound?;
-        if self.sound.is_none() {
-            self.sound = sound_parameters(codec, stream);
+    /// A frame of audio of `stream`; `None` when it cannot be placed, or before the first picture.
+    pub fn audio(&mut self, stream: &Stream, frame: &AudioFrame) -> Option<SourceUnit> {
+        let (_, codec) = self.taken.audio?;
+        if self.audio.is_none() {
+            self.audio = audio_parameters(codec, stream);
         }
         let at = *frame.ctx();
         // Its place is found before the first picture is shown, so that the clock knows both.
         let stamp = stamp(frame.timestamp());
-        let told = self.clock.place(Track::Sound, stamp, at.received(), at.received_wall().into())?;
+        let told = self.clock.place(Track::Audio, stamp, at.received(), at.received_wall().into())?;
         Some(SourceUnit {
             time_ns: told.time_ns,
             captured: told.captured,
@@ -92,7 +92,7 @@ impl Received {
             arrived: at.received(),
             data: Bytes::copy_from_slice(frame.data()),
             video: self.video.clone()?,
-            sound: Some(self.sound.clone()?),
+            audio: Some(self.audio.clone()?),
         })
     }
 
@@ -100,7 +100,7 @@ impl Received {
     pub fn report(&mut self, packet: &ReceivedCompoundPacket) {
         let track = match packet.stream_id() {
             id if id == self.taken.video.0 => Track::Pictures,
-            id if self.taken.sound.is_some_and(|(sound, _)| sound == id) => Track::Sound,
+            id if self.taken.audio.is_some_and(|(audio, _)| audio == id) => Track::Audio,
             _ => return,
         };
         let report = packet.pkts().next().and_then(|first| first.as_sender_report().ok().flatten());
@@ -141,7 +141,7 @@ impl Received {
             .declared_fps
             .or_else(|| declared().and_then(credible_fps))
             .or_else(|| described().and_then(credible_fps));
-        // Cameras repeat the same parameters with every key picture.
+        // Cameras repeat the same parameters with every key frame.
         Ok(Some(match &self.video {
             Some(old) if **old == new => old.clone(),
             _ => Arc::new(new),
@@ -149,7 +149,7 @@ impl Received {
     }
 }
 
-fn sound_parameters(codec: AudioCodec, stream: &Stream) -> Option<Arc<AudioParameters>> {
+fn audio_parameters(codec: AudioCodec, stream: &Stream) -> Option<Arc<AudioParameters>> {
     let Some(ParametersRef::Audio(said)) = stream.parameters() else { return None };
     let codec_data = match codec {
         AudioCodec::Aac => Bytes::copy_from_slice(said.extra_data()),

@@ -13,11 +13,12 @@ use rsm_shared::ops::traces;
 use rsm_shared::stream::spec::StreamSpec;
 use url::Url;
 
-use super::SourceUnit;
+use super::carrier::OpenTiming;
 use super::error::{Phase, SourceError, from_retina};
+use super::failure::log_detail;
 use super::offer::{self, Offered, Taken};
-use super::open::{OpenTiming, log_detail};
 use super::received::Received;
+use super::unit::SourceUnit;
 
 /// For the TEARDOWN and its answer.
 const TEARDOWN_DEADLINE: Duration = Duration::from_secs(1);
@@ -37,19 +38,19 @@ pub struct RetinaSource {
 /// Why a session did not open.
 struct Failed {
     error: SourceError,
-    /// It was the sound, or asking for sound and pictures, that the camera did not bear.
-    of_sound: bool,
+    /// It was the audio, or asking for audio and pictures, that the camera did not bear.
+    of_audio: bool,
 }
 
 impl From<SourceError> for Failed {
     fn from(error: SourceError) -> Self {
-        Self { error, of_sound: false }
+        Self { error, of_audio: false }
     }
 }
 
 impl RetinaSource {
-    /// DESCRIBE, SETUP of the first usable video and sound, PLAY; `None` when `cancelled` comes first. A camera that
-    /// breaks off when it is asked for sound is asked once more, for pictures only.
+    /// DESCRIBE, SETUP of the first usable video and audio, PLAY; `None` when `cancelled` comes first. A camera that
+    /// breaks off when it is asked for audio is asked once more, for pictures only.
     pub async fn open(
         spec: &StreamSpec,
         url: Url,
@@ -60,8 +61,8 @@ impl RetinaSource {
         let teardown = Arc::new(SessionGroup::default());
         let opening = async {
             match Self::steps(spec, url.clone(), timing, teardown.clone(), true).await {
-                Err(Failed { of_sound: true, .. }) => {
-                    tracing::debug!(camera = spec.url.host(), "the camera does not bear to be asked for its sound");
+                Err(Failed { of_audio: true, .. }) => {
+                    tracing::debug!(camera = spec.url.host(), "the camera does not bear to be asked for its audio");
                     await_teardown(&teardown).await;
                     Self::steps(spec, url, timing, teardown.clone(), false).await
                 }
@@ -84,7 +85,7 @@ impl RetinaSource {
         url: Url,
         timing: OpenTiming,
         teardown: Arc<SessionGroup>,
-        with_sound: bool,
+        with_audio: bool,
     ) -> Result<Self, Failed> {
         let failed = |step, error: &retina::Error| failure(spec, timing.auth_retry, step, error, Phase::Opening);
         let late = |_| SourceError::NoAnswer(timing.step);
@@ -98,30 +99,30 @@ impl RetinaSource {
         let setup = tokio::time::timeout(timing.step, session.setup(offered.video.0, setup_options()));
         setup.await.map_err(late)?.map_err(|e| failed("SETUP", &e))?;
         step.end();
-        let mut taken = Taken { sound: None, ..offered };
-        if let Some(sound) = offered.sound.filter(|_| with_sound) {
-            let _step = traces::step("SETUP sound");
-            let setup = tokio::time::timeout(timing.step, session.setup(sound.0, setup_options()));
-            let of_sound = |error| Failed { error, of_sound: true };
-            match setup.await.map_err(late).map_err(of_sound)? {
-                Ok(()) => taken.sound = Some(sound),
+        let mut taken = Taken { audio: None, ..offered };
+        if let Some(audio) = offered.audio.filter(|_| with_audio) {
+            let _step = traces::step("SETUP audio");
+            let setup = tokio::time::timeout(timing.step, session.setup(audio.0, setup_options()));
+            let of_audio = |error| Failed { error, of_audio: true };
+            match setup.await.map_err(late).map_err(of_audio)? {
+                Ok(()) => taken.audio = Some(audio),
                 // An answer; the session goes on without.
-                Err(error) if error.status_code().is_some() => drop(failed("SETUP of sound", &error)),
-                Err(error) => return Err(of_sound(failed("SETUP of sound", &error))),
+                Err(error) if error.status_code().is_some() => drop(failed("SETUP of audio", &error)),
+                Err(error) => return Err(of_audio(failed("SETUP of audio", &error))),
             }
         }
-        let of_sound = |error| Failed { error, of_sound: taken.sound.is_some() };
+        let of_audio = |error| Failed { error, of_audio: taken.audio.is_some() };
         let step = traces::step("PLAY");
         let play = tokio::time::timeout(timing.step, session.play(play_options()));
-        let playing = play.await.map_err(late).map_err(of_sound)?;
-        let playing = playing.map_err(|e| of_sound(failed("PLAY", &e)))?;
+        let playing = play.await.map_err(late).map_err(of_audio)?;
+        let playing = playing.map_err(|e| of_audio(failed("PLAY", &e)))?;
         step.end();
         let session = playing.demuxed().map_err(|e| failed("PLAY", &e))?;
         let (received, opened) = (Received::new(taken), Instant::now());
         Ok(Self { session, teardown, received, opened, spec: spec.clone(), auth_retry: timing.auth_retry })
     }
 
-    /// The next picture, or frame of sound.
+    /// The next picture, or frame of audio.
     pub async fn next(&mut self) -> Result<SourceUnit, SourceError> {
         loop {
             let item = match self.session.next().await {
@@ -132,7 +133,7 @@ impl RetinaSource {
             let streams = self.session.streams();
             let unit = match item {
                 CodecItem::VideoFrame(frame) => self.received.picture(&streams[frame.stream_id()], frame)?,
-                CodecItem::AudioFrame(frame) => self.received.sound(&streams[frame.stream_id()], &frame),
+                CodecItem::AudioFrame(frame) => self.received.audio(&streams[frame.stream_id()], &frame),
                 CodecItem::Rtcp(report) => {
                     self.received.report(&report);
                     None
@@ -189,7 +190,7 @@ fn play_options() -> PlayOptions {
 }
 
 fn choose(session: &Session<Described>) -> Result<Taken, SourceError> {
-    // Sound whose parameters retina cannot read would end the session at PLAY.
+    // Audio whose parameters retina cannot read would end the session at PLAY.
     let readable = |stream: &&retina::client::Stream| {
         stream.media() != "audio" || matches!(stream.parameters(), Some(ParametersRef::Audio(_)))
     };

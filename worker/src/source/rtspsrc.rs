@@ -7,18 +7,19 @@ use rsm_shared::ops::traces;
 use rsm_shared::stream::spec::{StreamSpec, Transport};
 use tokio::sync::mpsc;
 
-use super::SourceUnit;
 use super::answers::Stop;
 use super::camera_clock::{CameraClock, Stamp, Track};
+use super::carrier::OpenTiming;
 use super::error::SourceError;
-use super::open::{Failure, OpenTiming, log_detail};
+use super::failure::{Failure, log_detail};
 use super::tunnel::{Over, Tunnel};
+use super::unit::SourceUnit;
 use super::whole::{Verdict, Whole};
-use crate::media::access_unit::MAX_UNIT_BYTES;
-use crate::media::parameters::{AudioParameters, VideoParameters};
 use crate::pipeline::from_rtsp::{RtspFault, RtspMedia, RtspPipeline, RtspProtocol, RtspTarget, RtspUnit};
+use rsm_media::access_unit::MAX_UNIT_BYTES;
+use rsm_media::parameters::{AudioParameters, VideoParameters};
 
-/// DESCRIBE, SETUP, PLAY and the first key picture happen inside rtspsrc; together they get this many steps.
+/// DESCRIBE, SETUP, PLAY and the first key frame happen inside rtspsrc; together they get this many steps.
 const STEPS: u32 = 4;
 /// Ticks of the pipeline's time.
 const NANOS: u32 = 1_000_000_000;
@@ -39,7 +40,7 @@ pub struct RtspsrcSource {
     timing: OpenTiming,
 }
 
-/// What sound takes from the newest picture.
+/// What audio takes from the newest picture.
 struct Newest {
     video: Arc<VideoParameters>,
     time_ns: i64,
@@ -110,7 +111,7 @@ impl RtspsrcSource {
         self.left_out
     }
 
-    /// The next picture, or the next frame of sound after the first picture. Safe to drop.
+    /// The next picture, or the next frame of audio after the first picture. Cancel safe.
     pub async fn next(&mut self) -> Result<SourceUnit, SourceError> {
         if let Some(first) = self.first.take() {
             return Ok(first);
@@ -127,10 +128,10 @@ impl RtspsrcSource {
                         return Ok(unit);
                     }
                 }
-                RtspMedia::Sound(_) if unit.data.len() > MAX_UNIT_BYTES => {}
-                RtspMedia::Sound(ref sound) => {
-                    let sound = sound.clone();
-                    if let Some(unit) = self.sound(unit, sound) {
+                RtspMedia::Audio(_) if unit.data.len() > MAX_UNIT_BYTES => {}
+                RtspMedia::Audio(ref audio) => {
+                    let audio = audio.clone();
+                    if let Some(unit) = self.audio(unit, audio) {
                         return Ok(unit);
                     }
                 }
@@ -139,7 +140,7 @@ impl RtspsrcSource {
         }
     }
 
-    /// Whether a picture is whole, and made from whole ones.
+    /// True when a picture is whole, and made from whole ones.
     fn shows(&mut self, unit: &RtspUnit, video: &VideoParameters) -> Result<bool, SourceError> {
         let verdict = if unit.data.len() > MAX_UNIT_BYTES {
             tracing::debug!(bytes = unit.data.len(), "a picture is too large and left out");
@@ -170,12 +171,12 @@ impl RtspsrcSource {
             arrived: unit.arrived,
             captured: told.captured,
             video,
-            sound: None,
+            audio: None,
         })
     }
 
-    /// rtspsrc has given sound the time of the pictures. `None` before the first one.
-    fn sound(&self, unit: RtspUnit, sound: Arc<AudioParameters>) -> Option<SourceUnit> {
+    /// rtspsrc has given audio the time of the pictures. `None` before the first one.
+    fn audio(&self, unit: RtspUnit, audio: Arc<AudioParameters>) -> Option<SourceUnit> {
         let newest = self.newest.as_ref()?;
         let since = Duration::from_nanos(unit.time_ns.abs_diff(newest.time_ns));
         let captured = if unit.time_ns < newest.time_ns {
@@ -190,7 +191,7 @@ impl RtspsrcSource {
             arrived: unit.arrived,
             captured: captured.unwrap_or(unit.arrived_wall),
             video: newest.video.clone(),
-            sound: Some(sound),
+            audio: Some(audio),
         })
     }
 

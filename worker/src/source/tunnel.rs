@@ -95,7 +95,7 @@ impl Tunnel {
         self.seen.borrow().clone()
     }
 
-    /// Resolves when nothing passes any more. Safe to drop.
+    /// Resolves when nothing passes any more. Cancel safe.
     pub async fn over(&mut self) -> Over {
         let ended = || Over::Failed(SourceError::Ended);
         match self.seen.wait_for(|seen| seen.over.is_some()).await {

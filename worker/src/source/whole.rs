@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::media::parameters::VideoCodec;
+use rsm_media::parameters::VideoCodec;
 
-/// A stream that shows no usable key picture for this long is given up: longer than the longest usual group of
+/// A stream that shows no usable key frame for this long is given up: longer than the longest usual group of
 /// pictures, 10 s.
 pub const KEY_PATIENCE: Duration = Duration::from_secs(12);
 
@@ -27,7 +27,7 @@ pub enum Verdict {
 #[derive(Debug, Default)]
 pub struct Whole {
     begun: bool,
-    /// Since when a key picture is waited for.
+    /// Since when a key frame is waited for.
     waiting: Option<Instant>,
 }
 
@@ -66,7 +66,7 @@ impl Whole {
     }
 }
 
-/// Whether the first slice of a picture is its first one; `None` when there is no slice. H.264 has
+/// True when the first slice of a picture is its first one; `None` when there is no slice. H.264 has
 /// `first_mb_in_slice` 0 in the first one (a single set bit, ITU-T H.264 section 7.3.3), H.265 has
 /// `first_slice_segment_in_pic_flag` (H.265 section 7.3.6.1).
 fn begins_a_picture(codec: VideoCodec, data: &[u8]) -> Option<bool> {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_loss_pictures_wait_for_a_whole_key_picture() {
+    fn after_a_loss_pictures_wait_for_a_whole_key_frame() {
         for (pictures, want) in [
             ("Kppp", "++++"),
             ("ppK", "+++"),
@@ -167,7 +167,7 @@ mod tests {
             ("Kp!Kp", "++++"),
             ("Kp!kpKp", "++--++"),
             ("kpKp", "--++"),
-            // What retina takes for a key picture because nothing in it is another kind.
+            // What retina takes for a key frame because nothing in it is another kind.
             ("-Kp-p", "0++0+"),
             ("Kp!-pK", "++--+"),
             ("K!pppppppppppppp", "+------------xx"),
@@ -191,7 +191,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_judged_and_nothing_is_shown_between_a_loss_and_a_key_picture(
+        fn any_bytes_are_judged_and_nothing_is_shown_between_a_loss_and_a_key_frame(
             pictures in prop::collection::vec((any::<bool>(), any::<bool>(), prop::collection::vec(any::<u8>(), 0..40)), 1..60),
         ) {
             let (mut whole, now) = (Whole::default(), Instant::now());

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::hls::disk::{DiskUse, Lingering};
+use crate::hls::disk::DiskUse;
+use crate::hls::lingering::Lingering;
 use crate::hls::live::LiveIndex;
 use crate::metrics::WorkerMetrics;
 use crate::output::frames::FrameSink;
@@ -22,7 +23,7 @@ pub const FIRST_PICTURE: Duration = Duration::from_secs(12);
 pub struct Timing {
     /// Without a picture for this long a session is over.
     pub stall_timeout: Duration,
-    /// And without a first one: some cameras send nothing before their next key picture, and those of long groups let
+    /// And without a first one: some cameras send nothing before their next key frame, and those of long groups let
     /// ten seconds go by.
     pub first_picture: Duration,
     /// For each RTSP step.

@@ -8,4 +8,3 @@ pub mod pacer;
 mod session;
 pub mod status;
 pub mod supervisor;
-pub mod trace;

@@ -57,7 +57,7 @@ impl StartPacer {
         Self { first: Line::new(starting, spacing), again: Line::new(starting, spacing) }
     }
 
-    /// Waits for a start. Safe to drop.
+    /// Waits for a start. Cancel safe.
     pub async fn wait(&self, which: Try) -> Start {
         match which {
             Try::First => self.first.wait().await,

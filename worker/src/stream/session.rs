@@ -13,15 +13,15 @@ use super::engine::Engine;
 use super::meter::Meter;
 use super::pacer::Start;
 use super::status::StatusCell;
-use super::trace::Opening;
-use crate::media::access_unit::AccessUnit;
-use crate::media::hub::StreamHub;
-use crate::media::media_time::MediaTime;
-use crate::media::parameters::VideoParameters;
+use crate::hub::StreamHub;
 use crate::metrics::StreamSeries;
+use crate::source::carrier::{Carrier, OpenTiming};
 use crate::source::error::SourceError;
-use crate::source::open::{Carrier, OpenTiming};
 use crate::source::{Source, SourceUnit};
+use crate::stream_trace::Opening;
+use rsm_media::access_unit::AccessUnit;
+use rsm_media::media_time::MediaTime;
+use rsm_media::parameters::VideoParameters;
 
 /// What all sessions of one stream share.
 pub(super) struct Sessions {
@@ -45,7 +45,7 @@ pub(super) struct Ended {
 
 impl Sessions {
     /// Runs one session until it ends by itself, or until `cancel`, which gives `None`.
-    /// `start` is given back as soon as the session is open, or is known not to open.
+    /// `start` is returned as soon as the session is open, or is known not to open.
     pub async fn run(
         &mut self,
         carrier: Carrier,
@@ -84,7 +84,7 @@ impl Sessions {
         let mut video: Option<Arc<VideoParameters>> = None;
         self.time.restart();
         self.timeline += 1;
-        // Sound alone does not keep a session: somebody wants to see something.
+        // Audio alone does not keep a session: somebody wants to see something.
         let mut patience = self.engine.timing.first_picture;
         let mut silent_at = tokio::time::Instant::now() + patience;
         // What an earlier session heard may not be there any more.
@@ -103,9 +103,9 @@ impl Sessions {
                 },
             };
             self.metrics.ingested(unit.data.len());
-            if let Some(sound) = &unit.sound {
-                self.status.audio(Some(sound));
-                self.publish_sound(unit);
+            if let Some(audio) = &unit.audio {
+                self.status.audio(Some(audio));
+                self.publish_audio(unit);
                 continue;
             }
             patience = stall;
@@ -143,15 +143,15 @@ impl Sessions {
             self.begin_timeline();
         }
         let (pts, timeline) = (placed.pts, self.timeline);
-        self.hub.publish(AccessUnit { data, pts, is_key, arrived, captured, timeline, video, sound: None });
+        self.hub.publish(AccessUnit { data, pts, is_key, arrived, captured, timeline, video, audio: None });
     }
 
-    /// Sound follows the pictures' time; what cannot be placed in it is left out.
-    fn publish_sound(&mut self, unit: SourceUnit) {
-        let SourceUnit { data, time_ns, arrived, captured, video, sound, .. } = unit;
-        let Some(pts) = self.time.place_sound(time_ns) else { return };
+    /// Audio follows the pictures' time; what cannot be placed in it is left out.
+    fn publish_audio(&mut self, unit: SourceUnit) {
+        let SourceUnit { data, time_ns, arrived, captured, video, audio, .. } = unit;
+        let Some(pts) = self.time.place_audio(time_ns) else { return };
         let timeline = self.timeline;
-        self.hub.publish(AccessUnit { data, pts, is_key: false, arrived, captured, timeline, video, sound });
+        self.hub.publish(AccessUnit { data, pts, is_key: false, arrived, captured, timeline, video, audio });
     }
 
     fn begin_timeline(&mut self) {

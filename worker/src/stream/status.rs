@@ -8,14 +8,14 @@ use rsm_shared::stream::state::{AudioInfo, Reason, ReasonCode, StreamState, Vide
 use tokio::sync::watch;
 
 use super::meter::Measured;
-use crate::media::parameters::{AudioParameters, VideoParameters};
-use crate::output::hls::HlsReport;
+use crate::output::hls::stream::HlsReport;
 use crate::output::jpeg::JpegReport;
+use rsm_media::parameters::{AudioParameters, VideoParameters};
 
 /// Instants are counted from here, to fit an atomic.
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// What a camera with intra refresh, or with a group of pictures without end, does.
-const KEYLESS: &str = "the camera sends pictures, but no key picture: set a key frame interval of 1 to 4 s in it";
+const KEYLESS: &str = "the camera sends pictures, but no key frame: set a key frame interval of 1 to 4 s in it";
 /// No picture yet.
 const NEVER: u64 = u64::MAX;
 
@@ -65,7 +65,7 @@ impl StreamStatus {
         self.live.discontinuity_sequence.load(Ordering::Relaxed)
     }
 
-    /// Whether a frame was published.
+    /// True when a frame was published.
     pub fn frame_shown(&self) -> bool {
         self.live.frame_shown.load(Ordering::Relaxed)
     }
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_camera_without_key_pictures_is_told_while_it_runs_and_not_beyond() {
+    fn a_camera_without_key_frames_is_told_while_it_runs_and_not_beyond() {
         let cell = StatusCell::new(0, 0);
         let status = cell.subscribe();
         let code = || status.borrow().reason.as_ref().map(|reason| reason.code);

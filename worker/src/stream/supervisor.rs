@@ -20,16 +20,17 @@ use super::pacer::Try;
 use super::session::Sessions;
 use super::status::StatusCell;
 pub use super::status::StreamStatus;
-use super::trace::{Opening, StreamTrace, Waiting};
-use crate::hls::plan::Plan;
 use crate::hls::segment_dir::SegmentDir;
-use crate::media::hub::StreamHub;
-use crate::media::media_time::MediaTime;
+use crate::hub::StreamHub;
 use crate::metrics::StreamSeries;
-use crate::output::hls::{HlsOutput, HlsStream};
+use crate::output::demand::OutputDemand;
+use crate::output::hls::HlsOutput;
+use crate::output::hls::plan::SegmentPlan;
+use crate::output::hls::stream::HlsStream;
 use crate::output::jpeg::JpegOutput;
-use crate::output::wish::Wish;
-use crate::source::open::{Carrier, choose};
+use crate::source::carrier::{Carrier, choose};
+use crate::stream_trace::{Opening, StreamTrace, Waiting};
+use rsm_media::media_time::MediaTime;
 
 /// One claimed stream.
 pub struct StreamContext {
@@ -70,7 +71,7 @@ impl StreamHandle {
         self.status.clone()
     }
 
-    /// Whether its task is over; also when it ended by itself, by a fault in this program. Then it must be placed anew.
+    /// True when its task is over; also when it ended by itself, by a fault in this program. Then it must be placed anew.
     pub fn is_finished(&self) -> bool {
         self.task.as_ref().is_none_or(JoinHandle::is_finished)
     }
@@ -103,7 +104,7 @@ async fn run(ctx: StreamContext, status: StatusCell, cancel: CancellationToken) 
     let hub = Arc::new(StreamHub::default());
     let (jpeg, hls) = outputs(&ctx, &hub, &metrics, &status);
     // Tasks of their own: a decoder that works hard must not hold the camera up.
-    let wish = Wish { demand: ctx.demand, cancel: cancel.clone(), hls_always: ctx.spec.hls.always_on };
+    let wish = OutputDemand { demand: ctx.demand, cancel: cancel.clone(), hls_always: ctx.spec.hls.always_on };
     let jpeg = tokio::spawn(jpeg.run(wish.clone()));
     let hls = tokio::spawn(hls.run(wish));
     let (engine, spec, time) = (ctx.engine, ctx.spec, MediaTime::default());
@@ -201,7 +202,7 @@ fn outputs(
         encoders: engine.encoders.clone(),
         metrics: metrics.clone(),
         report: Arc::new(status.clone()),
-        plan: Plan::default(),
+        plan: SegmentPlan::default(),
         trace: ctx.trace.clone(),
         waiting: Waiting::default(),
         encoded: StreamHub::default(),

@@ -1,7 +1,7 @@
 //! A whole worker without cameras, against a real nats-server and the API's side of the protocol.
 
 mod api;
-mod look;
+mod camera_probe;
 mod nats;
 mod no_camera;
 mod stills;
@@ -216,7 +216,7 @@ async fn a_full_worker_leaves_tickets_in_the_queue() {
     api.queue(&api.place("yard", 5).await).await;
     api.until_ready("w1", "yard").await;
     api.queue(&api.place("door", 6).await).await;
-    // A pull that was parked before it was full is given back; after that nobody asks.
+    // A pull that was parked before it was full is returned; after that nobody asks.
     let beat = api.heard("w1").unwrap();
     api.until("some heartbeats", "w1", |later| later.seq > beat.seq + 2).await;
     assert!(api.heard("w1").unwrap().inv.len() == 1);

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use rsm_media::parameters::{VideoCodec, VideoParameters};
 use rsm_shared::stream::spec::StreamSpec;
-use rsm_worker::media::parameters::{VideoCodec, VideoParameters};
+use rsm_worker::source::carrier::{Carrier, OpenTiming};
 use rsm_worker::source::error::SourceError;
-use rsm_worker::source::open::{Carrier, OpenTiming};
-use rsm_worker::source::opener::{Opener, Synthetic};
-use rsm_worker::source::{Source, SourceUnit};
+use rsm_worker::source::opener::Opener;
+use rsm_worker::source::{Source, SourceUnit, Synthetic};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Opens sessions that give a tiny key picture every 100 ms.
+/// Opens sessions that give a tiny key frame every 100 ms.
 #[derive(Default)]
 pub struct NoCamera {
     /// How often all sessions were ended.
@@ -79,7 +79,7 @@ impl Synthetic for Session {
                     arrived: Instant::now(),
                     captured: SystemTime::now(),
                     video: self.video.clone(),
-                    sound: None,
+                    audio: None,
                 }),
             }
         })

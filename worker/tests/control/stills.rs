@@ -6,12 +6,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use rsm_media::parameters::{VideoCodec, VideoParameters};
 use rsm_shared::stream::spec::StreamSpec;
-use rsm_worker::media::parameters::{VideoCodec, VideoParameters};
+use rsm_worker::source::carrier::{Carrier, OpenTiming};
 use rsm_worker::source::error::SourceError;
-use rsm_worker::source::open::{Carrier, OpenTiming};
-use rsm_worker::source::opener::{Opener, Synthetic};
-use rsm_worker::source::{Source, SourceUnit};
+use rsm_worker::source::opener::Opener;
+use rsm_worker::source::{Source, SourceUnit, Synthetic};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ const PICTURE: &[u8] = include_bytes!("../../src/pipeline/trial/picture.jpg");
 /// Opens sessions at once.
 #[derive(Default)]
 pub struct Stills {
-    /// Whether pictures come. A receiver for each session that is open.
+    /// True when pictures come. A receiver for each session that is open.
     shutter: watch::Sender<bool>,
     /// Sessions that were open at a time, at most.
     most: AtomicUsize,
@@ -82,7 +82,7 @@ impl Synthetic for Session {
                 arrived: Instant::now(),
                 captured: SystemTime::now(),
                 video: self.video.clone(),
-                sound: None,
+                audio: None,
             })
         })
     }

@@ -17,7 +17,8 @@ use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::{HlsParams, JpegParams, StreamSpec, Transport};
 use rsm_shared::wire::frame_headers::FrameHeaders;
-use rsm_worker::hls::disk::{DiskUse, Lingering};
+use rsm_worker::hls::disk::DiskUse;
+use rsm_worker::hls::lingering::Lingering;
 use rsm_worker::hls::live::LiveIndex;
 use rsm_worker::metrics::{FrameLoss, WorkerMetrics};
 use rsm_worker::output::frames::FrameSink;
@@ -28,7 +29,7 @@ use rsm_worker::source::opener::Cameras;
 use rsm_worker::stream::engine::{Engine, Timing};
 use rsm_worker::stream::pacer::StartPacer;
 use rsm_worker::stream::supervisor::{StreamContext, StreamHandle, spawn};
-use rsm_worker::stream::trace::StreamTrace;
+use rsm_worker::stream_trace::StreamTrace;
 use tokio::sync::watch;
 
 /// Longer than anything here takes on a busy machine.

@@ -13,7 +13,7 @@ pub struct Camera {
 }
 
 impl Camera {
-    /// One small camera with a key picture per second, and `options` beside.
+    /// One small camera with a key frame per second, and `options` beside.
     pub fn start(options: &[&str]) -> Self {
         let mut command = Command::new(binary());
         if options.contains(&"--username") {

@@ -2,7 +2,7 @@
 
 mod bench;
 mod camera;
-mod look;
+mod camera_probe;
 mod mute_camera;
 mod opening;
 mod recovery;

@@ -35,7 +35,7 @@ impl MuteCamera {
         format!("rtsp://127.0.0.1:{}/cam1", self.port)
     }
 
-    /// Whether a request with this method came.
+    /// True when a request with this method came.
     pub fn was_asked(&self, method: &str) -> bool {
         self.asked.lock().iter().any(|asked| asked == method)
     }

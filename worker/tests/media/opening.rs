@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use rsm_media::parameters::AudioCodec;
 use rsm_shared::stream::camera_link::{CameraUrl, Credentials};
 use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
-use rsm_worker::media::parameters::AudioCodec;
 use rsm_worker::pipeline::elements;
+use rsm_worker::source::carrier::{Carrier, OpenTiming};
 use rsm_worker::source::error::SourceError;
-use rsm_worker::source::open::{AddressPolicy, Carrier, OpenTiming, open};
+use rsm_worker::source::open::{AddressPolicy, open};
 use rsm_worker::source::{Source, SourceUnit};
 
 use crate::camera::Camera;
@@ -75,7 +76,7 @@ async fn next(source: &mut Source, wanted: impl Fn(&SourceUnit) -> bool) -> Sour
 /// Reads a picture and gives the session back.
 async fn shows_a_picture(opened: Result<Source, SourceError>) {
     let mut source = opened.unwrap();
-    let unit = next(&mut source, |unit| unit.sound.is_none()).await;
+    let unit = next(&mut source, |unit| unit.audio.is_none()).await;
     assert_eq!((unit.video.width, unit.video.height), (320, 180));
     source.close().await;
 }
@@ -195,7 +196,7 @@ async fn every_address_of_a_name_is_tried() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rtspsrc_takes_every_codec_interleaved_and_by_datagrams() {
-    for (codec, audio, sound) in [
+    for (codec, audio, parameters) in [
         ("h264", "aac", Some((AudioCodec::Aac, 2))),
         ("h265", "pcma", Some((AudioCodec::Pcma, 0))),
         ("mjpeg", "pcmu", Some((AudioCodec::Pcmu, 0))),
@@ -206,17 +207,17 @@ async fn rtspsrc_takes_every_codec_interleaved_and_by_datagrams() {
         for transport in [Transport::Tcp, Transport::Udp] {
             let stream = spec(&camera.url(""), transport);
             let mut source = open_with(&stream, Carrier::Rtspsrc, &AddressPolicy::any(), 10).await.unwrap();
-            let picture = next(&mut source, |unit| unit.sound.is_none() && unit.is_key).await;
+            let picture = next(&mut source, |unit| unit.audio.is_none() && unit.is_key).await;
             let want = if codec == "mjpeg" { "jpeg" } else { codec };
             assert_eq!((picture.video.codec.as_str(), picture.video.width, picture.video.height), (want, 320, 184));
             assert_eq!(picture.data.starts_with(&[0xff, 0xd8]), codec == "mjpeg");
-            if let Some((want, min_codec_data)) = sound {
-                let heard = next(&mut source, |unit| unit.sound.is_some()).await;
-                let sound = heard.sound.unwrap();
-                assert!(sound.codec == want && sound.codec_data.len() >= min_codec_data, "{sound:?}");
-                assert!(sound.sample_rate >= 8000 && sound.channels >= 1, "{sound:?}");
+            if let Some((want, min_codec_data)) = parameters {
+                let heard = next(&mut source, |unit| unit.audio.is_some()).await;
+                let audio = heard.audio.unwrap();
+                assert!(audio.codec == want && audio.codec_data.len() >= min_codec_data, "{audio:?}");
+                assert!(audio.sample_rate >= 8000 && audio.channels >= 1, "{audio:?}");
                 // One time for both.
-                let picture = next(&mut source, |unit| unit.sound.is_none()).await;
+                let picture = next(&mut source, |unit| unit.audio.is_none()).await;
                 let apart = Duration::from_nanos(picture.time_ns.abs_diff(heard.time_ns));
                 assert!(apart < Duration::from_secs(1), "{apart:?}");
             }
@@ -235,7 +236,7 @@ async fn rtspsrc_leaves_out_torn_pictures_and_what_was_made_from_them() {
         match number {
             // Its last packet is missing.
             1 => drop(packets.pop()),
-            // So is this key picture's second one, of several.
+            // So is this key frame's second one, of several.
             5 => drop(packets.remove(3)),
             _ => {}
         }
@@ -249,7 +250,7 @@ async fn rtspsrc_leaves_out_torn_pictures_and_what_was_made_from_them() {
     while keys.len() < 10 {
         keys.push(if next(&mut source, |_| true).await.is_key { 'K' } else { 'p' });
     }
-    // The first picture, and what came behind the next whole key picture.
+    // The first picture, and what came behind the next whole key frame.
     assert_eq!(keys, "KKppppKppp");
     assert!(source.left_out().is_some());
     source.close().await;

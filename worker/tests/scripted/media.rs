@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::scene::{Step, base64_of};
 
-/// Ten pictures of 128x72, a key picture each five, baseline.
+/// Ten pictures of 128x72, a key frame each five, baseline.
 const H264: &[u8] = include_bytes!("clip.h264");
 /// The same in H.265, main profile in 4:4:4, no B pictures.
 const H265: &[u8] = include_bytes!("clip.h265");

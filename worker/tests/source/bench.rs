@@ -7,8 +7,9 @@ use rsm_shared::stream::camera_link::{CameraUrl, Credentials};
 use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::secret::Secret;
 use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
+use rsm_worker::source::carrier::{Carrier, OpenTiming};
 use rsm_worker::source::error::SourceError;
-use rsm_worker::source::open::{AddressPolicy, Carrier, OpenTiming, open};
+use rsm_worker::source::open::{AddressPolicy, open};
 use rsm_worker::source::{Source, SourceUnit};
 
 use crate::scripted::ScriptedCamera;

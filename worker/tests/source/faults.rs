@@ -135,12 +135,12 @@ async fn damaged_packets_of_every_kind_end_sessions_and_nothing_else() {
     for _ in 0..400 {
         let (h264, h265) = (Clip::h264(), Clip::h265());
         let (video, clip) = [(Section::h264(), &h264), (Section::h265(), &h265)][below(2)].clone();
-        let (mut pictures, mut sound) = (Rtp::new(0, video.payload_type), Rtp::new(1, 97));
+        let (mut pictures, mut audio) = (Rtp::new(0, video.payload_type), Rtp::new(1, 97));
         let mut packets = Vec::new();
         for number in 0..10u32 {
             packets.extend(pictures.packets(&clip.pictures[number as usize], number * 9000, video.payload_type == 98));
-            packets.push(sound.aac(&[7; 60], number * 1600));
-            packets.push(sound.report(number * 1600, std::time::SystemTime::now()));
+            packets.push(audio.aac(&[7; 60], number * 1600));
+            packets.push(audio.report(number * 1600, std::time::SystemTime::now()));
         }
         for _ in 0..=below(4) {
             let (packet, kind) = (below(packets.len()), below(4));

@@ -2,44 +2,44 @@
 
 use std::time::Duration;
 
-use rsm_worker::media::parameters::{AudioCodec, VideoCodec};
+use rsm_media::parameters::{AudioCodec, VideoCodec};
 use rsm_worker::source::error::SourceError;
 
 use crate::bench::{all, opened, units};
 use crate::scripted::media::{Clip, Offer, Rtp, Section};
 use crate::scripted::scene::{Act, End, Scene, Step};
 
-/// Pictures of the clip with sound between them.
+/// Pictures of the clip with audio between them.
 fn scene(video: Section, audio: Section, clip: &Clip) -> Scene {
     let mut pictures = Rtp::new(0, video.payload_type);
-    let mut sound = Rtp::new(1, audio.payload_type);
+    let mut frames = Rtp::new(1, audio.payload_type);
     let is_aac = audio.rtpmap.starts_with("mpeg4");
     let mut media = Vec::new();
     for number in 0..10 {
         media.extend(clip.steps(&mut pictures, [number * 9000], Duration::ZERO));
         let frame = [number as u8; 80];
         media.push(Step::Send(match is_aac {
-            true => sound.aac(&frame, number * 1600),
-            false => sound.packet(number * 800, true, &frame),
+            true => frames.aac(&frame, number * 1600),
+            false => frames.packet(number * 800, true, &frame),
         }));
     }
     Scene { end: End::Close, ..Scene::new(Offer::default().and(video).and(audio), media) }
 }
 
 #[tokio::test]
-async fn every_codec_with_every_sound() {
+async fn every_codec_with_every_audio() {
     let (h264, h265) = (Clip::h264(), Clip::h265());
     for (video, clip, codec) in [(Section::h264(), &h264, VideoCodec::H264), (Section::h265(), &h265, VideoCodec::H265)]
     {
         for (audio, heard) in [(Section::aac(), AudioCodec::Aac), (Section::pcma(), AudioCodec::Pcma)] {
-            // `steps` of one picture always takes the first one, a key picture.
+            // `steps` of one picture always takes the first one, a key frame.
             let units = units(scene(video.clone(), audio, clip)).await;
-            let (pictures, sounds): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| unit.sound.is_none());
-            assert_eq!((pictures.len(), sounds.len()), (10, 10), "{codec:?} {heard:?}");
+            let (pictures, audio): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| unit.audio.is_none());
+            assert_eq!((pictures.len(), audio.len()), (10, 10), "{codec:?} {heard:?}");
             assert!(pictures.iter().all(|unit| unit.is_key && unit.video.codec == codec && unit.video.width == 128));
             assert!(pictures.iter().all(|unit| unit.video.height == 72 && unit.video.reorder == Some(0)));
-            let last = &sounds[9];
-            let parameters = last.sound.as_ref().unwrap();
+            let last = &audio[9];
+            let parameters = last.audio.as_ref().unwrap();
             assert_eq!((parameters.codec, parameters.channels), (heard, 1));
             let (rate, config) = if heard == AudioCodec::Aac { (16_000, 2) } else { (8000, 0) };
             assert_eq!((parameters.sample_rate, parameters.codec_data.len()), (rate, config));
@@ -61,7 +61,7 @@ async fn jpeg_and_its_size() {
 }
 
 #[tokio::test]
-async fn sound_that_is_refused_or_unknown_is_not_missed() {
+async fn audio_that_is_refused_or_unknown_is_not_missed() {
     let clip = Clip::h264();
     for (audio, act, connections) in [
         (Section::pcma(), Act::Status(461, String::new()), 1),
@@ -76,7 +76,7 @@ async fn sound_that_is_refused_or_unknown_is_not_missed() {
         scene.setups.push(("track8", act.clone()));
         let (camera, source) = opened(vec![scene]).await;
         let (units, _) = all(source.unwrap()).await;
-        assert_eq!(units.iter().filter(|unit| unit.sound.is_none()).count(), 10, "{act:?}");
+        assert_eq!(units.iter().filter(|unit| unit.audio.is_none()).count(), 10, "{act:?}");
         assert_eq!(camera.connections(), connections, "{act:?}");
     }
 }
@@ -121,7 +121,7 @@ async fn torn_pictures_and_what_was_made_from_them_are_left_out() {
         match number {
             // Its last packet is missing.
             1 => drop(packets.pop()),
-            // So is this key picture's second one, of several.
+            // So is this key frame's second one, of several.
             5 => drop(packets.remove(3)),
             _ => {}
         }

@@ -31,38 +31,38 @@ async fn stamps_may_wrap_jump_and_double() {
     }
 }
 
-/// Pictures and sound of one second, with reports by a clock that is ahead by `ahead` ms, at the times given.
+/// Pictures and audio of one second, with reports by a clock that is ahead by `ahead` ms, at the times given.
 async fn reported(ahead: i64, at: &[u32]) -> (Vec<SourceUnit>, Vec<SourceUnit>) {
-    let (clip, mut pictures, mut sound) = (Clip::h264(), Rtp::new(0, 96), Rtp::new(1, 8));
+    let (clip, mut pictures, mut audio) = (Clip::h264(), Rtp::new(0, 96), Rtp::new(1, 8));
     let now = SystemTime::now();
     let mut media = Vec::new();
     for tenth in 0..40u32 {
-        // Sound's stamps begin an hour later than the pictures'.
-        let (picture_stamp, sound_stamp) = (tenth * 9000, 3600 * 8000 + tenth * 800);
+        // Audio's stamps begin an hour later than the pictures'.
+        let (picture_stamp, audio_stamp) = (tenth * 9000, 3600 * 8000 + tenth * 800);
         if at.contains(&tenth) {
             let shown = now + Duration::from_millis(u64::from(tenth) * 100);
             let shown = match ahead < 0 {
                 true => shown - Duration::from_millis(ahead.unsigned_abs()),
                 false => shown + Duration::from_millis(ahead.unsigned_abs()),
             };
-            // The report of the sound is half a second older than the other one.
+            // The report of the audio is half a second older than the other one.
             media.push(Step::Send(pictures.report(picture_stamp, shown)));
-            media.push(Step::Send(sound.report(sound_stamp.wrapping_sub(4000), shown - Duration::from_millis(500))));
+            media.push(Step::Send(audio.report(audio_stamp.wrapping_sub(4000), shown - Duration::from_millis(500))));
         }
         media.push(Step::Send(pictures.picture(&clip.pictures[tenth as usize % 10], picture_stamp, false)));
-        media.push(Step::Send(sound.packet(sound_stamp, false, &[0; 80])));
+        media.push(Step::Send(audio.packet(audio_stamp, false, &[0; 80])));
     }
     let offer = Offer::default().and(Section::h264()).and(Section::pcma());
     let units = units(Scene { end: End::Close, ..Scene::new(offer, media) }).await;
-    units.into_iter().partition(|unit| unit.sound.is_none())
+    units.into_iter().partition(|unit| unit.audio.is_none())
 }
 
 #[tokio::test]
-async fn reports_join_sound_and_pictures() {
-    let (pictures, sounds) = reported(0, &[5, 20]).await;
-    assert_eq!((pictures.len(), sounds.len()), (40, 40));
-    for (picture, sound) in pictures.iter().zip(&sounds).skip(5) {
-        assert!((picture.time_ns - sound.time_ns).abs() < MS, "{} {}", picture.time_ns, sound.time_ns);
+async fn reports_join_audio_and_pictures() {
+    let (pictures, audio) = reported(0, &[5, 20]).await;
+    assert_eq!((pictures.len(), audio.len()), (40, 40));
+    for (picture, audio) in pictures.iter().zip(&audio).skip(5) {
+        assert!((picture.time_ns - audio.time_ns).abs() < MS, "{} {}", picture.time_ns, audio.time_ns);
     }
 }
 

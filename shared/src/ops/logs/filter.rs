@@ -17,7 +17,7 @@ pub const PARTS: [(&str, &[&str]); 16] = [
     ("store", &["rsm_api::store"]),
     ("worker", &["rsm_worker"]),
     ("stream", &["rsm_worker::stream"]),
-    ("source", &["rsm_worker::source", "rsm_worker::look", "retina"]),
+    ("source", &["rsm_worker::source", "rsm_worker::camera_probe", "retina"]),
     ("output", &["rsm_worker::output"]),
     ("pipeline", &["rsm_worker::pipeline"]),
     ("shared", &["rsm_shared"]),

@@ -13,7 +13,7 @@ use crate::control::held::Held;
 use crate::control::holding::{Begin, Kept};
 use crate::control::intake::Start;
 use crate::stream::supervisor::{self, StreamContext};
-use crate::stream::trace::StreamTrace;
+use crate::stream_trace::StreamTrace;
 
 impl Keeper {
     pub(super) fn start(&mut self, start: Start) {

@@ -1,9 +1,9 @@
 //! Who waits is answered: by a change, by the end, or by the clock.
 
 use super::*;
-use crate::hls::parts::{Opening, Part, PartTarget};
-use crate::hls::window::Listed;
 use bytes::Bytes;
+use rsm_media::hls::parts::{Opening, Part, PartTarget};
+use rsm_media::hls::window::Listed;
 use rsm_shared::stream::fence::Epoch;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;

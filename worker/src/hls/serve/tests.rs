@@ -1,8 +1,8 @@
 //! Over a real socket.
 
-use super::super::parts::{Opening, Part, PartTarget};
-use super::super::window::{Listed, Window};
 use super::*;
+use rsm_media::hls::parts::{Opening, Part, PartTarget};
+use rsm_media::hls::window::{Listed, Window};
 use rsm_shared::ops::listener;
 use rsm_shared::stream::fence::{Epoch, Fence};
 use rsm_shared::stream::rendition::Rendition;

@@ -3,24 +3,31 @@
 mod codecs;
 mod returns;
 
+use super::plan::SegmentPlan;
+use super::stream::HlsReport;
 use super::*;
 use crate::hls::disk::DiskUse;
 use crate::hls::live::LiveIndex;
-use crate::hls::query::Query;
-use crate::media::access_unit::AccessUnit;
+use crate::hls::segment_dir::SegmentDir;
+use crate::hub::StreamHub;
 use crate::metrics::WorkerMetrics;
+use crate::pipeline::hardware::Hardware;
 use crate::pipeline::test_clip::Clip;
+use crate::stream_trace::{StreamTrace, Waiting};
+use rsm_media::access_unit::AccessUnit;
+use rsm_media::hls::query::Query;
 use rsm_shared::ops::traces::Span;
 use rsm_shared::stream::demand::Demand;
-use rsm_shared::stream::fence::Epoch;
+use rsm_shared::stream::fence::{Epoch, Fence};
 use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::slug::Slug;
+use rsm_shared::stream::spec::HlsParams;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
 
 use parking_lot::Mutex;
-
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -81,7 +88,7 @@ fn begin_with(root: &Path, budget: u64, window_segments: u32) -> Bench {
         encoders: encoders.clone(),
         metrics: metrics.stream(&slug),
         report: report.clone(),
-        plan: Plan::default(),
+        plan: SegmentPlan::default(),
         trace: StreamTrace::new(slug.clone(), fence, &Span::none(), None),
         waiting: Waiting::default(),
         encoded: StreamHub::default(),
@@ -91,7 +98,7 @@ fn begin_with(root: &Path, budget: u64, window_segments: u32) -> Bench {
         HlsOutput { stream, lingering: lingering_too, first_media_sequence: 100, first_discontinuity_sequence: 7 };
     let (demand, receiver) = watch::channel(Demand { hls: true, ..Demand::default() });
     let cancel = CancellationToken::new();
-    let task = tokio::spawn(output.run(Wish { demand: receiver, cancel: cancel.clone(), hls_always: false }));
+    let task = tokio::spawn(output.run(OutputDemand { demand: receiver, cancel: cancel.clone(), hls_always: false }));
     Bench { hub, demand, cancel, report, lingering, live, encoders, dir: root.join("door/9-1"), task }
 }
 
@@ -307,7 +314,7 @@ async fn a_rendition_that_is_wanted_has_the_numbers_of_the_source() {
 }
 
 #[tokio::test]
-async fn b_pictures_and_sound_come_out_as_they_went_in() {
+async fn b_pictures_and_audio_come_out_as_they_went_in() {
     let root = tempfile::tempdir().unwrap();
     for b_pictures in [0, 2] {
         let units = clip_of(320, 240, b_pictures);
@@ -315,10 +322,10 @@ async fn b_pictures_and_sound_come_out_as_they_went_in() {
         while bench.hub.subscribers() == 0 {
             tokio::task::yield_now().await;
         }
-        let sound = crate::media::parameters::tests::sound();
+        let audio = crate::test_units::audio();
         for (n, unit) in units.iter().enumerate() {
             bench.hub.publish(AccessUnit { timeline: 1, ..unit.clone() });
-            // 40 ms of G.711 with each picture, in the order of showing.
+            // 40 ms of G.711 with each picture, in the presentation order.
             let pts = Duration::from_millis(40 * n as u64);
             let data = bytes::Bytes::from(vec![0xd5; 320]);
             bench.hub.publish(AccessUnit {
@@ -326,7 +333,7 @@ async fn b_pictures_and_sound_come_out_as_they_went_in() {
                 pts,
                 is_key: false,
                 timeline: 1,
-                sound: Some(sound.clone()),
+                audio: Some(audio.clone()),
                 ..unit.clone()
             });
         }

@@ -4,22 +4,23 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use rsm_media::access_unit::AccessUnit;
+use rsm_media::group_queue::Popped;
+use rsm_media::keyless::PATIENCE;
+use rsm_media::parameters::{VideoCodec, VideoParameters};
 use rsm_shared::stream::rendition::Rendition;
 
-use super::{Fault, HlsStream};
-use crate::media::access_unit::AccessUnit;
-use crate::media::hub::{StreamHub, Subscription};
-use crate::media::keyless::PATIENCE;
-use crate::media::parameters::{VideoCodec, VideoParameters};
-use crate::media::queue::Popped;
+use super::error::HlsError;
+use super::stream::HlsStream;
+use crate::hub::{StreamHub, Subscription};
 use crate::pipeline::PipelineError;
 use crate::pipeline::form::form;
-use crate::pipeline::to_h264::{EncodedPicture, EncoderFeeder, EncoderPipeline};
+use crate::pipeline::to_h264::{EncodedFrame, EncoderFeeder, EncoderPipeline};
 
 /// Units in the pipeline whose arrival is remembered: those in its queues and those that an encoder holds, generously.
 const MAX_IN_FLIGHT: usize = 256;
 
-/// From one stream's pictures to `rendition` of them.
+/// Encodes the pictures of one stream as `rendition`.
 pub(super) struct Transcoder<'a> {
     pub stream: &'a HlsStream,
     pub rendition: Rendition,
@@ -34,14 +35,14 @@ struct InFlight {
 }
 
 impl Transcoder<'_> {
-    /// Encodes `first`, a key picture, and what comes behind it, for ever; sound is passed on with the pictures. Does
-    /// nothing while the source has not more lines than the rendition.
-    pub async fn run(&self, subscription: Subscription, first: Arc<AccessUnit>) -> Fault {
+    /// Encodes `first`, a key frame, and the pictures after it, for ever; audio is passed on with the pictures. Does nothing
+    /// while the source has no more lines than the rendition.
+    pub async fn run(&self, subscription: Subscription, first: Arc<AccessUnit>) -> HlsError {
         let mut next = Some(first);
         loop {
-            let Some(first) = subscription.next_key(next.take(), PATIENCE).await else { return Fault::NoKeyPicture };
+            let Some(first) = subscription.next_key(next.take(), PATIENCE).await else { return HlsError::NoKeyFrame };
             if self.rendition == Rendition::Source && first.video.codec != VideoCodec::Jpeg {
-                return Fault::AnotherCodec;
+                return HlsError::AnotherCodec;
             }
             match self.encode(first, &subscription).await {
                 Ok(unit) => next = unit,
@@ -50,12 +51,12 @@ impl Transcoder<'_> {
                     return error.into();
                 }
             }
-            // Nobody shall begin with what an earlier pipeline left.
+            // A subscriber must not begin with what an earlier pipeline left.
             self.to.forget();
         }
     }
 
-    /// One pipeline, from a key picture to a break of time; gives back what comes behind it.
+    /// Runs one pipeline, from a key frame to a break of time; returns the unit after the break.
     async fn encode(
         &self,
         first: Arc<AccessUnit>,
@@ -79,7 +80,7 @@ impl Transcoder<'_> {
                         _ => {
                             let new = VideoParameters::from_avcc(picture.codec_data.clone())
                                 .map_err(|e| PipelineError::Build(e.to_string()))?;
-                            // The encoder was told to keep the order.
+                            // The encoder is configured to keep the order.
                             video
                                 .insert(Arc::new(VideoParameters { reorder: Some(0), declared_fps: fps, ..new }))
                                 .clone()
@@ -102,14 +103,14 @@ impl Transcoder<'_> {
 }
 
 fn unit(
-    picture: EncodedPicture,
+    picture: EncodedFrame,
     in_flight: &parking_lot::Mutex<VecDeque<InFlight>>,
     timeline: u64,
     video: Arc<VideoParameters>,
 ) -> AccessUnit {
-    let EncodedPicture { data, pts, is_key, .. } = picture;
+    let EncodedFrame { data, pts, is_key, .. } = picture;
     let mut in_flight = in_flight.lock();
-    // Pictures leave in the order in which they are shown, so what is before this one never comes.
+    // Pictures leave in presentation order, so the ones before this one never come.
     while in_flight.front().is_some_and(|unit| unit.pts < pts) {
         in_flight.pop_front();
     }
@@ -117,10 +118,10 @@ fn unit(
         Some(unit) if unit.pts == pts => (unit.arrived, unit.captured),
         _ => (Instant::now(), SystemTime::now()),
     };
-    AccessUnit { data, pts, is_key, arrived, captured, timeline, video, sound: None }
+    AccessUnit { data, pts, is_key, arrived, captured, timeline, video, audio: None }
 }
 
-/// Feeds pictures until one is of another timeline; sound goes past the pipeline.
+/// Feeds pictures until one is of another timeline; audio bypasses the pipeline.
 async fn feed(
     feeder: &EncoderFeeder,
     first: Arc<AccessUnit>,
@@ -142,7 +143,7 @@ async fn feed(
             to.publish((*unit).clone());
         }
         unit = loop {
-            // Behind a loss comes a key picture, which a decoder takes as it comes.
+            // A key frame follows a loss, and a decoder takes it without further ado.
             if let Popped::Unit(next) = subscription.next().await {
                 break next;
             }
@@ -150,7 +151,7 @@ async fn feed(
     }
 }
 
-/// In the order of showing, which with B pictures is not that of coming.
+/// Inserts in presentation order, which differs from the order of arrival when there are B pictures.
 fn remember(in_flight: &mut VecDeque<InFlight>, mark: InFlight) {
     let at = in_flight.iter().rposition(|other| other.pts <= mark.pts).map_or(0, |before| before + 1);
     in_flight.insert(at, mark);

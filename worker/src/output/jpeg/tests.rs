@@ -35,11 +35,11 @@ fn what_is_late_is_not_shown_and_what_is_too_late_is_left_out() {
 }
 
 #[tokio::test]
-async fn a_feeder_that_is_too_late_goes_on_at_the_newest_key_picture() {
+async fn a_feeder_that_is_too_late_goes_on_at_the_newest_key_frame() {
     let clip = Clip { width: 320, height: 240, fps: 25, pictures: 75, group: 25, b_pictures: 0 }.encode();
     let params = JpegParams { max_fps: 60, max_width: 320, quality: 80 };
     let (hub, passing, numbers) = (StreamHub::default(), Passing::default(), Numbers::default());
-    let subscription = hub.subscribe(Listen::Pictures);
+    let subscription = hub.subscribe(Listen::Video);
     let long_ago = Instant::now().checked_sub(Duration::from_secs(20)).unwrap();
     for (i, unit) in clip.iter().enumerate() {
         // The newest group is current, and stays so on a busy machine; two others wait before it.
@@ -139,7 +139,7 @@ impl Scene {
         };
         let (demand, wish) = watch::channel(demand);
         let cancel = CancellationToken::new();
-        let wish = Wish { demand: wish, cancel: cancel.clone(), hls_always: false };
+        let wish = OutputDemand { demand: wish, cancel: cancel.clone(), hls_always: false };
         let running = tokio::spawn(output.run(wish));
         Self { hub, sink, demand, cancel, running }
     }
@@ -261,7 +261,7 @@ fn endless(clip: &[AccessUnit]) -> impl Iterator<Item = AccessUnit> + '_ {
 #[tokio::test]
 async fn sizes_come_and_go_beside_each_other_while_one_decoder_runs_on() {
     let own = JpegParams { max_fps: 25, max_width: 640, quality: 80 };
-    // A key picture only at the beginning of the clip: a decoder that began anew would have nothing to show for long.
+    // A key frame only at the beginning of the clip: a decoder that began anew would have nothing to show for long.
     let clip = Clip { width: 640, height: 360, fps: 25, pictures: 500, group: 500, b_pictures: 0 }.encode();
     let mut units = endless(&clip).take(500);
     let scene = Scene::start(Demand { scaled: scaled(&[320]), ..Demand::default() }, 1 << 20);

@@ -12,18 +12,18 @@ use super::encoding::{Encoding, names};
 /// Most streams of a session description that are looked at: the list is the camera's.
 const MAX_STREAMS: usize = 16;
 
-/// What the camera offers, and what is taken of it: the first video and the first sound of those that can be used.
+/// What the camera offers, and what is taken of it: the first video and the first audio of those that can be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Choice {
     /// Numbers of streams in the session description.
     pub video: Option<u32>,
-    pub sound: Option<u32>,
+    pub audio: Option<u32>,
     /// Codec names of the video streams on offer.
     pub offered: Vec<String>,
 }
 
 impl Choice {
-    /// Of media and encoding name of each stream. Sound alone is not taken.
+    /// Of media and encoding name of each stream. Audio alone is not taken.
     fn of(streams: impl Iterator<Item = (String, String)>) -> Self {
         let mut choice = Self::default();
         for (number, (media, name)) in (0..).zip(streams.take(MAX_STREAMS)) {
@@ -32,16 +32,16 @@ impl Choice {
             }
             match Encoding::of(&media, &name) {
                 Some(encoding) if encoding.is_video() => _ = choice.video.get_or_insert(number),
-                Some(_) => _ = choice.sound.get_or_insert(number),
+                Some(_) => _ = choice.audio.get_or_insert(number),
                 None => {}
             }
         }
-        choice.sound = choice.sound.filter(|_| choice.video.is_some());
+        choice.audio = choice.audio.filter(|_| choice.video.is_some());
         choice
     }
 
     fn takes(&self, number: u32) -> bool {
-        self.video == Some(number) || self.sound == Some(number)
+        self.video == Some(number) || self.audio == Some(number)
     }
 }
 
@@ -54,7 +54,7 @@ impl Chosen {
         self.0.lock().clone()
     }
 
-    /// Whether stream `number` is the video.
+    /// True when stream `number` is the video.
     pub fn is_video(&self, number: u32) -> bool {
         self.get().is_some_and(|choice| choice.video == Some(number))
     }
@@ -94,11 +94,11 @@ mod tests {
         let text = format!("v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{description}");
         let description = gst_sdp::SDPMessage::parse_buffer(text.as_bytes()).unwrap();
         let choice = Choice::of(description.medias().map(stream));
-        (choice.video, choice.sound, choice.offered)
+        (choice.video, choice.audio, choice.offered)
     }
 
     #[test]
-    fn the_first_usable_video_and_sound() {
+    fn the_first_usable_video_and_audio() {
         let stream = |kind: &str, number: u32, name: &str| {
             format!("m={kind} 0 RTP/AVP {number}\r\na=rtpmap:{number} {name}\r\n")
         };
@@ -107,7 +107,7 @@ mod tests {
         let (h264, h265) = (stream("video", 96, "H264/90000"), stream("video", 97, "H265/90000"));
         let old = stream("video", 99, "MP4V-ES/90000");
         let (fixed, jpeg) = ("m=audio 0 RTP/AVP 8\r\n", "m=video 0 RTP/AVP 26\r\n");
-        for (description, video, sound, offered) in [
+        for (description, video, audio, offered) in [
             (h264.clone(), Some(0), None, vec!["h264"]),
             (format!("{metadata}{opus}{fixed}{old}{h265}{h264}"), Some(4), Some(2), vec!["mp4v-es", "h265", "h264"]),
             (format!("{jpeg}{fixed}"), Some(0), Some(1), vec!["jpeg"]),
@@ -116,7 +116,7 @@ mod tests {
             (h264.repeat(99), Some(0), None, vec!["h264"; MAX_STREAMS]),
         ] {
             let offered = offered.into_iter().map(str::to_owned).collect();
-            assert_eq!(choose(&description), (video, sound, offered), "{description}");
+            assert_eq!(choose(&description), (video, audio, offered), "{description}");
         }
     }
 }

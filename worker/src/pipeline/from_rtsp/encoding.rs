@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gstreamer as gst;
 
-use crate::media::parameters::{AudioCodec, AudioParameters, VideoParameters};
+use rsm_media::parameters::{AudioCodec, AudioParameters, VideoParameters};
 
 /// One encoding name of RTP that is taken (RFC 6184, 7798, 2435, 3640, 3551).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,19 +86,19 @@ impl Encoding {
             let buffer = structure.get::<gst::Buffer>("codec_data").ok()?;
             Some(Bytes::copy_from_slice(buffer.map_readable().ok()?.as_slice()))
         };
-        let sound = |codec, codec_data| {
-            // Both are in the caps of every raw sound; one channel is G.711's default (RFC 3551 section 4.5.14).
+        let audio = |codec, codec_data| {
+            // Both are in the caps of every raw audio; one channel is G.711's default (RFC 3551 section 4.5.14).
             let channels = number("channels").and_then(|channels| u16::try_from(channels).ok()).unwrap_or(1);
-            let sound = AudioParameters::credible(codec, codec_data, number("rate")?, channels)?;
-            Some(RtspMedia::Sound(Arc::new(sound)))
+            let audio = AudioParameters::credible(codec, codec_data, number("rate")?, channels)?;
+            Some(RtspMedia::Audio(Arc::new(audio)))
         };
         let video = match self {
             Self::H264 => VideoParameters::from_avcc(codec_data()?),
             Self::H265 => VideoParameters::from_hvcc(codec_data()?),
             Self::Jpeg => VideoParameters::jpeg(number("width")?, number("height")?),
-            Self::Aac => return sound(AudioCodec::Aac, codec_data()?),
-            Self::Pcma => return sound(AudioCodec::Pcma, Bytes::new()),
-            Self::Pcmu => return sound(AudioCodec::Pcmu, Bytes::new()),
+            Self::Aac => return audio(AudioCodec::Aac, codec_data()?),
+            Self::Pcma => return audio(AudioCodec::Pcma, Bytes::new()),
+            Self::Pcmu => return audio(AudioCodec::Pcmu, Bytes::new()),
         };
         Some(video.map_or(RtspMedia::Unreadable, |video| RtspMedia::Picture(Arc::new(video))))
     }
@@ -122,7 +122,7 @@ pub(super) fn names(caps: &gst::CapsRef) -> Option<(String, String)> {
 #[derive(Clone, Debug)]
 pub enum RtspMedia {
     Picture(Arc<VideoParameters>),
-    Sound(Arc<AudioParameters>),
+    Audio(Arc<AudioParameters>),
     /// A picture whose parameter sets are broken.
     Unreadable,
 }
@@ -165,13 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn caps_tell_sound_and_size() {
+    fn caps_tell_audio_and_size() {
         elements::init().unwrap();
         let jpeg = gst::Caps::builder("image/jpeg").field("width", 640i32).field("height", 360i32).build();
         assert!(matches!(Encoding::Jpeg.read(&jpeg), Some(RtspMedia::Picture(video)) if video.width == 640));
         let alaw = gst::Caps::builder("audio/x-alaw").field("rate", 8000i32).field("channels", 1i32).build();
-        let Some(RtspMedia::Sound(sound)) = Encoding::Pcma.read(&alaw) else { panic!("no sound") };
-        assert_eq!((sound.codec, sound.sample_rate, sound.channels), (AudioCodec::Pcma, 8000, 1));
+        let Some(RtspMedia::Audio(audio)) = Encoding::Pcma.read(&alaw) else { panic!("no audio") };
+        assert_eq!((audio.codec, audio.sample_rate, audio.channels), (AudioCodec::Pcma, 8000, 1));
         let avc = gst::Caps::builder("video/x-h264").build();
         assert!(Encoding::H264.read(&avc).is_none());
         let broken = gst::Buffer::from_slice([1, 2, 3]);

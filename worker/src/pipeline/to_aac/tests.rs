@@ -1,5 +1,5 @@
 use super::*;
-use crate::media::access_unit::tests::unit;
+use crate::test_units::unit;
 
 /// Units of 20 ms, as cameras send them; a click is heard from this sample on.
 const UNIT: usize = 160;
@@ -20,13 +20,13 @@ fn click(audio: &Arc<AudioParameters>) -> Vec<AccessUnit> {
     };
     let units = (0..24_000 / UNIT).map(|i| AccessUnit {
         data: (i * UNIT..(i + 1) * UNIT).map(sample).collect(),
-        sound: Some(audio.clone()),
+        audio: Some(audio.clone()),
         ..unit(FIRST_MS + 20 * i as u64, false)
     });
     units.collect()
 }
 
-async fn encoded(audio: &AudioParameters, units: &[AccessUnit]) -> Vec<EncodedSound> {
+async fn encoded(audio: &AudioParameters, units: &[AccessUnit]) -> Vec<EncodedAudio> {
     elements::init().unwrap();
     let (mut pipeline, mut receiver) = AacPipeline::start(audio).await.unwrap();
     let mut frames = Vec::new();
@@ -50,7 +50,7 @@ async fn encoded(audio: &AudioParameters, units: &[AccessUnit]) -> Vec<EncodedSo
 }
 
 /// Samples of frames in a row, by a decoder that takes nothing out.
-fn decoded(frames: &[EncodedSound]) -> Vec<i16> {
+fn decoded(frames: &[EncodedAudio]) -> Vec<i16> {
     let caps = gst::Caps::builder("audio/mpeg")
         .field("mpegversion", 4i32)
         .field("stream-format", "raw")

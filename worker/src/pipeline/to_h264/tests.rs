@@ -11,7 +11,7 @@ async fn encoded(
     fps: Option<f64>,
     hardware: &Hardware,
     backlog: usize,
-) -> (EncodedForm, Vec<EncodedPicture>) {
+) -> (EncodedForm, Vec<EncodedFrame>) {
     let video = &units[0].video;
     let form = form(video, fps, rendition).unwrap();
     let (mut pipeline, mut receiver) = EncoderPipeline::start(video, &form, fps, hardware).await.unwrap();
@@ -38,20 +38,20 @@ async fn encoded(
     (form, pictures)
 }
 
-fn decoded(pictures: &[EncodedPicture]) -> VideoParameters {
+fn decoded(pictures: &[EncodedFrame]) -> VideoParameters {
     VideoParameters::from_avcc(pictures[0].codec_data.clone()).unwrap()
 }
 
-fn times(pictures: &[EncodedPicture]) -> Vec<Duration> {
+fn times(pictures: &[EncodedFrame]) -> Vec<Duration> {
     pictures.iter().map(|picture| picture.pts).collect()
 }
 
-fn keys(pictures: &[EncodedPicture]) -> Vec<u128> {
+fn keys(pictures: &[EncodedFrame]) -> Vec<u128> {
     pictures.iter().filter(|picture| picture.is_key).map(|picture| picture.pts.as_millis()).collect()
 }
 
 #[tokio::test]
-async fn every_codec_becomes_what_was_declared_with_the_key_pictures_of_the_source() {
+async fn every_codec_becomes_what_was_declared_with_the_key_frames_of_the_source() {
     for (codec, format, b_pictures) in [
         (VideoCodec::H264, "I420", 0),
         (VideoCodec::H264, "I420", 2),
@@ -73,7 +73,7 @@ async fn every_codec_becomes_what_was_declared_with_the_key_pictures_of_the_sour
 }
 
 #[tokio::test]
-async fn what_is_fast_is_halved_and_keeps_its_key_pictures() {
+async fn what_is_fast_is_halved_and_keeps_its_key_frames() {
     let units = Clip { fps: 50, pictures: 100, group: 33, ..CLIP }.encode();
     let (_, pictures) = encoded(&units, Rendition::P360, Some(50.0), &Hardware::software(), 0).await;
     assert_eq!(keys(&pictures), [0, 660, 1320, 1980]);
@@ -97,7 +97,7 @@ async fn the_declared_rate_holds_for_noise_whatever_rate_the_camera_tells() {
         let (form, pictures) = encoded(&units, Rendition::P240, told, &Hardware::software(), 0).await;
         let second = Duration::from_secs(1);
         let bits_from = |from: Duration| -> u64 {
-            let within = |picture: &&EncodedPicture| picture.pts >= from && picture.pts < from + second;
+            let within = |picture: &&EncodedFrame| picture.pts >= from && picture.pts < from + second;
             pictures.iter().filter(within).map(|picture| picture.data.len() as u64 * 8).sum()
         };
         let worst = pictures.iter().map(|picture| bits_from(picture.pts)).max().unwrap();
@@ -150,7 +150,7 @@ async fn it_stops_while_nobody_takes_what_it_made() {
 }
 
 #[test]
-fn a_key_picture_that_is_not_shown_is_made_up_for() {
+fn a_key_frame_that_is_not_shown_is_made_up_for() {
     let ms = Duration::from_millis;
     let mut gate = GateState::new(false, 2);
     for (pts, is_key, shown) in [(0, true, false), (20, false, true), (40, true, true), (60, false, true)] {

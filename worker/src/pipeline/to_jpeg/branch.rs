@@ -11,8 +11,8 @@ use rsm_shared::stream::spec::JpegParams;
 use tokio::sync::watch;
 
 use super::{JpegFrame, NewestJpeg};
-use crate::media::rate::RateLimit;
 use crate::pipeline::{PipelineError, caps, elements};
+use rsm_media::rate_limit::RateLimit;
 
 /// A raw picture that all sizes are made of.
 pub(super) struct Raw {
@@ -91,7 +91,7 @@ impl Branch {
         Ok((Self { params, bin, entry, exit, size, encoder, state: Mutex::new(state), outlet }, receiver))
     }
 
-    /// Whether the picture at `pts` is encoded in this size.
+    /// True when the picture at `pts` is encoded in this size.
     pub fn admits(&self, pts: Duration) -> bool {
         self.state.lock().rate.admit(pts)
     }
@@ -138,7 +138,7 @@ impl Branch {
         }
     }
 
-    /// Whether both make the same frames of a picture.
+    /// True when both make the same frames of a picture.
     pub fn is_like(&self, other: &Self, raw: &Raw) -> bool {
         let at = |branch: &Self| (branch.state.lock().target, branch.encoder.property::<i32>("quality"));
         let shown = other.outlet.newest().is_some_and(|frame| Some(frame.pts) == raw.pts());

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 
 use super::branch::{Branch, Raw};
 use super::in_flight::InFlight;
-use crate::media::access_unit::AccessUnit;
 use crate::pipeline::{PipelineError, caps};
+use rsm_media::access_unit::AccessUnit;
 
 /// Sizes at a time: the stream's own and the seven steps of the ladder.
 const MAX_SIZES: usize = 8;

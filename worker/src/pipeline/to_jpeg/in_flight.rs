@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
-use crate::media::access_unit::AccessUnit;
+use rsm_media::access_unit::AccessUnit;
 
 /// Units that are remembered until they are decoded: the 8 of the appsrc, the 16 at most that a decoder reorders,
 /// generously.
@@ -33,7 +33,7 @@ impl InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::access_unit::tests::unit;
+    use crate::test_units::unit;
 
     #[test]
     fn a_picture_finds_when_it_was_captured_in_any_coding_order() {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::media::parameters::VideoCodec;
 use crate::pipeline::test_clip::{Clip, Look};
+use rsm_media::parameters::VideoCodec;
 
 const PARAMS: JpegParams = JpegParams { max_fps: 5, max_width: 320, quality: 80 };
 

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1000 * MS;
 const PICTURES: u32 = 90_000;
-const SOUND: u32 = 8000;
+const AUDIO: u32 = 8000;
 
-/// A camera that takes pictures each 40 ms and sound each 20 ms.
+/// A camera that takes pictures each 40 ms and audio each 20 ms.
 struct Camera {
     clock: CameraClock,
     begin: Instant,
@@ -17,9 +17,9 @@ struct Camera {
     ppm: i64,
     /// What the camera's wall clock is ahead by, nanoseconds; `None` when it sends no reports.
     ahead: Option<i64>,
-    /// How long pictures and sound take to arrive, nanoseconds.
+    /// How long pictures and audio take to arrive, nanoseconds.
     delay: (i64, i64),
-    /// How far sound is from its true place beside the pictures; of each unit of sound, nanoseconds.
+    /// How far audio is from its true place beside the pictures; of each unit of audio, nanoseconds.
     off: Vec<i64>,
     /// How long before its arrival each picture was taken, as it is told.
     late: Vec<i64>,
@@ -40,7 +40,7 @@ impl Camera {
     fn stamp(&self, track: Track, ns: i64) -> Stamp {
         let (first, rate) = match track {
             Track::Pictures => (self.first.0, PICTURES),
-            Track::Sound => (self.first.1, SOUND),
+            Track::Audio => (self.first.1, AUDIO),
         };
         Stamp { ticks: first + self.fast(ns) * i64::from(rate) / SECOND, rate }
     }
@@ -49,7 +49,7 @@ impl Camera {
     fn run(&mut self, from: i64, to: i64) {
         for taken in (from..to).step_by(20 * MS as usize) {
             let ntp = self.ahead.map(|ahead| ntp_of(self.wall, self.fast(taken) + ahead));
-            for track in [Track::Pictures, Track::Sound] {
+            for track in [Track::Pictures, Track::Audio] {
                 if track == Track::Pictures && taken % (40 * MS) != 0 {
                     continue;
                 }
@@ -63,7 +63,7 @@ impl Camera {
                 let Some(told) = told else { continue };
                 let picture_then = ticks_to_ns(self.stamp(Track::Pictures, taken).ticks, PICTURES);
                 match track {
-                    Track::Sound => self.off.push(told.time_ns - picture_then),
+                    Track::Audio => self.off.push(told.time_ns - picture_then),
                     Track::Pictures => {
                         assert_eq!(told.time_ns, picture_then, "pictures are never moved");
                         let late = (self.wall + at).duration_since(told.captured).unwrap();
@@ -89,10 +89,10 @@ fn ntp_of(wall: SystemTime, ns: i64) -> u64 {
 }
 
 #[test]
-fn sound_is_placed_by_arrival_then_by_reports_and_captured_by_two_of_them() {
+fn audio_is_placed_by_arrival_then_by_reports_and_captured_by_two_of_them() {
     let mut camera = Camera::new();
     camera.run(0, 4 * SECOND);
-    // Pictures take a quarter of a second longer to arrive, so sound was placed too early.
+    // Pictures take a quarter of a second longer to arrive, so audio was placed too early.
     assert!((camera.last_off() + 250 * MS).abs() <= 40 * MS, "{}", camera.last_off());
     assert_eq!(camera.last_late(), 0, "nothing is known but arrival");
     camera.run(4 * SECOND, 5 * SECOND);
@@ -103,9 +103,9 @@ fn sound_is_placed_by_arrival_then_by_reports_and_captured_by_two_of_them() {
 }
 
 #[test]
-fn reports_before_the_first_sound_place_it_at_once() {
+fn reports_before_the_first_audio_place_it_at_once() {
     let mut camera = Camera::new();
-    for track in [Track::Pictures, Track::Sound] {
+    for track in [Track::Pictures, Track::Audio] {
         camera.clock.reported(track, camera.stamp(track, 0), ntp_of(camera.wall, 0));
     }
     camera.run(0, SECOND);
@@ -113,7 +113,7 @@ fn reports_before_the_first_sound_place_it_at_once() {
 }
 
 #[test]
-fn a_wall_clock_that_is_wrong_still_joins_sound_and_pictures() {
+fn a_wall_clock_that_is_wrong_still_joins_audio_and_pictures() {
     for (ahead, late) in [
         (-3600 * SECOND, 0),
         (7 * 24 * 3600 * SECOND, 0),
@@ -137,16 +137,16 @@ fn a_wall_clock_that_is_set_is_believed_again_once_it_is_steady() {
     camera.ahead = Some(-SECOND);
     camera.run(10 * SECOND, 15 * SECOND);
     assert_eq!(camera.last_late(), 0);
-    assert!(camera.last_off().abs() < MS, "sound stays: {}", camera.last_off());
+    assert!(camera.last_off().abs() < MS, "audio stays: {}", camera.last_off());
     camera.run(15 * SECOND, 20 * SECOND);
     assert!((camera.last_late() - 1300 * MS).abs() < MS, "{}", camera.last_late());
 }
 
 #[test]
-fn reports_whose_streams_have_different_clocks_do_not_part_sound_from_pictures() {
+fn reports_whose_streams_have_different_clocks_do_not_part_audio_from_pictures() {
     let mut camera = Camera { ahead: None, ..Camera::new() };
     camera.run(0, SECOND);
-    for (track, ahead) in [(Track::Pictures, 0), (Track::Sound, 3600 * SECOND)] {
+    for (track, ahead) in [(Track::Pictures, 0), (Track::Audio, 3600 * SECOND)] {
         let stamp = camera.stamp(track, SECOND);
         camera.clock.reported(track, stamp, ntp_of(camera.wall, ahead));
     }
@@ -155,15 +155,15 @@ fn reports_whose_streams_have_different_clocks_do_not_part_sound_from_pictures()
 }
 
 #[test]
-fn stamps_that_jump_leave_sound_beside_the_pictures() {
+fn stamps_that_jump_leave_audio_beside_the_pictures() {
     for (track, jump) in
-        [(Track::Pictures, 3600), (Track::Pictures, -3600), (Track::Sound, 3600), (Track::Sound, -3600)]
+        [(Track::Pictures, 3600), (Track::Pictures, -3600), (Track::Audio, 3600), (Track::Audio, -3600)]
     {
         let mut camera = Camera::new();
         camera.run(0, 10 * SECOND);
         match track {
             Track::Pictures => camera.first.0 += jump * i64::from(PICTURES),
-            Track::Sound => camera.first.1 += jump * i64::from(SOUND),
+            Track::Audio => camera.first.1 += jump * i64::from(AUDIO),
         }
         camera.run(10 * SECOND, 14 * SECOND);
         assert!(camera.last_off().abs() <= 300 * MS, "{track:?} {jump}: {}", camera.last_off());
@@ -173,22 +173,22 @@ fn stamps_that_jump_leave_sound_beside_the_pictures() {
 }
 
 #[test]
-fn without_reports_a_drift_of_sound_is_followed() {
+fn without_reports_a_drift_of_audio_is_followed() {
     let mut camera = Camera { ahead: None, delay: (50 * MS, 50 * MS), ..Camera::new() };
     camera.run(0, SECOND);
-    // Sound's stamps lost a second, little by little; its arrival did not.
+    // Audio's stamps lost a second, little by little; its arrival did not.
     for lost in 1..=100 {
-        camera.first.1 -= i64::from(SOUND) / 100;
+        camera.first.1 -= i64::from(AUDIO) / 100;
         camera.run((lost * 10) * SECOND, (lost * 10 + 3) * SECOND);
     }
     assert!(camera.last_off().abs() <= 600 * MS, "{}", camera.last_off());
 }
 
 #[test]
-fn sound_before_the_first_picture_has_no_place() {
+fn audio_before_the_first_picture_has_no_place() {
     let mut clock = CameraClock::default();
-    let stamp = Stamp { ticks: 0, rate: SOUND };
-    assert_eq!(clock.place(Track::Sound, stamp, Instant::now(), SystemTime::now()), None);
+    let stamp = Stamp { ticks: 0, rate: AUDIO };
+    assert_eq!(clock.place(Track::Audio, stamp, Instant::now(), SystemTime::now()), None);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn reports_of_nothing_say_nothing() {
     let mut camera = Camera { ahead: None, ..Camera::new() };
     camera.run(0, SECOND);
     let before = camera.last_off();
-    for track in [Track::Pictures, Track::Sound, Track::Pictures, Track::Sound] {
+    for track in [Track::Pictures, Track::Audio, Track::Pictures, Track::Audio] {
         camera.clock.reported(track, camera.stamp(track, SECOND), 0);
     }
     camera.run(SECOND, 2 * SECOND);
@@ -209,9 +209,9 @@ proptest! {
 
     #[test]
     fn whatever_the_stamps_begin_with_and_however_the_clock_drifts(
-        pictures in 0i64..(1 << 33), sound in 0i64..(1 << 33), ppm in -200i64..200, ahead in -4000i64..100,
+        pictures in 0i64..(1 << 33), audio in 0i64..(1 << 33), ppm in -200i64..200, ahead in -4000i64..100,
     ) {
-        let mut camera = Camera { first: (pictures, sound), ppm, ahead: Some(ahead * MS), ..Camera::new() };
+        let mut camera = Camera { first: (pictures, audio), ppm, ahead: Some(ahead * MS), ..Camera::new() };
         camera.run(0, 60 * SECOND);
         prop_assert!(camera.last_off().abs() < MS, "{}", camera.last_off());
         let late = camera.last_late();
@@ -225,8 +225,8 @@ proptest! {
     ) {
         let (mut clock, begin, wall) = (CameraClock::default(), Instant::now(), SystemTime::now());
         for (pictures, ticks, ntp, ms, report) in said {
-            let track = if pictures { Track::Pictures } else { Track::Sound };
-            let stamp = Stamp { ticks, rate: if pictures { PICTURES } else { SOUND } };
+            let track = if pictures { Track::Pictures } else { Track::Audio };
+            let stamp = Stamp { ticks, rate: if pictures { PICTURES } else { AUDIO } };
             if report {
                 clock.reported(track, stamp, ntp);
                 continue;

@@ -42,7 +42,7 @@ async fn a_source_that_is_wanted_again_takes_its_renditions_along() {
     bench.demand.send_replace(lower);
     bench.until_listeners(2).await;
     bench.publish(&units[30..], 1).await;
-    // The key picture of segment 101 begins 102, in all renditions.
+    // The key frame of segment 101 begins 102, in all renditions.
     for rendition in ["source", "240p"] {
         let text = bench.until_of(rendition, |text| text.contains("/104.m4s")).await;
         assert!(text.contains("#EXT-X-MEDIA-SEQUENCE:102\n#EXT-X-DISCONTINUITY-SEQUENCE:8\n"), "{text}");
