@@ -1,4 +1,4 @@
-//! Documents name files and link to each other; what they name exists.
+//! Documents name files, functions and types and link to each other; all of these exist.
 
 use crate::sources::{self, SourceFile};
 
