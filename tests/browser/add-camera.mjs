@@ -123,7 +123,7 @@ await inBrowser('a camera is looked at before it is added', { base }, async ({ p
   await until('it waits', async () => (await byTestId(form, 'try-result').getAttribute('aria-busy')) === 'true');
   await byTestId(form, 'try').click();
   must(await byTestId(form, 'try-result').isHidden(), 'a stopped test still waits');
-  must(/stopped/.test(await form.locator('.look-told').textContent()), 'nothing says that it was stopped');
+  must(/stopped/.test(await form.locator('.probe-status').textContent()), 'nothing says that it was stopped');
   await byTestId(form, 'try').click();
   const ended = page.waitForEvent('requestfailed', { predicate: (one) => one.url().endsWith('/video/test') });
   await page.keyboard.press('Escape');

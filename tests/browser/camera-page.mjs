@@ -34,8 +34,8 @@ async function facts(own) {
   await until('the facts are complete', async () => {
     const seen = await factsOf(own);
     const fits = {
-      'State since': /\d.*for \d/, Camera: /^rtsp:\/\//, Codec: /^H\.264$/, Size: /^640 × 480$/, Sound: /^AAC, 16 kHz, mono$/,
-      Viewers: /^\d+ JPEG, \d+ HLS$/, Worker: /./, Zone: /^default$/, Epoch: /^\d+$/, Restarts: /^\d+$/, 'Runs unwatched': /^no$/,
+      'State since': /\d.*for \d/, Camera: /^rtsp:\/\//, Codec: /^H\.264$/, Size: /^640 × 480$/, Audio: /^AAC, 16 kHz, mono$/,
+      Viewers: /^\d+ JPEG, \d+ HLS$/, Worker: /./, Zone: /^default$/, Epoch: /^\d+$/, Restarts: /^\d+$/, 'Always on': /^no$/,
     };
     const missing = Object.keys(fits).filter((term) => !fits[term].test(seen[term] ?? ''));
     return { ok: missing.length === 0, missing, seen };
@@ -63,7 +63,7 @@ async function snapshot(page, own) {
   must(/^Yard-north-1-\d{4}-\d\d-\d\d-\d{6}\.jpg$/.test(name), name);
   const bytes = await readFile(await download.path());
   must(bytes.length > 1000 && isJpeg(bytes), `${bytes.length} bytes that begin with ${bytes.subarray(0, 4).toString('hex')}`);
-  await until('it is said', async () => /saved/.test(await own.locator('[data-part="told"]').textContent()));
+  await until('it is said', async () => /saved/.test(await own.locator('[data-part="status"]').textContent()));
 }
 
 // --- what can be taken along ---

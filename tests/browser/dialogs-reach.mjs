@@ -5,7 +5,7 @@
 
 import { join } from 'node:path';
 import { accessible } from './axe.mjs';
-import { byTestId, deadPort, inBrowser, must, openAdd, openImport, openPage, press, register, status, step, tileOf, tryCamera,
+import { byTestId, deadPort, inBrowser, openAdd, openImport, openPage, press, register, status, step, tileOf, tryCamera,
   untilComplains, untilTiles, untilWorkersLook } from './cameras.mjs';
 import { options, until, untilMoves } from './chromium.mjs';
 

@@ -68,7 +68,7 @@ try {
       try {
         await SHOWN[event](page, tile);
       } catch (error) {
-        throw new Error(`${event}: ${error.message}`);
+        throw new Error(`${event}: ${error.message}`, { cause: error });
       }
       if (!(await tile.evaluate((element) => globalThis.sameTile === element))) throw new Error(`${event}: the page or its tile was made anew`);
       console.log('seen');

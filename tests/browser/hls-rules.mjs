@@ -80,7 +80,7 @@ function read(name, said) {
     const hint = playlist.segments.flatMap((segment) => segment.parts).find((part) => part.hint);
     return { at: Date.now(), said, playlist, whole, open, parts, hint, low: playlist.lowLatencyCompatibility ?? {} };
   } catch (error) {
-    throw new Error(`${name}: ${error.message}\n${said}`);
+    throw new Error(`${name}: ${error.message}\n${said}`, { cause: error });
   }
 }
 

@@ -51,7 +51,7 @@ Roof,rtsp://127.0.0.1:1/r,,,,tcp
   await byTestId(dialog, 'import-problems').uncheck();
   rows = await rowsOf(dialog);
   must(rows.length === 5 && rows[0].tone === 'good' && /Yard/.test(rows[0].text), JSON.stringify(rows));
-  must(/3 with a mistake/.test(await byTestId(dialog, 'import-preview').innerText()), 'the number of mistakes');
+  must(/3 with errors/.test(await byTestId(dialog, 'import-preview').innerText()), 'the number of mistakes');
   must((await listed(base)).length === 1, 'something was saved');
   const places = await placesOf(page, SECRET);
   must(places.length === 0, `a password of the file is on the page: ${places}`);
@@ -62,10 +62,10 @@ Roof,rtsp://127.0.0.1:1/r,,,,tcp
   await go.click();
   const result = byTestId(dialog, 'import-result');
   await result.waitFor();
-  must(/2 cameras were added\.\s+3 lines left out\./.test(await result.innerText()), await result.innerText());
+  must(/2 cameras were added\.\s+3 lines skipped\./.test(await result.innerText()), await result.innerText());
   rows = await rowsOf(result);
   must(rows.filter(({ text }) => /Added/.test(text)).length === 2, JSON.stringify(rows));
-  must(rows.filter(({ text }) => /Left out/.test(text)).length === 3, JSON.stringify(rows));
+  must(rows.filter(({ text }) => /Skipped/.test(text)).length === 3, JSON.stringify(rows));
   const yard = await named(base, 'Yard');
   must(yard && (await named(base, 'Roof')) && (await listed(base)).length === 3, 'what the server has');
   await untilTiles(page, yard.slug, 1);
@@ -89,7 +89,7 @@ async function pasted(page, yard) {
   must(rows.map(({ tone }) => tone).join() === 'good,warn,warn', JSON.stringify(rows));
   must(/same address as line 1/.test(rows[1].text), rows[1].text);
   must(rows[2].text.includes(yard.slug) || rows[2].text.includes('Yard'), `whose address it is: ${rows[2].text}`);
-  must(/2 with a warning/.test(await byTestId(dialog, 'import-preview').innerText()), 'the number of warnings');
+  must(/2 with warnings/.test(await byTestId(dialog, 'import-preview').innerText()), 'the number of warnings');
   step('what is typed anew is checked anew');
   await text.fill('nonsense');
   must(await byTestId(dialog, 'import-go').isDisabled(), 'the old list can be imported');
