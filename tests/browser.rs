@@ -1,4 +1,4 @@
-//! Headless Chromium uses the page as a person would: see `tests/browser/page.mjs`.
+//! The page in headless Chromium, used as a person would: see `tests/browser/page.mjs`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
