@@ -93,7 +93,7 @@ async fn tens_of_sessions_leave_no_thread_and_no_file_behind() {
     let mute = spec(&silent.url(), Transport::Tcp);
     let round = || a_round(&good, &bad, &mute, || silent.asked().len());
 
-    // What GStreamer and tokio make once stays.
+    // Threads and files that GStreamer and tokio make once stay.
     for _ in 0..2 {
         round().await;
     }
@@ -105,7 +105,7 @@ async fn tens_of_sessions_leave_no_thread_and_no_file_behind() {
     let began = Instant::now();
     loop {
         let now = held();
-        // Threads and files of pools come and go by a few; what leaks leaks 48 times.
+        // Threads and files of pools come and go by a few; a leak shows 48 times.
         if now.0 <= before.0 + 8 && now.1 <= before.1 + 8 {
             break;
         }

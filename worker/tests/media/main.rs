@@ -118,7 +118,7 @@ async fn nothing_is_left_over_after_starts_and_stops() {
         let frames = bench.sink.count();
         bench.until("frames", || bench.sink.count() > frames).await;
         stream.stopped().await;
-        // What GStreamer and tokio open once stays; other tests of this process open files of their own.
+        // Files that GStreamer and tokio open once stay; other tests of this process open files of their own.
         bench.until("closed sockets", || before.is_none_or(|before| open_files() <= before + 20)).await;
         if cycle == 0 {
             before = Some(open_files());

@@ -1,4 +1,4 @@
-//! Opening sessions: what a camera's answers come to, by either carrier.
+//! Opening sessions: the outcome of a camera's answers, with either carrier.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -250,7 +250,7 @@ async fn rtspsrc_leaves_out_torn_pictures_and_what_was_made_from_them() {
     while keys.len() < 10 {
         keys.push(if next(&mut source, |_| true).await.is_key { 'K' } else { 'p' });
     }
-    // The first picture, and what came behind the next whole key frame.
+    // The first picture, and the pictures from the next whole key frame on.
     assert_eq!(keys, "KKppppKppp");
     assert!(source.left_out().is_some());
     source.close().await;
@@ -337,7 +337,7 @@ async fn a_camera_that_wants_datagrams_gets_its_way_and_is_told_when_none_come()
         "SETUP" if request.contains("interleaved") => Reply::status(461, ""),
         "SETUP" => {
             let ports = request.split("client_port=").nth(1).unwrap().split(['\r', '\n', ';']).next().unwrap();
-            // The camera names somebody else as the source of its datagrams.
+            // The camera names another host as the source of its datagrams.
             let ports = format!("client_port={ports};server_port=9-9;source=192.0.2.1");
             Reply::status(200, &format!("Session: 1\r\nTransport: RTP/AVP;unicast;{ports}\r\n"))
         }

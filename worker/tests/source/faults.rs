@@ -1,4 +1,4 @@
-//! What a camera does wrong, and what a person is told.
+//! Faults of cameras, and the sentence that an operator reads.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What comes of good and of middling cameras.
+//! Units of good and of middling cameras.
 
 use std::time::Duration;
 
