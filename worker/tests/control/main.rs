@@ -8,7 +8,6 @@ mod stills;
 mod waiting;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rsm_shared::config::Config;
 use rsm_shared::stream::demand::Demand;
@@ -24,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use api::{Api, owned};
 use nats::Nats;
 use no_camera::NoCamera;
-use waiting::{DEADLINE, eventually};
+use waiting::DEADLINE;
 
 struct Worker<C = NoCamera> {
     stop: CancellationToken,
