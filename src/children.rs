@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use rsm_shared::backoff::Backoff;
 use rsm_shared::ops::metrics::deaths::{self, Deaths};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-/// First pause before a restart; doubled each time, up to [`PAUSE_MAX`].
+/// Longest first pause before a restart; doubled each time, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(300);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A child that lived this long is restarted after the first pause again.
@@ -31,7 +32,7 @@ pub enum End {
 }
 
 /// Exit codes that a restart cannot mend: wrong configuration, and something missing or damaged.
-const HOPELESS: [i32; 2] = [rsm_shared::ops::shutdown::EXIT_USAGE, crate::EXIT_UNAVAILABLE as i32];
+const HOPELESS: [i32; 2] = [rsm_shared::ops::shutdown::EXIT_USAGE, crate::exit::EXIT_UNAVAILABLE as i32];
 
 /// Makes `command` end with this process, however this process ends: the kernel sends SIGTERM when the thread that
 /// started it is gone, so only the main thread may start children. A process group of its own keeps the terminal's
@@ -105,7 +106,8 @@ where
 {
     let Kept { name, make, started, mut first, grace } = kept;
     let name = name.as_str();
-    let (mut pause, mut proven, mut deaths) = (PAUSE_MIN, false, Deaths::default());
+    let (mut backoff, mut proven) = (Backoff::new(PAUSE_MIN, PAUSE_MAX), false);
+    let mut deaths = Deaths::default();
     loop {
         let begun = Instant::now();
         let child = match first.take() {
@@ -147,13 +149,12 @@ where
             Err(e) => error!(repeats = true, child = name, error = %e, "a child cannot be started, trying again"),
         }
         if begun.elapsed() >= HEALTHY {
-            pause = PAUSE_MIN;
+            backoff.reset();
         }
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(backoff.pause(rand::random())) => {}
             () = stop.cancelled() => return End::Told,
         }
-        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
