@@ -25,7 +25,7 @@ use harness::camera::Camera;
 use harness::process::signal;
 use harness::system::System;
 use processes::Roll;
-use viewers::{Counts, Stream, Viewer};
+use viewers::{SoakStream, SoakViewer, VisitCounts};
 
 const WORKERS: usize = 2;
 const VIEWERS: usize = 24;
@@ -65,12 +65,12 @@ async fn main() -> ExitCode {
     let mut streams = Vec::new();
     for url in cameras.iter().flat_map(|camera| &camera.urls) {
         let (slug, id) = system.add(json!({ "url": url })).await;
-        streams.push(Stream { slug, id, url: url.clone() });
+        streams.push(SoakStream { slug, id, url: url.clone() });
     }
-    let counts = Arc::new(Counts::default());
+    let counts = Arc::new(VisitCounts::default());
     let mut viewers = JoinSet::new();
     for _ in 0..VIEWERS {
-        let viewer = Viewer::new(&system, streams.clone(), arguments.stay_seconds, counts.clone());
+        let viewer = SoakViewer::new(&system, streams.clone(), arguments.stay_seconds, counts.clone());
         viewers.spawn(viewer.come_and_go());
     }
     let begun = Instant::now();

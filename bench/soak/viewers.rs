@@ -23,7 +23,7 @@ const AFTER_ERROR: Duration = Duration::from_millis(200);
 
 /// A camera.
 #[derive(Clone)]
-pub struct Stream {
+pub struct SoakStream {
     pub slug: String,
     pub id: i64,
     pub url: String,
@@ -53,12 +53,12 @@ const KINDS: [(Kind, u32); 7] = [
 
 /// How many of each kind were there, and how many met an error.
 #[derive(Default)]
-pub struct Counts {
+pub struct VisitCounts {
     done: [AtomicU64; KINDS.len()],
     errors: AtomicU64,
 }
 
-impl fmt::Display for Counts {
+impl fmt::Display for VisitCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for ((kind, _), count) in KINDS.iter().zip(&self.done) {
             write!(f, "{} {kind:?}, ", count.load(Ordering::Relaxed))?;
@@ -68,19 +68,19 @@ impl fmt::Display for Counts {
 }
 
 /// One of them.
-pub struct Viewer {
+pub struct SoakViewer {
     base: String,
     http: Client,
-    streams: Vec<Stream>,
+    streams: Vec<SoakStream>,
     /// Longest stay, seconds.
     stay: f64,
-    counts: Arc<Counts>,
+    counts: Arc<VisitCounts>,
 }
 
 type Visit = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-impl Viewer {
-    pub fn new(system: &System, streams: Vec<Stream>, stay: f64, counts: Arc<Counts>) -> Self {
+impl SoakViewer {
+    pub fn new(system: &System, streams: Vec<SoakStream>, stay: f64, counts: Arc<VisitCounts>) -> Self {
         Self { base: system.base.clone(), http: system.http.clone(), streams, stay, counts }
     }
 
@@ -99,9 +99,9 @@ impl Viewer {
         }
     }
 
-    async fn visit(&self, stream: &Stream, kind: Kind) -> Visit {
+    async fn visit(&self, stream: &SoakStream, kind: Kind) -> Visit {
         let until = Instant::now() + Duration::from_secs_f64(0.05 + part() * self.stay);
-        let Stream { slug, id, url } = stream;
+        let SoakStream { slug, id, url } = stream;
         match kind {
             Kind::Frames => self.frames(slug, until).await,
             Kind::Hls => self.hls(slug, *id, until).await,
