@@ -1,66 +1,66 @@
-//! What the arbiter asks for: data, carried out by whoever runs it.
+//! Commands of the arbiter: data, carried out by the task around it.
 
-use rsm_shared::stream::fence::Epoch;
-use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
-use rsm_shared::stream::slug::Slug;
-use rsm_shared::wire::messages::{Priority, TicketReason};
+use rsm_model::stream::fence::Epoch;
+use rsm_model::stream::names::{SessionId, WorkerId, Zone};
+use rsm_model::stream::slug::Slug;
+use rsm_model::wire::messages::{Priority, TicketReason};
 
-use crate::store::assignments::{Assignment, Seen};
+use super::assignment::{Assignment, PlacementFloor};
 
-/// Something to be done outside. Everything but [`Command::Probe`] and [`Command::Release`] is answered with a
-/// [`super::outcomes::Done`] about the same stream.
+/// An action outside the arbiter. Every command but [`Command::Release`] is answered with a
+/// [`super::outcome::CommandOutcome`]; a lost answer to [`Command::AskPresence`] is made up for by the next question.
 #[derive(Clone, Debug)]
 pub enum Command {
-    Place(Place),
-    /// New epoch that says stop, desired record, fast stop, ticket taken back.
+    Place(PlaceCommand),
+    /// Commit an epoch that says stop, write the desired record, publish the fast stop, purge the ticket.
     Halt {
         slug: Slug,
         zone: Zone,
         spec_rev: i64,
-        seen: Seen,
+        floor: PlacementFloor,
     },
-    /// The stop of the newest placement again.
+    /// Send the stop of the newest placement again.
     HaltAgain(Assignment),
-    /// The desired record of the newest placement again.
+    /// Write the desired record of the newest placement again.
     Rewrite(Assignment),
-    /// Remove claims that no longer count, and records of zones that it has left.
+    /// Remove claims that no longer count, and records of zones that the stream has left.
     Tidy(Assignment),
-    /// Remove the last traces of a removed link.
+    /// Remove the last records of a removed link.
     Forget(Assignment),
-    /// Tell owners of epochs up to `up_to` to let go.
+    /// Tell owners of epochs up to `up_to` to release the stream.
     Release {
         slug: Slug,
         zone: Zone,
         up_to: Epoch,
     },
-    /// Ask a process whether it is there.
-    Probe(Question),
+    /// Ask a worker process whether it is there.
+    AskPresence(PresenceQuery),
 }
 
 /// A new placement.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct PlaceCommand {
     pub slug: Slug,
     pub zone: Zone,
     pub priority: Priority,
     pub reason: TicketReason,
-    /// What was seen of earlier owners.
-    pub seen: Seen,
-    /// Where the next owner's playlist goes on at the earliest.
+    /// The numbers of earlier owners that the placement has to go beyond.
+    pub floor: PlacementFloor,
+    /// The smallest media sequence number that the next owner's playlist may go on with.
     pub media_sequence: u64,
     /// The owner that goes on until the new one has pictures, and its epoch.
     pub from: Option<(SessionId, Epoch)>,
-    /// Who shall have it; `None` for whoever pulls the ticket.
+    /// The worker process that it is offered to; `None` for the first that pulls the ticket.
     pub to: Option<(WorkerId, SessionId)>,
     /// The newest placement, with the largest epoch seen, when that was for another zone: it is stopped there first.
     pub leaves: Option<Assignment>,
 }
 
-/// Why a process is asked.
+/// The question whether a worker process is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct PresenceQuery {
     pub worker: WorkerId,
     pub session: SessionId,
-    /// Another process that has its name; `None` when it is only silent.
+    /// Another process that uses the same worker name; `None` when `session` is only silent.
     pub challenger: Option<SessionId>,
 }

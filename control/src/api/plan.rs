@@ -1,191 +1,190 @@
-//! What to do about one stream, decided from what should be and what is. Pure: no clock, no I/O.
+//! The next step of one stream, decided from its intended and its actual state.
 
 use std::time::Duration;
 
-use rsm_shared::stream::fence::Epoch;
-use rsm_shared::wire::messages::{TicketReason, Want};
+use rsm_model::stream::fence::Epoch;
+use rsm_model::wire::messages::{TicketReason, Want};
 
-/// A ticket that led to nothing is replaced after this long, doubled with each try.
+/// A ticket that was taken and led to no owner is replaced after this long, doubled with each try.
 const RETRY_FIRST: Duration = Duration::from_secs(6);
-/// And not later than this.
+/// Longest such wait.
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// A ticket that waits this long, while workers have room, is replaced, doubled with each try: whatever keeps it, a new
-/// one is handed out by itself. Longer than a full worker takes to start all that it may, so that queues keep their
-/// order.
+/// A ticket that waits this long, while workers have room, is replaced, doubled with each try: the server may have lost
+/// its place, and hands out a new one. The bound is longer than one worker takes to start as many streams as its capacity
+/// allows, so that a long queue keeps its order.
 const WAITED_LONG: Duration = Duration::from_secs(300);
-/// And not later than this.
+/// Longest such wait.
 const WAITED_LONGEST: Duration = Duration::from_secs(1200);
-/// A command that NATS did not take is tried again after this long.
-pub const TELL_AGAIN: Duration = Duration::from_secs(1);
+/// A command that NATS did not take is sent again after this long.
+pub const RESEND_AFTER: Duration = Duration::from_secs(1);
 /// A live worker that owned a stream and stopped reporting it has lost it after this long: longer than the way from
 /// a claim to the next heartbeat.
 const ADOPT_GRACE: Duration = Duration::from_secs(4);
-/// Claims of a stopped stream are removed after this long: a claim that was under way is then written, seen to be
-/// out of date, and covered.
+/// Claims of a stopped stream are removed after this long: a claim that was under way is then written, and its worker has
+/// seen that it is out of date.
 const TIDY_AFTER: Duration = Duration::from_secs(6);
-/// An old owner goes on for this long at most while a new one has no picture yet.
+/// An earlier owner goes on for this long at most while the new one has no picture yet.
 const HANDOFF_MAX: Duration = Duration::from_secs(15);
-/// A worker that was asked to let a stream go, and did not, is asked again after this long.
+/// A worker that was asked to release a stream, and did not, is asked again after this long.
 const RECALL_AGAIN: Duration = Duration::from_secs(2);
-/// A worker that has let a stream go tells so at once, but its camera session takes a moment to end.
+/// The heartbeats of a worker that released a stream no longer list it, while its camera session may still be closing: the
+/// camera is left alone for this long.
 const CAMERA_REST: Duration = Duration::from_secs(2);
-/// What is left of a removed link is forgotten after this long.
+/// The records of a removed link are forgotten after this long.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
-/// What is known of one stream. Durations are ages by this process's monotonic clock.
+/// StreamFacts of one stream. Durations are ages by this process's monotonic clock.
 #[derive(Clone, Debug)]
-pub struct Facts {
-    /// The link exists; `false` for what is left of a removed one.
+pub struct StreamFacts {
+    /// The link exists; `false` for a removed one.
     pub registered: bool,
     /// It should run now.
     pub wanted: bool,
-    /// The link's revision; a placement of another one is out of date.
+    /// Revision of the link; a placement of another one is out of date.
     pub spec_rev: i64,
-    pub placement: Option<Placed>,
+    pub placement: Option<PlacementFacts>,
     /// A live worker owns the newest placement.
     pub owned: bool,
     /// The largest epoch under which a live worker owns this stream.
-    pub held: Option<Epoch>,
-    /// Somebody waits for a picture.
+    pub owned_epoch: Option<Epoch>,
+    /// A viewer waits for a picture.
     pub urgent: bool,
     /// A ticket waits, and live workers of its zone have room.
-    pub room: bool,
-    /// Silence of a worker can be told from our own deafness.
+    pub has_room: bool,
+    /// The failure detector has settled: silence of a worker means something.
     pub settled: bool,
     /// It is suspected of ending its workers and must not start now.
     pub held_back: bool,
     /// The camera serves one session only: never two owners at a time.
     pub exclusive: bool,
     /// It is to move to another worker, for this reason.
-    pub moves: Option<TicketReason>,
+    pub move_reason: Option<TicketReason>,
 }
 
 /// The newest placement of a stream.
 #[derive(Clone, Debug)]
-pub struct Placed {
+pub struct PlacementFacts {
     pub epoch: Epoch,
     pub want: Want,
     pub spec_rev: i64,
-    /// How the command stands.
-    pub told: Told,
-    /// Since it was committed, or since this process began.
+    pub delivery: DeliveryState,
+    /// Time since it was committed, taken from its queue, or found at the start of this process.
     pub age: Duration,
-    /// Its old claims are removed.
+    /// The claims of earlier placements are removed.
     pub tidy: bool,
     /// Tickets of this start that led to nothing so far.
     pub tries: u32,
-    /// Who owned it last.
-    pub lost: Lost,
+    pub ownership: Ownership,
     /// An earlier owner goes on until this placement has pictures.
-    pub handoff: Option<Handoff>,
-    /// Its owner was asked to let it go, this long ago.
+    pub handoff: Option<HandoffProgress>,
+    /// Time since its owner was asked to release it.
     pub recalled: Option<Duration>,
 }
 
-/// How a hand-off stands.
+/// Progress of a hand-off from an earlier owner to a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handoff {
-    /// The new owner has had it for this long and has nothing to show yet; zero while there is none.
+pub enum HandoffProgress {
+    /// The new owner has had the stream for this long and has nothing to show yet; zero while there is no new owner.
     Waiting(Duration),
-    /// The same, and it has no picture from the camera at all, while the earlier owner need not leave.
-    InVain(Duration),
-    /// The new owner has pictures, or the old one has none to lose.
-    Over,
+    /// The same, and the camera sends it no picture at all, while the earlier owner need not leave.
+    NoPicture(Duration),
+    /// The new owner has pictures, or the earlier one has none to lose.
+    Complete,
 }
 
-/// How the command of a placement stands.
+/// How far the command of a placement has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// Nothing was sent by this process: it began after the placement, or NATS was wiped.
-    Never,
+pub enum DeliveryState {
+    /// This process has sent nothing: it began after the placement, or NATS was wiped.
+    Unsent,
     /// NATS did not take it.
     Failed,
-    /// A ticket waits in the queue, as far as is known; it may be the queue for those that nobody waits for.
+    /// A ticket waits in a queue, as far as is known; `urgent` when that is the queue for streams that viewers wait for.
     Queued { urgent: bool },
-    /// A worker took the ticket, or a stop was sent.
-    Taken,
+    /// A worker took the ticket, or NATS took the stop.
+    Delivered,
 }
 
-/// Whether the newest placement had an owner.
+/// The last owner of the newest placement, when no live worker reports to own it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
-    /// Nobody was seen to own it.
+pub enum Ownership {
+    /// No worker was seen to own it.
     NeverOwned,
-    /// Its owner is dead or said goodbye; it was last heard of with it this long ago.
+    /// Its owner is dead or said goodbye; it last reported the stream this long ago.
     OwnerGone(Duration),
-    /// Its owner lives and has not reported it for this long.
+    /// Its owner is alive and has not reported the stream for this long.
     OwnerSilent(Duration),
 }
 
-/// What to do.
+/// The next step of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Nothing,
-    /// New epoch, desired record, ticket.
+    /// Commit an epoch, write the desired record, publish a ticket.
     Place(TicketReason),
-    /// New epoch, desired record, fast stop, ticket taken back.
+    /// Commit an epoch that says stop, write the desired record, publish the fast stop, purge the ticket.
     Halt,
-    /// The desired record of the newest placement again; nothing restarts.
+    /// Write the desired record of the newest placement again; nothing restarts.
     Rewrite,
-    /// The stop of the newest placement again.
+    /// Send the stop of the newest placement again.
     HaltAgain,
-    /// The earlier owner lets go: the new one has pictures.
+    /// The earlier owner releases the stream: the new one has pictures.
     EndHandoff,
-    /// The new owner gets no picture and the earlier one has them: back to that one.
-    Undo,
-    /// Its owner lets go before another one begins.
+    /// Place the stream with the earlier owner, which has pictures, as the new one gets none.
+    Revert,
+    /// The owner releases the stream before another one begins.
     Recall,
     /// Remove claims that no longer count.
     Tidy,
-    /// Remove the last traces of a removed link.
+    /// Remove the last records of a removed link.
     Forget,
 }
 
 impl Step {
-    /// What goes first when not everything can: 0 what somebody waits for, 2 what nobody notices.
+    /// The order in which steps begin when not all can: 0 for those that viewers wait for, 2 for those that no viewer notices.
     pub fn class(self, urgent: bool) -> u8 {
         match self {
             Self::Nothing | Self::Halt | Self::EndHandoff | Self::Recall => 0,
             Self::Place(_) if urgent => 0,
-            Self::Place(_) | Self::Undo | Self::Rewrite => 1,
+            Self::Place(_) | Self::Revert | Self::Rewrite => 1,
             Self::HaltAgain | Self::Tidy | Self::Forget => 2,
         }
     }
 }
 
-/// Decides.
-pub fn step(facts: &Facts) -> Step {
+/// Decides the next step.
+pub fn step(facts: &StreamFacts) -> Step {
     if facts.wanted { towards_running(facts) } else { towards_stopped(facts) }
 }
 
-fn towards_running(facts: &Facts) -> Step {
+fn towards_running(facts: &StreamFacts) -> Step {
     if facts.held_back && !facts.owned {
         return Step::Nothing;
     }
     let Some(placed) = facts.placement.as_ref().filter(|p| p.want == Want::Run) else {
         // A stop is under way: the answer to a heartbeat repeats it.
-        let runs = facts.exclusive && facts.held.is_some();
+        let runs = facts.exclusive && facts.owned_epoch.is_some();
         return if runs { Step::Nothing } else { Step::Place(TicketReason::Start) };
     };
     if placed.spec_rev != facts.spec_rev {
         return match placed.recalled {
-            Some(age) if facts.exclusive && facts.held.is_some() && age < RECALL_AGAIN => Step::Nothing,
-            _ if facts.exclusive && facts.held.is_some() => Step::Recall,
+            Some(age) if facts.exclusive && facts.owned_epoch.is_some() && age < RECALL_AGAIN => Step::Nothing,
+            _ if facts.exclusive && facts.owned_epoch.is_some() => Step::Recall,
             _ => Step::Place(TicketReason::Change),
         };
     }
-    if facts.owned { owned(facts, placed) } else { ownerless(facts, placed) }
+    if facts.owned { with_owner(facts, placed) } else { without_owner(facts, placed) }
 }
 
-fn owned(facts: &Facts, placed: &Placed) -> Step {
-    if matches!(placed.told, Told::Never | Told::Failed) {
+fn with_owner(facts: &StreamFacts, placed: &PlacementFacts) -> Step {
+    if matches!(placed.delivery, DeliveryState::Unsent | DeliveryState::Failed) {
         return Step::Rewrite;
     }
-    match (placed.handoff, facts.moves) {
-        (Some(Handoff::Over), _) => Step::EndHandoff,
-        (Some(Handoff::Waiting(age)), _) if age >= HANDOFF_MAX => Step::EndHandoff,
-        (Some(Handoff::InVain(age)), _) if age >= HANDOFF_MAX => Step::Undo,
-        (Some(Handoff::Waiting(_) | Handoff::InVain(_)), _) => Step::Nothing,
+    match (placed.handoff, facts.move_reason) {
+        (Some(HandoffProgress::Complete), _) => Step::EndHandoff,
+        (Some(HandoffProgress::Waiting(age)), _) if age >= HANDOFF_MAX => Step::EndHandoff,
+        (Some(HandoffProgress::NoPicture(age)), _) if age >= HANDOFF_MAX => Step::Revert,
+        (Some(HandoffProgress::Waiting(_) | HandoffProgress::NoPicture(_)), _) => Step::Nothing,
         (None, Some(_)) if facts.exclusive => match placed.recalled {
             Some(age) if age < RECALL_AGAIN => Step::Nothing,
             _ => Step::Recall,
@@ -196,53 +195,59 @@ fn owned(facts: &Facts, placed: &Placed) -> Step {
     }
 }
 
-fn ownerless(facts: &Facts, placed: &Placed) -> Step {
-    match placed.lost {
-        // Before the failure detector has settled nobody is declared lost; an owner may just not have been heard yet.
-        _ if !facts.settled && placed.told == Told::Never => Step::Nothing,
-        Lost::OwnerSilent(age) if placed.recalled.is_some() && age >= CAMERA_REST => Step::Place(TicketReason::Drain),
-        // One that left in order may still be closing its camera session.
-        Lost::OwnerGone(age) if facts.exclusive && age < CAMERA_REST => Step::Nothing,
-        Lost::OwnerGone(_) if facts.settled => Step::Place(TicketReason::Failover),
-        Lost::OwnerSilent(age) if facts.settled && age >= ADOPT_GRACE => Step::Place(TicketReason::Failover),
-        Lost::OwnerGone(_) | Lost::OwnerSilent(_) => Step::Nothing,
-        Lost::NeverOwned => match placed.told {
-            Told::Never => Step::Place(TicketReason::Retry),
-            Told::Failed if placed.age >= TELL_AGAIN => Step::Place(TicketReason::Retry),
-            // Somebody came to wait for it: it must not stay behind those that nobody waits for.
-            Told::Queued { urgent: false } if facts.urgent => Step::Place(TicketReason::Start),
-            // The earlier owner goes on counting segments: a ticket that waits long names numbers that are used.
-            Told::Queued { .. }
+fn without_owner(facts: &StreamFacts, placed: &PlacementFacts) -> Step {
+    match placed.ownership {
+        // Before the failure detector has settled no owner is declared lost: it may not have been heard yet.
+        _ if !facts.settled && placed.delivery == DeliveryState::Unsent => Step::Nothing,
+        Ownership::OwnerSilent(age) if placed.recalled.is_some() && age >= CAMERA_REST => {
+            Step::Place(TicketReason::Drain)
+        }
+        // An owner that left in order may still be closing its camera session.
+        Ownership::OwnerGone(age) if facts.exclusive && age < CAMERA_REST => Step::Nothing,
+        Ownership::OwnerGone(_) if facts.settled => Step::Place(TicketReason::Failover),
+        Ownership::OwnerSilent(age) if facts.settled && age >= ADOPT_GRACE => Step::Place(TicketReason::Failover),
+        Ownership::OwnerGone(_) | Ownership::OwnerSilent(_) => Step::Nothing,
+        Ownership::NeverOwned => match placed.delivery {
+            DeliveryState::Unsent => Step::Place(TicketReason::Retry),
+            DeliveryState::Failed if placed.age >= RESEND_AFTER => Step::Place(TicketReason::Retry),
+            // A viewer has come: the ticket must not stay behind those of streams without viewers.
+            DeliveryState::Queued { urgent: false } if facts.urgent => Step::Place(TicketReason::Start),
+            // The earlier owner goes on counting segments: the numbers in a ticket that waits long are used up.
+            DeliveryState::Queued { .. }
                 if placed.handoff.is_some() && placed.age >= HANDOFF_MAX.max(retry_after(placed.tries)) =>
             {
                 Step::Place(TicketReason::Retry)
             }
-            Told::Queued { .. } if facts.room && placed.age >= doubled(WAITED_LONG, placed.tries, WAITED_LONGEST) => {
+            DeliveryState::Queued { .. }
+                if facts.has_room && placed.age >= doubled(WAITED_LONG, placed.tries, WAITED_LONGEST) =>
+            {
                 Step::Place(TicketReason::Retry)
             }
-            Told::Taken if facts.settled && placed.age >= retry_after(placed.tries) => Step::Place(TicketReason::Retry),
-            Told::Failed | Told::Queued { .. } | Told::Taken => Step::Nothing,
+            DeliveryState::Delivered if facts.settled && placed.age >= retry_after(placed.tries) => {
+                Step::Place(TicketReason::Retry)
+            }
+            DeliveryState::Failed | DeliveryState::Queued { .. } | DeliveryState::Delivered => Step::Nothing,
         },
     }
 }
 
-fn towards_stopped(facts: &Facts) -> Step {
+fn towards_stopped(facts: &StreamFacts) -> Step {
     let Some(placed) = &facts.placement else { return Step::Nothing };
     if placed.want == Want::Run {
         return Step::Halt;
     }
-    // Our database was an old copy when it said stop: the stop has to be newer than what runs.
-    if facts.held.is_some_and(|held| held > placed.epoch) {
+    // The database was an old copy when it said stop: the stop has to be newer than the running placement.
+    if facts.owned_epoch.is_some_and(|owned| owned > placed.epoch) {
         return Step::Halt;
     }
-    match placed.told {
-        // A stop that an earlier process sent, or that a wiped NATS forgot: no record means the same as a stop, and
-        // heartbeats are answered with what to drop.
-        Told::Never | Told::Queued { .. } | Told::Taken => {}
-        Told::Failed if placed.age >= TELL_AGAIN => return Step::HaltAgain,
-        Told::Failed => return Step::Nothing,
+    match placed.delivery {
+        // An earlier process sent the stop, or a wiped NATS forgot it. No record means the same as a stop, and the answer
+        // to a heartbeat names the streams that must be released.
+        DeliveryState::Unsent | DeliveryState::Queued { .. } | DeliveryState::Delivered => {}
+        DeliveryState::Failed if placed.age >= RESEND_AFTER => return Step::HaltAgain,
+        DeliveryState::Failed => return Step::Nothing,
     }
-    if facts.held.is_some() {
+    if facts.owned_epoch.is_some() {
         return Step::Nothing;
     }
     if !placed.tidy && placed.age >= TIDY_AFTER {
@@ -254,7 +259,7 @@ fn towards_stopped(facts: &Facts) -> Step {
     Step::Nothing
 }
 
-/// How long a ticket may have been taken without an owner showing up.
+/// Longest time from a ticket being taken to an owner reporting the stream.
 fn retry_after(tries: u32) -> Duration {
     doubled(RETRY_FIRST, tries, RETRY_MAX)
 }
@@ -263,8 +268,8 @@ fn doubled(first: Duration, tries: u32, longest: Duration) -> Duration {
     first.saturating_mul(1 << tries.min(8)).min(longest)
 }
 
-/// Whether a stream should run. `unwanted_for` is the time since anybody wanted it, through this process; a
-/// restarted process knows of nobody and gives viewers `idle_timeout` from its beginning to come back.
+/// Whether a stream should run. `unwanted_for` is the time since this process saw a viewer of it; a restarted process has
+/// seen none, and gives viewers `idle_timeout` from its start to come back.
 pub fn wanted(
     enabled: bool,
     always_on: bool,
@@ -276,14 +281,14 @@ pub fn wanted(
     enabled && (always_on || demanded || (placed_running && unwanted_for < idle_timeout))
 }
 
-/// What a worker must let go of a stream that it owns under `owned`: every epoch up to the answer.
-pub fn to_drop(owned: Epoch, newest: Option<(Epoch, Want)>) -> Option<Epoch> {
+/// The epoch up to which a worker has to release a stream that it owns under `owned`; `newest` is the newest placement.
+pub fn to_release(owned: Epoch, newest: Option<(Epoch, Want)>) -> Option<Epoch> {
     match newest {
-        // Not ours: removed, or never there.
+        // The stream was removed, or never existed.
         None => Some(owned),
         Some((epoch, Want::Stop)) if owned <= epoch => Some(epoch),
         Some((epoch, Want::Run)) if owned < epoch => Some(Epoch(epoch.0 - 1)),
-        // Newer than the newest: our database is an old copy. The next placement goes above it.
+        // Newer than the newest placement: the database is an old copy. The next placement goes above it.
         Some(_) => None,
     }
 }

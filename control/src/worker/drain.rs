@@ -1,31 +1,31 @@
-//! How long a worker that was told to end goes on for the viewers of its streams. Pure.
+//! The end of a worker that was told to stop: it goes on for viewers until other workers have its streams.
 
 use std::time::{Duration, Instant};
 
-use rsm_shared::wire::messages::Fleet;
+use rsm_model::wire::messages::Fleet;
 
-use super::contact::Met;
+use super::contact::BeatResult;
 
-/// So many heartbeats in a row that nobody listened to: the API is away, and moves nothing.
+/// Heartbeats in a row without an API that listens, after which it counts as away: it moves nothing then.
 const ABSENT_BEATS: u32 = 2;
-/// So many heartbeats in a row without any answer.
+/// Heartbeats in a row without any answer, after which the drain is over.
 const SILENT_BEATS: u32 = 3;
 
 /// Why a drain is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
-    /// Others have taken over what there was, or it was stopped.
+pub enum DrainEnd {
+    /// Other workers have taken over all streams, or they were stopped.
     NothingLeft,
     /// The time for it is up.
     TimeUp,
-    /// There is no other worker that could take anything.
+    /// There is no other worker that could take a stream.
     Alone,
     /// The API, which moves streams, does not answer.
     NoApi,
 }
 
-impl Over {
-    /// For the log.
+impl DrainEnd {
+    /// The reason in the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NothingLeft => "nothing is left",
@@ -36,7 +36,7 @@ impl Over {
     }
 }
 
-/// A worker that goes on until others have taken its streams over.
+/// A drain under way.
 #[derive(Debug)]
 pub struct Drain {
     until: Instant,
@@ -46,39 +46,39 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// From `now` on, for `limit` at most. `fleet` is what the last heartbeat was answered, if it was.
+    /// Begins at `now` and lasts for `limit` at most. `fleet` is that of the last answer to a heartbeat, if there was one.
     pub fn new(limit: Duration, fleet: Option<Fleet>, now: Instant) -> Self {
         let alone = fleet.is_some_and(|fleet| fleet.others == 0);
         Self { until: now + limit, alone, absent: 0, silent: 0 }
     }
 
-    /// Takes in what a heartbeat met, and the answer's fleet.
-    pub fn met(&mut self, met: Met, fleet: Option<Fleet>) {
+    /// Takes in the result of a heartbeat, and the fleet in its answer.
+    pub fn on_beat(&mut self, result: BeatResult, fleet: Option<Fleet>) {
         if let Some(fleet) = fleet {
             self.alone = fleet.others == 0;
         }
-        (self.absent, self.silent) = match met {
-            Met::Api => (0, 0),
-            Met::ApiAbsent => (self.absent + 1, 0),
-            Met::Unknown => (self.absent, self.silent + 1),
+        (self.absent, self.silent) = match result {
+            BeatResult::Answered => (0, 0),
+            BeatResult::ApiAbsent => (self.absent + 1, 0),
+            BeatResult::Silence => (self.absent, self.silent + 1),
         };
     }
 
-    /// When it is over at the latest.
+    /// The latest end.
     pub fn until(&self) -> Instant {
         self.until
     }
 
-    /// Whether to end now; `idle` when nothing is owned and nothing is ending.
-    pub fn over(&self, idle: bool, now: Instant) -> Option<Over> {
+    /// Why to end now, if so; `idle` when no stream is owned or ending.
+    pub fn end(&self, idle: bool, now: Instant) -> Option<DrainEnd> {
         if idle {
-            Some(Over::NothingLeft)
+            Some(DrainEnd::NothingLeft)
         } else if now >= self.until {
-            Some(Over::TimeUp)
+            Some(DrainEnd::TimeUp)
         } else if self.alone {
-            Some(Over::Alone)
+            Some(DrainEnd::Alone)
         } else if self.absent >= ABSENT_BEATS || self.silent >= SILENT_BEATS {
-            Some(Over::NoApi)
+            Some(DrainEnd::NoApi)
         } else {
             None
         }
@@ -100,38 +100,38 @@ mod tests {
         let now = Instant::now();
         let mut drain = Drain::new(LIMIT, others(2), now);
         for second in 0..20 {
-            drain.met(Met::Api, others(2));
-            assert_eq!(drain.over(false, now + Duration::from_secs(second)), None);
+            drain.on_beat(BeatResult::Answered, others(2));
+            assert_eq!(drain.end(false, now + Duration::from_secs(second)), None);
         }
-        assert_eq!(drain.over(true, now), Some(Over::NothingLeft));
-        assert_eq!(drain.over(false, now + LIMIT), Some(Over::TimeUp));
+        assert_eq!(drain.end(true, now), Some(DrainEnd::NothingLeft));
+        assert_eq!(drain.end(false, now + LIMIT), Some(DrainEnd::TimeUp));
     }
 
     #[test]
-    fn does_not_wait_for_nobody() {
+    fn does_not_wait_without_another_worker() {
         let now = Instant::now();
-        assert_eq!(Drain::new(LIMIT, others(0), now).over(false, now), Some(Over::Alone));
+        assert_eq!(Drain::new(LIMIT, others(0), now).end(false, now), Some(DrainEnd::Alone));
         let mut drain = Drain::new(LIMIT, None, now);
-        assert_eq!(drain.over(false, now), None, "not known yet");
-        drain.met(Met::Api, others(0));
-        assert_eq!(drain.over(false, now), Some(Over::Alone));
+        assert_eq!(drain.end(false, now), None, "not known yet");
+        drain.on_beat(BeatResult::Answered, others(0));
+        assert_eq!(drain.end(false, now), Some(DrainEnd::Alone));
     }
 
     #[test]
-    fn nobody_moves_streams_without_the_api() {
+    fn streams_do_not_move_without_the_api() {
         let now = Instant::now();
-        use Met::{Api, ApiAbsent, Unknown};
-        for (met, over) in [
+        use BeatResult::{Answered, ApiAbsent, Silence};
+        for (results, ends) in [
             (&[ApiAbsent][..], false),
             (&[ApiAbsent, ApiAbsent], true),
-            (&[ApiAbsent, Api, ApiAbsent], false),
-            (&[Unknown, Unknown], false),
-            (&[Unknown, Unknown, Unknown], true),
-            (&[Unknown, Unknown, Api, Unknown], false),
+            (&[ApiAbsent, Answered, ApiAbsent], false),
+            (&[Silence, Silence], false),
+            (&[Silence, Silence, Silence], true),
+            (&[Silence, Silence, Answered, Silence], false),
         ] {
             let mut drain = Drain::new(LIMIT, others(1), now);
-            met.iter().for_each(|met| drain.met(*met, None));
-            assert_eq!(drain.over(false, now).is_some(), over, "{met:?}");
+            results.iter().for_each(|result| drain.on_beat(*result, None));
+            assert_eq!(drain.end(false, now).is_some(), ends, "{results:?}");
         }
     }
 }

@@ -1,47 +1,46 @@
-//! What to do with a pulled ticket. Pure.
+//! Decisions about start tickets: pulled from the queue, or offered by the API.
 
-use rsm_shared::stream::names::{SessionId, Zone};
-use rsm_shared::wire::messages::{Desired, Ticket, Want};
+use rsm_model::stream::names::{SessionId, Zone};
+use rsm_model::wire::messages::{Desired, Ticket, Want};
 
-/// What becomes of a ticket.
+/// The action for a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum TicketDecision {
     /// It is the newest placement and should run: claim it.
     Claim,
-    /// Out of date, stopped, or owned here already: done with it.
+    /// It is out of date, stopped, or owned here already: acknowledge it.
     Discard,
-    /// It is for another process, or the record that it belongs to is not there yet, or was lost: somebody may take it
-    /// later.
-    GiveBack,
+    /// It is for another process, or its record is not there yet, or was lost: another try may succeed later.
+    Nak,
 }
 
 /// Compares a ticket with the desired record of its stream. The API writes the record before the ticket, so a record
 /// that is older than the ticket comes from a replica that lags, or from a store that was wiped. `own` is this process,
 /// `owned_here` whether it owns the ticket's epoch.
-pub fn verdict(ticket: &Ticket, desired: Option<&Desired>, owned_here: bool, own: &SessionId) -> Verdict {
-    let Some(desired) = desired else { return Verdict::GiveBack };
+pub fn decide(ticket: &Ticket, desired: Option<&Desired>, owned_here: bool, own: &SessionId) -> TicketDecision {
+    let Some(desired) = desired else { return TicketDecision::Nak };
     if desired.cam != ticket.cam || desired.epoch > ticket.epoch {
-        return Verdict::Discard;
+        return TicketDecision::Discard;
     }
     if desired.epoch < ticket.epoch {
-        return Verdict::GiveBack;
+        return TicketDecision::Nak;
     }
     match (desired.state, &desired.spec) {
-        (Want::Run, Some(_)) if owned_here => Verdict::Discard,
-        // It runs here under an earlier epoch, and goes on until somebody else has pictures.
-        (Want::Run, Some(_)) if ticket.avoid.as_ref() == Some(own) => Verdict::GiveBack,
-        (Want::Run, Some(_)) => Verdict::Claim,
-        _ => Verdict::Discard,
+        (Want::Run, Some(_)) if owned_here => TicketDecision::Discard,
+        // The stream runs here under an earlier epoch, and goes on until another worker has pictures.
+        (Want::Run, Some(_)) if ticket.avoid.as_ref() == Some(own) => TicketDecision::Nak,
+        (Want::Run, Some(_)) => TicketDecision::Claim,
+        _ => TicketDecision::Discard,
     }
 }
 
-/// Whether a ticket that was claimed still counts, by a record read after the claim. An older record than the ticket's
-/// says nothing: the one before the claim was right, and this comes from a replica that lags.
-pub fn still_stands(ticket: &Ticket, again: &Desired) -> bool {
+/// Whether a claimed ticket is still current, by a record read after the claim. A record that is older than the ticket
+/// proves nothing: the one read before the claim was right, and this one comes from a replica that lags.
+pub fn is_current(ticket: &Ticket, again: &Desired) -> bool {
     again.epoch < ticket.epoch || (again.epoch == ticket.epoch && again.state == Want::Run)
 }
 
-/// Whether a stream that the API offers to this process is taken; `room` is for how many it has room.
+/// Whether to take a stream that the API offers to this process; `room` is the number of streams that it has room for.
 pub fn accepts(offer: &Ticket, zones: &[Zone], own: &SessionId, room: u32) -> bool {
     room > 0 && zones.contains(&offer.zone) && offer.avoid.as_ref() != Some(own)
 }
@@ -49,12 +48,12 @@ pub fn accepts(offer: &Ticket, zones: &[Zone], own: &SessionId, room: u32) -> bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rsm_shared::stream::camera_link::CameraUrl;
-    use rsm_shared::stream::fence::Epoch;
-    use rsm_shared::stream::rendition::RenditionSet;
-    use rsm_shared::stream::slug::Slug;
-    use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
-    use rsm_shared::wire::messages::TicketReason;
+    use rsm_model::stream::camera_link::CameraUrl;
+    use rsm_model::stream::fence::Epoch;
+    use rsm_model::stream::rendition::RenditionSet;
+    use rsm_model::stream::slug::Slug;
+    use rsm_model::stream::spec::{HlsParams, StreamSpec, Transport};
+    use rsm_model::wire::messages::TicketReason;
 
     fn session(name: &str) -> SessionId {
         SessionId::parse(name).unwrap()
@@ -92,18 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn a_process_leaves_what_it_should_avoid_to_others() {
+    fn a_process_leaves_tickets_that_it_must_avoid_to_others() {
         for (avoid, record, want) in [
-            (Some("w1-me"), Some(desired(5, Want::Run)), Verdict::GiveBack),
-            (Some("w1-me"), Some(desired(6, Want::Run)), Verdict::Discard),
-            (Some("w1-me"), Some(desired(5, Want::Stop)), Verdict::Discard),
-            (Some("w2-other"), Some(desired(5, Want::Run)), Verdict::Claim),
+            (Some("w1-me"), Some(desired(5, Want::Run)), TicketDecision::Nak),
+            (Some("w1-me"), Some(desired(6, Want::Run)), TicketDecision::Discard),
+            (Some("w1-me"), Some(desired(5, Want::Stop)), TicketDecision::Discard),
+            (Some("w2-other"), Some(desired(5, Want::Run)), TicketDecision::Claim),
         ] {
-            assert_eq!(
-                verdict(&ticket(avoid), record.as_ref(), false, &session("w1-me")),
-                want,
-                "{avoid:?} {record:?}"
-            );
+            assert_eq!(decide(&ticket(avoid), record.as_ref(), false, &session("w1-me")), want, "{avoid:?} {record:?}");
         }
     }
 
@@ -125,17 +120,21 @@ mod tests {
     fn claims_only_the_newest_running_placement() {
         let (ticket, own) = (ticket(None), session("w1-me"));
         for (record, owned_here, want) in [
-            (Some(desired(5, Want::Run)), false, Verdict::Claim),
-            (Some(desired(5, Want::Run)), true, Verdict::Discard),
-            (Some(desired(5, Want::Stop)), false, Verdict::Discard),
-            (Some(desired(6, Want::Run)), false, Verdict::Discard),
-            (Some(desired(6, Want::Stop)), false, Verdict::Discard),
-            (Some(desired(4, Want::Run)), false, Verdict::GiveBack),
-            (Some(Desired { spec: None, ..desired(5, Want::Run) }), false, Verdict::Discard),
-            (Some(Desired { cam: Slug::parse("door").unwrap(), ..desired(5, Want::Run) }), false, Verdict::Discard),
-            (None, false, Verdict::GiveBack),
+            (Some(desired(5, Want::Run)), false, TicketDecision::Claim),
+            (Some(desired(5, Want::Run)), true, TicketDecision::Discard),
+            (Some(desired(5, Want::Stop)), false, TicketDecision::Discard),
+            (Some(desired(6, Want::Run)), false, TicketDecision::Discard),
+            (Some(desired(6, Want::Stop)), false, TicketDecision::Discard),
+            (Some(desired(4, Want::Run)), false, TicketDecision::Nak),
+            (Some(Desired { spec: None, ..desired(5, Want::Run) }), false, TicketDecision::Discard),
+            (
+                Some(Desired { cam: Slug::parse("door").unwrap(), ..desired(5, Want::Run) }),
+                false,
+                TicketDecision::Discard,
+            ),
+            (None, false, TicketDecision::Nak),
         ] {
-            assert_eq!(verdict(&ticket, record.as_ref(), owned_here, &own), want, "{record:?}");
+            assert_eq!(decide(&ticket, record.as_ref(), owned_here, &own), want, "{record:?}");
         }
     }
 }
