@@ -1,4 +1,4 @@
-//! JPEG pictures of an exact size that say when they were sent: what a load of viewers is measured with.
+//! JPEG pictures of an exact size that carry the time of their sending, for measurements with many viewers.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use image::{Rgb, RgbImage};
 
 /// Pixels, unless another width is asked for.
 pub const WIDTH: u32 = 640;
-/// Different pictures, shown in turn: what moves can be seen to move.
+/// Different pictures, shown in turn, so that motion can be seen.
 const LOOKS: u32 = 8;
 const QUALITY: u8 = 60;
 /// In the comment that follows the start of the image: marker, length, name, number, time.
@@ -26,7 +26,7 @@ pub struct Pictures {
     pub height: u32,
 }
 
-/// What a picture says of itself.
+/// The stamp that a picture carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Counts the pictures of a stream.
@@ -94,7 +94,7 @@ fn padded(jpeg: &[u8], bytes: usize) -> Vec<u8> {
     comment(&mut whole, STAMP);
     whole[6..6 + NAME.len()].copy_from_slice(&NAME);
     while filler > 0 {
-        // What is left must hold a marker and a length of its own.
+        // The rest must hold a marker and a length of its own.
         let this = match filler {
             0..=3 => panic!("{bytes} bytes are {filler} too many for a picture of {} bytes", jpeg.len() + STAMP),
             4..=LONGEST => filler,
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn pictures_of_every_size_are_whole_and_say_their_number() {
-        // Around whole comments too: what is left over must hold a comment of its own.
+        // Sizes around whole comments too: the rest must hold a comment of its own.
         for bytes in [12_000, 20_000, 65_536, 131_100, 150_000].into_iter().chain(69_000..69_010) {
             let pictures = Pictures::of(bytes, 160);
             let begun = now_us();

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two pictures of a stream: below the stall timeout, and rare, because ten thousand streams share the machine.
 const PICTURE_EVERY: Duration = Duration::from_secs(2);
-/// An instantaneous decoder refresh slice that nobody decodes, behind its length.
+/// An instantaneous decoder refresh slice that is never decoded, behind its length.
 const PICTURE: &[u8] = &[0, 0, 0, 2, 0x65, 0x88];
 
 struct Stub {
@@ -32,7 +32,7 @@ struct Stub {
     shown: Shown,
 }
 
-/// What the streams show.
+/// Pictures that the streams show.
 #[derive(Clone)]
 enum Shown {
     Tiny,
@@ -106,7 +106,7 @@ struct Pictures {
     video: Arc<VideoParameters>,
     shown: Shown,
     begun: Instant,
-    /// Of the next.
+    /// Number of the next picture.
     number: u64,
 }
 

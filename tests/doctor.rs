@@ -1,4 +1,4 @@
-//! `rsm doctor`: what it says of machines that are well, and of those that are not.
+//! `rsm doctor`: its report on healthy machines, and on those that lack something.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -95,7 +95,7 @@ async fn a_machine_that_is_well_is_told_so_in_lines_and_in_json() {
 
 #[tokio::test]
 async fn without_anything_that_runs_it_says_that_rsm_up_starts_its_own() {
-    // Where nobody listens; as the default address would be on a machine without NATS.
+    // An address without a listener, as the default address is on a machine without NATS.
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("not/yet");
     let (_, told) = told(&missing, &[], &[]).await;

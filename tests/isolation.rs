@@ -1,4 +1,4 @@
-//! Bad cameras beside good ones: the good ones lose nothing, and what the bad ones cost is given back.
+//! Bad cameras beside good ones: the good ones lose nothing, and the resources of the bad ones are released.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ impl Drop for Consumer {
     }
 }
 
-/// The good cameras, and whoever watches them.
+/// The good cameras, and their viewers.
 struct Good<'a> {
     system: &'a System,
     camera: Camera,
@@ -129,7 +129,7 @@ impl<'a> Good<'a> {
         join_all(self.slugs.iter().map(frames)).await;
     }
 
-    /// What each camera has sent, and what the worker took of it, while they send nothing.
+    /// Bytes that each camera has sent, and those that the worker took, while they send nothing.
     async fn counted(&self) -> Vec<(u64, u64)> {
         self.camera.command("freeze all").await;
         let mut before = Vec::new();
@@ -175,7 +175,7 @@ fn dropped(metrics: &str, slug: &str) -> u64 {
     samples.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
 }
 
-/// Of all roles.
+/// Metrics of all roles.
 async fn metrics(system: &System) -> String {
     let mut text = String::new();
     for group in system.json("/metrics/targets").await.as_array().unwrap() {
@@ -227,7 +227,7 @@ fn floods() -> Scene {
     sends(packets, 10)
 }
 
-/// Registers a bad camera and waits until it is known for what it is.
+/// Registers a bad camera and waits until its state shows the fault.
 async fn known(system: &System, name: &str, url: &str, states: &[&str]) -> String {
     let (slug, _) = system.add(json!({ "url": url, "name": name, "always_on": true })).await;
     let look = async || system.status(&slug).await;
@@ -330,7 +330,7 @@ async fn a_bad_camera_is_felt_by_no_good_one() {
     }
 }
 
-/// What a worker holds.
+/// Resources that a worker holds.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     descriptors: usize,

@@ -1,5 +1,5 @@
-//! What Prometheus reads of each role: `promtool` finds nothing wrong with it, nothing that was promised is missing, no
-//! secret is in it, and what is removed leaves nothing behind.
+//! The metrics of each role: `promtool` accepts them, all documented ones are there, they hold no secret, and removed
+//! streams leave nothing behind.
 
 use std::fmt::Write as _;
 use std::process::Stdio;
@@ -21,7 +21,7 @@ use crate::relay::Role;
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
 const MADE_FROM_HERE: &str = "## Every role\n";
 
-/// What users' dashboards hold on to, by role.
+/// Metrics that users' dashboards rely on, by role.
 const EVERYWHERE: &str = "rsm_build_info rsm_nats_connected rsm_ready rsm_log_lines_total process_cpu_seconds_total \
     process_resident_memory_bytes process_open_fds process_max_fds process_threads process_start_time_seconds";
 const SERVING: &str = "rsm_streams rsm_stream_state rsm_stream_viewers rsm_viewers rsm_viewer_seats \
@@ -50,7 +50,7 @@ async fn every_role_shows_its_metrics_and_promtool_finds_nothing() {
     let worker = target(&targets, "worker").unwrap();
 
     let (slug, _) = api.add(&json!({ "url": camera.url() })).await;
-    // Nobody answers there: its sessions are tried again and again.
+    // Nothing answers there: its sessions are tried again and again.
     let dead = json!({ "url": "rtsp://admin:s3cret-pw@127.0.0.1:1/live", "always_on": true });
     let (dead, _) = api.add(&dead).await;
     eventually("the relay to know both", async || relay.json("/video/").await, |list| list[1].is_object()).await;

@@ -37,13 +37,13 @@ async fn a_worker_behind_a_leaf_serves_the_hub_and_does_not_take_its_absence_for
         assert_eq!(role.errors(""), 0, "{}\n{}\n{}", role.log.text(), hub.log(), leaf.log());
     }
 
-    // The leaf still answers, and says at once that nobody listens.
+    // The leaf still answers, and reports at once that there is no subscriber.
     hub.kill().await;
     worker.until_unready("no contact").await;
     let (status, _) = worker.get("/health/live").await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(camera.sessions().await, (1, 1), "it holds on");
-    // Somebody else may run the stream by now: after hold_s it stops.
+    // Another worker may run the stream by now: after hold_s it stops.
     eventually("the camera to be let go", async || camera.sessions().await, |seen| *seen == (0, 1)).await;
 
     hub.start();

@@ -14,7 +14,7 @@ use crate::harness::service::Service;
 use crate::harness::viewer::JpegViewer;
 use crate::harness::{eventually, within};
 
-/// A client that hears what the server refuses.
+/// A client that records refusals of the server.
 struct Tester {
     user: &'static str,
     client: Client,
@@ -36,8 +36,8 @@ impl Tester {
         Self { user, client, refusals }
     }
 
-    /// What was refused of all that was sent so far. The server answers in order: a refusal comes before the word that
-    /// follows it, a publish that nobody may make.
+    /// Refusals of all that was sent so far. The server answers in order: they come before the refusal of a last
+    /// publish that no user may make.
     async fn refused(&mut self) -> Vec<String> {
         self.client.publish("rsm.v1.last.word", "".into()).await.unwrap();
         let mut refused = Vec::new();

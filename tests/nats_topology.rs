@@ -55,7 +55,7 @@ fn ticket(cam: &str) -> Ticket {
     }
 }
 
-/// As a worker of the zone `default` does it, without saying what became of the ticket.
+/// As a worker of the zone `default` does it, without an acknowledgement.
 async fn pull_one(worker: &Context) -> Option<String> {
     let queue: PullConsumer = worker.get_consumer_from_stream("start_default_hi", "RSM_CMD").await.ok()?;
     let mut batch = queue.batch().max_messages(1).expires(Duration::from_millis(200)).messages().await.ok()?;
@@ -121,7 +121,7 @@ async fn a_consumer_ahead_of_a_stream_that_lost_its_end_hands_out_tickets_again(
         tickets::publish(&bus, &ticket(cam), Priority::Hi).await.unwrap();
         assert!(pull_one(&worker).await.is_some());
     }
-    // What an abrupt end may do to a disk: the queue is lost, what its consumer knew is not.
+    // A possible effect of an abrupt end: the queue is lost, the state of its consumer is not.
     server.stop().await;
     let lost = server.dir().join("store/jetstream/RSM/streams/RSM_CMD/msgs");
     std::fs::remove_dir_all(&lost).unwrap();

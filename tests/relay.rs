@@ -120,7 +120,7 @@ async fn a_relay_shows_a_cold_stream_and_goes_on_while_the_api_is_away() {
     let (slug, _) = api.add(&link).await;
     relay.until_listed(&slug).await;
 
-    // Nobody but the relay's viewer wants it.
+    // Only the relay's viewer demands it.
     let mut viewer = relay.watch(&slug).await;
     let first = next_number(&mut viewer).await;
     assert_eq!(camera.sessions().await.0, 1);

@@ -12,7 +12,7 @@ use crate::harness::service::Service;
 use crate::harness::viewer::JpegViewer;
 use collector::{Collector, Seen};
 
-/// A farm of one worker, with cameras that nobody watches yet.
+/// A farm of one worker, with cameras that have no viewer yet.
 struct Bench {
     api: Service,
     worker: Service,
@@ -191,7 +191,7 @@ async fn a_second_try_is_a_trace_of_its_own_linked_to_the_first() {
     assert_eq!(tries[1].attributes["rsm.reason"], "refused", "why there is a second one");
 }
 
-/// A port that nobody listens on: taken and given back.
+/// A port without a listener: bound and released.
 async fn nobody() -> u16 {
     tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
@@ -199,7 +199,7 @@ async fn nobody() -> u16 {
 #[tokio::test]
 async fn nothing_connects_to_a_collector_unless_it_is_configured() {
     let (collector, camera) = (Collector::start().await, Camera::start().await);
-    // What libraries of OpenTelemetry read by themselves switches nothing on.
+    // Variables that libraries of OpenTelemetry read by themselves switch nothing on.
     let bench = Bench::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())]).await;
     let (slug, _) = bench.add(json!({ "url": camera.url() })).await;
     let mut viewer = JpegViewer::try_open_at(&bench.api.base, &slug).await.unwrap();

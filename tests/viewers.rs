@@ -120,7 +120,7 @@ const BUFFERED: usize = 10 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_viewer_skips_frames_stays_and_gets_the_newest() {
-    // Pictures of some 100 kB, so that what the system buffers is soon full.
+    // Pictures of some 100 kB, so that the system's buffers are soon full.
     let camera = Camera::start_as(&["--width", "1280", "--height", "720", "--bitrate-kbps", "8000"]).await;
     let system = System::start_with(None, &[], &[("RSM__API__VIEWER_STALL_S", "600")]).await;
     let jpeg = json!({ "max_width": 1280, "max_fps": 15, "quality": 100 });
@@ -133,7 +133,7 @@ async fn a_slow_viewer_skips_frames_stays_and_gets_the_newest() {
         passed += fast.jpeg().await.len();
     }
     let mut newer = HashSet::new();
-    // It reads on, behind what lies in buffers, and is where the other one is.
+    // It reads on, through the buffered frames, and reaches the position of the other one.
     within("the slow viewer to catch up", async {
         loop {
             tokio::select! {

@@ -1,4 +1,4 @@
-//! The other side: what a user would pick instead, one ffmpeg for each camera.
+//! The other side: one ffmpeg for each camera, which a user would pick instead.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

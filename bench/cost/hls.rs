@@ -15,7 +15,7 @@ use crate::harness::camera::Camera;
 const FILL: Duration = Duration::from_secs(120);
 /// `hls_list_size` of ffmpeg and `hls.window_segments` of ours.
 const SEGMENTS: usize = 6;
-/// From full playlists to the first window: what the start left to do.
+/// From full playlists to the first window: work that the start left behind ends in this time.
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// 1080p30 cameras of 4 Mbit/s.
@@ -78,7 +78,7 @@ pub async fn twenty(report: &mut Report, span: Span) {
     camera.kill().await;
 }
 
-/// What each further small camera costs.
+/// Measures the cost of each further small camera.
 pub async fn growth(report: &mut Report, span: Span) {
     for cameras in [0, 1, 50, 200] {
         let count = cameras.max(1).to_string();

@@ -22,7 +22,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 const FFMPEG_QUALITY: u32 = 5;
 const CLIP_SECONDS: u32 = 10;
 
-/// What one side delivered in its turns.
+/// Pictures that one side delivered in its turns.
 #[derive(Default)]
 struct Turns {
     windows: Vec<Window>,
@@ -49,7 +49,7 @@ impl Turns {
             (super::meter::median(values) * unit).round() / unit
         };
         let ssim = (reference.likeness(&self.newest).await * 10_000.0).round() / 10_000.0;
-        // Where pictures are left out for lack of time, this is what can be compared.
+        // Where pictures are left out for lack of time, only the cost of a picture can be compared.
         let each = self.windows.iter().zip(&self.per_second).map(|(w, fps)| w.cpu_percent * 10.0 / fps).collect();
         let delivered: Value = json!({
             "ms/picture": median(each, 2),
@@ -100,7 +100,7 @@ async fn our_turn(turns: &mut Turns, system: &System, link: &Link, viewers: usiz
     tokio::time::sleep(SETTLE).await;
     turns.take(&ours::group(system), &open[0], span.window).await;
     drop(open);
-    // A stream that nobody wants goes on for the idle timeout: off with it, so that the other's turn is its own.
+    // A stream without demand goes on for the idle timeout: it is stopped, so that the other side has its turn alone.
     let stop = format!("/video/{}/stop", link.slug);
     system.send(reqwest::Method::POST, &stop, &json!({})).await;
     system.until_state(&link.slug, "stopped").await;

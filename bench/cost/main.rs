@@ -1,5 +1,5 @@
-//! `make bench-cost`: what a camera costs here, and what the same work costs with ffmpeg, in one run on one machine.
-//! Prints what it saw; it judges nothing. The machine is shared with whatever else runs on it: where both sides fit
+//! `make bench-cost`: the cost of a camera here, and of the same work with ffmpeg, in one run on one machine. It prints
+//! figures and judges nothing. The machine is shared with other programs: where both sides fit
 //! beside each other they are measured at the same time, else in turns.
 
 #[path = "../../tests/harness/mod.rs"]
@@ -31,7 +31,7 @@ use serde_json::json;
 
 use report::Report;
 
-/// What can be measured.
+/// The measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Scenario {
     /// 20 cameras of 1080p30 to HLS, against ffmpeg with TS and with fMP4
@@ -58,7 +58,7 @@ struct Arguments {
     /// Quality of our JPEG pictures at full size: as like the camera's as those of ffmpeg -q:v 5 (1 to 100)
     #[arg(long, default_value_t = 75, value_parser = clap::value_parser!(u32).range(1..=100))]
     quality: u32,
-    /// How long the 200 cameras are watched, minutes (0 to 1440)
+    /// Time for which the 200 cameras are watched, minutes (0 to 1440)
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=1440))]
     soak_minutes: u64,
     /// Writes the figures to this file too, as JSON
@@ -66,7 +66,7 @@ struct Arguments {
     json: Option<PathBuf>,
 }
 
-/// How long is measured.
+/// Length of the measurements.
 #[derive(Clone, Copy)]
 struct Span {
     windows: u64,

@@ -1,4 +1,5 @@
-//! Players of HLS: they keep streams wanted by fetching the media playlist, as a real one does, and say what they saw.
+//! Players of HLS: they keep up demand by fetching the media playlist, as a real one does, and report their
+//! observations.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ pub struct Link {
     pub id: i64,
 }
 
-/// What one player saw.
+/// Observations of one player.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// From asking to the first playlist with a segment in it.

@@ -1,4 +1,4 @@
-//! Two hundred cameras at once, and then for a while: none lost, and what is served can be decoded.
+//! Two hundred cameras at once, and then for a while: none is lost, and all served media can be decoded.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -25,7 +25,7 @@ const DECODE_DEADLINE: Duration = Duration::from_secs(30);
 /// Complaints that are shown.
 const SHOWN: usize = 5;
 
-/// What the rotating sample showed.
+/// Result of the rotating sample.
 #[derive(Default)]
 struct Sample {
     playlists: usize,

@@ -12,7 +12,7 @@ use crate::scene::{Pictures, Scene};
 use crate::turns::{SETTLE, Turns};
 use crate::usage::Process;
 
-/// Bytes that a relay moves in a second of its CPU, of what a bare writer moves.
+/// Bytes that a relay sends in a second of its CPU, as a share of those that a bare writer sends.
 const RATIO: Aim = Aim::AtLeast(0.85);
 /// Kilobytes of the relay's memory for each viewer.
 const MEMORY: Aim = Aim::AtMost(64.0);
@@ -23,7 +23,7 @@ const STREAMS: usize = 100;
 const VIEWERS_EACH: usize = 10;
 /// Between two that open, milliseconds.
 const OPENING_MS: usize = 2;
-/// Of a relay that has just started, before its memory is looked at.
+/// Viewers of a relay that has just started, before its memory is read.
 const WARM: usize = 5;
 
 /// One stream and its viewers.
@@ -63,7 +63,7 @@ pub async fn one_stream(report: &mut Report, case: &str, crowd: Crowd, span: Spa
         let mut group = scene.group();
         group.extend(bare.iter().cloned());
         relayed.take(&mut load, &group, span.window).await;
-        // Of the first time: later ones find memory that earlier viewers left.
+        // Memory of the first time: later ones find memory that earlier viewers left.
         memory.get_or_insert_with(|| [before, scene.relay_process()]);
         load.close_all().await;
     }
@@ -111,7 +111,7 @@ pub async fn many_streams(report: &mut Report, case: &str, span: Span) {
 
 /// Opens viewers, all of which get a frame.
 async fn open(load: &mut Load, address: SocketAddr, paths: &[String], viewers: usize) {
-    // Not all at once: a listener's backlog is short, and what is measured is not how they come.
+    // Not all at once: a listener's backlog is short, and the opening is not measured.
     let over_ms = viewers * OPENING_MS;
     let opened = load.open(address, paths, viewers, &json!({ "over_ms": over_ms })).await;
     assert_eq!(opened["open"].as_u64(), u64::try_from(viewers).ok(), "{opened}");
@@ -127,7 +127,7 @@ async fn warm(load: &mut Load, address: SocketAddr, paths: &[String], more: &Val
     tokio::time::sleep(SETTLE).await;
 }
 
-/// What sockets that were upgraded and get nothing cost a relay that has served nobody: HTTP and WebSocket alone.
+/// Cost of upgraded sockets that get nothing, in a fresh relay: HTTP and WebSocket alone.
 async fn silent(report: &mut Report, case: &str, viewers: usize) {
     let scene = Scene::start(Pictures::stub(20_000, 1)).await;
     let mut load = Load::start();
@@ -148,7 +148,7 @@ fn per_viewer(report: &mut Report, case: &str, before: &Process, after: &Process
     report.figure(case, "relay's memory for each viewer (PSS)", each(before.pss_mb, after.pss_mb), "kB", Aim::Nothing);
 }
 
-/// What arrived, how late, and who was busy with it.
+/// Reports the received frames, their delay, and the CPU of each process.
 fn delivered(report: &mut Report, case: &str, turns: &Turns, fps: u32, side: &str) {
     let relay = side == "relay";
     for key in ["p50", "p99", "max"] {

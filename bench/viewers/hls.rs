@@ -1,5 +1,5 @@
-//! HLS players of a few cameras through a relay that shares no disk with the worker: what the worker is asked for, and
-//! whether everybody is served.
+//! HLS players of a few cameras through a relay that shares no disk with the worker: requests that reach the worker,
+//! and errors of players.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -107,7 +107,7 @@ pub async fn measure(report: &mut Report, case: &str, span: Span) {
     report.detail(case, "players", &seen);
 }
 
-/// A port that nobody has now.
+/// A port that is free now.
 fn free_address() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address")
@@ -115,7 +115,7 @@ fn free_address() -> SocketAddr {
 
 const OUTCOMES: [&str; 4] = ["hit", "miss", "absent", "error"];
 
-/// What the relay counts of its fetches.
+/// The relay's counters of its fetches.
 async fn fetches(scene: &Scene) -> Vec<f64> {
     let mut counts = Vec::new();
     for outcome in OUTCOMES {

@@ -1,5 +1,5 @@
-//! The load: a process of its own with many viewers on one thread. It is told what to do, and says what it saw, in
-//! lines of JSON; one answer for each order.
+//! The load: a process of its own with many viewers on one thread. It reads orders and reports observations in lines of
+//! JSON; one answer for each order.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Write as _};
@@ -22,7 +22,7 @@ const SIP: Duration = Duration::from_millis(100);
 /// For everybody to have a frame, or to be refused.
 const OPEN_DEADLINE: Duration = Duration::from_secs(60);
 
-/// What was received since [`Window`] began, by viewers that read as it comes.
+/// Frames received since [`Window`] began, by viewers that read at once.
 struct Window {
     begun: Instant,
     bytes: u64,
@@ -37,7 +37,7 @@ struct Load {
     epoll: Epoll,
     viewers: Vec<Option<Viewer>>,
     free: Vec<usize>,
-    /// Ends of viewers that nobody here asked for, by what was seen.
+    /// Ends of viewers that no order asked for, by their cause.
     ends: BTreeMap<String, u64>,
     window: Window,
     next_sip: Instant,
@@ -47,7 +47,7 @@ struct Load {
 /// Obeys until standard input ends.
 ///
 /// # Errors
-/// When the system has no more of what this needs.
+/// The system has no more descriptors or memory.
 pub fn run() -> std::io::Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let orders = std::io::stdin();
@@ -109,7 +109,7 @@ impl Load {
         }
     }
 
-    /// Lets everybody read what is there, for `wait` at most; whether an order waits.
+    /// Lets every viewer read its received bytes, for `wait` at most; true when an order waits.
     fn turn(&mut self, wait: Duration) -> std::io::Result<bool> {
         let mut events = [EpollEvent::empty(); 512];
         let wait = EpollTimeout::try_from(wait.min(SIP)).unwrap_or(EpollTimeout::ZERO);

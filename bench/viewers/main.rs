@@ -1,6 +1,6 @@
-//! `make bench-viewers`: what a relay gives a crowd of viewers, and what that costs, beside the bare writing of the same
-//! bytes. NATS, API, relay and all of the worker but its cameras are real; where cameras matter they are real too.
-//! Prints what it saw beside what is aimed at. The machine is shared with whatever else runs on it.
+//! `make bench-viewers`: frames that many viewers get from a relay, and their cost, beside the bare writing of the same
+//! bytes. NATS, API, relay and all of the worker but its cameras are real; where cameras matter they are real too. It
+//! prints figures beside their aims. The machine is shared with other programs.
 
 #[path = "../../tests/harness/mod.rs"]
 mod harness;
@@ -40,7 +40,7 @@ use serde_json::json;
 
 use report::{Aim, Report};
 
-/// What can be measured.
+/// Names of the measurements.
 const CASES: [&str; 9] = ["crowd150", "crowd50", "crowd20", "streams", "stalled", "snapshot", "hls", "storm", "wall"];
 
 #[derive(Parser)]
@@ -57,10 +57,10 @@ struct Arguments {
     /// Windows of each side (1 to 50)
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=50))]
     windows: u64,
-    /// How long viewers come and go, seconds (1 to 600)
+    /// Time for which viewers come and go, seconds (1 to 600)
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
     churn_seconds: u64,
-    /// How long the wall stays open in a browser, minutes
+    /// Time for which the wall stays open in a browser, minutes
     #[arg(long, default_value_t = 10.0)]
     minutes: f64,
     /// Writes the figures to this file too, as JSON
@@ -70,10 +70,10 @@ struct Arguments {
     part: Option<Part>,
 }
 
-/// What this program is when it runs once more, beside itself.
+/// Roles of this program when it runs once more, beside itself.
 #[derive(Subcommand)]
 enum Part {
-    /// Many viewers, told what to do on standard input
+    /// Many viewers that read orders from standard input
     #[command(hide = true)]
     Load,
     /// The same bytes without a relay
@@ -98,7 +98,7 @@ enum Part {
     },
 }
 
-/// How long is measured.
+/// Length of the measurements.
 #[derive(Clone, Copy)]
 pub struct Span {
     pub windows: u64,

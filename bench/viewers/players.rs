@@ -21,9 +21,9 @@ const START: Duration = Duration::from_secs(90);
 
 #[derive(Default)]
 struct Seen {
-    /// Milliseconds, by what was asked for.
+    /// Milliseconds, by kind of request.
     ms: BTreeMap<&'static str, Vec<f64>>,
-    /// By what was asked for and what was answered.
+    /// Errors, by request and answer.
     errors: BTreeMap<String, u64>,
     objects: BTreeSet<String>,
     bytes: u64,
@@ -37,10 +37,10 @@ struct Player {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// `count` players of `ids` in turn: says when all play, and after so many seconds more what they saw.
+/// `count` players of `ids` in turn: prints a line when all play, and their observations after `seconds` more.
 ///
 /// # Errors
-/// When the system has no more of what this needs.
+/// The system has no more descriptors or memory.
 pub fn run(base: &str, ids: &[i64], count: usize, seconds: u64) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -68,7 +68,7 @@ pub fn run(base: &str, ids: &[i64], count: usize, seconds: u64) -> std::io::Resu
 }
 
 impl Seen {
-    /// Forgets what the start brought.
+    /// Forgets the observations of the start.
     fn begin(&mut self) {
         *self = Self { playing: self.playing, ..Self::default() };
     }

@@ -1,10 +1,10 @@
-//! The table of figures beside what is aimed at, and its machine-readable twin.
+//! The table of figures beside their aims, and its machine-readable twin.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// What a figure should be.
+/// The aim of a figure.
 #[derive(Clone, Copy, Debug)]
 pub enum Aim {
     AtLeast(f64),
@@ -25,7 +25,7 @@ struct Row {
 #[derive(Default)]
 pub struct Report {
     rows: Vec<Row>,
-    /// What each case saw, whole.
+    /// All observations of each case.
     details: Vec<Value>,
 }
 

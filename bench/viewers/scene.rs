@@ -1,4 +1,4 @@
-//! What viewers look at: a nats-server, an API, a relay and one worker, each a process of its own.
+//! The system under measurement: a nats-server, an API, a relay and one worker, each a process of its own.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ pub struct Scene {
     _dir: tempfile::TempDir,
 }
 
-/// What the worker is.
+/// Kind of the worker.
 pub enum Pictures {
     /// Stamped pictures of so many bytes, so many a second, so many pixels wide.
     Stub { bytes: usize, fps: u32, width: u32 },

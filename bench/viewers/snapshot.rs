@@ -1,4 +1,4 @@
-//! How long one picture takes: of a stream that somebody watches, and of a camera that nobody does.
+//! Time until one picture: of a stream with a viewer, and of a camera without one.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ const WATCHED: Aim = Aim::AtMost(10.0);
 /// A group of pictures of the camera, and a second.
 const IDLE: Aim = Aim::AtMost(2000.0);
 const WIDTH: &str = "width=320";
-/// Frames of one width that somebody watches begin when the worker hears of it.
+/// Frames of one width begin when the worker hears of the demand.
 const WIDTH_SETTLE: Duration = Duration::from_secs(3);
 /// Cameras of the idle streams; each is asked once.
 const CAMERAS: usize = 5;
@@ -29,7 +29,7 @@ const CAMERA: [&str; 12] =
 /// Requests one after the other, at the relay.
 struct Asked {
     ms: Vec<f64>,
-    /// What was answered instead of a picture.
+    /// Answers instead of a picture.
     others: Vec<String>,
     bytes: usize,
 }

@@ -1,5 +1,5 @@
-//! One viewer of the load: a WebSocket read as cheaply as can be, so that many of them leave the processors to whom
-//! they measure. Only what a server sends is understood, and of a picture only its stamp is kept.
+//! One viewer of the load: a WebSocket read as cheaply as can be, so that many of them leave the processors to the
+//! measured processes. It understands messages of a server only, and keeps only the stamp of a picture.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use crate::stamped::{HEAD, Stamp};
 
 /// Longest answer to a handshake, bytes.
 const MAX_ANSWER: usize = 8 << 10;
-/// A fixed key: nobody here asks whether the answer belongs to it (RFC 6455 section 4.1).
+/// A fixed key: the answer is not compared with it (RFC 6455 section 4.1).
 const KEY: &str = "cnNtLWJlbmNoLXZpZXdlcg==";
 const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
@@ -17,7 +17,7 @@ const PING: u8 = 9;
 /// A masked pong without content; the mask is all zeros.
 const PONG: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
 
-/// How a viewer takes what it is sent.
+/// The pace at which a viewer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// As it comes.
@@ -61,7 +61,7 @@ pub struct Viewer {
     pub first_frame: Option<Duration>,
     /// Frames of the current window.
     pub frames: u64,
-    /// Of the newest frame, if it had one.
+    /// Number of the newest frame, if it had one.
     pub last_number: Option<u64>,
     place: Place,
     head: [u8; HEAD],
@@ -72,7 +72,7 @@ impl Viewer {
     /// Connects and asks for a WebSocket.
     ///
     /// # Errors
-    /// When nobody listens there.
+    /// The connection is refused.
     pub fn open(address: SocketAddr, path: &str, pace: Pace) -> std::io::Result<Self> {
         let opened = Instant::now();
         let mut socket = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
@@ -97,10 +97,10 @@ impl Viewer {
         })
     }
 
-    /// Reads once what is there, into `buffer`, and hands on each frame that is whole. How many bytes there were.
+    /// Reads once into `buffer`, and hands on each whole frame. Returns the number of bytes.
     ///
     /// # Errors
-    /// [`Over`] when nothing more comes.
+    /// [`Over`] when the connection has ended.
     pub fn read(&mut self, buffer: &mut [u8], mut take: impl FnMut(&mut Self, Frame)) -> Result<usize, Over> {
         let read = match self.socket.read(buffer) {
             Ok(0) => return Err(Over::Broken("the connection ended".to_owned())),
@@ -194,7 +194,7 @@ fn whole_header(bytes: &[u8]) -> Option<(u8, u64)> {
     Some((opcode, len))
 }
 
-/// What stands before a binary frame of `len` bytes.
+/// Header of a binary frame of `len` bytes.
 pub fn header(len: usize) -> Vec<u8> {
     let mut header = vec![0x80 | BINARY];
     match (u8::try_from(len), u16::try_from(len)) {

@@ -1,4 +1,4 @@
-//! Whether viewers notice one that takes nothing, and one that is slow.
+//! The effect of a viewer that reads nothing, and of a slow one, on the others.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ const BYTES: usize = 150_000;
 const FPS: u32 = 30;
 const OTHERS: usize = 20;
 const SLOW_BYTES_PER_SECOND: u64 = 50_000;
-/// What two windows of the same differ by on a machine with other work, percent of the rate and milliseconds.
+/// Difference of two equal windows on a machine with other work, percent of the rate and milliseconds.
 const RATE_MOVES: Aim = Aim::AtMost(1.0);
 const MEDIAN_MOVES: Aim = Aim::AtMost(1.0);
 const P99_MOVES: Aim = Aim::AtMost(5.0);

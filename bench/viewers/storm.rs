@@ -14,10 +14,10 @@ const VIEWERS: usize = 2000;
 const WITHIN_MS: u64 = 5000;
 const FRESH_PER_SECOND: u64 = 200;
 const STREAMS: usize = 10;
-/// Until those who went are forgotten; the relay keeps a subscription for 5 s after its last viewer.
+/// Time until viewers that left are forgotten; the relay keeps a subscription for 5 s after its last viewer.
 const FORGET: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(8);
-/// Memory that an allocator keeps of what was used once, MB.
+/// Memory that an allocator keeps after use, MB.
 const MEMORY_STAYS: Aim = Aim::AtMost(5.0);
 /// Descriptors and threads: a connection of HTTP clients may come or go.
 const FEW: Aim = Aim::AtMost(5.0);
@@ -43,7 +43,7 @@ pub async fn measure(report: &mut Report, case: &str, churn_seconds: u64) {
     report.detail(case, "all at once", &opened);
     load.close_all().await;
 
-    // What so many cost once is no leak of the churn.
+    // Memory that so many viewers cost once is no leak of the churn.
     let before = settled(report, case, &scene, "after all at once").await;
     report.figure(case, "relay's memory (RSS) when it was new", fresh.rss_mb, "MB", Aim::Nothing);
     let order = json!({ "do": "churn", "address": address.to_string(), "paths": paths,

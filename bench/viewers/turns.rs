@@ -1,4 +1,4 @@
-//! One side's turns: what viewers received in each window, and what every process used for it.
+//! One side's turns: frames that viewers received in each window, and the resources that every process used.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::part_process::Load;
 use crate::report::number;
 use crate::usage::Process;
 
-/// From the last viewer's first frame to the first window: buffers fill, and what opening cost is over.
+/// From the last viewer's first frame to the first window: buffers fill, and the cost of opening is over.
 pub const SETTLE: Duration = Duration::from_secs(1);
 
 /// Windows of one side.
 #[derive(Default)]
 pub struct Turns {
-    /// What the load said.
+    /// Reports of the load.
     pub seen: Vec<Value>,
     /// Percent of one core, by role.
     pub cpu: Vec<BTreeMap<String, f64>>,

@@ -46,7 +46,7 @@ const MAX_SECONDS: f64 = 86_400.0;
 /// A tenth too fast or too slow.
 const MAX_DRIFT_PPM: i32 = 100_000;
 
-/// Which cameras a command is for.
+/// The cameras that a command is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     All,
@@ -186,7 +186,7 @@ pub struct CameraStatus {
     /// RTSP sessions that ever began to play.
     pub played_total: u64,
     pub fault: Fault,
-    /// Whether a media pipeline exists: from the first DESCRIBE until the last client leaves.
+    /// True while a media pipeline exists: from the first DESCRIBE until the last client leaves.
     pub media: bool,
     /// Pictures handed to RTSP since start, each counted once however many clients see it.
     pub frames_sent: u64,

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
     Quit,
-    /// Standard input is at its end, or nobody reads standard output any more.
+    /// Standard input is at its end, or the reader of standard output is gone.
     Closed,
 }
 

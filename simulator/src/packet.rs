@@ -18,10 +18,10 @@ pub struct Packet {
     pub content: Content,
 }
 
-/// What the packets of one track have in common.
+/// Properties that all packets of one track share.
 #[derive(Clone, Debug)]
 pub struct Track {
-    /// What the SDP is made of.
+    /// Caps that the SDP is made from.
     pub caps: gst::Caps,
     /// Ticks of the RTP timestamp in a second.
     pub clock_rate: u32,
@@ -30,11 +30,11 @@ pub struct Track {
     pub burst: u64,
 }
 
-/// What one RTP stream has of its own.
+/// State of one RTP stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbering {
     pub ssrc: u32,
-    /// Of the next packet.
+    /// Sequence number of the next packet.
     pub sequence: u16,
 }
 

@@ -31,9 +31,9 @@ use crate::{
 
 /// RTSP sessions at the same time, over all cameras; more are answered 503.
 const MAX_SESSIONS: u32 = 10_000;
-/// How often sessions that timed out are swept, in seconds. The timeout itself is the library's 60 s.
+/// Period in which sessions that timed out are swept, in seconds. The timeout itself is the library's 60 s.
 const SWEEP_SECONDS: u32 = 2;
-/// How long a closed client object is kept.
+/// Time for which a closed client object is kept.
 ///
 /// When interleaved data cannot be written, libgstrtspserver (seen in 1.22) queues `do_close` with a bare pointer to
 /// the client. If the client ends by itself before that runs, memory is used after it was freed: clients that hang

@@ -1,5 +1,6 @@
-//! A reader finds a type by searching for its name. So the name of a type is defined in at most two files of what is
-//! shipped, and a name that other modules may use in at most two files of the whole workspace. Names that are always
+//! A reader finds a type by searching for its name. So the name of a type is defined in at most two files of the
+//! shipped crates, and a name that other modules may use in at most two files of the whole workspace. Names that are
+//! always
 //! written with their module (`detector::Report`) may be more frequent when they are listed here.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ const MOST_FILES: usize = 2;
 /// Names that users always write with their module; importing one of them alone is an error.
 const WITH_MODULE: &[&str] = &[];
 
-/// Names in too many files of what is shipped.
+/// Names in too many files of the shipped crates.
 const MOST_SHIPPED: usize = 24;
 /// Names in too many files of the workspace, of those that leave their file.
 const MOST_VISIBLE: usize = 26;

@@ -15,7 +15,7 @@ use super::{eventually, within};
 
 /// Users of accounts.conf; here the password of each is its name with this before it.
 pub const PASSWORD_PREFIX: &str = "pw-";
-/// How often a whole start is tried: somebody else may take a port between its choice and its use.
+/// Tries of a whole start: another process may take a port between its choice and its use.
 const STARTS: usize = 5;
 
 /// The password of a user.
@@ -151,7 +151,7 @@ impl Server {
         self.file = dir.join(self.file.file_name().unwrap());
     }
 
-    /// Starts it, or starts it again with what it stored.
+    /// Starts it, or starts it again with its store.
     pub fn start(&mut self) {
         let mut command = Command::new("nats-server");
         let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
@@ -169,7 +169,7 @@ impl Server {
         self.child = Some(child);
     }
 
-    /// Whether it listens before it ends.
+    /// True when it listens, false when it ends before.
     async fn is_up(&mut self) -> bool {
         let address = self.url.trim_start_matches("nats://").to_owned();
         let child = self.child.as_mut().unwrap();
@@ -208,7 +208,7 @@ impl Server {
         self.dir.path()
     }
 
-    /// How many requests its JetStream has answered.
+    /// Number of requests that its JetStream has answered.
     pub async fn requests(&self) -> u64 {
         let answer = self.client("sys").await.request("$SYS.REQ.SERVER.PING.JSZ", "".into()).await.unwrap();
         let answer: serde_json::Value = serde_json::from_slice(&answer.payload).unwrap();
@@ -221,7 +221,7 @@ impl Server {
     }
 }
 
-/// Another zone for the users `worker-north` and `leaf-north`, as one who copies the files writes it there.
+/// Puts another zone in for the users `worker-north` and `leaf-north`, as an operator who copies the files does.
 fn with_site_zone(text: String, zone: &str) -> String {
     let text = text.replace(".north.", &format!(".{zone}.")).replace("start_north_", &format!("start_{zone}_"));
     text.replace(".north\"", &format!(".{zone}\""))
@@ -250,7 +250,7 @@ pub async fn client(urls: &[&str], user: &str) -> async_nats::Client {
     client
 }
 
-/// What a role of rsm needs to connect as `user`.
+/// Environment that a role of rsm needs to connect as `user`.
 pub fn environment(urls: &str, user: &str) -> Vec<(&'static str, String)> {
     vec![
         ("RSM__NATS__URLS", urls.to_owned()),
@@ -316,7 +316,8 @@ impl Cluster {
         (1..=self.nodes.len()).find(|n| name == format!("nats-{n}")).map(|n| n - 1)
     }
 
-    /// Leaves one copy of a consumer of start tickets; the node that has it. Nobody leads the consumer without that one.
+    /// Leaves one copy of a consumer of start tickets; returns the node that has it. The consumer has no leader without
+    /// that node.
     pub async fn leave_one_copy(&self, name: &str) -> usize {
         let js = jetstream::new(self.client("api").await);
         let mut consumer: PullConsumer = js.get_consumer_from_stream(name, "RSM_CMD").await.unwrap();

@@ -1,4 +1,4 @@
-//! Viewers who look closely: at all that a WebSocket says, at the parts of a multipart answer, and slow ones.
+//! Viewers that check every message of a WebSocket and every part of a multipart answer, and slow ones.
 
 use futures_util::StreamExt as _;
 use reqwest::header::HeaderMap;
@@ -15,7 +15,7 @@ use super::within;
 /// Bytes that a slow viewer's system takes for it, about.
 const NARROW: u32 = 4096;
 
-/// What a server says over a WebSocket.
+/// A message of the server over a WebSocket.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Said {
     Jpeg(Vec<u8>),

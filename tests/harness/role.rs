@@ -12,20 +12,20 @@ use tokio::process::{Child, Command};
 use super::process::{Log, signal, spawn};
 use super::within;
 
-/// How a process is started, each time.
+/// Arguments, environment and descriptor that a process is started with, each time.
 #[derive(Clone, Default)]
 pub struct Recipe {
     pub program: PathBuf,
     pub arguments: Vec<OsString>,
     pub environment: Vec<(String, String)>,
-    /// Passed on as descriptor 3. It stays open here, so connections wait while nobody runs.
+    /// Passed on as descriptor 3. It stays open here, so connections wait while no process runs.
     pub listener: Option<Arc<std::net::TcpListener>>,
 }
 
 pub struct Role {
     pub name: String,
     pub recipe: Recipe,
-    /// Of the newest process.
+    /// Log of the newest process.
     pub log: Log,
     child: Option<Child>,
 }

@@ -18,7 +18,7 @@ pub struct Event {
 pub struct Events {
     answer: Response,
     unread: Vec<u8>,
-    /// Of the newest event that has one: where another connection goes on.
+    /// Id of the newest event that has one: another connection continues there.
     pub mark: Option<String>,
 }
 
@@ -28,7 +28,7 @@ impl Events {
         Self::open_behind(base, query, None).await
     }
 
-    /// The same, behind what an earlier connection saw last.
+    /// The same, behind the last event of an earlier connection.
     pub async fn open_behind(base: &str, query: &str, mark: Option<&str>) -> Self {
         // Without a deadline for the whole answer: it has no end.
         let http = reqwest::Client::builder().no_proxy().build().unwrap();

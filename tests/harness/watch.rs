@@ -1,5 +1,5 @@
-//! Whoever looks at a stream all the time and remembers what went wrong: over a WebSocket as a viewer does, or on NATS
-//! as anybody's consumer does.
+//! Watchers of a stream that record every error: over a WebSocket as a viewer does, or on NATS as a foreign consumer
+//! does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ const STALE: Duration = Duration::from_secs(2);
 const DEMAND_EVERY: Duration = Duration::from_secs(2);
 const DEMAND_TTL_MS: u64 = 6000;
 
-/// What one looker saw.
+/// Observations of one watcher.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub frames: u64,
     /// Between two frames, or since the last one.
     pub longest_gap: Duration,
     pub last: Option<Instant>,
-    /// Frames older than what was already shown.
+    /// Frames older than the newest shown one.
     pub stale: u64,
-    /// Of a frame when it was seen.
+    /// Age of the oldest frame when it was seen.
     pub oldest: Duration,
     /// The socket was closed, by whomever.
     pub closed: bool,
@@ -106,7 +106,7 @@ impl Watcher {
         self.seen.lock().begin();
     }
 
-    /// Waits for `count` more frames; nothing stale was among what came.
+    /// Waits for `count` more frames, of which none may be stale.
     pub async fn more(&self, count: u64) {
         self.goes_on(count).await;
         self.fine();
@@ -135,7 +135,7 @@ impl Drop for Watcher {
     }
 }
 
-/// What came on the frame subject of one stream.
+/// Messages on the frame subject of one stream.
 #[derive(Clone, Debug, Default)]
 pub struct OnNats {
     pub frames: u64,

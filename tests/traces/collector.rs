@@ -1,4 +1,4 @@
-//! A collector of traces: takes OTLP over HTTP as real ones do, and keeps what it got.
+//! A collector of traces: takes OTLP over HTTP as real ones do, and keeps the spans.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct Seen {
     pub begun: u64,
     pub ended: u64,
     pub attributes: BTreeMap<String, String>,
-    /// What it says of its failure.
+    /// Error that it reports.
     pub error: Option<String>,
 }
 
@@ -68,7 +68,7 @@ impl Collector {
         self.got.lock().connections
     }
 
-    /// Whether `text` stands in anything that was sent, heads of requests left out.
+    /// True when `text` is in anything that was sent, heads of requests left out.
     pub fn was_sent(&self, text: &str) -> bool {
         let got = self.got.lock();
         got.raw.iter().any(|(_, body)| body.windows(text.len()).any(|window| window == text.as_bytes()))

@@ -1,4 +1,4 @@
-//! What ffmpeg, which knows nothing of these cameras, makes of their media.
+//! The cameras' media as ffmpeg reads them, which knows nothing of these cameras.
 
 use std::process::{Command, Output, Stdio};
 
@@ -14,7 +14,7 @@ fn start(options: &[&str]) -> Camera {
     Camera::start(&[&MEDIUM, options].concat())
 }
 
-/// Runs `program` and gives it 30 s by its own clock to find what it wants.
+/// Runs `program` for at most 30 s by its own clock.
 fn run(program: &str, arguments: &[&str]) -> Output {
     Command::new("timeout")
         .args(["30", program, "-v", "error"])

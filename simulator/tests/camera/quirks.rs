@@ -144,7 +144,7 @@ fn sound_stops_while_pictures_go_on_and_comes_back() {
     let mut viewer = Viewer::play_tracks(camera.port, "cam1", 2).expect("plays");
     assert_eq!(viewer.rtp(2).payload.len(), 320);
     camera.command("mute cam1");
-    // What was on its way, then a second of pictures alone.
+    // Audio that was on its way, then a second of pictures alone.
     let mut pictures = 0;
     while pictures < 25 {
         match viewer.channel() {

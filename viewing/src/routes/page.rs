@@ -89,7 +89,7 @@ static ASSETS: &[Asset] = &[
 
 static INDEX_TAG: LazyLock<HeaderValue> = LazyLock::new(|| INDEX.tag());
 
-/// The page as a relay serves it: its root element says so, and the page leaves out what only operators can do.
+/// The page as a relay serves it: its root element says so, and the page leaves out the controls of operators.
 static RELAY_INDEX: LazyLock<Asset> = LazyLock::new(|| {
     let html = String::from_utf8_lossy(INDEX.bytes).replacen("<html ", "<html data-role=\"relay\" ", 1);
     Asset { bytes: html.into_bytes().leak(), ..INDEX }

@@ -1,4 +1,4 @@
-//! Which trace the start of a stream belongs to: many wishes share one start, and the first one's trace has it.
+//! The trace that the start of a stream belongs to: many requests share one start, and the first one's trace has it.
 
 use std::time::{Duration, Instant};
 
@@ -6,35 +6,35 @@ use parking_lot::Mutex;
 use rsm_shared::wire::messages::TicketReason;
 use rsm_shared::wire::trace_context::TraceContext;
 
-/// Two first wishes that come together are of one start.
+/// Two first requests within this time belong to one start.
 const TOGETHER: Duration = Duration::from_secs(2);
-/// A wish this old is no longer what workers are told to begin something for.
+/// A request this old is no longer sent to workers as the cause of a start.
 const RECENT: Duration = Duration::from_secs(30);
 
-/// Of one stream. Empty while traces are off.
+/// Traces of the starts of one stream. Empty while traces are off.
 #[derive(Debug, Default)]
 pub struct StartTrace(Mutex<KnownStart>);
 
 #[derive(Debug, Default)]
 struct KnownStart {
     wish: Option<(TraceContext, Instant)>,
-    /// Whether a placement was made for that wish.
+    /// True when a placement was made for that request.
     placed_for_wish: bool,
     /// The newest placement.
     placed: Option<TraceContext>,
 }
 
-/// Where the span of a placement goes.
+/// The place of a placement's span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Belongs {
     pub under: Option<TraceContext>,
-    /// To what it has to do with, when it begins a trace.
+    /// A related span, when the placement begins a trace of its own.
     pub linked: Option<TraceContext>,
 }
 
 impl StartTrace {
-    /// Somebody wants what is not there yet. `first`: nobody wanted anything of the stream before. The wish that the
-    /// start belongs to, when that is another's.
+    /// A request waits for an output that is not made yet. `first`: there was no demand for the stream before. Returns the
+    /// request that the start belongs to, when that is another one.
     pub fn wanted(&self, wish: TraceContext, first: bool, now: Instant) -> Option<TraceContext> {
         let mut known = self.0.lock();
         let counts = if first { TOGETHER } else { RECENT };
@@ -49,13 +49,13 @@ impl StartTrace {
         }
     }
 
-    /// What workers are told: a wish that is new enough to be what they begin something for.
+    /// The request that workers get as the cause of a start, if it is new enough.
     pub fn recent(&self, now: Instant) -> Option<TraceContext> {
         let known = self.0.lock();
         known.wish.filter(|(_, at)| now.saturating_duration_since(*at) < RECENT).map(|(wish, _)| wish)
     }
 
-    /// Where a placement belongs: the first one for a wish to that wish, every other one to a trace of its own.
+    /// The place of a placement's span: the first placement for a request belongs to it, every other one begins a trace.
     pub fn place(&self, reason: TicketReason, now: Instant) -> Belongs {
         let mut known = self.0.lock();
         let wish = known.wish.filter(|(_, at)| now.saturating_duration_since(*at) < RECENT).map(|(wish, _)| wish);

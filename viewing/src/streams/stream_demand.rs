@@ -1,4 +1,4 @@
-//! Who wants what of one stream through this process: counters and deadlines, no queue.
+//! Demand for one stream through this process: counters and deadlines, no queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use rsm_shared::stream::jpeg_width::{JpegWidth, JpegWidths};
 use rsm_shared::stream::rendition::{Rendition, RenditionSet};
 use rsm_shared::stream::spec::JpegParams;
 
-/// The wishes for one stream.
+/// Demand for one stream.
 pub struct StreamDemand {
     begun: Instant,
     /// JPEG frames of the stream's own width, and of each step of the ladder.
@@ -24,7 +24,7 @@ pub struct StreamDemand {
     last_wanted: AtomicU64,
 }
 
-/// The wishes for JPEG frames of one width.
+/// Demand for JPEG frames of one width.
 #[derive(Default)]
 struct JpegWish {
     /// Viewers that get them now.
@@ -83,7 +83,7 @@ impl StreamDemand {
         self.touch();
     }
 
-    /// That rendition of HLS is wanted for `hold` from now. Source and sound come with HLS, whoever wants it.
+    /// That rendition of HLS is wanted for `hold` from now. Source and audio come with HLS in any case.
     pub fn want_rendition(&self, rendition: Rendition, hold: Duration) {
         self.want_hls(hold);
         if let Some(until) = self.rendition_until(rendition) {
@@ -91,7 +91,7 @@ impl StreamDemand {
         }
     }
 
-    /// Whether somebody wants that rendition to be encoded now.
+    /// True when that rendition is to be encoded now.
     pub fn wants(&self, rendition: Rendition) -> bool {
         self.wants_at(rendition, self.now())
     }
@@ -104,7 +104,7 @@ impl StreamDemand {
         self.renditions_until.get(rendition as usize).filter(|_| rendition.is_encoded())
     }
 
-    /// Others said on NATS that they want something for `hold` from now; whether they did not before.
+    /// Other processes published demand for `hold` from now. Returns true when there was none before.
     pub fn wanted_elsewhere(&self, hold: Duration) -> bool {
         let now = self.now();
         let before =
@@ -113,12 +113,12 @@ impl StreamDemand {
         before <= now
     }
 
-    /// Whether others want something now.
+    /// True when other processes want something now.
     pub fn elsewhere(&self) -> bool {
         self.elsewhere_until.load(Ordering::Relaxed) > self.now()
     }
 
-    /// Forgets every wish with a deadline: the stream was stopped. Viewers end by themselves.
+    /// Forgets all demand with a deadline: the stream was stopped. Viewers end by themselves.
     pub fn clear(&self) {
         for wish in &self.jpeg {
             wish.until.store(0, Ordering::Relaxed);
@@ -139,7 +139,7 @@ impl StreamDemand {
         self.jpeg.iter().map(|wish| wish.viewers.load(Ordering::Relaxed)).sum()
     }
 
-    /// What is wanted now, JPEG within `params`.
+    /// Demand now, JPEG within `params`.
     pub fn current(&self, params: JpegParams) -> Demand {
         let now = self.now();
         let jpeg = self.jpeg(None).holds(now);
@@ -159,7 +159,7 @@ impl StreamDemand {
         demand
     }
 
-    /// How long nothing has been wanted; `None` when nothing ever was.
+    /// Time since anything was wanted; `None` when nothing ever was.
     pub fn unwanted_for(&self) -> Option<Duration> {
         match self.last_wanted.load(Ordering::Relaxed) {
             0 => None,

@@ -4,7 +4,7 @@ use super::*;
 
 const INDEX: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS=\"avc1.64001f\"\nsource.m3u8\n";
 
-/// Writes what a worker writes: the index last.
+/// Writes the files of a worker: the index last.
 fn write(api: &Api, entry: &Entry, owner: &str) {
     let dir = api.hls_root().join(entry.slug.as_str()).join(owner);
     std::fs::create_dir_all(dir.join("source")).unwrap();
