@@ -11,6 +11,24 @@ pub enum ClaimChange {
     Quarantined,
 }
 
+impl ClaimChange {
+    /// All changes.
+    pub const ALL: [Self; 6] =
+        [Self::Claimed, Self::Released, Self::Failover, Self::Drain, Self::Rebalance, Self::Quarantined];
+
+    /// The value of the label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::Released => "released",
+            Self::Failover => "failover",
+            Self::Drain => "drain",
+            Self::Rebalance => "rebalance",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
 /// The result of a command. A closed set: it is two metrics labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandResult {
@@ -19,6 +37,22 @@ pub enum CommandResult {
     Stopped,
     NotStopped,
     NotStored,
+}
+
+impl CommandResult {
+    /// All results.
+    pub const ALL: [Self; 5] = [Self::Started, Self::NotStarted, Self::Stopped, Self::NotStopped, Self::NotStored];
+
+    /// The values of the labels: kind and outcome.
+    pub fn labels(self) -> [&'static str; 2] {
+        match self {
+            Self::Started => ["start", "ok"],
+            Self::NotStarted => ["start", "error"],
+            Self::Stopped => ["stop", "ok"],
+            Self::NotStopped => ["stop", "error"],
+            Self::NotStored => ["store", "error"],
+        }
+    }
 }
 
 /// Totals over all workers.

@@ -83,7 +83,6 @@ impl FrameSink for GatedPublisher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rsm_control::worker::contact::Pulse;
     use rsm_shared::bus::connect::{Bus, Purpose};
     use rsm_shared::bus::frames::DropReason;
     use rsm_shared::config::Config;

@@ -19,7 +19,7 @@ impl Keeper {
     pub(super) fn start(&mut self, start: ClaimedStream) {
         let (slug, fence) = (start.ticket.cam.clone(), start.fence);
         match self.holding.start(&slug, fence, start) {
-            StartDecision::ClaimedStream(start) => self.open(start),
+            StartDecision::Start(start) => self.open(start),
             StartDecision::Wait(Some(older)) => self.end_stream(&slug, older),
             StartDecision::Wait(None) | StartDecision::Ignore => {}
         }
