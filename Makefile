@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 # Folders of tests with packages of npm.
-NPM := tests/browser tests/dashboards
+NPM := tests/browser tests/dashboards tests/page
 RUN_ARGS ?= --demo 2
 # Most tests wait for other processes most of the time: two for each processor, at most as many as a laptop can run.
 TEST_THREADS ?= $(shell n=$$(( $$(nproc) * 2 )); echo $$(( n < 12 ? n : 12 )))
@@ -20,7 +20,7 @@ SANCOV := level=4 inline-8bit-counters pc-table trace-compares
 FUZZ_FLAGS := -Ccodegen-units=1 -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,$(SANCOV))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run monitor test quick words lint fmt doc deny advisories bench bench-cost bench-faults bench-farm bench-viewers fuzz pictures clean
+.PHONY: help deps deps-test build run monitor test quick page-test words lint page-lint fmt doc deny advisories bench bench-cost bench-faults bench-farm bench-viewers fuzz pictures clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,23 +44,31 @@ run: build ## Builds and runs everything on this machine, with two test cameras
 monitor: ## Prometheus, and Grafana where it is installed, beside a running rsm; Ctrl-C ends them
 	@exec deploy/monitor.sh
 
-test: deps-test ## Builds and passes every test
+test: deps-test page-test ## Builds and passes every test
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace -- --test-threads $(TEST_THREADS) $(addprefix --skip ,$(PAGE_TESTS))
 	cargo test --locked --test blackbox -- --test-threads $(PAGE_TEST_THREADS) $(PAGE_TESTS)
 
 # Not cargo-nextest: it gives each test a process of its own, and the tests of the worker would then load GStreamer's
 # plugins hundreds of times; the bound on browsers that run at once would not hold either.
-quick: ## What needs no processes, devices or GStreamer: pure crates, conventions; under a minute once built
+quick: page-test ## What needs no processes, devices or GStreamer: pure crates, conventions; under a minute once built
 	cargo test -q --locked $(addprefix -p ,$(QUICK))
 
 words: ## Measures the words of comments and the names of types; WORDS=worker/src lists the lines to reword there
 	@RSM_WORDS=$(WORDS) cargo test -q --locked -p rsm-conventions -- --nocapture --test-threads 1 words type_names
 
-lint: ## Format, clippy and documentation without warnings
+lint: page-lint ## Format, clippy, documentation, and types and lint of the page, without warnings
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+# The page has no build step; these targets only check it. npm packages are not served.
+page-test: tests/page/node_modules/.package-lock.json ## Unit tests of the page's modules, by node's test runner
+	cd tests/page && node --test
+
+page-lint: tests/page/node_modules/.package-lock.json ## Types (tsc) and lint (eslint) of the page and of browser scripts
+	tests/page/node_modules/.bin/tsc --project tests/page/tsconfig.json
+	tests/page/node_modules/.bin/eslint --config tests/page/eslint.config.js --max-warnings 0 viewing/web tests/page tests/browser
 
 fmt: ## Formats the code
 	cargo fmt --all

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use rsm_shared::ops::logs::filter::PARTS;
+use rsm_shared::config::log_filter::PARTS;
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 

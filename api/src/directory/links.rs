@@ -25,7 +25,7 @@ pub struct Directory {
     table: Arc<RwLock<BTreeMap<i64, Arc<Entry>>>>,
     /// The streams for viewers.
     pub streams: Streams,
-    /// Wakes the reconciler: something was added, changed, removed or wished for.
+    /// Wakes the reconciler: something was added, changed, removed or wanted.
     pub wake: Arc<Notify>,
 }
 

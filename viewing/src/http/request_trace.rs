@@ -82,7 +82,7 @@ pub fn wanting() -> Option<TraceContext> {
     REQUEST.try_with(|request| request.with(|span| span.context())).ok().flatten()
 }
 
-/// The request that this task answers has to do with `stream`; `first` is the wish that its start belongs to, if that is
+/// The request that this task answers has to do with `stream`; `first` is the request that its start belongs to, if that is
 /// another's.
 pub fn about(stream: &str, first: Option<TraceContext>) {
     let _ = REQUEST.try_with(|request| {

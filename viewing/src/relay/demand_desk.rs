@@ -51,25 +51,25 @@ impl DemandDesk {
 
     /// A viewer of frames in the stream's own width, or in that one, came.
     pub fn jpeg_viewer(&self, stream: &Arc<Stream>, width: Option<JpegWidth>) -> ViewerDemand {
-        let viewer = self.telling(stream, Demand::frames, || stream.demand.jpeg_viewer(width));
+        let viewer = self.register(stream, Demand::frames, || stream.demand.jpeg_viewer(width));
         ViewerDemand { viewer: Some(viewer), changed: self.changed.clone() }
     }
 
     /// A request wants a frame of the stream's own width, or of `width`, within `hold`.
     pub fn want_jpeg(&self, stream: &Stream, width: Option<JpegWidth>, hold: Duration) {
-        self.telling(stream, Demand::frames, || stream.demand.want_jpeg(width, hold));
+        self.register(stream, Demand::frames, || stream.demand.want_jpeg(width, hold));
     }
 
     /// A player wants HLS for `hold` from now. Returns true when there was demand for HLS already.
     pub fn want_hls(&self, stream: &Stream, hold: Duration) -> bool {
         let before = stream.demand.current(ANY_SIZE).hls;
-        self.telling(stream, |demand| demand.hls, || stream.demand.want_hls(hold));
+        self.register(stream, |demand| demand.hls, || stream.demand.want_hls(hold));
         before
     }
 
     /// A player wants that rendition of HLS for `hold` from now.
     pub fn want_rendition(&self, stream: &Stream, rendition: Rendition, hold: Duration) {
-        self.telling(stream, |demand| demand.hls, || stream.demand.want_rendition(rendition, hold));
+        self.register(stream, |demand| demand.hls, || stream.demand.want_rendition(rendition, hold));
     }
 
     /// The request that this task answers is about to want frames, in a task of its own.
@@ -77,18 +77,19 @@ impl DemandDesk {
         trace(stream, &stream.demand.current(ANY_SIZE), Demand::frames);
     }
 
-    /// `made` returns true when the output that is wanted is made already.
-    fn telling<T>(&self, stream: &Stream, made: impl Fn(&Demand) -> bool, wish: impl FnOnce() -> T) -> T {
+    /// Adds demand and wakes the tasks that act on it. `made` returns true when the output that is wanted is made
+    /// already.
+    fn register<T>(&self, stream: &Stream, made: impl Fn(&Demand) -> bool, add: impl FnOnce() -> T) -> T {
         let before = stream.demand.current(ANY_SIZE);
         trace(stream, &before, made);
-        let done = wish();
+        let added = add();
         if before != stream.demand.current(ANY_SIZE) {
             self.changed.notify_one();
         }
         if !before.any() {
             self.streams.wake.notify_one();
         }
-        done
+        added
     }
 }
 
@@ -97,8 +98,8 @@ fn trace(stream: &Stream, before: &Demand, made: impl Fn(&Demand) -> bool) {
     if made(before) && stream.view().state == StreamState::Running {
         return;
     }
-    if let Some(wish) = request_trace::wanting() {
-        let first = stream.start.wanted(wish, !before.any(), Instant::now());
+    if let Some(request) = request_trace::wanting() {
+        let first = stream.start.wanted(request, !before.any(), Instant::now());
         request_trace::about(stream.slug.as_str(), first);
     }
 }

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn only_changes_are_told_between_repeats() {
+    fn only_changes_are_published_between_repeats() {
         let nothing = WantedOutputs::new();
         let (one, both) = (wanted(&[("a", false)]), wanted(&[("a", false), ("b", true)]));
         assert_eq!(due(&nothing, &one, false), one);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_wish_is_told_once() {
+    fn the_end_of_demand_is_published_once() {
         let round = due(&wanted(&[("a", true)]), &WantedOutputs::new(), false);
         assert_eq!(round.len(), 1);
         assert!(round.values().all(|(_, demand)| !demand.any()));

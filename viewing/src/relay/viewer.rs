@@ -106,7 +106,7 @@ impl SocketViewer {
     async fn go<S: AsyncRead + AsyncWrite + Unpin>(self, socket: Socket<S>, leave: Leave) {
         self.counts.ended(leave.why);
         let _goodbye = self.closing.goodbye();
-        // The wish and the seat end here, not after the goodbye.
+        // The demand and the seat end here, not after the goodbye.
         drop(self);
         if let Some((code, reason)) = leave.close {
             let _ = timeout(GOODBYE, socket.say_goodbye(code, reason, leave.heard_out)).await;

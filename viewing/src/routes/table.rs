@@ -9,6 +9,7 @@ use crate::http::route::Route;
 pub fn for_viewers() -> Vec<Route> {
     vec![
         Route::at("/assets/{file}").on(Method::GET, page::file),
+        Route::at("/assets/{folder}/{file}").on(Method::GET, page::file_in_folder),
         Route::at("/health/live").on(Method::GET, probes::live),
         Route::at("/health/ready").on(Method::GET, probes::ready),
         Route::at("/metrics").on(Method::GET, probes::numbers),

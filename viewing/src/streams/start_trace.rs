@@ -17,16 +17,16 @@ pub struct StartTrace(Mutex<KnownStart>);
 
 #[derive(Debug, Default)]
 struct KnownStart {
-    wish: Option<(TraceContext, Instant)>,
+    request: Option<(TraceContext, Instant)>,
     /// True when a placement was made for that request.
-    placed_for_wish: bool,
+    placed_for_request: bool,
     /// The newest placement.
     placed: Option<TraceContext>,
 }
 
 /// The place of a placement's span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Belongs {
+pub struct SpanPlace {
     pub under: Option<TraceContext>,
     /// A related span, when the placement begins a trace of its own.
     pub linked: Option<TraceContext>,
@@ -35,15 +35,15 @@ pub struct Belongs {
 impl StartTrace {
     /// A request waits for an output that is not made yet. `first`: there was no demand for the stream before. Returns the
     /// request that the start belongs to, when that is another one.
-    pub fn wanted(&self, wish: TraceContext, first: bool, now: Instant) -> Option<TraceContext> {
+    pub fn wanted(&self, request: TraceContext, first: bool, now: Instant) -> Option<TraceContext> {
         let mut known = self.0.lock();
         let counts = if first { TOGETHER } else { RECENT };
-        match known.wish {
-            Some((other, _)) if other.trace() == wish.trace() => None,
+        match known.request {
+            Some((other, _)) if other.trace() == request.trace() => None,
             Some((other, at)) if now.saturating_duration_since(at) < counts => Some(other),
             _ => {
-                known.wish = Some((wish, now));
-                known.placed_for_wish = false;
+                known.request = Some((request, now));
+                known.placed_for_request = false;
                 None
             }
         }
@@ -52,19 +52,20 @@ impl StartTrace {
     /// The request that workers get as the cause of a start, if it is new enough.
     pub fn recent(&self, now: Instant) -> Option<TraceContext> {
         let known = self.0.lock();
-        known.wish.filter(|(_, at)| now.saturating_duration_since(*at) < RECENT).map(|(wish, _)| wish)
+        known.request.filter(|(_, at)| now.saturating_duration_since(*at) < RECENT).map(|(request, _)| request)
     }
 
     /// The place of a placement's span: the first placement for a request belongs to it, every other one begins a trace.
-    pub fn place(&self, reason: TicketReason, now: Instant) -> Belongs {
+    pub fn place(&self, reason: TicketReason, now: Instant) -> SpanPlace {
         let mut known = self.0.lock();
-        let wish = known.wish.filter(|(_, at)| now.saturating_duration_since(*at) < RECENT).map(|(wish, _)| wish);
+        let request =
+            known.request.filter(|(_, at)| now.saturating_duration_since(*at) < RECENT).map(|(request, _)| request);
         let starts = matches!(reason, TicketReason::Start | TicketReason::Change);
-        if starts && !known.placed_for_wish && wish.is_some() {
-            known.placed_for_wish = true;
-            return Belongs { under: wish, linked: None };
+        if starts && !known.placed_for_request && request.is_some() {
+            known.placed_for_request = true;
+            return SpanPlace { under: request, linked: None };
         }
-        Belongs { under: None, linked: known.placed.or(wish) }
+        SpanPlace { under: None, linked: known.placed.or(request) }
     }
 
     /// A placement has this span.
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn later_wishes_are_linked_to_the_one_that_the_start_belongs_to() {
+    fn later_requests_are_linked_to_the_one_that_the_start_belongs_to() {
         let (start, now) = (StartTrace::default(), Instant::now());
         assert_eq!(start.wanted(context(1), true, now), None);
         assert_eq!(start.wanted(context(2), true, now + Duration::from_secs(1)), Some(context(1)));
@@ -96,14 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn a_placement_belongs_to_the_wish_and_each_further_one_to_a_trace_of_its_own() {
+    fn a_placement_belongs_to_the_request_and_each_further_one_to_a_trace_of_its_own() {
         let (start, now) = (StartTrace::default(), Instant::now());
-        assert_eq!(start.place(TicketReason::Start, now), Belongs::default(), "always on: nobody wished for it");
+        assert_eq!(start.place(TicketReason::Start, now), SpanPlace::default(), "always on: no request caused it");
         start.wanted(context(1), true, now);
-        assert_eq!(start.place(TicketReason::Start, now), Belongs { under: Some(context(1)), linked: None });
+        assert_eq!(start.place(TicketReason::Start, now), SpanPlace { under: Some(context(1)), linked: None });
         start.placed(Some(context(1)));
         for reason in [TicketReason::Retry, TicketReason::Failover, TicketReason::Start] {
-            assert_eq!(start.place(reason, now), Belongs { under: None, linked: Some(context(1)) }, "{reason:?}");
+            assert_eq!(start.place(reason, now), SpanPlace { under: None, linked: Some(context(1)) }, "{reason:?}");
         }
     }
 }

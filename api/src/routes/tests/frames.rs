@@ -263,7 +263,7 @@ async fn a_snapshot_is_the_newest_frame_and_scaled_when_asked() {
     image::RgbImage::new(320, 180).write_with_encoder(image::codecs::jpeg::JpegEncoder::new(&mut jpeg)).unwrap();
     let path = format!("/video/{slug}/snapshot.jpg");
     let publishing = async {
-        until("the wish", || entry.demand.current(stage.api.app.viewing.config.mjpeg).jpeg, Option::is_some).await;
+        until("the demand", || entry.demand.current(stage.api.app.viewing.config.mjpeg).jpeg, Option::is_some).await;
         for seq in 1..=200 {
             stage.publish(&slug, (1, 1), seq, &jpeg).await;
             tokio::time::sleep(Duration::from_millis(10)).await;

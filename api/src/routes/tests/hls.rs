@@ -130,7 +130,7 @@ async fn a_held_player_is_let_go_when_the_camera_is_stopped_or_removed() {
         let path = format!("/video/{}/{tail}", entry.slug);
         let play = format!("/video/play/{}/", entry.link().id);
         let end = async {
-            until("the wish", || entry.demand.current(api.app.viewing.config.mjpeg).hls, |wanted| *wanted).await;
+            until("the demand", || entry.demand.current(api.app.viewing.config.mjpeg).hls, |wanted| *wanted).await;
             api.call(method, &path).send().await.unwrap()
         };
         let begun = Instant::now();

@@ -199,7 +199,7 @@ async fn a_rendition_is_encoded_for_those_who_fetch_it_and_held_until_it_is_ther
     assert!(stage.renditions().is_empty(), "it is not offered");
 
     let encoding = async {
-        let wanted = until("the wish", || stage.renditions(), |wanted| !wanted.is_empty()).await;
+        let wanted = until("the demand", || stage.renditions(), |wanted| !wanted.is_empty()).await;
         assert_eq!(wanted, RenditionSet::NONE.with(Rendition::P360));
         stage.worker.put(stage.of_owner("360p.m3u8"), media_playlist("7-3", "360p"));
     };

@@ -152,7 +152,7 @@ async fn a_stopped_camera_refuses_viewers_until_it_is_started() {
     let stop = api.call(Method::POST, &format!("/video/{slug}/stop")).send().await.unwrap();
     assert_eq!(stop.status(), 202);
     assert_eq!(stop.json::<Value>().await.unwrap()["state"], "stopped");
-    assert!(!entry.demand.current(api.app.viewing.config.mjpeg).any(), "wishes end with a stop");
+    assert!(!entry.demand.current(api.app.viewing.config.mjpeg).any(), "demand ends with a stop");
     for path in [
         format!("/video/{slug}/"),
         format!("/video/play/{id}/"),
@@ -198,13 +198,13 @@ async fn the_directory_is_brought_in_line_with_the_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wish_wakes_the_reconciler() {
+async fn demand_wakes_the_reconciler() {
     let api = Api::start().await;
     let entry = api.add_one().await;
     // Changes that registering left behind.
     let _ = tokio::time::timeout(Duration::from_millis(50), api.app.directory.wake.notified()).await;
     api.get(&format!("/video/{}/", entry.slug)).await;
-    tokio::time::timeout(DEADLINE, api.app.directory.wake.notified()).await.expect("woken by the first wish");
+    tokio::time::timeout(DEADLINE, api.app.directory.wake.notified()).await.expect("woken by the first demand");
 }
 
 #[tokio::test(flavor = "multi_thread")]

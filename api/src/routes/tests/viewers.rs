@@ -88,7 +88,7 @@ async fn widths_of_one_step_share_a_subscription_and_are_wanted_as_long_as_someb
     // The camera's bound is 1280: a request of that width needs no step.
     let _whole = stage.watch(&format!("/ws/stream/{slug}/?width=1280")).await;
     until("a subscription for each width", || stage.api.app.viewing.hub.subscribed(), |n| *n == 2).await;
-    until("three wishes", || entry.demand.jpeg_viewers(), |viewers| *viewers == 3).await;
+    until("demand of three viewers", || entry.demand.jpeg_viewers(), |viewers| *viewers == 3).await;
 
     for seq in 1.. {
         stage.publish(&slug, (1, 1), 1000 + seq, b"whole").await;
@@ -103,7 +103,7 @@ async fn widths_of_one_step_share_a_subscription_and_are_wanted_as_long_as_someb
     let snapshot = stage.api.get(&format!("/video/{slug}/snapshot.jpg?width=320")).await;
     assert_eq!(&snapshot.bytes().await.unwrap()[..], b"small", "what is there is not scaled");
     drop((tile, other));
-    until("the end of the wish", || entry.demand.jpeg_viewers(), |viewers| *viewers == 1).await;
+    until("the end of the demand", || entry.demand.jpeg_viewers(), |viewers| *viewers == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
