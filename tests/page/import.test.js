@@ -23,7 +23,7 @@ test('the check of a list is written', () => {
   assert.deepEqual([clean.good, clean.warned, clean.bad, clean.action], ['2 good', '', '', 'Import 2 cameras']);
   assert.equal(clean.summary, '2 lines: 2 good. No errors.');
   const mixed = previewText({ rows: [good, warned, bad], valid: 2, invalid: 1 });
-  assert.deepEqual([mixed.warned, mixed.bad, mixed.action], ['1 with warnings', '1 with errors', 'Import the good lines only (2)']);
+  assert.deepEqual([mixed.warned, mixed.bad, mixed.action], ['1 with a warning', '1 with an error', 'Import the good lines only (2)']);
   assert.equal(mixed.summary, '3 lines: 2 good. 1 line with errors. 1 with warnings.');
   assert.equal(previewText({ rows: [bad], valid: 0, invalid: 1 }).action, 'Import');
   assert.equal(previewText({ rows: [good], valid: 1, invalid: 0 }).action, 'Import 1 camera');

@@ -70,7 +70,7 @@ export class CameraStage {
     this.#apply();
   }
 
-  /** What HLS plays, as one line; empty when it plays nothing. */
+  /** The encoding that HLS plays, as one line; empty when it plays nothing. */
   get shown() {
     return this.#players.shown;
   }

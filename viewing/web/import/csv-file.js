@@ -29,13 +29,19 @@ export function previewText({ rows, valid, invalid }) {
   return {
     warnings,
     good: `${valid} good`,
-    warned: warnings ? `${warnings} with warnings` : '',
-    bad: invalid ? `${invalid} with errors` : '',
+    warned: warnings ? `${warnings} with ${noun(warnings, 'a warning')}` : '',
+    bad: invalid ? `${invalid} with ${noun(invalid, 'an error')}` : '',
     action: actionText(valid, invalid),
     summary: `${rows.length} ${rows.length === 1 ? 'line' : 'lines'}: ${valid} good. `
       + `${invalid ? `${invalid} ${lines} with errors.` : 'No errors.'}${warnings ? ` ${warnings} with warnings.` : ''}`,
   };
 }
+
+/**
+ * @param {number} count
+ * @param {string} one with its article
+ */
+const noun = (count, one) => (count === 1 ? one : `${one.split(' ')[1]}s`);
 
 /**
  * @param {number} valid

@@ -84,7 +84,7 @@ export class HlsPlayer {
     if (this.#hls?.levels?.length) this.#hls.loadLevel = pick(this.#hls.levels, quality);
   }
 
-  /** What is played now, as one line; empty where the browser does not tell. */
+  /** The encoding that is played now, as one line; empty where the browser does not tell. */
   get shown() {
     const hls = this.#hls;
     const level = hls?.levels?.[hls.currentLevel];

@@ -85,7 +85,7 @@ export class Players {
     this.#hls.video.setAttribute('aria-label', `${name}, video`);
   }
 
-  /** What the HLS pane plays, as one line; empty when it plays nothing. */
+  /** The encoding that the HLS pane plays, as one line; empty when it plays nothing. */
   get shown() {
     return this.#hls.running ? this.#hls.player.shown : '';
   }
