@@ -2,14 +2,16 @@
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 # Folders of tests with packages of npm.
-NPM := tests/browser tests/dashboards
+NPM := tests/browser tests/dashboards tests/page
 RUN_ARGS ?= --demo 2
-# Most tests wait for other processes most of the time: two for each processor, and not more than a laptop bears.
+# Most tests wait for other processes most of the time: two for each processor, at most as many as a laptop can run.
 TEST_THREADS ?= $(shell n=$$(( $$(nproc) * 2 )); echo $$(( n < 12 ? n : 12 )))
-# Tests of the page: a browser draws without a graphics card, and keeps two processors busy by itself.
+# Tests of the page: a browser without a graphics card keeps two processors busy by itself.
 PAGE_TESTS := browser:: browser_dialogs:: browser_faults::
 PAGE_TEST_THREADS ?= 2
-# Of `make fuzz`: seconds for each target, which of them (all), and what makes stable Rust tell libFuzzer its way.
+# Crates without I/O; those of the list that exist.
+QUICK := rsm-conventions $(patsubst %/Cargo.toml,rsm-%,$(wildcard $(addsuffix /Cargo.toml,model control media)))
+# `make fuzz`: seconds for each target, its targets (all), and the flags that make stable Rust report coverage to libFuzzer.
 FUZZ_SECONDS ?= 30
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_DIR := target/fuzz
@@ -18,15 +20,15 @@ SANCOV := level=4 inline-8bit-counters pc-table trace-compares
 FUZZ_FLAGS := -Ccodegen-units=1 -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,$(SANCOV))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run monitor test words lint fmt doc deny bench bench-cost bench-faults bench-farm bench-viewers fuzz pictures clean
+.PHONY: help deps deps-test build run monitor test quick page-test words lint page-lint fmt doc deny advisories bench bench-cost bench-faults bench-farm bench-viewers fuzz pictures clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-deps: ## Installs what building and running needs, if it is missing
+deps: ## Installs the packages that building and running need, if they are missing
 	@deploy/deps.sh run
 
-deps-test: $(NPM:=/node_modules/.package-lock.json) ## Installs what the tests need too
+deps-test: $(NPM:=/node_modules/.package-lock.json) ## Installs the packages that the tests need too
 	@deploy/deps.sh test
 
 %/node_modules/.package-lock.json: %/package-lock.json
@@ -42,35 +44,56 @@ run: build ## Builds and runs everything on this machine, with two test cameras
 monitor: ## Prometheus, and Grafana where it is installed, beside a running rsm; Ctrl-C ends them
 	@exec deploy/monitor.sh
 
-test: deps-test ## Builds and passes every test
+test: deps-test page-test ## Builds and passes every test
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace -- --test-threads $(TEST_THREADS) $(addprefix --skip ,$(PAGE_TESTS))
 	cargo test --locked --test blackbox -- --test-threads $(PAGE_TEST_THREADS) $(PAGE_TESTS)
 
+# Not cargo-nextest: it gives each test a process of its own, and the tests of the worker would then load GStreamer's
+# plugins hundreds of times; the bound on browsers that run at once would not hold either.
+quick: page-test ## What needs no processes, devices or GStreamer: pure crates, conventions; under a minute once built
+	cargo test -q --locked $(addprefix -p ,$(QUICK))
+
 words: ## Measures the words of comments and the names of types; WORDS=worker/src lists the lines to reword there
 	@RSM_WORDS=$(WORDS) cargo test -q --locked -p rsm-conventions -- --nocapture --test-threads 1 words type_names
 
-lint: ## Format, clippy and documentation without warnings
+lint: page-lint ## Format, clippy, documentation, and types and lint of the page, without warnings
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
+# The page has no build step; these targets only check it. npm packages are not served.
+page-test: tests/page/node_modules/.package-lock.json ## Unit tests of the page's modules, by node's test runner
+	cd tests/page && node --test
+
+page-lint: tests/page/node_modules/.package-lock.json ## Types (tsc) and lint (eslint) of the page and of browser scripts
+	tests/page/node_modules/.bin/tsc --project tests/page/tsconfig.json
+	tests/page/node_modules/.bin/eslint --config tests/page/eslint.config.js --max-warnings 0 viewing/web tests/page tests/browser
+
 fmt: ## Formats the code
 	cargo fmt --all
 
-deny: ## Licences and advisories of the dependencies; needs cargo-deny and a network
-	cargo deny check
+# Built once, without optimisation: it reads manifests for a second, and an optimised build takes twice as long.
+target/tools/bin/cargo-deny:
+	cargo install --locked --debug --root target/tools --target-dir target/tools/build cargo-deny@0.20.2
+	rm -rf target/tools/build
+
+deny: target/tools/bin/cargo-deny ## Licences, bans and sources of the dependencies; no network once all is downloaded
+	$< --locked check bans licenses sources
+
+advisories: target/tools/bin/cargo-deny ## Known vulnerabilities of the dependencies; needs a network
+	$< --locked check advisories
 
 bench: build ## Measures start-up times, costs and steadiness of the release build; prints a table
 	cargo build --release --locked -p rsm-bench --bins
 	target/release/rsm-bench
 	target/release/rsm-bench-cost
 
-bench-cost: build ## Measures what a camera costs, beside ffmpeg doing the same work
+bench-cost: build ## Measures the cost of a camera, beside ffmpeg doing the same work
 	cargo build --release --locked -p rsm-bench --bins
 	target/release/rsm-bench-cost $(COST_ARGS)
 
-bench-faults: build ## Takes parts of a farm away, one after the other; prints what viewers saw of it
+bench-faults: build ## Takes parts of a farm away, one after the other; prints the interruption that viewers saw
 	cargo build --release --locked -p rsm-bench --bins
 	target/release/rsm-bench-faults
 
@@ -78,7 +101,7 @@ bench-farm: build ## Starts 500 streams on 3 workers and 10,000 on 20, without c
 	cargo build --release --locked -p rsm-bench --bins
 	target/release/rsm-bench-farm
 
-bench-viewers: build ## Measures what a relay gives a crowd of viewers, and what that costs; VIEWERS_ARGS="--only crowd"
+bench-viewers: build ## Measures what many viewers get from a relay, and its cost; VIEWERS_ARGS="--only crowd"
 	cargo build --release --locked -p rsm-bench --bins
 	target/release/rsm-bench-viewers $(VIEWERS_ARGS)
 
@@ -98,6 +121,6 @@ pictures: deps-test ## Takes the pictures of the page, and those of docs/monitor
 	RSM_TEST_PICTURES=$(CURDIR)/docs cargo test --locked --test blackbox -- the_pictures_of_the_readme_can_be_taken \
 		cameras_that_fail_raise_alerts
 
-clean: ## Removes what was built
+clean: ## Removes build results
 	cargo clean
 	rm -rf $(NPM:=/node_modules)

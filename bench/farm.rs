@@ -1,5 +1,5 @@
 //! `make bench-farm`: hundreds and thousands of streams without cameras. NATS, API, SQLite and all of the worker but
-//! its camera sessions are real. Prints what it saw beside what is aimed at; it judges nothing.
+//! its camera sessions are real. It prints figures beside their aims and judges nothing.
 
 #[path = "../tests/harness/mod.rs"]
 mod harness;
@@ -20,11 +20,11 @@ use harness::farm::{Farm, Plan};
 use table::{line, seconds};
 use usage::Process;
 
-/// What takes longer is given up, and told.
+/// A step that takes longer is given up and reported.
 const DEADLINE: Duration = Duration::from_secs(180);
 /// Requests under way while links are registered.
 const POSTS: usize = 32;
-/// What the page asks for at a time.
+/// Streams that the page lists in one request.
 const PAGE: usize = 200;
 
 #[derive(Parser)]
@@ -39,7 +39,7 @@ struct Arguments {
     many_streams: usize,
     #[arg(long, default_value_t = 20)]
     many_workers: usize,
-    /// How long the farm is watched at rest, seconds
+    /// Time for which the farm is watched at rest, seconds
     #[arg(long, default_value_t = 30)]
     rest_seconds: u64,
 }
@@ -81,7 +81,7 @@ async fn register(farm: &Farm, count: usize) -> Duration {
     begun.elapsed()
 }
 
-/// What each worker says that it owns, from its next heartbeats.
+/// Streams that each worker owns by its next heartbeats.
 async fn owned(farm: &Farm, names: &[String]) -> BTreeMap<String, usize> {
     let client = farm.nats.client().await;
     let mut beats = client.subscribe("rsm.v1.hb.*").await.expect("a subscription");
@@ -100,7 +100,7 @@ async fn owned(farm: &Farm, names: &[String]) -> BTreeMap<String, usize> {
     owned
 }
 
-/// Waits until `count` streams are owned, and not for ever: what is owned then, and how it went.
+/// Waits until `count` streams are owned, up to a deadline; returns the owned streams and the course of the wait.
 async fn until_owned(farm: &Farm, names: &[String], count: usize) -> (BTreeMap<String, usize>, String) {
     let begun = Instant::now();
     loop {
@@ -131,7 +131,7 @@ fn spread(owned: &BTreeMap<String, usize>) -> String {
 async fn start(streams: usize, workers: usize) {
     let mut farm = farm(streams, workers).await;
     let names = names(workers);
-    // Registered while nobody takes them, so that they begin at once.
+    // Registered while no worker takes them, so that they begin at once.
     for worker in &mut farm.workers {
         worker.kill().await;
     }
@@ -173,14 +173,14 @@ async fn many(arguments: &Arguments) {
     line(&format!("one worker's {had} streams claimed again after SIGKILL"), &took, "10 s");
 }
 
-/// What it costs when nothing happens.
+/// Measures the cost while nothing happens.
 async fn rest(farm: &Farm, seconds: u64) {
     let all = || {
         let worker = &farm.workers[farm.workers.len() - 1];
         [("API", farm.api.pid()), ("nats-server", farm.nats.pid()), ("one worker", worker.pid())]
             .map(|(role, pid)| Process::read(role, pid))
     };
-    // What the start left to do.
+    // Work that the start left behind ends in this time.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let (begun, before) = (Instant::now(), all());
     tokio::time::sleep(Duration::from_secs(seconds)).await;

@@ -1,6 +1,6 @@
-//! `make bench-faults`: takes parts of a farm away, one after the other, and prints what viewers saw of it beside what
-//! is aimed at. 12 real cameras of 25 fps on 3 workers, every setting as a user has it, a new farm for each fault. It
-//! judges nothing; that nothing breaks is what the tests assert.
+//! `make bench-faults`: takes parts of a farm away, one after the other, and prints the interruption that viewers saw
+//! beside its aim. 12 real cameras of 25 fps on 3 workers, every setting as a user has it, a new farm for each fault.
+//! It judges nothing: the tests assert that nothing breaks.
 
 #[path = "../tests/harness/mod.rs"]
 mod harness;
@@ -24,7 +24,7 @@ const STREAMS: usize = 12;
 /// As the default configuration has it.
 const JPEG_FPS: u32 = 10;
 const MALFORMED: usize = 100;
-/// Five frames: nobody calls that an outage.
+/// Five frames: a viewer does not call that an outage.
 const NO_GAP: &str = "0.5 s";
 
 #[derive(Parser)]
@@ -106,7 +106,7 @@ async fn nats_gone(wiped: bool) {
         field.farm.nats.wipe();
     }
     field.farm.nats.start_again().await;
-    // As long as it takes to judge somebody dead, and more.
+    // Longer than it takes to judge a worker dead.
     pause(12).await;
     let what = if wiped { "nats-server killed, wiped, back after 2 s" } else { "nats-server killed, back after 2 s" };
     field.report(what, "4 s", "0").await;

@@ -1,4 +1,4 @@
-//! A farm with somebody who looks at every stream, and what they saw of a fault.
+//! A farm with a viewer of every stream, and the interruption that these saw of a fault.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use crate::harness::farm::{Farm, Owner, Plan};
 use crate::harness::watch::{NatsWatcher, Watcher};
 use crate::table::{line, seconds};
 
-/// After a move, so that what comes late is seen, too.
+/// Pause after a move, so that late effects are seen, too.
 const SETTLE: Duration = Duration::from_secs(3);
 
 async fn settle() {
     tokio::time::sleep(SETTLE).await;
 }
 
-/// Who looks.
+/// The kind of viewers.
 enum Looks {
     Viewers(Vec<Watcher>),
-    /// While the API is away, nobody else can.
+    /// A consumer on NATS: while the API is away, no other viewer can watch.
     OnNats(NatsWatcher),
 }
 
@@ -51,7 +51,7 @@ impl Field {
         self
     }
 
-    /// What counts begins now.
+    /// Begins the measured time.
     pub async fn begin(&mut self) {
         match &self.looks {
             Looks::Viewers(watchers) => watchers.iter().for_each(Watcher::begin),
@@ -59,7 +59,7 @@ impl Field {
         }
     }
 
-    /// Who owned what before the fault.
+    /// Owners of the streams before the fault.
     pub fn before(&self) -> &BTreeMap<String, Owner> {
         &self.before
     }
@@ -86,7 +86,7 @@ impl Field {
         }
     }
 
-    /// Prints what was seen since [`Field::begin`].
+    /// Prints the observations since [`Field::begin`].
     pub async fn report(&self, what: &str, bound: &str, restarts_bound: &str) {
         settle().await;
         let (mut gaps, mut closed, mut stale) = (Vec::new(), 0, 0);

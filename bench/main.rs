@@ -1,5 +1,5 @@
-//! `make bench`: how fast, how cheap and how steady the release build is, with one 1080p30 camera. Prints what it
-//! saw beside what is aimed at; it judges nothing. The machine is shared with whatever else runs on it.
+//! `make bench`: speed, cost and steadiness of the release build with one 1080p30 camera. It prints figures beside
+//! their aims and judges nothing. The machine is shared with other programs.
 
 #[path = "../tests/harness/mod.rs"]
 mod harness;
@@ -48,13 +48,13 @@ const SEGMENT_SECONDS: f64 = 2.0;
 
 #[derive(Parser)]
 struct Arguments {
-    /// How long the steadiness of a playing stream is watched, seconds
+    /// Time for which the steadiness of a playing stream is watched, seconds
     #[arg(long, default_value_t = 60)]
     soak_seconds: u64,
     /// Repeats of each start
     #[arg(long, default_value_t = 5)]
     repeats: usize,
-    /// Only this: `scrape`, what Prometheus costs a worker
+    /// Measure only this: `scrape`, the cost of Prometheus for a worker
     #[arg(long, value_parser = ["scrape"])]
     only: Option<String>,
 }
@@ -103,7 +103,7 @@ fn spread(mut values: Vec<f64>) -> String {
     format!("{:.2} / {middle:.2} / {:.2} s", values[0], values[values.len() - 1])
 }
 
-/// A link of its own each time: nobody has watched it before.
+/// A link of its own each time: it was not watched before.
 async fn fresh(system: &System, camera: &Camera, n: usize) -> (String, i64) {
     system.add(json!({ "url": camera.urls[n % camera.urls.len()] })).await
 }
@@ -144,7 +144,7 @@ async fn running_jpeg(system: &System, camera: &Camera, repeats: usize) -> Strin
     slug
 }
 
-/// The stream runs, but nobody watches it as JPEG: the decoder has to begin.
+/// The stream runs, but has no viewer of JPEG: the decoder has to begin.
 async fn undecoded_jpeg(system: &System, camera: &Camera, repeats: usize) {
     let mut seen = Vec::new();
     for n in 0..repeats {

@@ -1,4 +1,4 @@
-//! What it costs to be read by Prometheus: a worker's metrics with a thousand streams, over HTTP, while they count.
+//! The cost of a scrape by Prometheus: a worker's metrics with a thousand streams, over HTTP, while they count.
 
 use std::net::TcpListener;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! How old the pictures are that a browser shows of HLS: `tests/browser/latency.mjs` reads the camera's clock off the
-//! viewer page's video.
+//! Age of the pictures that a browser shows of HLS: `tests/browser/latency.mjs` reads the camera's clock off the viewer
+//! page's video.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use crate::harness::camera::Camera;
 use crate::harness::system::System;
 use crate::table::line;
 
-/// Of one browser: to start, to play, to be watched.
+/// Deadline for one browser to start, to play and to be watched.
 const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Camera to screen, with parts and with whole segments only. `settings` are the environment of both systems.

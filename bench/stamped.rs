@@ -1,4 +1,4 @@
-//! JPEG pictures of an exact size that say when they were sent: what a load of viewers is measured with.
+//! JPEG pictures of an exact size that carry the time of their sending, for measurements with many viewers.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use image::{Rgb, RgbImage};
 
 /// Pixels, unless another width is asked for.
 pub const WIDTH: u32 = 640;
-/// Different pictures, shown in turn: what moves can be seen to move.
+/// Different pictures, shown in turn, so that motion can be seen.
 const LOOKS: u32 = 8;
 const QUALITY: u8 = 60;
 /// In the comment that follows the start of the image: marker, length, name, number, time.
@@ -19,23 +19,23 @@ pub const HEAD: usize = 2 + STAMP;
 const LONGEST: usize = 0xffff;
 
 /// Pictures of one size in bytes.
-pub struct Pictures {
+pub struct StampedPictures {
     looks: Vec<Vec<u8>>,
     /// Pixels.
     pub width: u32,
     pub height: u32,
 }
 
-/// What a picture says of itself.
+/// The stamp that a picture carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FrameStamp {
     /// Counts the pictures of a stream.
     pub number: u64,
     /// Microseconds since 1970.
     pub sent_us: u64,
 }
 
-impl Pictures {
+impl StampedPictures {
     /// All of exactly `bytes` bytes, `width` pixels wide, 16 by 9.
     ///
     /// # Panics
@@ -58,7 +58,7 @@ impl Pictures {
     }
 }
 
-impl Stamp {
+impl FrameStamp {
     /// Reads it from the first [`HEAD`] bytes of a picture; `None` when that has none.
     pub fn read(head: &[u8]) -> Option<Self> {
         let rest = head.get(..HEAD)?.strip_prefix(&[0xff, 0xd8, 0xff, 0xfe])?.get(2..)?.strip_prefix(&NAME)?;
@@ -94,7 +94,7 @@ fn padded(jpeg: &[u8], bytes: usize) -> Vec<u8> {
     comment(&mut whole, STAMP);
     whole[6..6 + NAME.len()].copy_from_slice(&NAME);
     while filler > 0 {
-        // What is left must hold a marker and a length of its own.
+        // The rest must hold a marker and a length of its own.
         let this = match filler {
             0..=3 => panic!("{bytes} bytes are {filler} too many for a picture of {} bytes", jpeg.len() + STAMP),
             4..=LONGEST => filler,
@@ -121,13 +121,13 @@ mod tests {
 
     #[test]
     fn pictures_of_every_size_are_whole_and_say_their_number() {
-        // Around whole comments too: what is left over must hold a comment of its own.
+        // Sizes around whole comments too: the rest must hold a comment of its own.
         for bytes in [12_000, 20_000, 65_536, 131_100, 150_000].into_iter().chain(69_000..69_010) {
-            let pictures = Pictures::of(bytes, 160);
+            let pictures = StampedPictures::of(bytes, 160);
             let begun = now_us();
             let jpeg = pictures.write(11, &[]);
             assert_eq!(jpeg.len(), bytes);
-            let stamp = Stamp::read(&jpeg).unwrap();
+            let stamp = FrameStamp::read(&jpeg).unwrap();
             assert_eq!(stamp.number, 11);
             assert!((begun..=now_us()).contains(&stamp.sent_us));
             let decoded = image::load_from_memory_with_format(&jpeg, image::ImageFormat::Jpeg).unwrap();
@@ -138,8 +138,8 @@ mod tests {
 
     #[test]
     fn other_pictures_have_no_stamp() {
-        let jpeg = Pictures::of(20_000, WIDTH).write(3, &[]);
-        assert_eq!(Stamp::read(&plain(0, 64, 36)), None);
-        assert!((0..HEAD).all(|len| Stamp::read(&jpeg[..len]).is_none()));
+        let jpeg = StampedPictures::of(20_000, WIDTH).write(3, &[]);
+        assert_eq!(FrameStamp::read(&plain(0, 64, 36)), None);
+        assert!((0..HEAD).all(|len| FrameStamp::read(&jpeg[..len]).is_none()));
     }
 }

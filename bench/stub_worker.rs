@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two pictures of a stream: below the stall timeout, and rare, because ten thousand streams share the machine.
 const PICTURE_EVERY: Duration = Duration::from_secs(2);
-/// An instantaneous decoder refresh slice that nobody decodes, behind its length.
+/// An instantaneous decoder refresh slice that is never decoded, behind its length.
 const PICTURE: &[u8] = &[0, 0, 0, 2, 0x65, 0x88];
 
 struct Stub {
@@ -32,12 +32,12 @@ struct Stub {
     shown: Shown,
 }
 
-/// What the streams show.
+/// Pictures that the streams show.
 #[derive(Clone)]
 enum Shown {
     Tiny,
     /// So many a second.
-    Jpeg(Arc<stamped::Pictures>, u32),
+    Jpeg(Arc<stamped::StampedPictures>, u32),
 }
 
 impl Shown {
@@ -50,7 +50,7 @@ impl Shown {
         Ok(match number("RSM_STUB_FRAME_BYTES")? {
             Some(bytes) => {
                 let width = number("RSM_STUB_WIDTH")?.unwrap_or(stamped::WIDTH).clamp(64, 3840);
-                Self::Jpeg(Arc::new(stamped::Pictures::of(bytes as usize, width)), fps)
+                Self::Jpeg(Arc::new(stamped::StampedPictures::of(bytes as usize, width)), fps)
             }
             None => Self::Tiny,
         })
@@ -97,20 +97,20 @@ impl Opener for Stub {
         _: &'a CancellationToken,
     ) -> BoxFuture<'a, Option<Result<Source, SourceError>>> {
         let pictures =
-            Pictures { video: self.video.clone(), shown: self.shown.clone(), begun: Instant::now(), number: 0 };
+            StubPictures { video: self.video.clone(), shown: self.shown.clone(), begun: Instant::now(), number: 0 };
         std::future::ready(Some(Ok(Source::Synthetic(Box::new(pictures))))).boxed()
     }
 }
 
-struct Pictures {
+struct StubPictures {
     video: Arc<VideoParameters>,
     shown: Shown,
     begun: Instant,
-    /// Of the next.
+    /// Number of the next picture.
     number: u64,
 }
 
-impl Synthetic for Pictures {
+impl Synthetic for StubPictures {
     fn next(&mut self) -> BoxFuture<'_, Result<SourceUnit, SourceError>> {
         async {
             let time = self.shown.time(self.number);

@@ -1,4 +1,4 @@
-//! How the benches print: what was looked at, what was seen, what is aimed at.
+//! The printed table of the benches: case, figure, aim.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the processes of the system use, read from /proc.
+//! Resources of the system's processes, read from /proc.
 
 use std::path::Path;
 
@@ -13,7 +13,8 @@ pub struct Process {
     pub role: String,
     pub cpu_seconds: f64,
     pub rss_mb: f64,
-    /// Its share of what several processes have in common; 0 where the kernel does not tell.
+    /// Proportional set size: memory with its share of pages that several processes use; 0 where the kernel does not
+    /// tell.
     pub pss_mb: f64,
     pub threads: usize,
     pub descriptors: usize,

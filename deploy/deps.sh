@@ -4,7 +4,7 @@
 set -euo pipefail
 
 readonly RUST_MIN_MINOR=95 # as `rust-version` in Cargo.toml
-readonly NODE_MIN=18       # as `engines` in tests/browser/package.json
+readonly NODE_MIN=20       # as `engines` in tests/page/package.json
 
 missing=()
 want() { # package, why
@@ -33,7 +33,7 @@ if [ "${1:-run}" = test ]; then
   want iproute2                      'ip, for a host whose network dies; that test needs root too'
   want prometheus                    'promtool, and a real Prometheus that the alerts are tried with'
   command -v node >/dev/null || want nodejs 'drives the browser'
-  command -v npm >/dev/null || want npm    'installs playwright-core for the browser test'
+  command -v npm >/dev/null || want npm    'installs the packages of the tests of the page'
 fi
 command -v cargo >/dev/null || command -v curl >/dev/null || want curl 'fetches the Rust installer'
 command -v cargo >/dev/null || want ca-certificates 'for curl'
@@ -64,7 +64,7 @@ fi
 
 if [ "${1:-run}" = test ]; then
   version=$(node --version | tr -d v)
-  [ "${version%%.*}" -ge "$NODE_MIN" ] || { echo "node is $version, the browser test needs $NODE_MIN or newer" >&2; exit 69; }
+  [ "${version%%.*}" -ge "$NODE_MIN" ] || { echo "node is $version, the tests of the page need $NODE_MIN or newer" >&2; exit 69; }
 fi
 
 export PATH="$HOME/.cargo/bin:$PATH"

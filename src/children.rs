@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use rsm_shared::backoff::Backoff;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-/// First pause before a restart; doubled each time, up to [`PAUSE_MAX`].
+/// Longest first pause before a restart; doubled each time, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(300);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A child that lived this long is restarted after the first pause again.
@@ -29,7 +30,7 @@ pub enum End {
 }
 
 /// Exit codes that a restart cannot mend: wrong configuration, and something missing or damaged.
-const HOPELESS: [i32; 2] = [rsm_shared::ops::shutdown::EXIT_USAGE, crate::EXIT_UNAVAILABLE as i32];
+const HOPELESS: [i32; 2] = [rsm_shared::ops::shutdown::EXIT_USAGE, crate::exit::EXIT_UNAVAILABLE as i32];
 
 /// Makes `command` end with this process, however this process ends: the kernel sends SIGTERM when the thread that
 /// started it is gone, so only the main thread may start children. A process group of its own keeps the terminal's
@@ -103,7 +104,7 @@ where
 {
     let Kept { name, make, started, mut first, grace } = kept;
     let name = name.as_str();
-    let (mut pause, mut proven) = (PAUSE_MIN, false);
+    let (mut backoff, mut proven) = (Backoff::new(PAUSE_MIN, PAUSE_MAX), false);
     loop {
         let begun = Instant::now();
         let child = match first.take() {
@@ -133,13 +134,12 @@ where
             Err(e) => error!(repeats = true, child = name, error = %e, "a child cannot be started, trying again"),
         }
         if begun.elapsed() >= HEALTHY {
-            pause = PAUSE_MIN;
+            backoff.reset();
         }
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(backoff.pause(rand::random())) => {}
             () = stop.cancelled() => return End::Told,
         }
-        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 

@@ -76,7 +76,7 @@ async fn every_malformed_request_gets_its_answer() {
     assert!(allowed.contains("GET") && allowed.contains("POST") && !allowed.contains("PUT"), "{allowed}");
     let settled = |mut list: Value| {
         for link in list.as_array_mut().unwrap() {
-            // What changes by itself.
+            // Members that change by themselves.
             for member in ["state", "since", "viewers", "reason", "reason_code"] {
                 link.as_object_mut().unwrap().remove(member);
             }

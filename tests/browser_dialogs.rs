@@ -1,11 +1,11 @@
-//! The dialogs and the page of a camera in headless Chromium: adding with a look first, editing, removing, importing, text
-//! that means harm, and who is kept out. One server for each script, as each looks at the whole list.
+//! The dialogs and the page of a camera in headless Chromium: adding with a probe first, editing, removing, importing,
+//! hostile text, and refused requests. One server for each script, as each reads the whole list.
 
 use crate::browser::run;
 use crate::harness::camera::Camera;
 use crate::harness::system::System;
 
-/// Has what an address must not hold unencoded.
+/// Holds characters that an address must encode.
 const PASSWORD: &str = "p4ss w/rd@x";
 
 async fn locked() -> Camera {

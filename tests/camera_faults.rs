@@ -1,4 +1,4 @@
-//! Cameras that cannot be watched: each leads to a state and a reason that tell a person what to do.
+//! Cameras that cannot be watched: each leads to a state and a reason that tell an operator the remedy.
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,7 +23,7 @@ async fn ends_in(system: &System, body: Value, state: &str, code: &str) -> Value
 #[tokio::test]
 async fn a_refused_connection_and_an_unknown_name() {
     let system = System::start().await;
-    // A port that nobody listens on: taken and given back.
+    // A port without a listener: bound and released.
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let refused = json!({ "url": format!("rtsp://127.0.0.1:{port}/x"), "always_on": true });
     ends_in(&system, refused, "reconnecting", "refused").await;
@@ -33,7 +33,7 @@ async fn a_refused_connection_and_an_unknown_name() {
 
 #[tokio::test]
 async fn a_host_that_never_answers() {
-    // A full backlog: the kernel drops what comes, as a host that is switched off does.
+    // A full backlog: the kernel drops connections, as a host that is switched off does.
     let system = System::start_with(None, &[], &[("RSM__CAMERA__CONNECT_TIMEOUT_S", "1")]).await;
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -17,7 +17,8 @@ use crate::harness::within;
 const FPS: u32 = 5;
 /// Longer than any picture takes; made by an encoder that a busy machine keeps waiting, so not longer than that.
 const CLIP_SECONDS: u32 = 20;
-/// What a picture's header may be away from the clock that is burnt into it: one frame, and far below the delay.
+/// Allowed difference between a picture's header and the clock that is burnt into it: one frame, and far below the
+/// delay.
 const CLOSE: Duration = Duration::from_millis(200);
 /// On the way between camera and worker.
 const DELAY: Duration = Duration::from_secs(1);
@@ -40,7 +41,7 @@ async fn ages(flags: &[&str], fits: impl Fn(Duration, Duration) -> bool) {
     let client = within("a connection to nats-server", async_nats::connect(&nats.url)).await.unwrap();
     let mut frames = client.subscribe("rsm.v1.frame.default.*").await.unwrap();
     let (slug, _) = system.add(json!({ "url": url, "always_on": true })).await;
-    // A viewer who wants the frames.
+    // A viewer, for the demand.
     let mut viewer = JpegViewer::open(&system, &slug).await;
     let watching = tokio::spawn(async move { while viewer.next().await.is_some() {} });
     let schedule = Schedule::new(FPS, CLIP_SECONDS).unwrap();

@@ -1,4 +1,4 @@
-//! Every kind of camera, with every kind of sound: what ffmpeg makes of its HLS, and the frames that viewers get.
+//! Every kind of camera, with every audio codec: its HLS as ffmpeg reads it, and the frames that viewers get.
 
 use std::process::{Output, Stdio};
 
@@ -10,14 +10,14 @@ use crate::harness::system::System;
 use crate::harness::viewer::JpegViewer;
 use crate::harness::{eventually, within};
 
-/// A camera and what it must become.
+/// A camera and its expected media.
 struct Kind {
     flags: &'static [&'static str],
     /// As status says it.
     codec: &'static str,
     /// As status says it; `None` is silence.
     audio: Option<&'static str>,
-    /// Of the source in HLS, as ffprobe says it.
+    /// Codec of the source in HLS, as ffprobe names it.
     hls: &'static str,
     height: u64,
 }
@@ -75,8 +75,8 @@ async fn the_pictures_of_a_jpeg_camera_are_passed_through() {
     let (slug, _) = system.add(json!({ "url": camera.url() })).await;
     let mut viewer = JpegViewer::open(&system, &slug).await;
     let shown = viewer.next().await.expect("a frame");
-    // What the camera sends, as another client unpacks it. RFC 2435 leaves the headers to the receiver, so only what
-    // follows them, the picture itself, must be the same.
+    // The camera's pictures, as another client unpacks them. RFC 2435 leaves the headers to the receiver, so only the
+    // data behind them must be the same.
     let dir = tempfile::tempdir().unwrap();
     let pattern = dir.path().join("%03d.jpg");
     let arguments = ["-rtsp_transport", "tcp", "-i", camera.url(), "-c", "copy", "-frames:v", "75"];
@@ -109,7 +109,7 @@ async fn all(kinds: &[Kind]) {
     futures_util::future::join_all(kinds.iter().map(one)).await;
 }
 
-/// The camera of `link` is what `kind` says, as HLS and as JPEG.
+/// Compares the media of `link` with `kind`, as HLS and as JPEG.
 async fn check(system: &System, link: Value, kind: Kind) {
     let (slug, id) = system.add(link).await;
     let flags = kind.flags;
@@ -128,7 +128,7 @@ async fn check(system: &System, link: Value, kind: Kind) {
     .await;
     assert_eq!(state["video"]["height"], kind.height, "{flags:?}: {state}");
     let place = |name: &str| system.url(&format!("/video/play/{id}/{name}"));
-    // Long enough that a window and what follows it are read.
+    // Long enough that a whole window and the segments after it are read.
     let ready = async || system.get(&format!("/video/play/{id}/source.m3u8")).await.text().await.unwrap_or_default();
     eventually("three segments", ready, |text| text.matches("#EXTINF").count() >= 3).await;
 
@@ -157,13 +157,13 @@ fn stream(probed: &Value, kind: &str) -> Option<Value> {
     probed["streams"].as_array()?.iter().find(|stream| stream["codec_type"] == kind).cloned()
 }
 
-/// What this ffmpeg says each time it reads a live playlist of fMP4 again, whoever made it: it reads the EXT-X-MAP again.
+/// Messages of this ffmpeg each time it reads any live playlist of fMP4 again: it reads the EXT-X-MAP again.
 const OF_FFMPEG: [&str; 2] = ["Found duplicated MOOV Atom. Skipped it", "Last message repeated"];
 
-/// What it says where the machine is so busy that it reads a window's time late; what is listed is another test's matter.
+/// Its message where the machine is so busy that it reads a window's time late; another test checks the list.
 const OF_A_BUSY_MACHINE: &str = "expired from playlists";
 
-/// What ffprobe finds, without a word of warning.
+/// Result of ffprobe, which must print no warning.
 async fn probe(url: &str, flags: &[&str]) -> Value {
     let mut command = Command::new("ffprobe");
     command.args(["-v", "warning", "-show_streams", "-show_format", "-of", "json", url]);

@@ -1,4 +1,4 @@
-//! The control plane as it stands on NATS: what a worker makes of tickets that are old, doubled or broken.
+//! The control plane on NATS: a worker's reaction to tickets that are old, doubled or broken.
 
 use async_nats::jetstream;
 use serde_json::json;
@@ -86,7 +86,7 @@ async fn frames_on_nats_carry_what_the_contract_says() {
 async fn a_consumer_on_nats_gets_frames_by_asking_for_them() {
     let (camera, nats) = (Camera::start().await, Nats::start().await);
     let system = System::start_with(None, &["--nats", &nats.url], &[]).await;
-    // The wish is said once: somebody has to be there to hear it.
+    // The demand is published once: the worker has to be subscribed before.
     let joined = async || system.json("/metrics/targets").await;
     eventually("the worker to join", joined, |t| t[1]["labels"]["role"] == "worker").await;
     let (slug, _) = system.add(json!({ "url": camera.url() })).await;
@@ -97,7 +97,7 @@ async fn a_consumer_on_nats_gets_frames_by_asking_for_them() {
     client.publish(format!("rsm.v1.demand.default.{slug}"), wish.to_string().into()).await.unwrap();
     let frame = within("a frame", futures_util::StreamExt::next(&mut frames)).await.unwrap();
     assert_eq!(image::load_from_memory(&frame.payload).unwrap().width(), 160);
-    // Nobody repeats the wish: it ends by itself.
+    // The demand is not repeated: it ends by itself.
     eventually("no RTSP session", async || camera.sessions().await.0, |playing| *playing == 0).await;
 }
 

@@ -1,5 +1,5 @@
-//! The Grafana boards: that Grafana knows what is in them, that they say what they show, and that what they ask is answered by a
-//! Prometheus that looks at a farm.
+//! The Grafana boards: Grafana knows their contents, their texts describe them, and their queries are answered by a
+//! Prometheus that scrapes a farm.
 
 mod boards;
 mod shown;
@@ -18,7 +18,7 @@ use boards::{BOARDS, Board, Values, all, file, filled, labels_in, variables_in};
 const UNITS: [&str; 9] = ["short", "s", "bytes", "Bps", "bps", "percentunit", "fps", "cpm", "reqps"];
 /// Columns of Grafana's grid.
 const COLUMNS: u64 = 24;
-/// What Grafana puts in for its own variables in queries.
+/// Grafana's own variables in queries.
 const GLOBALS: [&str; 2] = ["__rate_interval", "__range"];
 /// Grafana's own words elsewhere: in links, at a click, and the choice of everything.
 const ELSEWHERE: [&str; 4] = ["__value.raw", "__field.labels", "__url_time_range", "__all"];
@@ -46,7 +46,7 @@ fn grafana_knows_every_property_of_the_dashboards() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dashboards/node_modules");
     assert!(here.is_dir(), "@grafana/schema is missing: run `make deps-test` first");
     let dir = tempfile::tempdir().unwrap();
-    // What the look would be worth nothing without: that it sees a mistake in each of these places.
+    // The check must see a mistake in each of these places.
     let mistakes: [(&str, &str, Value); 6] = [
         ("kind", "/panels/0/type", json!("stats")),
         ("option", "/panels/0/options/colorMode", json!("bright")),

@@ -1,4 +1,4 @@
-//! `rsm doctor`: what it says of machines that are well, and of those that are not.
+//! `rsm doctor`: its report on healthy machines, and on those that lack something.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::harness::cluster::{Server, environment, password};
+use crate::harness::cluster::{NatsServer, environment, password};
 use crate::harness::nats::Nats;
 use crate::harness::process::rsm;
 use crate::harness::system::System;
@@ -95,7 +95,7 @@ async fn a_machine_that_is_well_is_told_so_in_lines_and_in_json() {
 
 #[tokio::test]
 async fn without_anything_that_runs_it_says_that_rsm_up_starts_its_own() {
-    // Where nobody listens; as the default address would be on a machine without NATS.
+    // An address without a listener, as the default address is on a machine without NATS.
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("not/yet");
     let (_, told) = told(&missing, &[], &[]).await;
@@ -169,7 +169,7 @@ async fn an_old_nats_server_in_the_path_is_told() {
 
 #[tokio::test]
 async fn users_of_nats_are_judged_by_what_their_roles_need_and_passwords_stay_unsaid() {
-    let (dir, server) = (tempfile::tempdir().unwrap(), Server::single().await);
+    let (dir, server) = (tempfile::tempdir().unwrap(), NatsServer::single().await);
     for (user, role) in [("api", "api"), ("relay", "relay"), ("worker-default", "worker")] {
         let of_user = environment(&server.url, user);
         let of_user: Vec<_> = of_user.iter().map(|(key, value)| (*key, value.as_ref())).collect();

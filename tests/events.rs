@@ -1,4 +1,4 @@
-//! Server-sent events of the built binary: what a page that follows them is told, and when.
+//! Server-sent events of the built binary: their contents and order for a page that follows them.
 
 use nix::sys::signal::Signal;
 use reqwest::{Method, StatusCode};
@@ -8,15 +8,15 @@ use crate::harness::camera::Camera;
 use crate::harness::nats::Nats;
 use crate::harness::process::signal;
 use crate::harness::service::Service;
-use crate::harness::sse::{Event, Events};
+use crate::harness::sse::{Events, SseEvent};
 use crate::harness::system::System;
 use crate::harness::viewer::JpegViewer;
 
-fn resync() -> Event {
-    Event { name: "resync".into(), data: json!({}) }
+fn resync() -> SseEvent {
+    SseEvent { name: "resync".into(), data: json!({}) }
 }
 
-fn of(slug: &str) -> impl Fn(&Event) -> bool {
+fn of(slug: &str) -> impl Fn(&SseEvent) -> bool {
     move |event| event.name == "stream" && event.data["slug"] == slug
 }
 
@@ -66,7 +66,7 @@ async fn who_comes_back_is_told_what_was_missed_and_to_begin_anew_when_nobody_kn
     let old = system.process("api").unwrap();
     signal(old.pid, Signal::SIGKILL);
     while events.next().await.is_some() {}
-    // The address stays; who comes waits for the new process.
+    // The address stays; new connections wait for the new process.
     let mut events = Events::open_behind(&system.base, "", Some(&mark)).await;
     assert_eq!(events.next().await, Some(resync()), "another process does not know what this one saw");
     let (third, _) = system.add(link("Third")).await;

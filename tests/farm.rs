@@ -29,7 +29,7 @@ pub fn moved_only_from(worker: &str, before: &BTreeMap<String, Owner>, after: &B
     }
 }
 
-/// How often each camera was opened again, in the order of the streams.
+/// Number of times that each camera was opened again, in the order of the streams.
 pub fn opened_again(before: &[(u64, u64)], after: &[(u64, u64)]) -> Vec<u64> {
     before.iter().zip(after).map(|(before, after)| after.1 - before.1).collect()
 }
@@ -127,7 +127,7 @@ async fn a_worker_told_to_end_hands_its_streams_on_first() {
     consumer.more(&farm.slugs(), 1).await;
     let status = farm.worker(&leaver).end().await;
     assert_eq!(status.code(), Some(0), "{}", farm.worker(&leaver).log.text());
-    // Make before break: whoever ends has seen that others have taken over.
+    // Make before break: the leaving worker has seen that others have taken over.
     let log = farm.worker(&leaver).log.ended().await;
     assert!(log.lines().any(|line| line.contains("drained") && line.contains("nothing is left")), "{log}");
     let after = farm.until_owned("streams to run elsewhere", |_, owner| owner.worker != leaver).await;

@@ -8,15 +8,15 @@ use crate::harness::farm::{Farm, Plan};
 use crate::harness::wall_clock::WallClock;
 use crate::harness::watch::NatsWatcher;
 
-/// How wrong: an hour.
+/// Error of the wrong clock: an hour.
 const HOUR_S: i64 = 3600;
 
-/// How far the clock of a stream's worker is from ours, seconds, by the frames that it publishes.
+/// Offset of a worker's clock from ours, seconds, by the frames that it publishes.
 fn worker_is_off(consumer: &NatsWatcher, slug: &str) -> i64 {
     i64::try_from(consumer.seen(slug).published_at_us / 1_000_000).unwrap() - now_s()
 }
 
-/// How far the API's is, by the time that it gives a new link.
+/// Offset of the API's clock, by the time that it gives a new link.
 async fn api_is_off(farm: &Farm) -> i64 {
     let (status, answer) = farm.send(Method::POST, "/video/", &json!({ "url": "rtsp://127.0.0.1:9/never" })).await;
     assert_eq!(status, StatusCode::CREATED, "{answer}");

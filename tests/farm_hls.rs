@@ -6,7 +6,7 @@ use crate::harness::farm::{Farm, Plan};
 use crate::harness::script::Script;
 use crate::harness::{eventually, within};
 
-/// What a media playlist says of its place.
+/// Position of a media playlist in its stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Place {
     media_sequence: u64,
@@ -30,7 +30,7 @@ async fn place(farm: &Farm, id: i64) -> Option<Place> {
     })
 }
 
-/// Whether all of it can be fetched.
+/// True when all its files can be fetched.
 async fn playable(farm: &Farm, id: i64, place: &Place) -> bool {
     for segment in &place.segments {
         let answer = farm.http.get(format!("{}/video/play/{id}/{segment}", farm.base)).send().await;
@@ -41,7 +41,7 @@ async fn playable(farm: &Farm, id: i64, place: &Place) -> bool {
     !place.segments.is_empty()
 }
 
-/// Two workers without a common disk and one stream that plays as HLS, watched by whoever has to watch.
+/// Two workers without a common disk and one stream that plays as HLS, with a player.
 async fn playing() -> (Farm, String, i64) {
     let farm = Plan::of(2, 1).start().await;
     let (slug, id) = farm.streams[0].clone();
@@ -58,7 +58,7 @@ async fn sequence_numbers_never_go_back_when_a_stream_moves_to_another_disk() {
     let (mut farm, slug, id) = playing().await;
     let mut newest = place(&farm, id).await.unwrap();
     assert!(playable(&farm, id, &newest).await, "{}", newest.text);
-    // There and back again: the second owner hands on what it was told, too.
+    // There and back again: the second owner also hands on the numbers that it got.
     for _ in 0..2 {
         let old = farm.owner(&slug).await.unwrap();
         farm.worker(&old.worker).kill().await;

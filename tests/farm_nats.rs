@@ -13,7 +13,7 @@ use crate::harness::farm::{Farm, Plan};
 /// Heartbeats after which whatever was going to happen has happened: silence is judged after four.
 const SETTLED_BEATS: usize = 8;
 
-/// Kills nats-server, waits for `outage`, perhaps takes its store away, and expects that nobody noticed but for a gap.
+/// Kills nats-server, removes its store when `wiped`, and expects that viewers see nothing but a gap.
 async fn outage(wiped: bool) {
     let mut farm = Plan::of(2, 4).start().await;
     let watchers = farm.watch_all().await;

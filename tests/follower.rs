@@ -1,4 +1,4 @@
-//! A player without a screen: follows one playlist of a stream, fetches all that it lists, and keeps what was wrong.
+//! A player without a screen: follows one playlist of a stream, fetches all that it lists, and keeps the errors.
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::Stdio;
@@ -16,8 +16,8 @@ use crate::harness::system::System;
 
 /// Between two looks at the playlist.
 const LOOK: Duration = Duration::from_millis(200);
-/// Between what EXT-X-PROGRAM-DATE-TIME says of the end of a segment and the time at which it is listed: far beyond the
-/// making of it on a machine that is busy, far below the jumps of a camera's clock.
+/// Largest difference between the end of a segment by EXT-X-PROGRAM-DATE-TIME and the time at which it is listed: far
+/// beyond its making on a busy machine, far below the jumps of a camera's clock.
 const NEAR: Duration = Duration::from_secs(60);
 
 /// A segment as it was listed first.
@@ -31,12 +31,12 @@ pub struct Segment {
     pub gap: bool,
 }
 
-/// What was seen of a playlist.
+/// Observations of a playlist.
 #[derive(Clone, Debug, Default)]
 pub struct Followed {
     /// By media sequence number.
     pub segments: BTreeMap<u64, Segment>,
-    /// What must not be.
+    /// Errors.
     pub wrong: Vec<String>,
     /// Media Sequence Number and Discontinuity Sequence Number of the newest playlist.
     newest: (u64, u64),
@@ -84,7 +84,7 @@ impl Followed {
                     }
                     let end = line.at + Duration::from_secs_f64(segment.duration);
                     let off = now.duration_since(end).unwrap_or_else(|e| e.duration());
-                    // What was made before anybody looked is older.
+                    // Segments from before the first request are older.
                     if known > 0 && off > NEAR {
                         self.wrong.push(format!("segment {sequence} ends at {end:?}, and it is {now:?}"));
                     }
@@ -100,7 +100,7 @@ impl Followed {
         wanted
     }
 
-    /// What is played without a break, each as one file.
+    /// Stretches without a discontinuity, each as one file.
     fn runs(&self) -> Vec<Vec<u8>> {
         let mut runs: Vec<((u64, &str), Vec<u8>)> = Vec::new();
         for (sequence, segment) in self.segments.iter().filter(|(_, segment)| !segment.gap) {
@@ -144,7 +144,7 @@ impl Follower {
         self.seen.lock().clone()
     }
 
-    /// Segments, breaks, and what was wrong.
+    /// Numbers of segments and discontinuities, and the errors.
     fn brief(&self) -> (usize, u64, Vec<String>) {
         let seen = self.seen.lock();
         (seen.segments.len(), seen.breaks(), seen.wrong.clone())
@@ -247,7 +247,7 @@ fn number(text: &str, tag: &str) -> u64 {
     text.lines().find_map(|line| line.strip_prefix(tag)).map_or(0, |value| value.parse().unwrap())
 }
 
-/// What ffmpeg complains of while it decodes all of it.
+/// Complaints of ffmpeg while it decodes all of it.
 async fn decode(bytes: &[u8]) -> String {
     let mut command = Command::new("ffmpeg");
     command.args(["-hide_banner", "-nostdin", "-v", "warning", "-xerror", "-i", "pipe:0"]);

@@ -10,10 +10,10 @@ use crate::harness::system::System;
 
 /// The script's answer when the camera itself was late, as its machine is busy: `EX_TEMPFAIL` of sysexits.h.
 const LATE: i32 = 75;
-/// How often such a look is repeated.
+/// Number of such checks.
 const LOOKS: usize = 3;
 
-/// One camera's playlists: its flags beside what the script is to expect.
+/// One camera's playlists: its flags beside the properties that the script expects.
 struct Look<'a> {
     flags: &'a [&'a str],
     fps: &'a str,

@@ -1,4 +1,4 @@
-//! Bad cameras beside good ones: the good ones lose nothing, and what the bad ones cost is given back.
+//! Bad cameras beside good ones: the good ones lose nothing, and the resources of the bad ones are released.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::harness::nats::Nats;
 use crate::harness::system::System;
 use crate::harness::{eventually, within};
 use scripted::ScriptedCamera;
-use scripted::media::{Clip, Offer, Rtp, Section};
-use scripted::scene::{Act, End, Scene, Step};
+use scripted::media::{Offer, Rtp, ScriptedClip, Section};
+use scripted::scene::{Act, Scene, SceneEnd, Step};
 
 // The tests of the worker's sources use the rest of it.
 #[allow(dead_code)]
@@ -95,7 +95,7 @@ impl Drop for Consumer {
     }
 }
 
-/// The good cameras, and whoever watches them.
+/// The good cameras, and their viewers.
 struct Good<'a> {
     system: &'a System,
     camera: Camera,
@@ -129,7 +129,7 @@ impl<'a> Good<'a> {
         join_all(self.slugs.iter().map(frames)).await;
     }
 
-    /// What each camera has sent, and what the worker took of it, while they send nothing.
+    /// Bytes that each camera has sent, and those that the worker took, while they send nothing.
     async fn counted(&self) -> Vec<(u64, u64)> {
         self.camera.command("freeze all").await;
         let mut before = Vec::new();
@@ -175,7 +175,7 @@ fn dropped(metrics: &str, slug: &str) -> u64 {
     samples.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
 }
 
-/// Of all roles.
+/// Metrics of all roles.
 async fn metrics(system: &System) -> String {
     let mut text = String::new();
     for group in system.json("/metrics/targets").await.as_array().unwrap() {
@@ -194,7 +194,7 @@ fn offer() -> Offer {
 /// A camera that plays, sends these bytes over and over, and so many milliseconds nothing in between.
 fn sends(bytes: Vec<u8>, pause_ms: u64) -> Scene {
     let media = vec![Step::Send(bytes), Step::Wait(Duration::from_millis(pause_ms))];
-    Scene { end: End::Again, ..Scene::new(offer(), media) }
+    Scene { end: SceneEnd::Again, ..Scene::new(offer(), media) }
 }
 
 fn closes() -> Scene {
@@ -227,7 +227,7 @@ fn floods() -> Scene {
     sends(packets, 10)
 }
 
-/// Registers a bad camera and waits until it is known for what it is.
+/// Registers a bad camera and waits until its state shows the fault.
 async fn known(system: &System, name: &str, url: &str, states: &[&str]) -> String {
     let (slug, _) = system.add(json!({ "url": url, "name": name, "always_on": true })).await;
     let look = async || system.status(&slug).await;
@@ -330,7 +330,7 @@ async fn a_bad_camera_is_felt_by_no_good_one() {
     }
 }
 
-/// What a worker holds.
+/// Resources that a worker holds.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     descriptors: usize,
@@ -356,14 +356,14 @@ async fn cameras_that_never_stay_leave_nothing_behind() {
     let environment =
         [("RSM__CAMERA__BACKOFF_MIN_S", "1"), ("RSM__CAMERA__BACKOFF_MAX_S", "1"), ("RSM__HLS__ALWAYS_ON", "true")];
     let system = System::start_with(None, &[], &environment).await;
-    let clip = || Clip::h264().steps(&mut Rtp::new(0, 96), (0..4).map(|n| n * 9000), Duration::from_millis(20));
+    let clip = || ScriptedClip::h264().steps(&mut Rtp::new(0, 96), (0..4).map(|n| n * 9000), Duration::from_millis(20));
     let scenes = [
         closes(),
-        Scene { end: End::Close, ..Scene::new(offer(), clip()) },
-        Scene { end: End::Close, ..Scene::new(offer(), Vec::new()) },
+        Scene { end: SceneEnd::Close, ..Scene::new(offer(), clip()) },
+        Scene { end: SceneEnd::Close, ..Scene::new(offer(), Vec::new()) },
         Scene::new(offer(), Vec::new()).with("SETUP", Act::Reset),
         Scene::new(offer(), Vec::new()).with("DESCRIBE", Act::Status(453, String::new())),
-        Scene { end: End::Close, ..Scene::new(offer(), vec![Step::Send(noise(2000))]) },
+        Scene { end: SceneEnd::Close, ..Scene::new(offer(), vec![Step::Send(noise(2000))]) },
     ];
     let mut cameras = Vec::new();
     for scene in scenes.iter().chain(&scenes) {

@@ -196,7 +196,7 @@ async fn the_last_free_slot_takes_an_always_on_stream_and_a_viewer_does_not_wait
         (Camera::start().await, System::start_with(None, &[], &[("RSM__WORKER__CAPACITY", "2")]).await);
     let (first, _) = system.add(json!({ "url": camera.url(), "always_on": true })).await;
     system.until_state(&first, "running").await;
-    // The other slot is kept for viewers: this one waits, until somebody watches it.
+    // The other slot is kept for viewers: this one waits, until it has a viewer.
     let (second, _) = system.add(json!({ "url": camera.url(), "always_on": true })).await;
     JpegViewer::open(&system, &second).await.frame_number().await;
 }

@@ -1,4 +1,4 @@
-//! What is logged: lines that machines can read, a failure once, its end, and never a credential.
+//! Log lines: machines can read them, a failure is logged once and so is its end, and a credential never.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
@@ -15,10 +15,10 @@ use crate::harness::{eventually, within};
 /// Odd in every way that an address, a header, JSON and a shell know, and found again by any of its parts.
 const PASSWORD: &str = "s3cret@:/?#[]&% \u{fc}\"\\'s3cret";
 const WRONG: &str = "wr0ng,s3cret: \"{}\"";
-/// What may be nowhere.
+/// Texts that no line may hold.
 const SECRETS: [&str; 3] = ["s3cret", "S3CRET", "czNjcmV0"];
 
-/// The lines so far, each of which must be JSON with what every line has.
+/// The lines so far, each of which must be JSON with the fields of every line.
 fn lines(system: &System) -> Vec<Value> {
     let text = system.log.text();
     let parsed = |line: &str| {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use rsm_shared::ops::logs::filter::PARTS;
+use rsm_shared::config::log_filter::PARTS;
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
@@ -97,7 +97,7 @@ fn events_of(text: &str, place: &Path, found: &mut Events) {
     }
 }
 
-/// What the tables of the page say.
+/// Events in the tables of the page.
 fn events_of_page(page: &str) -> Events {
     let (mut level, mut found) = (String::new(), Events::new());
     for line in page.lines() {
@@ -107,7 +107,7 @@ fn events_of_page(page: &str) -> Events {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         let Some(message) = cells[0].strip_prefix('`').and_then(|text| text.strip_suffix('`')) else { continue };
         let (level, fields) = match cells[..] {
-            // Those for whoever looks into something say their level in each line.
+            // Tables of debug and trace events name their level in each line.
             [_, own, _, fields] if LEVELS.contains(&own.to_lowercase().as_str()) => (own.to_owned(), fields),
             [_, _, fields, advice] => {
                 assert!(!advice.is_empty(), "{message:?} does not say what to do");

@@ -36,7 +36,7 @@ async fn a_lower_rendition_is_encoded_while_it_is_played() {
     let (slug, id) = system.add(json!({ "url": camera.url() })).await;
     let (streams, lower) = (format!("{id}:h264:aac"), format!("{id}:240"));
     run("playing.mjs", &["--base", &system.base, "--streams", &streams, "--lower", &lower]).await;
-    // Whoever plays the source goes on; nobody plays the other, so it ends when its wish does.
+    // Players of the source continue; the other rendition has none, so it ends with its demand.
     let dir = system.data_dir().join("hls").join(&slug);
     let look = async || {
         assert!(system.get(&format!("/video/play/{id}/source.m3u8")).await.status().is_success());

@@ -53,7 +53,7 @@ async fn an_independent_player_decodes_every_frame_of_the_playlist() {
     let window = async || MediaPlaylist::fetch(&system, id).await;
     let playlist =
         eventually("four segments", window, |p| p.as_ref().is_some_and(|p| p.segments.len() >= 4)).await.unwrap();
-    // The window as a file: ffprobe reads what is listed now, and does not follow the live edge.
+    // The window as a file: ffprobe reads the present list, and does not follow the live edge.
     let mut media = Vec::new();
     for part in playlist.maps.iter().chain(&playlist.segments) {
         let answer = system.get(part).await;
@@ -137,7 +137,7 @@ async fn links_are_changed_stopped_started_and_removed_while_watched() {
     let mut viewer = JpegViewer::open(&system, &slug).await;
     viewer.frame_number().await;
 
-    // What was shown, sent back, changes nothing: the session goes on.
+    // The shown values, sent back, change nothing: the session continues.
     let shown = system.json("/video/").await[0].clone();
     let (status, _) = system.send(reqwest::Method::PATCH, &path, &shown).await;
     assert_eq!(status, 200);

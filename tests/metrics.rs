@@ -1,5 +1,5 @@
-//! What Prometheus reads of each role: `promtool` finds nothing wrong with it, nothing that was promised is missing, no
-//! secret is in it, and what is removed leaves nothing behind.
+//! The metrics of each role: `promtool` accepts them, all documented ones are there, they hold no secret, and removed
+//! streams leave nothing behind.
 
 use std::fmt::Write as _;
 use std::process::Stdio;
@@ -15,13 +15,13 @@ use crate::harness::camera::Camera;
 use crate::harness::nats::Nats;
 use crate::harness::process::spawn;
 use crate::harness::{eventually, within};
-use crate::relay::Role;
+use crate::relay::RunningRole;
 
 /// Where each metric is written down for people; everything from here on is made from the tables.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
 const MADE_FROM_HERE: &str = "## Every role\n";
 
-/// What users' dashboards hold on to, by role.
+/// Metrics that users' dashboards rely on, by role.
 const EVERYWHERE: &str = "rsm_build_info rsm_nats_connected rsm_ready rsm_log_lines_total process_cpu_seconds_total \
     process_resident_memory_bytes process_open_fds process_max_fds process_threads process_start_time_seconds";
 const SERVING: &str = "rsm_streams rsm_stream_state rsm_stream_viewers rsm_viewers rsm_viewer_seats \
@@ -40,9 +40,9 @@ const SELDOM: &str = "rsm_fault rsm_frames_dropped_total rsm_output_failures_tot
 #[tokio::test]
 async fn every_role_shows_its_metrics_and_promtool_finds_nothing() {
     let (camera, nats) = (Camera::start().await, Nats::start().await);
-    let api = Role::serving("api", &nats).await;
-    let relay = Role::serving("relay", &nats).await;
-    let _worker = Role::worker(&nats);
+    let api = RunningRole::serving("api", &nats).await;
+    let relay = RunningRole::serving("relay", &nats).await;
+    let _worker = RunningRole::worker(&nats);
     let targets = async || api.json("/metrics/targets").await;
     let all = |all: &Value| ["api", "worker", "relay"].iter().all(|role| target(all, role).is_some());
     let targets = eventually("every role among the targets", targets, all).await;
@@ -50,7 +50,7 @@ async fn every_role_shows_its_metrics_and_promtool_finds_nothing() {
     let worker = target(&targets, "worker").unwrap();
 
     let (slug, _) = api.add(&json!({ "url": camera.url() })).await;
-    // Nobody answers there: its sessions are tried again and again.
+    // Nothing answers there: its sessions are tried again and again.
     let dead = json!({ "url": "rtsp://admin:s3cret-pw@127.0.0.1:1/live", "always_on": true });
     let (dead, _) = api.add(&dead).await;
     eventually("the relay to know both", async || relay.json("/video/").await, |list| list[1].is_object()).await;

@@ -32,7 +32,7 @@ async fn again_until_fires(prometheus: &Prometheus, name: &str, labels: &[(&str,
     }
 }
 
-/// What a person reads names what it is about.
+/// The texts of an alert name its subject.
 fn tells(alert: &Alert, part: &str) {
     let said = format!("{} {}", alert.annotations["summary"], alert.annotations["description"]);
     assert!(said.contains(part) && !said.contains("error"), "{} should tell of {part}: {said}", alert.name);
@@ -47,7 +47,7 @@ async fn cameras_that_fail_raise_alerts_and_end_them_when_they_are_well() {
     let prometheus = Prometheus::start(&farm.base).await;
     prometheus.until_sees(&[("api", 1), ("worker", 1)]).await;
     let slugs = farm.slugs();
-    // Its port answers nobody, and nobody asks.
+    // Nothing listens on its port, and it has no viewer.
     let idle = json!({ "url": "rtsp://127.0.0.1:9/idle", "name": "Idle" });
     let idle = farm.send(Method::POST, "/video/", &idle).await.1["slug"].as_str().unwrap().to_owned();
 
@@ -62,7 +62,7 @@ async fn cameras_that_fail_raise_alerts_and_end_them_when_they_are_well() {
     farm.camera.command("resume cam1").await;
     prometheus.until_clear("RsmFramesStale", &[]).await;
 
-    // The camera hangs up on whoever has just come back.
+    // The camera hangs up on a session that has just been opened again.
     let played = async || farm.sessions().await[1].1;
     let flapping = [("stream", slugs[1].as_str()), ("severity", "ticket")];
     again_until_fires(&prometheus, "RsmRestartsFlapping", &flapping, async || {
@@ -99,7 +99,7 @@ async fn parts_of_a_farm_that_fail_raise_alerts_and_end_them_when_they_are_back(
     let prometheus = Prometheus::start(&farm.base).await;
     prometheus.until_sees(&[("api", 1), ("worker", 2)]).await;
 
-    // Six places of eight are for streams that nobody watches: one of seven waits. Three fit on one worker.
+    // Six slots of eight are for streams without viewers: one of seven waits. Three fit on one worker.
     let mut more = Vec::new();
     for _ in 0..4 {
         more.push(farm.add(farm.camera.url()).await.0);
@@ -150,9 +150,9 @@ async fn parts_of_a_farm_that_fail_raise_alerts_and_end_them_when_they_are_back(
     prometheus.until_clear("RsmClaimChurn", &[]).await;
 }
 
-/// Workers die by turns, each after it has had its streams for so long that nobody suspects a stream.
+/// Workers die by turns, each after it has had its streams for so long that no stream is a suspect.
 async fn churn(farm: &mut Farm, prometheus: &Prometheus) {
-    /// Of the test's own: longer than the ten seconds in which a death makes a suspect.
+    /// A query of the test's own: longer than the ten seconds in which a death makes a suspect.
     const SETTLED: &str = "count(rsm_stream_worker and rsm_stream_worker offset 13s) == 3";
     again_until_fires(prometheus, "RsmClaimChurn", &[("severity", "ticket")], async || {
         let owners = farm.until_all_run().await;
@@ -179,7 +179,7 @@ async fn remove(farm: &Farm, slug: &str) {
     assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
 }
 
-/// Pictures of some 100 kB, and as much video each second: what is full is soon full.
+/// Pictures of some 100 kB, and as much video each second, so that buffers and disks fill quickly.
 async fn large_camera() -> Camera {
     Camera::start_as(&["--width", "1280", "--height", "720", "--bitrate-kbps", "8000"]).await
 }
@@ -190,7 +190,7 @@ async fn hls_that_fails_or_fills_the_disk_raises_alerts_and_ends_them_when_it_is
     const PLAYERS: usize = 16;
     const PAUSE: Duration = Duration::from_millis(100);
 
-    // Room for little, and nobody reaches the worker's port.
+    // Little room, and the worker's port cannot be reached.
     let plan = Plan::of(1, 0).env("RSM__HLS__DISK_BUDGET_MB", "64").env("RSM__HLS__WINDOW_SEGMENTS", "60").own_env(
         "w1",
         "RSM__WORKER__ADVERTISE",

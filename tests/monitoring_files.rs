@@ -1,4 +1,4 @@
-//! The files of `monitoring/`: what Prometheus' own tools say of them, and that nothing is missing in them.
+//! The files of `monitoring/`: Prometheus' own tools accept them, and nothing is missing in them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn text(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// What `pattern` finds in `text`: its first group.
+/// Matches of `pattern` in `text`: its first group.
 fn found(pattern: &str, text: &str) -> Vec<String> {
     Regex::new(pattern).unwrap().captures_iter(text).map(|found| found[1].to_owned()).collect()
 }

@@ -1,4 +1,4 @@
-//! A farm on three nats-servers: what becomes of running streams when servers go.
+//! A farm on three nats-servers: running streams when servers go.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ impl Farm {
         let urls = cluster.urls();
         let mut api = environment(&urls, "api");
         api.push(("RSM__NATS__REPLICAS", "3".into()));
-        // What docs/farm.md advises: a machine that vanishes takes its clients longer than one that says goodbye.
+        // As docs/farm.md advises: a machine that vanishes takes its clients longer than one that says goodbye.
         api.push(("RSM__CONTROL__WORKER_DEAD_S", "10".into()));
         let api = Service::api(dirs[0].path(), &api).await;
         let mut workers = Vec::new();
@@ -53,7 +53,7 @@ impl Farm {
         Self { cluster, camera, api, workers, slugs, viewer, _dirs: dirs }
     }
 
-    /// What must not change: the owner and epoch of each stream, and how often its camera was opened.
+    /// The values that must not change: owner and epoch of each stream, and the number of times its camera was opened.
     async fn placements(&self) -> Vec<Value> {
         let cameras = self.camera.command("status").await["cameras"].clone();
         let mut all = Vec::new();
@@ -107,7 +107,7 @@ async fn leaders_that_die_move_no_stream_and_open_no_camera_again() {
 async fn a_queue_that_nobody_leads_is_made_anew_and_hands_its_tickets_out() {
     let mut farm = Farm::start().await;
     let before = farm.placements().await;
-    // What a cluster may come to by itself when nodes go one after the other. Its streams keep their majority.
+    // A cluster may come to this by itself when nodes go one after the other. Its streams keep their majority.
     let only = farm.cluster.leave_one_copy("start_default_lo").await;
     farm.cluster.kill(only).await;
     farm.a_new_stream_starts().await;
@@ -141,12 +141,12 @@ async fn an_upgrade_one_node_at_a_time_moves_no_stream_and_opens_no_camera_again
 async fn without_a_quorum_running_streams_go_on_and_new_ones_start_once_it_is_back() {
     let mut farm = Farm::start().await;
     let before = farm.placements().await;
-    // Two machines vanish: no connection is closed, nobody answers.
+    // Two machines vanish: no connection is closed, nothing answers.
     for node in 1..3 {
         farm.cluster.nodes[node].freeze();
     }
     farm.api.until_unready("nats").await;
-    // Ten seconds of pictures, once those who were connected there have gone elsewhere.
+    // Ten seconds of pictures, once clients of these nodes have connected elsewhere.
     farm.frames(100).await;
     for worker in &farm.workers {
         worker.until_ready().await;

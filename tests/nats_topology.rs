@@ -14,10 +14,10 @@ use rsm_shared::stream::secret::Secret;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::{Priority, Ticket, TicketReason, VERSION};
 
-use crate::harness::cluster::{Server, password};
+use crate::harness::cluster::{NatsServer, password};
 use crate::harness::{eventually, within};
 
-async fn bus(server: &Server) -> Bus {
+async fn bus(server: &NatsServer) -> Bus {
     let config = NatsConfig {
         urls: vec![server.url.clone()],
         user: Some("api".into()),
@@ -55,7 +55,7 @@ fn ticket(cam: &str) -> Ticket {
     }
 }
 
-/// As a worker of the zone `default` does it, without saying what became of the ticket.
+/// As a worker of the zone `default` does it, without an acknowledgement.
 async fn pull_one(worker: &Context) -> Option<String> {
     let queue: PullConsumer = worker.get_consumer_from_stream("start_default_hi", "RSM_CMD").await.ok()?;
     let mut batch = queue.batch().max_messages(1).expires(Duration::from_millis(200)).messages().await.ok()?;
@@ -64,7 +64,7 @@ async fn pull_one(worker: &Context) -> Option<String> {
 
 #[tokio::test]
 async fn a_round_at_rest_asks_six_questions_however_many_zones_there_are() {
-    let server = Server::single().await;
+    let server = NatsServer::single().await;
     let bus = bus(&server).await;
     let zones: Vec<Zone> = (0..16).map(|n| Zone::parse(&format!("zone-{n}")).unwrap()).collect();
     ensure(&bus, &zones).await;
@@ -81,7 +81,7 @@ async fn a_round_at_rest_asks_six_questions_however_many_zones_there_are() {
 
 #[tokio::test]
 async fn consumers_that_differ_from_ours_become_ours() {
-    let server = Server::single().await;
+    let server = NatsServer::single().await;
     let (bus, zones) = (bus(&server).await, [Zone::default_zone()]);
     ensure(&bus, &zones).await;
     let js = jetstream::new(server.client("api").await);
@@ -113,7 +113,7 @@ async fn consumers_that_differ_from_ours_become_ours() {
 
 #[tokio::test]
 async fn a_consumer_ahead_of_a_stream_that_lost_its_end_hands_out_tickets_again() {
-    let mut server = Server::single().await;
+    let mut server = NatsServer::single().await;
     let (bus, zones) = (bus(&server).await, [Zone::default_zone()]);
     ensure(&bus, &zones).await;
     let worker = jetstream::new(server.client("worker-default").await);
@@ -121,7 +121,7 @@ async fn a_consumer_ahead_of_a_stream_that_lost_its_end_hands_out_tickets_again(
         tickets::publish(&bus, &ticket(cam), Priority::Hi).await.unwrap();
         assert!(pull_one(&worker).await.is_some());
     }
-    // What an abrupt end may do to a disk: the queue is lost, what its consumer knew is not.
+    // A possible effect of an abrupt end: the queue is lost, the state of its consumer is not.
     server.stop().await;
     let lost = server.dir().join("store/jetstream/RSM/streams/RSM_CMD/msgs");
     std::fs::remove_dir_all(&lost).unwrap();
@@ -142,7 +142,7 @@ async fn a_consumer_ahead_of_a_stream_that_lost_its_end_hands_out_tickets_again(
 
 #[tokio::test]
 async fn a_queue_that_is_made_anew_hands_out_at_once_what_nobody_has_finished() {
-    let server = Server::single().await;
+    let server = NatsServer::single().await;
     let (bus, zone) = (bus(&server).await, Zone::default_zone());
     ensure(&bus, std::slice::from_ref(&zone)).await;
     let worker = jetstream::new(server.client("worker-default").await);

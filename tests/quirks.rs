@@ -1,4 +1,4 @@
-//! Cameras with odd media, watched as HLS and as JPEG: what a break of time or shape is, shows as a break, and nothing
+//! Cameras with odd media, watched as HLS and as JPEG: a break of time or size becomes a discontinuity, and nothing
 //! else does.
 
 use futures_util::future::join_all;
@@ -33,7 +33,7 @@ impl<'a> Watched<'a> {
         watched
     }
 
-    /// Of all cameras of `camera`.
+    /// Watches all cameras of `camera`.
     async fn all(system: &'a System, camera: &Camera, sound: bool) -> Vec<Self> {
         join_all(camera.urls.iter().map(|url| Self::open(system, url, sound))).await
     }
@@ -81,8 +81,8 @@ fn no_gap(seen: &Followed) -> bool {
     seen.segments.values().all(|segment| !segment.gap)
 }
 
-/// A system on which a busy machine shows in nothing that these tests judge: whoever follows late misses no segment of so
-/// long a window, and segments are made also when a worker hears late that they are wanted.
+/// A system whose results do not depend on a busy machine: a late follower misses no segment of so long a window, and
+/// segments are made also when a worker learns of demand late.
 async fn patient() -> System {
     patient_and(&[]).await
 }
@@ -241,7 +241,7 @@ async fn a_long_way_between_key_pictures_is_waited_for_once() {
         refused += 1;
         assert!(refused < 18, "nothing after {refused} waits of 10 s");
     }
-    // Whoever comes while the stream runs is not kept waiting for a key picture.
+    // A viewer that joins a running stream does not wait for a key frame.
     let jpeg = Watcher::open(&system.base, &slug).await;
     eventually("frames", async || jpeg.seen(), |seen| seen.frames >= 5).await;
     let pictures = Follower::open(&system, &slug, id, "source.m3u8").await;

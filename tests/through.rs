@@ -1,4 +1,4 @@
-//! A player in headless Chromium lives through what happens to its camera: see `tests/browser/through.mjs`.
+//! A player in headless Chromium lives through faults of its camera: see `tests/browser/through.mjs`.
 
 use serde_json::json;
 

@@ -44,7 +44,7 @@ impl Terminal {
         let (mut output, into) = (std::fs::File::from(pty.master.try_clone().unwrap()), shown.clone());
         std::thread::spawn(move || {
             let mut piece = [0; 4096];
-            // Ends with an error once nobody holds the other end.
+            // Ends with an error once the other end is closed.
             while let Ok(count @ 1..) = output.read(&mut piece) {
                 into.lock().process(&piece[..count]);
             }
@@ -56,7 +56,7 @@ impl Terminal {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// What one sees.
+    /// The text on the screen.
     fn text(&self) -> String {
         self.shown.lock().screen().contents()
     }

@@ -10,9 +10,9 @@ use crate::harness::eventually;
 use crate::harness::nats::Nats;
 use crate::harness::service::Service;
 use crate::harness::viewer::JpegViewer;
-use collector::{Collector, Seen};
+use collector::{CollectedSpan, Collector};
 
-/// A farm of one worker, with cameras that nobody watches yet.
+/// A farm of one worker, with cameras that have no viewer yet.
 struct Bench {
     api: Service,
     worker: Service,
@@ -43,19 +43,19 @@ impl Bench {
     }
 }
 
-fn of<'a>(trace: &'a [Seen], name: &str) -> &'a Seen {
+fn of<'a>(trace: &'a [CollectedSpan], name: &str) -> &'a CollectedSpan {
     trace.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no {name} in {trace:#?}"))
 }
 
 /// Each of these is a child of the first.
-fn is_over(trace: &[Seen], parent: &str, children: &[&str]) {
+fn is_over(trace: &[CollectedSpan], parent: &str, children: &[&str]) {
     let id = &of(trace, parent).id;
     for child in children {
         assert_eq!(&of(trace, child).parent, id, "{child} under {parent} in {trace:#?}");
     }
 }
 
-fn begin_in_order(trace: &[Seen], names: &[&str]) {
+fn begin_in_order(trace: &[CollectedSpan], names: &[&str]) {
     for pair in names.windows(2) {
         let (first, second) = (of(trace, pair[0]), of(trace, pair[1]));
         assert!(first.begun <= second.begun, "{} before {} in {trace:#?}", pair[0], pair[1]);
@@ -180,7 +180,8 @@ async fn a_second_try_is_a_trace_of_its_own_linked_to_the_first() {
     let (slug, _) = bench.add(json!({ "url": format!("rtsp://127.0.0.1:{}/x", nobody().await) })).await;
     let _viewer = JpegViewer::try_open_at(&bench.api.base, &slug).await.unwrap();
     let tries = async || {
-        let mut tries: Vec<Seen> = collector.spans().into_iter().filter(|span| span.name == "open camera").collect();
+        let mut tries: Vec<CollectedSpan> =
+            collector.spans().into_iter().filter(|span| span.name == "open camera").collect();
         tries.sort_by_key(|span| span.begun);
         tries
     };
@@ -191,7 +192,7 @@ async fn a_second_try_is_a_trace_of_its_own_linked_to_the_first() {
     assert_eq!(tries[1].attributes["rsm.reason"], "refused", "why there is a second one");
 }
 
-/// A port that nobody listens on: taken and given back.
+/// A port without a listener: bound and released.
 async fn nobody() -> u16 {
     tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
@@ -199,7 +200,7 @@ async fn nobody() -> u16 {
 #[tokio::test]
 async fn nothing_connects_to_a_collector_unless_it_is_configured() {
     let (collector, camera) = (Collector::start().await, Camera::start().await);
-    // What libraries of OpenTelemetry read by themselves switches nothing on.
+    // Variables that libraries of OpenTelemetry read by themselves switch nothing on.
     let bench = Bench::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())]).await;
     let (slug, _) = bench.add(json!({ "url": camera.url() })).await;
     let mut viewer = JpegViewer::try_open_at(&bench.api.base, &slug).await.unwrap();

@@ -41,7 +41,7 @@ async fn a_camera_is_tried_before_it_is_saved_and_says_what_is_wrong() {
     assert!(picture.len() > 1000 && picture.starts_with("/9j/"), "a JPEG, by its first bytes: {picture:.40}");
 
     refused(&tried(&system, "/video/test", link("wr0ng-s3cret")).await, "auth_failed", "auth_failed");
-    // A port that nobody listens on: taken and given back.
+    // A port without a listener: bound and released.
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let dead = json!({ "url": format!("rtsp://127.0.0.1:{port}/x") });
     refused(&tried(&system, "/video/test", dead).await, "reconnecting", "refused");

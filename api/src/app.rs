@@ -33,7 +33,7 @@ pub struct App {
     pub frames: Bus,
 }
 
-/// What an [`App`] is made of.
+/// Parts of an [`App`].
 pub struct AppParts {
     pub config: Config,
     pub store: Store,

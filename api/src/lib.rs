@@ -1,5 +1,5 @@
-//! The control API: routes for operators, the database, the desired state on NATS. What it serves to viewers is in the
-//! crate that it shares with relays.
+//! The control API: routes for operators, the database, the desired state on NATS. Everything that it serves to viewers
+//! is in the crate that it shares with relays.
 
 pub mod app;
 pub mod control;

@@ -1,5 +1,5 @@
-//! How like the camera's own pictures JPEG pictures are: SSIM as ffmpeg measures it, frame by frame, matched by the
-//! number in the clock row.
+//! Likeness of JPEG pictures to the camera's own: SSIM as ffmpeg measures it, frame by frame, matched by the number in
+//! the clock row.
 
 use std::collections::BTreeMap;
 use std::path::Path;

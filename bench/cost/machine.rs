@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// What the figures were seen on.
+/// Description of the machine that the figures are from.
 pub fn machine() -> Value {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");

@@ -1,5 +1,5 @@
-//! `make bench-cost`: what a camera costs here, and what the same work costs with ffmpeg, in one run on one machine.
-//! Prints what it saw; it judges nothing. The machine is shared with whatever else runs on it: where both sides fit
+//! `make bench-cost`: the cost of a camera here, and of the same work with ffmpeg, in one run on one machine. It prints
+//! figures and judges nothing. The machine is shared with other programs: where both sides fit
 //! beside each other they are measured at the same time, else in turns.
 
 #[path = "../../tests/harness/mod.rs"]
@@ -10,6 +10,8 @@ mod table;
 #[allow(dead_code)]
 #[path = "../usage.rs"]
 mod usage;
+#[path = "../windows.rs"]
+mod windows;
 
 mod ffmpeg;
 mod hls;
@@ -29,9 +31,10 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 
-use report::Report;
+use report::CostReport;
+use windows::Windows;
 
-/// What can be measured.
+/// The measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Scenario {
     /// 20 cameras of 1080p30 to HLS, against ffmpeg with TS and with fMP4
@@ -58,7 +61,7 @@ struct Arguments {
     /// Quality of our JPEG pictures at full size: as like the camera's as those of ffmpeg -q:v 5 (1 to 100)
     #[arg(long, default_value_t = 75, value_parser = clap::value_parser!(u32).range(1..=100))]
     quality: u32,
-    /// How long the 200 cameras are watched, minutes (0 to 1440)
+    /// Time for which the 200 cameras are watched, minutes (0 to 1440)
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=1440))]
     soak_minutes: u64,
     /// Writes the figures to this file too, as JSON
@@ -66,29 +69,22 @@ struct Arguments {
     json: Option<PathBuf>,
 }
 
-/// How long is measured.
-#[derive(Clone, Copy)]
-struct Span {
-    windows: u64,
-    window: Duration,
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let arguments = Arguments::parse();
-    let span = Span { windows: arguments.windows, window: Duration::from_secs(arguments.seconds) };
+    let windows = Windows { count: arguments.windows, length: Duration::from_secs(arguments.seconds) };
     println!("{}", machine::machine());
     println!(
         "medians of {} windows of {} s; for each camera; CPU in percent of one core\n",
-        span.windows, arguments.seconds
+        windows.count, arguments.seconds
     );
-    Report::head();
-    let mut report = Report::default();
+    CostReport::head();
+    let mut report = CostReport::default();
     for scenario in &arguments.only {
         match scenario {
-            Scenario::Hls20 => hls::twenty(&mut report, span).await,
-            Scenario::Jpeg => jpeg::compare(&mut report, span, arguments.quality).await,
-            Scenario::Growth => hls::growth(&mut report, span).await,
+            Scenario::Hls20 => hls::twenty(&mut report, windows).await,
+            Scenario::Jpeg => jpeg::compare(&mut report, windows, arguments.quality).await,
+            Scenario::Growth => hls::growth(&mut report, windows).await,
             Scenario::Start200 => {
                 start::two_hundred(&mut report, Duration::from_secs(arguments.soak_minutes * 60)).await
             }

@@ -1,4 +1,4 @@
-//! What a group of processes uses: all that one side of a comparison needs, taken together.
+//! Resources of a group of processes: all processes that one side of a comparison needs, added up.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ impl Reading {
     }
 }
 
-/// What a group used over a window of time; memory and threads as they were at its end.
+/// Resources that a group used over a window of time; memory and threads as they were at its end.
 #[derive(Clone, Debug)]
 pub struct Window {
     /// User and system time, in percent of one core.
@@ -45,7 +45,7 @@ impl Window {
     /// Between two readings of one group.
     ///
     /// # Panics
-    /// When a process of the group ended meanwhile: what it used is then unknown.
+    /// A process of the group ended meanwhile, so that its use is unknown.
     pub fn between(first: &Reading, second: &Reading) -> Self {
         let took = (second.at - first.at).as_secs_f64();
         let mut cpu_by_role = BTreeMap::new();

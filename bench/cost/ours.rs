@@ -13,7 +13,7 @@ const DEFAULTS: [(&str, &str); 4] = [
     ("RSM__HLS__SEGMENT_SECONDS", "2"),
     ("RSM__CAMERA__STALL_TIMEOUT_S", "5"),
 ];
-/// What one worker takes by default, for each core.
+/// Streams that one worker takes by default, for each core.
 const CAPACITY_OF_A_CORE: usize = 100;
 
 /// Starts it, with room for `cameras`: more than the default has only on machines with few cores.

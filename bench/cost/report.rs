@@ -15,7 +15,7 @@ pub struct Row {
     /// Cameras; 0 for a system at rest, whose figures are then its own and not for each camera.
     pub cameras: usize,
     pub windows: Vec<Window>,
-    /// What is delivered, where that differs: pictures per second, likeness.
+    /// The delivered media, where the sides differ: pictures per second, likeness.
     pub delivered: Value,
 }
 
@@ -63,13 +63,13 @@ impl Row {
 
 /// All rows so far.
 #[derive(Default)]
-pub struct Report {
+pub struct CostReport {
     rows: Vec<Value>,
     comparisons: Vec<Value>,
     facts: Vec<Value>,
 }
 
-impl Report {
+impl CostReport {
     pub fn head() {
         println!(
             "{:<34} {:<22} {:>9} {:>9} {:>9} {:>9}   delivered",

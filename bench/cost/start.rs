@@ -1,4 +1,4 @@
-//! Two hundred cameras at once, and then for a while: none lost, and what is served can be decoded.
+//! Two hundred cameras at once, and then for a while: none is lost, and all served media can be decoded.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use super::meter::{Reading, Window, median};
 use super::players::{Link, Players};
-use super::report::{Report, Row};
+use super::report::{CostReport, Row};
 use super::{hls, ours};
 use crate::harness::camera::Camera;
 use crate::harness::process::spawn;
@@ -25,7 +25,7 @@ const DECODE_DEADLINE: Duration = Duration::from_secs(30);
 /// Complaints that are shown.
 const SHOWN: usize = 5;
 
-/// What the rotating sample showed.
+/// Result of the rotating sample.
 #[derive(Default)]
 struct Sample {
     playlists: usize,
@@ -36,7 +36,7 @@ struct Sample {
     complaints: Vec<String>,
 }
 
-pub async fn two_hundred(report: &mut Report, soak: Duration) {
+pub async fn two_hundred(report: &mut CostReport, soak: Duration) {
     let count = CAMERAS.to_string();
     let flags: Vec<_> = hls::SMALL.into_iter().chain(["--count", &count]).collect();
     let camera = Camera::start_with(0, &flags, None).await;

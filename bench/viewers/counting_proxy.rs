@@ -1,4 +1,4 @@
-//! Between the relay and a worker's files: passes everything on, and counts what the relay asks for.
+//! A proxy between the relay and a worker's files: passes everything on, and counts the relay's requests.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 /// Longest request head that is understood, bytes.
 const MAX_HEAD: usize = 16 << 10;
 
-/// Reads by path, without what follows a question mark.
+/// Reads by path, without the query.
 type Reads = Arc<Mutex<BTreeMap<String, u64>>>;
 
 pub struct CountingProxy {
@@ -38,7 +38,7 @@ impl CountingProxy {
         Self { address, reads, _tasks: tasks }
     }
 
-    /// What was read so far.
+    /// Reads so far.
     pub fn reads(&self) -> BTreeMap<String, u64> {
         self.reads.lock().clone()
     }

@@ -1,5 +1,5 @@
-//! The load: a process of its own with many viewers on one thread. It is told what to do, and says what it saw, in
-//! lines of JSON; one answer for each order.
+//! The load: a process of its own with many viewers on one thread. It reads orders and reports observations in lines of
+//! JSON; one answer for each order.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Write as _};
@@ -11,7 +11,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use serde_json::{Value, json};
 
 use crate::figures::spread;
-use crate::socket::{Frame, Over, Pace, Viewer};
+use crate::socket::{ConnectionOver, Pace, ReceivedFrame, Viewer};
 use crate::stamped::now_us;
 
 const ORDERS: u64 = u64::MAX;
@@ -22,7 +22,7 @@ const SIP: Duration = Duration::from_millis(100);
 /// For everybody to have a frame, or to be refused.
 const OPEN_DEADLINE: Duration = Duration::from_secs(60);
 
-/// What was received since [`Window`] began, by viewers that read as it comes.
+/// Frames received since [`Window`] began, by viewers that read at once.
 struct Window {
     begun: Instant,
     bytes: u64,
@@ -33,11 +33,11 @@ struct Window {
     latencies: Vec<u32>,
 }
 
-struct Load {
+struct ViewerLoad {
     epoll: Epoll,
     viewers: Vec<Option<Viewer>>,
     free: Vec<usize>,
-    /// Ends of viewers that nobody here asked for, by what was seen.
+    /// Ends of viewers that no order asked for, by their cause.
     ends: BTreeMap<String, u64>,
     window: Window,
     next_sip: Instant,
@@ -47,12 +47,12 @@ struct Load {
 /// Obeys until standard input ends.
 ///
 /// # Errors
-/// When the system has no more of what this needs.
+/// The system has no more descriptors or memory.
 pub fn run() -> std::io::Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let orders = std::io::stdin();
     epoll.add(&orders, EpollEvent::new(EpollFlags::EPOLLIN, ORDERS))?;
-    let mut load = Load {
+    let mut load = ViewerLoad {
         epoll,
         viewers: Vec::new(),
         free: Vec::new(),
@@ -79,7 +79,7 @@ impl Window {
         Self { begun: Instant::now(), bytes: 0, frames: 0, skipped: 0, latencies: Vec::new() }
     }
 
-    fn take(&mut self, viewer: &mut Viewer, frame: Frame) {
+    fn take(&mut self, viewer: &mut Viewer, frame: ReceivedFrame) {
         if viewer.pace != Pace::All {
             return;
         }
@@ -93,7 +93,7 @@ impl Window {
     }
 }
 
-impl Load {
+impl ViewerLoad {
     fn obey(&mut self, order: &Value) -> std::io::Result<Value> {
         match order["do"].as_str().unwrap_or_default() {
             "open" => self.open(order),
@@ -109,7 +109,7 @@ impl Load {
         }
     }
 
-    /// Lets everybody read what is there, for `wait` at most; whether an order waits.
+    /// Lets every viewer read its received bytes, for `wait` at most; true when an order waits.
     fn turn(&mut self, wait: Duration) -> std::io::Result<bool> {
         let mut events = [EpollEvent::empty(); 512];
         let wait = EpollTimeout::try_from(wait.min(SIP)).unwrap_or(EpollTimeout::ZERO);
@@ -303,10 +303,10 @@ fn target(order: &Value) -> std::io::Result<(SocketAddr, Vec<String>)> {
     if paths.is_empty() { Err(wrong("paths")) } else { Ok((address, paths)) }
 }
 
-fn describe(over: &Over) -> String {
+fn describe(over: &ConnectionOver) -> String {
     match over {
-        Over::Refused(status) => format!("refused with {status}"),
-        Over::Closed(code) => format!("closed with {code}"),
-        Over::Broken(what) => format!("broken: {what}"),
+        ConnectionOver::Refused(status) => format!("refused with {status}"),
+        ConnectionOver::Closed(code) => format!("closed with {code}"),
+        ConnectionOver::Broken(what) => format!("broken: {what}"),
     }
 }

@@ -1,6 +1,6 @@
-//! `make bench-viewers`: what a relay gives a crowd of viewers, and what that costs, beside the bare writing of the same
-//! bytes. NATS, API, relay and all of the worker but its cameras are real; where cameras matter they are real too.
-//! Prints what it saw beside what is aimed at. The machine is shared with whatever else runs on it.
+//! `make bench-viewers`: frames that many viewers get from a relay, and their cost, beside the bare writing of the same
+//! bytes. NATS, API, relay and all of the worker but its cameras are real; where cameras matter they are real too. It
+//! prints figures beside their aims. The machine is shared with other programs.
 
 #[path = "../../tests/harness/mod.rs"]
 mod harness;
@@ -12,6 +12,8 @@ mod stamped;
 #[allow(dead_code)] // the other benches use the rest
 #[path = "../usage.rs"]
 mod usage;
+#[path = "../windows.rs"]
+mod windows;
 
 mod counting_proxy;
 mod crowd;
@@ -38,9 +40,10 @@ use futures_util::FutureExt as _;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 
-use report::{Aim, Report};
+use report::{Aim, ViewersReport};
+use windows::Windows;
 
-/// What can be measured.
+/// Names of the measurements.
 const CASES: [&str; 9] = ["crowd150", "crowd50", "crowd20", "streams", "stalled", "snapshot", "hls", "storm", "wall"];
 
 #[derive(Parser)]
@@ -57,10 +60,10 @@ struct Arguments {
     /// Windows of each side (1 to 50)
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=50))]
     windows: u64,
-    /// How long viewers come and go, seconds (1 to 600)
+    /// Time for which viewers come and go, seconds (1 to 600)
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
     churn_seconds: u64,
-    /// How long the wall stays open in a browser, minutes
+    /// Time for which the wall stays open in a browser, minutes
     #[arg(long, default_value_t = 10.0)]
     minutes: f64,
     /// Writes the figures to this file too, as JSON
@@ -70,10 +73,10 @@ struct Arguments {
     part: Option<Part>,
 }
 
-/// What this program is when it runs once more, beside itself.
+/// Roles of this program when it runs once more, beside itself.
 #[derive(Subcommand)]
 enum Part {
-    /// Many viewers, told what to do on standard input
+    /// Many viewers that read orders from standard input
     #[command(hide = true)]
     Load,
     /// The same bytes without a relay
@@ -96,13 +99,6 @@ enum Part {
         #[arg(long)]
         seconds: u64,
     },
-}
-
-/// How long is measured.
-#[derive(Clone, Copy)]
-pub struct Span {
-    pub windows: u64,
-    pub window: Duration,
 }
 
 fn main() -> std::io::Result<()> {
@@ -131,28 +127,28 @@ fn measure(arguments: &Arguments) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn run(arguments: &Arguments) -> Report {
-    let span = Span { windows: arguments.windows, window: Duration::from_secs(arguments.seconds) };
-    println!("{}\nmedians of {} windows of {} s\n", machine::machine(), span.windows, arguments.seconds);
-    let mut report = Report::default();
+async fn run(arguments: &Arguments) -> ViewersReport {
+    let windows = Windows { count: arguments.windows, length: Duration::from_secs(arguments.seconds) };
+    println!("{}\nmedians of {} windows of {} s\n", machine::machine(), windows.count, arguments.seconds);
+    let mut report = ViewersReport::default();
     let wanted = |case: &&str| arguments.only.is_empty() || arguments.only.iter().any(|only| case.starts_with(only));
     for case in CASES.into_iter().filter(|case| wanted(case)) {
-        let measured = std::panic::AssertUnwindSafe(one(&mut report, case, arguments, span)).catch_unwind().await;
+        let measured = std::panic::AssertUnwindSafe(one(&mut report, case, arguments, windows)).catch_unwind().await;
         // One that fails does not take the others with it.
         report.figure(case, "measured to its end", f64::from(u8::from(measured.is_ok())), "", Aim::AtLeast(1.0));
     }
     report
 }
 
-async fn one(report: &mut Report, case: &str, arguments: &Arguments, span: Span) {
+async fn one(report: &mut ViewersReport, case: &str, arguments: &Arguments, windows: Windows) {
     match case {
-        "crowd150" => crowd::one_stream(report, case, crowd::Crowd::LARGE, span).await,
-        "crowd50" => crowd::one_stream(report, case, crowd::Crowd::MIDDLE, span).await,
-        "crowd20" => crowd::one_stream(report, case, crowd::Crowd::SMALL, span).await,
-        "streams" => crowd::many_streams(report, case, span).await,
-        "stalled" => stalled::beside_others(report, case, span).await,
+        "crowd150" => crowd::one_stream(report, case, crowd::Crowd::LARGE, windows).await,
+        "crowd50" => crowd::one_stream(report, case, crowd::Crowd::MIDDLE, windows).await,
+        "crowd20" => crowd::one_stream(report, case, crowd::Crowd::SMALL, windows).await,
+        "streams" => crowd::many_streams(report, case, windows).await,
+        "stalled" => stalled::beside_others(report, case, windows).await,
         "snapshot" => snapshot::measure(report, case).await,
-        "hls" => hls::measure(report, case, span).await,
+        "hls" => hls::measure(report, case, windows).await,
         "storm" => storm::measure(report, case, arguments.churn_seconds).await,
         "wall" => wall::measure(report, case, arguments.minutes).await,
         other => unreachable!("{other}"),

@@ -1,5 +1,5 @@
-//! Parts of the measurement that run as processes of their own: this program again, so that what they use is not
-//! counted with what is measured.
+//! Parts of the measurement that run as processes of their own: this program again, so that their CPU and memory are
+//! not counted with the measured processes.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -35,7 +35,7 @@ impl PartProcess {
         self.child.id().expect("a process that runs")
     }
 
-    /// What it says next.
+    /// The next line that it prints.
     pub async fn said(&mut self) -> Value {
         let line = tokio::time::timeout(DEADLINE, self.answers.next_line()).await;
         let line = line.expect("an answer in time").expect("an answer").expect("a process that goes on");
@@ -51,9 +51,9 @@ impl PartProcess {
 }
 
 /// The process of [`crate::load`].
-pub struct Load(pub PartProcess);
+pub struct LoadProcess(pub PartProcess);
 
-impl Load {
+impl LoadProcess {
     pub fn start() -> Self {
         Self(PartProcess::start(&["load"]))
     }
@@ -71,7 +71,7 @@ impl Load {
         self.0.ask(&json!({ "do": "close" })).await;
     }
 
-    /// What the viewers receive over a window.
+    /// Frames that the viewers receive over a window.
     pub async fn window(&mut self, time: Duration) -> Value {
         self.0.ask(&json!({ "do": "begin" })).await;
         tokio::time::sleep(time).await;

@@ -20,10 +20,10 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const START: Duration = Duration::from_secs(90);
 
 #[derive(Default)]
-struct Seen {
-    /// Milliseconds, by what was asked for.
+struct PlayerTally {
+    /// Milliseconds, by kind of request.
     ms: BTreeMap<&'static str, Vec<f64>>,
-    /// By what was asked for and what was answered.
+    /// Errors, by request and answer.
     errors: BTreeMap<String, u64>,
     objects: BTreeSet<String>,
     bytes: u64,
@@ -34,17 +34,17 @@ struct Seen {
 struct Player {
     http: reqwest::Client,
     base: String,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<PlayerTally>>,
 }
 
-/// `count` players of `ids` in turn: says when all play, and after so many seconds more what they saw.
+/// `count` players of `ids` in turn: prints a line when all play, and their observations after `seconds` more.
 ///
 /// # Errors
-/// When the system has no more of what this needs.
+/// The system has no more descriptors or memory.
 pub fn run(base: &str, ids: &[i64], count: usize, seconds: u64) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let seen = Arc::<Mutex<Seen>>::default();
+        let seen = Arc::<Mutex<PlayerTally>>::default();
         let mut tasks = JoinSet::new();
         for n in 0..count {
             let http =
@@ -67,8 +67,8 @@ pub fn run(base: &str, ids: &[i64], count: usize, seconds: u64) -> std::io::Resu
     })
 }
 
-impl Seen {
-    /// Forgets what the start brought.
+impl PlayerTally {
+    /// Forgets the observations of the start.
     fn begin(&mut self) {
         *self = Self { playing: self.playing, ..Self::default() };
     }

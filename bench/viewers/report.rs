@@ -1,10 +1,10 @@
-//! The table of figures beside what is aimed at, and its machine-readable twin.
+//! The table of figures beside their aims, and its machine-readable twin.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// What a figure should be.
+/// The aim of a figure.
 #[derive(Clone, Copy, Debug)]
 pub enum Aim {
     AtLeast(f64),
@@ -23,13 +23,13 @@ struct Row {
 
 /// All figures so far.
 #[derive(Default)]
-pub struct Report {
+pub struct ViewersReport {
     rows: Vec<Row>,
-    /// What each case saw, whole.
+    /// All observations of each case.
     details: Vec<Value>,
 }
 
-impl Report {
+impl ViewersReport {
     /// One figure.
     pub fn figure(&mut self, case: &str, what: &str, seen: f64, unit: &'static str, aim: Aim) {
         let row = Row { case: case.to_owned(), what: what.to_owned(), seen, unit, aim };

@@ -1,4 +1,4 @@
-//! How long one picture takes: of a stream that somebody watches, and of a camera that nobody does.
+//! Time until one picture: of a stream with a viewer, and of a camera without one.
 
 use std::time::{Duration, Instant};
 
@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::figures::spread;
 use crate::harness::camera::Camera;
-use crate::part_process::Load;
-use crate::report::{Aim, Report};
-use crate::scene::{Pictures, Scene};
+use crate::part_process::LoadProcess;
+use crate::report::{Aim, ViewersReport};
+use crate::scene::{PictureSource, Scene};
 
 const REQUESTS: usize = 200;
 /// Between two requests: some of them come between two frames.
@@ -18,7 +18,7 @@ const WATCHED: Aim = Aim::AtMost(10.0);
 /// A group of pictures of the camera, and a second.
 const IDLE: Aim = Aim::AtMost(2000.0);
 const WIDTH: &str = "width=320";
-/// Frames of one width that somebody watches begin when the worker hears of it.
+/// Frames of one width begin when the worker hears of the demand.
 const WIDTH_SETTLE: Duration = Duration::from_secs(3);
 /// Cameras of the idle streams; each is asked once.
 const CAMERAS: usize = 5;
@@ -29,21 +29,21 @@ const CAMERA: [&str; 12] =
 /// Requests one after the other, at the relay.
 struct Asked {
     ms: Vec<f64>,
-    /// What was answered instead of a picture.
+    /// Answers instead of a picture.
     others: Vec<String>,
     bytes: usize,
 }
 
-pub async fn measure(report: &mut Report, case: &str) {
+pub async fn measure(report: &mut ViewersReport, case: &str) {
     watched(report, case).await;
     idle(report, case).await;
 }
 
-async fn watched(report: &mut Report, case: &str) {
-    let mut scene = Scene::start(Pictures::stub(50_000, 10)).await;
+async fn watched(report: &mut ViewersReport, case: &str) {
+    let mut scene = Scene::start(PictureSource::stub(50_000, 10)).await;
     scene.add_stubs(1, &json!({})).await;
     let slug = scene.streams[0].0.clone();
-    let mut load = Load::start();
+    let mut load = LoadProcess::start();
     load.open(scene.relay_address, &scene.sockets(""), 1, &json!({})).await;
     let path = format!("/video/{slug}/snapshot.jpg");
     let asked = ask(&scene, &path, REQUESTS).await;
@@ -57,9 +57,9 @@ async fn watched(report: &mut Report, case: &str) {
 }
 
 /// Each a camera that was never opened.
-async fn idle(report: &mut Report, case: &str) {
+async fn idle(report: &mut ViewersReport, case: &str) {
     let camera = Camera::start_with(0, &CAMERA, None).await;
-    let mut scene = Scene::start(Pictures::Real(Vec::new())).await;
+    let mut scene = Scene::start(PictureSource::Real(Vec::new())).await;
     scene.register(&camera.urls[..CAMERAS], &json!({ "always_on": false })).await;
     let mut all = Asked { ms: Vec::new(), others: Vec::new(), bytes: 0 };
     for (slug, _) in &scene.streams {
@@ -95,7 +95,7 @@ async fn ask(scene: &Scene, path: &str, requests: usize) -> Asked {
 }
 
 impl Asked {
-    fn told(self, report: &mut Report, case: &str, what: &str, aim: Aim) {
+    fn told(self, report: &mut ViewersReport, case: &str, what: &str, aim: Aim) {
         let (count, failed) = (self.ms.len(), self.others.len());
         let seen = spread(self.ms);
         report.spread(case, what, &seen, "p99", aim);

@@ -1,15 +1,15 @@
-//! One viewer of the load: a WebSocket read as cheaply as can be, so that many of them leave the processors to whom
-//! they measure. Only what a server sends is understood, and of a picture only its stamp is kept.
+//! One viewer of the load: a WebSocket read as cheaply as can be, so that many of them leave the processors to the
+//! measured processes. It understands messages of a server only, and keeps only the stamp of a picture.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::stamped::{HEAD, Stamp};
+use crate::stamped::{FrameStamp, HEAD};
 
 /// Longest answer to a handshake, bytes.
 const MAX_ANSWER: usize = 8 << 10;
-/// A fixed key: nobody here asks whether the answer belongs to it (RFC 6455 section 4.1).
+/// A fixed key: the answer is not compared with it (RFC 6455 section 4.1).
 const KEY: &str = "cnNtLWJlbmNoLXZpZXdlcg==";
 const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
@@ -17,7 +17,7 @@ const PING: u8 = 9;
 /// A masked pong without content; the mask is all zeros.
 const PONG: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
 
-/// How a viewer takes what it is sent.
+/// The pace at which a viewer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// As it comes.
@@ -30,14 +30,14 @@ pub enum Pace {
 
 /// A whole frame has come.
 #[derive(Clone, Copy, Debug)]
-pub struct Frame {
+pub struct ReceivedFrame {
     pub bytes: u64,
-    pub stamp: Option<Stamp>,
+    pub stamp: Option<FrameStamp>,
 }
 
 /// Why a viewer is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Over {
+pub enum ConnectionOver {
     /// The answer to the handshake had this status.
     Refused(u16),
     /// The server said goodbye with this code.
@@ -61,7 +61,7 @@ pub struct Viewer {
     pub first_frame: Option<Duration>,
     /// Frames of the current window.
     pub frames: u64,
-    /// Of the newest frame, if it had one.
+    /// Number of the newest frame, if it had one.
     pub last_number: Option<u64>,
     place: Place,
     head: [u8; HEAD],
@@ -72,7 +72,7 @@ impl Viewer {
     /// Connects and asks for a WebSocket.
     ///
     /// # Errors
-    /// When nobody listens there.
+    /// The connection is refused.
     pub fn open(address: SocketAddr, path: &str, pace: Pace) -> std::io::Result<Self> {
         let opened = Instant::now();
         let mut socket = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
@@ -97,16 +97,20 @@ impl Viewer {
         })
     }
 
-    /// Reads once what is there, into `buffer`, and hands on each frame that is whole. How many bytes there were.
+    /// Reads once into `buffer`, and hands on each whole frame. Returns the number of bytes.
     ///
     /// # Errors
-    /// [`Over`] when nothing more comes.
-    pub fn read(&mut self, buffer: &mut [u8], mut take: impl FnMut(&mut Self, Frame)) -> Result<usize, Over> {
+    /// [`ConnectionOver`] when the connection has ended.
+    pub fn read(
+        &mut self,
+        buffer: &mut [u8],
+        mut take: impl FnMut(&mut Self, ReceivedFrame),
+    ) -> Result<usize, ConnectionOver> {
         let read = match self.socket.read(buffer) {
-            Ok(0) => return Err(Over::Broken("the connection ended".to_owned())),
+            Ok(0) => return Err(ConnectionOver::Broken("the connection ended".to_owned())),
             Ok(read) => read,
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(0),
-            Err(e) => return Err(Over::Broken(e.kind().to_string())),
+            Err(e) => return Err(ConnectionOver::Broken(e.kind().to_string())),
         };
         let mut rest = &buffer[..read];
         while !rest.is_empty() {
@@ -116,18 +120,26 @@ impl Viewer {
     }
 
     /// Takes a part of `bytes`; the rest.
-    fn step<'a>(&mut self, bytes: &'a [u8], take: &mut impl FnMut(&mut Self, Frame)) -> Result<&'a [u8], Over> {
+    fn step<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        take: &mut impl FnMut(&mut Self, ReceivedFrame),
+    ) -> Result<&'a [u8], ConnectionOver> {
         match &mut self.place {
             Place::Handshake(answer) => {
                 let before = answer.len();
                 answer.extend_from_slice(bytes);
                 let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
                     let long = answer.len() > MAX_ANSWER;
-                    return if long { Err(Over::Broken("an answer without an end".to_owned())) } else { Ok(&[]) };
+                    return if long {
+                        Err(ConnectionOver::Broken("an answer without an end".to_owned()))
+                    } else {
+                        Ok(&[])
+                    };
                 };
                 let status = status(answer);
                 if status != 101 {
-                    return Err(Over::Refused(status));
+                    return Err(ConnectionOver::Refused(status));
                 }
                 self.upgraded = Some(self.opened.elapsed());
                 self.place = Place::Header([0; 14], 0);
@@ -160,17 +172,22 @@ impl Viewer {
         }
     }
 
-    fn whole(&mut self, opcode: u8, len: u64, take: &mut impl FnMut(&mut Self, Frame)) -> Result<(), Over> {
+    fn whole(
+        &mut self,
+        opcode: u8,
+        len: u64,
+        take: &mut impl FnMut(&mut Self, ReceivedFrame),
+    ) -> Result<(), ConnectionOver> {
         self.place = Place::Header([0; 14], 0);
         match opcode {
             BINARY => {
                 self.first_frame.get_or_insert_with(|| self.opened.elapsed());
-                let stamp = Stamp::read(&self.head[..self.head_len]);
-                take(self, Frame { bytes: len, stamp });
+                let stamp = FrameStamp::read(&self.head[..self.head_len]);
+                take(self, ReceivedFrame { bytes: len, stamp });
             }
             // A socket whose buffer is full is not asked for one.
             PING => drop(self.socket.write(&PONG)),
-            CLOSE => return Err(Over::Closed(u16::from_be_bytes([self.head[0], self.head[1]]))),
+            CLOSE => return Err(ConnectionOver::Closed(u16::from_be_bytes([self.head[0], self.head[1]]))),
             _ => {}
         }
         Ok(())
@@ -194,7 +211,7 @@ fn whole_header(bytes: &[u8]) -> Option<(u8, u64)> {
     Some((opcode, len))
 }
 
-/// What stands before a binary frame of `len` bytes.
+/// Header of a binary frame of `len` bytes.
 pub fn header(len: usize) -> Vec<u8> {
     let mut header = vec![0x80 | BINARY];
     match (u8::try_from(len), u16::try_from(len)) {

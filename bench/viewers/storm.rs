@@ -5,27 +5,27 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::eventually_in;
-use crate::part_process::Load;
-use crate::report::{Aim, Report, number};
-use crate::scene::{Pictures, Scene};
+use crate::part_process::LoadProcess;
+use crate::report::{Aim, ViewersReport, number};
+use crate::scene::{PictureSource, Scene};
 use crate::usage::Process;
 
 const VIEWERS: usize = 2000;
 const WITHIN_MS: u64 = 5000;
 const FRESH_PER_SECOND: u64 = 200;
 const STREAMS: usize = 10;
-/// Until those who went are forgotten; the relay keeps a subscription for 5 s after its last viewer.
+/// Time until viewers that left are forgotten; the relay keeps a subscription for 5 s after its last viewer.
 const FORGET: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(8);
-/// Memory that an allocator keeps of what was used once, MB.
+/// Memory that an allocator keeps after use, MB.
 const MEMORY_STAYS: Aim = Aim::AtMost(5.0);
 /// Descriptors and threads: a connection of HTTP clients may come or go.
 const FEW: Aim = Aim::AtMost(5.0);
 
-pub async fn measure(report: &mut Report, case: &str, churn_seconds: u64) {
-    let mut scene = Scene::start(Pictures::stub(20_000, 10)).await;
+pub async fn measure(report: &mut ViewersReport, case: &str, churn_seconds: u64) {
+    let mut scene = Scene::start(PictureSource::stub(20_000, 10)).await;
     scene.add_stubs(STREAMS, &json!({})).await;
-    let mut load = Load::start();
+    let mut load = LoadProcess::start();
     let (address, paths) = (scene.relay_address, scene.sockets(""));
     let fresh = scene.relay_process();
 
@@ -43,7 +43,7 @@ pub async fn measure(report: &mut Report, case: &str, churn_seconds: u64) {
     report.detail(case, "all at once", &opened);
     load.close_all().await;
 
-    // What so many cost once is no leak of the churn.
+    // Memory that so many viewers cost once is no leak of the churn.
     let before = settled(report, case, &scene, "after all at once").await;
     report.figure(case, "relay's memory (RSS) when it was new", fresh.rss_mb, "MB", Aim::Nothing);
     let order = json!({ "do": "churn", "address": address.to_string(), "paths": paths,
@@ -70,7 +70,7 @@ pub async fn measure(report: &mut Report, case: &str, churn_seconds: u64) {
 }
 
 /// The relay, once no seat is taken.
-async fn settled(report: &mut Report, case: &str, scene: &Scene, when: &str) -> Process {
+async fn settled(report: &mut ViewersReport, case: &str, scene: &Scene, when: &str) -> Process {
     let seats = async || scene.metric("rsm_viewers{kind=\"mjpeg\"}").await;
     let left = eventually_in(FORGET, "every seat to be free", seats, |taken| *taken == 0.0).await;
     report.figure(case, &format!("seats taken {when}"), left, "", Aim::AtMost(0.0));

@@ -1,4 +1,4 @@
-//! One side's turns: what viewers received in each window, and what every process used for it.
+//! One side's turns: frames that viewers received in each window, and the resources that every process used.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,17 +6,17 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::figures::median;
-use crate::part_process::Load;
+use crate::part_process::LoadProcess;
 use crate::report::number;
 use crate::usage::Process;
 
-/// From the last viewer's first frame to the first window: buffers fill, and what opening cost is over.
+/// From the last viewer's first frame to the first window: buffers fill, and the cost of opening is over.
 pub const SETTLE: Duration = Duration::from_secs(1);
 
 /// Windows of one side.
 #[derive(Default)]
 pub struct Turns {
-    /// What the load said.
+    /// Reports of the load.
     pub seen: Vec<Value>,
     /// Percent of one core, by role.
     pub cpu: Vec<BTreeMap<String, f64>>,
@@ -24,7 +24,7 @@ pub struct Turns {
 
 impl Turns {
     /// One window. `processes` are those that work meanwhile, with their roles.
-    pub async fn take(&mut self, load: &mut Load, processes: &[(String, u32)], window: Duration) {
+    pub async fn take(&mut self, load: &mut LoadProcess, processes: &[(String, u32)], window: Duration) {
         let mut all = processes.to_vec();
         all.push(("load".to_owned(), load.0.pid()));
         let read = || all.iter().map(|(role, pid)| Process::read(role, *pid).cpu_seconds).collect::<Vec<f64>>();

@@ -10,25 +10,25 @@ use tokio::process::Command;
 
 use crate::figures::median;
 use crate::harness::process::{descendants, spawn};
-use crate::report::{Aim, Report, number};
-use crate::scene::{Pictures, Scene};
+use crate::report::{Aim, ViewersReport, number};
+use crate::scene::{PictureSource, Scene};
 use crate::usage::Process;
 
 const TILES: usize = 64;
 /// As wide as a tile of such a wall asks for, so that nothing is encoded again.
 const WIDTH: u32 = 320;
 const BYTES: usize = 12_000;
-/// Of which the wall takes five.
+/// Rate of the stream, frames per second; the wall takes five.
 const FPS: u32 = 10;
 /// Longest silence of the script: the browser starts, and 64 pictures begin.
 const SILENCE: Duration = Duration::from_secs(180);
 /// The ends of the run that are held against each other: this long, or half of it.
 const END_MINUTES: f64 = 1.0;
-/// What one collection and the next differ by, MB.
+/// Difference between one garbage collection and the next, MB.
 const HEAP_GROWS: Aim = Aim::AtMost(1.0);
 const RELAY_GROWS: Aim = Aim::AtMost(2.0);
 const NODES_GROW: Aim = Aim::AtMost(50.0);
-/// Of the five a second that are asked for.
+/// Frames per second of the five that are demanded.
 const SLOWEST: Aim = Aim::AtLeast(4.5);
 
 /// One look at the page, at the browser and at the relay.
@@ -38,13 +38,13 @@ struct Look {
     browser: Vec<Process>,
 }
 
-pub async fn measure(report: &mut Report, case: &str, minutes: f64) {
+pub async fn measure(report: &mut ViewersReport, case: &str, minutes: f64) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/browser");
     if !dir.join("node_modules").is_dir() {
         report.note(case, "left out: make deps-test first");
         return;
     }
-    let mut scene = Scene::start(Pictures::Stub { bytes: BYTES, fps: FPS, width: WIDTH }).await;
+    let mut scene = Scene::start(PictureSource::Stub { bytes: BYTES, fps: FPS, width: WIDTH }).await;
     scene.add_stubs(TILES, &json!({ "mjpeg": { "max_width": WIDTH, "max_fps": FPS } })).await;
     let mut command = Command::new("node");
     command
@@ -71,7 +71,7 @@ pub async fn measure(report: &mut Report, case: &str, minutes: f64) {
     }
     let mut complaint = String::new();
     if let Some(mut stderr) = script.stderr.take() {
-        // What it says is worth a note, and nothing without it.
+        // Its message is only printed; no message is no error.
         let _ = tokio::time::timeout(Duration::from_secs(5), stderr.read_to_string(&mut complaint)).await;
     }
     if !complaint.is_empty() {
@@ -89,7 +89,7 @@ pub async fn measure(report: &mut Report, case: &str, minutes: f64) {
     }
 }
 
-fn told(report: &mut Report, case: &str, looks: &[Look], minutes: f64) {
+fn told(report: &mut ViewersReport, case: &str, looks: &[Look], minutes: f64) {
     let share = (END_MINUTES / minutes).min(0.5);
     let count = ((looks.len() as f64 * share) as usize).max(1);
     let (first, last) = (&looks[..count], &looks[looks.len() - count..]);

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::socket::header;
-use crate::stamped::{Pictures, WIDTH};
+use crate::stamped::{StampedPictures, WIDTH};
 
 const LISTENER: u64 = u64::MAX;
 const UPGRADED: &[u8] =
@@ -32,23 +32,23 @@ struct Writer {
     clients: HashMap<u64, Client>,
 }
 
-/// Says its port on standard output, and writes until it is killed.
+/// Prints its port on standard output, and writes until it is killed.
 ///
 /// # Errors
-/// When the system has no more of what this needs.
+/// The system has no more descriptors or memory.
 pub fn run(bytes: usize, fps: u32) -> std::io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
-    let (pictures, before) = (Pictures::of(bytes, WIDTH), header(bytes));
+    let (pictures, before) = (StampedPictures::of(bytes, WIDTH), header(bytes));
     println!("{}", serde_json::json!({ "address": listener.local_addr()?.to_string() }));
     let mut writer = Writer { epoll, listener, clients: HashMap::new() };
     let every = Duration::from_secs(1) / fps;
     let mut due = Instant::now() + every;
     for number in 0.. {
         writer.wait(due)?;
-        // What is late is left out, not made up for.
+        // A late frame is left out, not sent later.
         due = (due + every).max(Instant::now());
         writer.frame(&Rc::new(pictures.write(number, &before)))?;
     }
@@ -56,7 +56,7 @@ pub fn run(bytes: usize, fps: u32) -> std::io::Result<()> {
 }
 
 impl Writer {
-    /// Does what the sockets ask for until `due`.
+    /// Serves the sockets until `due`.
     fn wait(&mut self, due: Instant) -> std::io::Result<()> {
         let mut events = [EpollEvent::empty(); 256];
         loop {
@@ -80,7 +80,7 @@ impl Writer {
                     self.go_on(event.data())?;
                 }
             }
-            // Once at least: who is late with its frames still lets others in.
+            // At least once: a writer that is late still accepts connections.
             if left.is_zero() {
                 return Ok(());
             }
@@ -98,7 +98,7 @@ impl Writer {
             socket.set_nodelay(true)?;
             socket.write_all(UPGRADED)?;
             let token = u64::try_from(socket.as_raw_fd()).unwrap_or_default();
-            // What the client asks for is not read.
+            // The client's request is not read.
             self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLRDHUP, token))?;
             self.clients.insert(token, Client { socket, pending: None });
         }

@@ -1,6 +1,7 @@
 //! What every part of `rsm` must agree on, as plain data: ids, camera links, specs and states ([`stream`]), and the
-//! messages, subjects and headers that cross NATS ([`wire`]). No I/O, no clock, no task: the decisions of API and
+//! messages, subjects and headers that cross NATS ([`wire`]); and the pauses between attempts ([`backoff`]). No I/O, no clock, no task: the decisions of API and
 //! worker depend on this crate and on nothing that could wait.
 
+pub mod backoff;
 pub mod stream;
 pub mod wire;

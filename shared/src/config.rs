@@ -1,128 +1,45 @@
-//! Configuration: flags over environment over a file over the built-in default, which is `config/default.toml`.
+//! Configuration: flags over environment over a file over the defaults of the table in `table.rs`.
+//!
+//! `config/default.toml` and `docs/configuration.md` show the table to users. A test compares them; after a change of the
+//! table, `RSM_WRITE_REFERENCE=1 cargo test -p rsm-shared reference` writes both.
 
 mod check;
+mod declare;
 mod endpoint;
+mod form;
 mod layers;
+pub mod log_filter;
+mod reference;
+mod setting;
 mod show;
+mod table;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::builder::DefaultState;
 use config::{ConfigBuilder, Environment, File, FileFormat};
-use serde::Deserialize;
 
 pub use self::endpoint::OtlpEndpoint;
 use self::layers::{keys, refuse_unknown};
+pub use self::table::{
+    ApiConfig, CameraConfig, Config, ControlConfig, HlsConfig, LogConfig, NatsConfig, TracesConfig, WorkerConfig,
+};
 use crate::stream::names::Zone;
 use crate::stream::rendition::Rendition;
-use crate::stream::secret::Secret;
-use crate::stream::spec::{HlsParams, JpegParams};
+use crate::stream::spec::HlsParams;
 
-/// The file that documents every key; its values are the defaults.
-pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
-/// Most zones of one worker.
-const MAX_ZONES: usize = 8;
-
-/// The effective configuration, checked.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Config {
-    pub data_dir: PathBuf,
-    pub api: ApiConfig,
-    pub nats: NatsConfig,
-    pub worker: WorkerConfig,
-    pub camera: CameraConfig,
-    pub mjpeg: JpegParams,
-    pub hls: HlsConfig,
-    pub control: ControlConfig,
-    pub log: LogConfig,
-    pub traces: TracesConfig,
-}
-
-/// The HTTP side. Units and bounds of every key stand in `config/default.toml`.
-#[derive(Clone, Debug, Deserialize)]
-pub struct ApiConfig {
-    #[serde(deserialize_with = "layers::address")]
-    pub listen: SocketAddr,
-    #[serde(deserialize_with = "layers::list")]
-    pub allowed_origins: Vec<String>,
-    pub max_body_bytes: u64,
-    pub max_links: u64,
-    pub max_viewers: u64,
-    pub max_viewers_per_stream: u64,
-    pub max_viewers_per_address: u64,
-    #[serde(deserialize_with = "layers::list")]
-    pub trusted_proxies: Vec<String>,
-    pub viewer_stall_s: u64,
-    pub drain_s: u64,
-}
-
-/// How to reach NATS.
-#[derive(Clone, Debug, Deserialize)]
-pub struct NatsConfig {
-    #[serde(deserialize_with = "layers::list")]
-    pub urls: Vec<String>,
-    #[serde(deserialize_with = "layers::non_empty")]
-    pub user: Option<String>,
-    #[serde(deserialize_with = "layers::secret")]
-    pub password: Option<Secret>,
-    #[serde(deserialize_with = "layers::non_empty")]
-    pub domain: Option<String>,
-    #[serde(deserialize_with = "layers::non_empty")]
-    pub ca_file: Option<String>,
-    pub replicas: usize,
-}
-
-/// One worker process.
-#[derive(Clone, Debug, Deserialize)]
-pub struct WorkerConfig {
-    #[serde(deserialize_with = "layers::non_empty")]
-    pub name: Option<String>,
-    #[serde(deserialize_with = "layers::list")]
-    pub zones: Vec<String>,
-    pub capacity: u32,
-    #[serde(deserialize_with = "layers::address")]
-    pub listen: SocketAddr,
-    #[serde(deserialize_with = "layers::non_empty")]
-    pub advertise: Option<String>,
-    pub drain_s: u64,
-    pub max_memory_percent: u32,
-    pub max_cpu_percent: u32,
-    pub max_encoders: u32,
-    pub h264_decoder: String,
-    pub h265_decoder: String,
-    pub h264_encoder: String,
-    pub clear_hls: bool,
-}
-
-/// Camera sessions; whole seconds.
-#[derive(Clone, Debug, Deserialize)]
-pub struct CameraConfig {
-    pub stall_timeout_s: u64,
-    pub connect_timeout_s: u64,
-    pub backoff_min_s: u64,
-    pub backoff_max_s: u64,
-    pub auth_retry_s: u64,
-    pub idle_timeout_s: u64,
-}
-
-/// HLS output.
-#[derive(Clone, Debug, Deserialize)]
-pub struct HlsConfig {
-    pub segment_seconds: u32,
-    pub window_segments: u32,
-    pub part_ms: u32,
-    pub always_on: bool,
-    #[serde(deserialize_with = "layers::list")]
-    pub renditions: Vec<String>,
-    pub wish_ttl_s: u64,
-    pub disk_budget_mb: u64,
-    pub cache_mb: u64,
+/// Shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
 }
 
 impl HlsConfig {
-    /// What a stream is made with.
+    /// Parameters of the HLS output of a stream.
     pub fn params(&self) -> HlsParams {
         HlsParams {
             segment_seconds: self.segment_seconds,
@@ -134,57 +51,12 @@ impl HlsConfig {
     }
 }
 
-/// Liveness, balance and ending; whole seconds.
-#[derive(Clone, Debug, Deserialize)]
-pub struct ControlConfig {
-    pub worker_dead_s: u64,
-    pub hold_s: u64,
-    pub rebalance: bool,
-    pub rebalance_percent: u32,
-    pub shutdown_s: u64,
-}
-
-/// Logs.
-#[derive(Clone, Debug, Deserialize)]
-pub struct LogConfig {
-    pub format: LogFormat,
-    pub filter: String,
-}
-
-/// Spans for a collector.
-#[derive(Clone, Debug, Deserialize)]
-pub struct TracesConfig {
-    /// `None` is off.
-    #[serde(deserialize_with = "OtlpEndpoint::deserialize")]
-    pub otlp_endpoint: Option<OtlpEndpoint>,
-    pub sample_percent: u32,
-}
-
-/// Shape of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
-impl TryFrom<String> for LogFormat {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(format!("{text:?} is not text or json")),
-        }
-    }
-}
-
-/// What is wrong with the configuration: one line that names the key, the value and what was expected.
+/// An invalid configuration: one line that names the key, the value and what was expected.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct BadConfig(String);
 
-/// What is wrong with the value of one key.
+/// The error of one key: `KEY is VALUE, expected EXPECTED`.
 pub fn bad(key: &str, value: impl std::fmt::Display, expected: &str) -> BadConfig {
     BadConfig(format!("{key} is {value}, expected {expected}"))
 }
@@ -211,10 +83,10 @@ impl Config {
         Self::merge(text.transpose()?, flags, environment)
     }
 
-    /// The defaults, whatever environment and command line say.
+    /// The defaults, without environment and command line.
     ///
     /// # Errors
-    /// None: the file that is built in is a valid one.
+    /// None: the defaults are valid.
     pub fn built_in() -> Result<Self, BadConfig> {
         Self::merge(None, &[], Some(config::Map::new()))
     }
@@ -231,9 +103,9 @@ impl Config {
         flags: &[(&str, String)],
         environment: Option<config::Map<String, String>>,
     ) -> Result<Self, BadConfig> {
-        let known = keys(File::from_str(DEFAULT_TOML, FileFormat::Toml))?;
-        let mut builder =
-            ConfigBuilder::<DefaultState>::default().add_source(File::from_str(DEFAULT_TOML, FileFormat::Toml));
+        let defaults = File::from_str(&reference::default_toml(), FileFormat::Toml);
+        let known = keys(defaults.clone())?;
+        let mut builder = ConfigBuilder::<DefaultState>::default().add_source(defaults);
         if let Some((name, text)) = file {
             let layer = File::from_str(&text, FileFormat::Toml);
             let given = keys(layer.clone()).map_err(|e| BadConfig(format!("{name}: {e}")))?;
@@ -247,7 +119,7 @@ impl Config {
             builder = builder.set_override(*key, value.as_str()).map_err(|e| BadConfig(e.to_string()))?;
         }
         let merged = builder.build().map_err(|e| BadConfig(e.to_string()))?;
-        let config: Self = merged.try_deserialize().map_err(|e| layers::explain(&e))?;
+        let config = Self::read(&merged)?;
         config.check()?;
         Ok(config)
     }
@@ -255,21 +127,19 @@ impl Config {
     /// The zones of this worker.
     ///
     /// # Errors
-    /// [`BadConfig`] when one is not a zone name, or there are none or too many.
+    /// [`BadConfig`] when one is not a zone name; a loaded configuration has valid ones.
     pub fn zones(&self) -> Result<Vec<Zone>, BadConfig> {
-        let zones = &self.worker.zones;
-        if zones.is_empty() || zones.len() > MAX_ZONES {
-            return Err(bad("worker.zones", format!("a list of {}", zones.len()), &format!("1 to {MAX_ZONES} zones")));
-        }
-        zones.iter().map(|z| Zone::parse(z).map_err(|e| BadConfig(format!("worker.zones has {z:?}, {e}")))).collect()
+        let parse =
+            |text: &String| Zone::parse(text).map_err(|e| bad("worker.zones", format!("{text:?}"), &e.to_string()));
+        self.worker.zones.iter().map(parse).collect()
     }
 
-    /// Where HLS segments live.
+    /// Directory of the HLS segments.
     pub fn hls_root(&self) -> PathBuf {
         self.data_dir.join("hls")
     }
 
-    /// The deadline of an ordered end.
+    /// Deadline of an orderly shutdown.
     pub fn shutdown(&self) -> Duration {
         Duration::from_secs(self.control.shutdown_s)
     }
@@ -363,7 +233,7 @@ mod tests {
         assert!(!shown.contains("hunter2") && !format!("{config:?}").contains("hunter2"));
         let again = load(&shown, &[], &[]).unwrap();
         assert_eq!(again.show(), shown);
-        let known = keys(File::from_str(DEFAULT_TOML, FileFormat::Toml)).unwrap();
+        let known = keys(File::from_str(&reference::default_toml(), FileFormat::Toml)).unwrap();
         assert_eq!(keys(File::from_str(&shown, FileFormat::Toml)).unwrap(), known, "every key is shown");
     }
 }

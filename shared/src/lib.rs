@@ -6,4 +6,4 @@ pub mod bus;
 pub mod config;
 pub mod ops;
 
-pub use rsm_model::{stream, wire};
+pub use rsm_model::{backoff, stream, wire};

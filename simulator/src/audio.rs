@@ -23,7 +23,7 @@ const QUEUE: u64 = 1 << 20;
 const TONE_HZ: f64 = 220.0;
 const BEEP_HZ: f64 = 1000.0;
 const BEEP: Duration = Duration::from_millis(100);
-/// Of full scale.
+/// Amplitude as a share of full scale.
 const TONE_LEVEL: f64 = 0.03;
 const BEEP_LEVEL: f64 = 0.3;
 
@@ -39,7 +39,7 @@ pub enum AudioCodec {
     Pcmu,
 }
 
-/// How a codec cuts sound.
+/// Frame length and rate of an audio codec.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     /// Samples in a second.
@@ -109,7 +109,7 @@ impl Sound {
     /// `None` for no codec.
     ///
     /// # Errors
-    /// When an element is missing or does not do what its codec promises.
+    /// An element is missing or does not behave as its codec promises.
     pub fn make(codec: AudioCodec) -> Result<Option<Self>, SoundError> {
         let Some(shape) = codec.shape() else { return Ok(None) };
         let lap = (shape.seconds * shape.rate / shape.samples) as usize;

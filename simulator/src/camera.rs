@@ -1,4 +1,4 @@
-//! One camera: what is wrong with it, and the streams of those who watch it.
+//! One camera: its faults and quirks, and the feeds of its clients.
 
 use std::{
     collections::VecDeque,
@@ -16,7 +16,8 @@ use crate::{
     source::TrackSource,
 };
 
-/// Longest jitter in milliseconds. Together with 60 pictures and 26 pieces of sound a second it bounds what waits.
+/// Longest jitter in milliseconds. Together with 60 pictures and 26 audio frames a second it bounds the items that
+/// wait.
 pub const MAX_JITTER_MS: u32 = 10_000;
 
 /// The tracks of a feed, in the order of the SDP.
@@ -34,17 +35,17 @@ struct State {
     quirks: Quirks,
     /// When a reboot ends.
     back: Option<Instant>,
-    /// Whether the second clip is shown: as [`Quirks::resized`], from the next key frame on.
+    /// True while the second clip is shown: as [`Quirks::resized`], from the next key frame on.
     shows_second: bool,
     /// One for each client: a client that stops reading delays no other. Bounded by the server's sessions.
     feeds: Vec<Feed>,
-    /// What jitter holds back, by the unix time of its release; bounded by [`MAX_JITTER_MS`].
+    /// Items that jitter holds back, by the unix time of their release; bounded by [`MAX_JITTER_MS`].
     held: VecDeque<(Duration, Item)>,
     frames_sent: u64,
     frames_dropped: u64,
 }
 
-/// What is due at one instant.
+/// An item that is due at one instant.
 #[derive(Clone, Copy, Debug)]
 pub enum Item {
     /// Picture `number` of [`rsm_simulator::schedule`].
@@ -53,7 +54,7 @@ pub enum Item {
     Sound(u64),
 }
 
-/// What `status` tells about one camera.
+/// The answer of `status` about one camera.
 pub struct Snapshot {
     pub fault: Fault,
     pub quirks: Quirks,
@@ -88,7 +89,7 @@ impl Camera {
         state.need_key();
     }
 
-    /// Ends every fault and what quirks can be ended.
+    /// Ends every fault and every quirk that can be ended.
     pub fn resume(&self) {
         self.set_fault(Fault::None);
         self.set_drift(0);
@@ -110,7 +111,7 @@ impl Camera {
         }
     }
 
-    /// Changes what takes effect with the next picture by itself.
+    /// Changes a quirk that takes effect with the next picture by itself.
     pub fn change(&self, change: impl FnOnce(&mut Quirks)) {
         change(&mut self.state.lock().quirks);
     }
@@ -119,11 +120,11 @@ impl Camera {
     pub fn set_fps(&self, fps: u32) {
         let mut state = self.state.lock();
         state.quirks.fps = fps;
-        // Of the present group the pictures between may be missing.
+        // Pictures of the present group may be missing in between.
         state.need_key();
     }
 
-    /// Lets the timestamps of everybody who watches jump.
+    /// Makes the timestamps of every client jump.
     pub fn jump(&self, seconds: f64) {
         let mut state = self.state.lock();
         state.quirks.jumped_s += seconds;
@@ -171,7 +172,7 @@ impl Camera {
         }
     }
 
-    /// Offers what is due at `due` (unix time) to everybody who watches, or keeps it for a while.
+    /// Sends the item that is due at `due` (unix time) to every client, or keeps it for a while.
     pub fn offer(&self, item: Item, due: Duration, programme: &Programme) {
         let mut state = self.state.lock();
         if state.feeds.is_empty() || state.fault != Fault::None {
@@ -186,7 +187,7 @@ impl Camera {
         }
     }
 
-    /// Sends what was kept until `now` (unix time) and returns when there is more to send.
+    /// Sends the items that were kept until `now` (unix time) and returns the time of the next one.
     pub fn release(&self, now: Duration, programme: &Programme) -> Option<Duration> {
         let mut state = self.state.lock();
         if state.fault != Fault::None || state.feeds.is_empty() {

@@ -8,7 +8,7 @@ pub struct CameraClock {
     /// Where the present rate began, in running time and in the camera's, in nanoseconds.
     since: i128,
     reading: i128,
-    /// How much too fast, in millionths.
+    /// Rate error in millionths; positive runs too fast.
     ppm: i32,
 }
 

@@ -1,4 +1,4 @@
-//! Random numbers for what RFC 3550 wants unpredictable and for jitter. Nothing here guards a secret.
+//! Random numbers for jitter and for the values that RFC 3550 wants unpredictable. Nothing here guards a secret.
 
 use std::hash::{BuildHasher, RandomState};
 

@@ -4,8 +4,8 @@
 //!   painter -> encoder ! parser -> access units -> payloader -> Clip
 //! ```
 //!
-//! Payloading belongs here because it is the same for every camera, client and lap: what differs is the twelve bytes
-//! of each RTP header.
+//! Payloading belongs here because it is the same for every camera, client and lap: only the twelve bytes of each RTP
+//! header differ.
 
 use gstreamer as gst;
 use rsm_simulator::schedule::Schedule;
@@ -22,7 +22,7 @@ const RAW_QUEUE: u64 = 4;
 /// Encoded bytes that may wait before the payloader.
 const UNIT_QUEUE: u64 = 4 << 20;
 
-/// What a clip is made of.
+/// Parameters that a clip is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct ClipSpec {
     pub codec: Codec,
@@ -38,16 +38,16 @@ pub struct Clip {
     pub schedule: Schedule,
     /// Frames from one key frame to the next.
     pub gop: u32,
-    /// How many frames late a picture is sent, so that none is sent before the camera could have seen it: pictures
-    /// that B-frames refer to overtake them.
+    /// Number of frames by which a picture is sent late, so that none is sent before the camera could have captured it:
+    /// pictures that B-frames refer to overtake them.
     pub delay: u32,
     pub track: Track,
     /// In the order of decoding.
-    frames: Vec<Frame>,
+    frames: Vec<ClipFrame>,
 }
 
 /// One encoded picture.
-pub struct Frame {
+pub struct ClipFrame {
     pub packets: Vec<Packet>,
     pub is_key: bool,
     /// Its place in the clip when shown: the number in its clock row.
@@ -98,7 +98,7 @@ impl Clip {
             if is_key && !has_sets && !spec.codec.sdp_parameter_sets().is_empty() {
                 return Err(ClipError::NoParameterSets);
             }
-            pictures.push(Frame { packets, is_key, shown: *shown });
+            pictures.push(ClipFrame { packets, is_key, shown: *shown });
         }
         let overtakes = order.iter().zip(0..).map(|(shown, index)| shown.saturating_sub(index));
         Ok(Self {
@@ -115,9 +115,9 @@ impl Clip {
         self.frames.iter().flat_map(|frame| &frame.packets).map(|packet| packet.payload.size()).sum()
     }
 
-    /// The picture to send when frame `number` of the schedule is due, and the schedule's number of what it shows.
+    /// The picture to send when frame `number` of the schedule is due, and the schedule's number of the frame in it.
     /// `None` only in the first moments of 1970.
-    pub fn at(&self, number: u64) -> Option<(&Frame, u64)> {
+    pub fn at(&self, number: u64) -> Option<(&ClipFrame, u64)> {
         let decoded = number.checked_sub(u64::from(self.delay))?;
         let index = self.schedule.clip_frame(decoded);
         let frame = &self.frames[index as usize];
@@ -250,7 +250,7 @@ mod tests {
     }
 
     /// The slices that begin in a picture's packets: whole NAL units and first fragments.
-    fn slices(codec: Codec, frame: &Frame) -> usize {
+    fn slices(codec: Codec, frame: &ClipFrame) -> usize {
         let begins = |packet: &&Packet| {
             let payload = packet.payload.map_readable().expect("readable");
             match codec {

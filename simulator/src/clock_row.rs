@@ -77,7 +77,7 @@ pub fn decode(luma: &[u8], width: usize, height: usize, stride: usize) -> Option
     let (white, black) = (mean(true), mean(false));
     let contrast = white.checked_sub(black).filter(|contrast| *contrast >= MIN_CONTRAST)?;
 
-    // A square must lie in the outer three eighths of the range; the quarter in the middle is nobody's.
+    // A square must lie in the outer three eighths of the range; the quarter in the middle counts as unreadable.
     let mut cells = [false; CELLS];
     for (cell, level) in cells.iter_mut().zip(levels) {
         *cell = match level {

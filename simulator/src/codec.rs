@@ -1,4 +1,4 @@
-//! What differs from one video codec to the next: element names, caps, and which bytes are parameter sets.
+//! Differences between video codecs: element names, caps, and which bytes are parameter sets.
 //!
 //! A further codec is a further variant here and a further arm in each method; clip, feeder and server do not ask
 //! which codec it is.
@@ -23,7 +23,7 @@ pub enum Profile {
     High,
 }
 
-/// How an encoder is asked to work.
+/// Settings of an encoder.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoding {
     /// Frames from one key frame to the next.
@@ -133,7 +133,7 @@ impl Codec {
         }
     }
 
-    /// What one RTP payload carries.
+    /// Content of one RTP payload.
     pub fn content(self, payload: &[u8]) -> Content {
         let byte = |at: usize| payload.get(at).copied().unwrap_or_default();
         match self {
@@ -156,7 +156,7 @@ impl Codec {
     }
 }
 
-/// What matters of one RTP payload.
+/// Kinds of RTP payloads that the feed tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     ParameterSet,

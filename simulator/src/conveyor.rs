@@ -15,7 +15,7 @@ const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(60);
 /// Buffers that may wait at the end of the chain.
 const DONE_QUEUE: u32 = 16;
 
-/// What came out.
+/// Buffers that left the last element.
 pub struct Load {
     /// The last caps, which know the most: payloaders learn the parameter sets from the first buffer.
     pub caps: gst::Caps,
@@ -36,10 +36,10 @@ pub enum ConveyorError {
 
 /// Passes `goods`, times and bytes, through `elements` and returns when the last buffer is out.
 ///
-/// `queue_bytes` bounds what waits before the first element.
+/// `queue_bytes` bounds the bytes that wait before the first element.
 ///
 /// # Errors
-/// When an element is missing, refuses its input, or gives nothing for a minute.
+/// An element is missing, refuses its input, or outputs nothing for a minute.
 pub fn run(
     input: &gst::Caps,
     queue_bytes: u64,

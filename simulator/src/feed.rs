@@ -9,7 +9,7 @@ use gstreamer_app::{AppSrc, AppSrcCallbacks};
 use crate::{
     camera_clock::CameraClock,
     chance,
-    packet::{Numbering, Packet, Stamp, Track},
+    packet::{Numbering, Packet, PacketStamp, Track},
     source::TrackSource,
 };
 
@@ -19,9 +19,9 @@ const QUEUE: u64 = 30;
 /// Distance between the stamps and the pipeline's running time beyond which the stamps are set anew. Wall clock
 /// slewing stays far below; a step of the wall clock and a paused pipeline do not.
 const MAX_DRIFT: i128 = 100_000_000;
-/// Of how running time and unix time lie, each time.
+/// Measurements of the offset between running time and unix time, each time that it is learnt.
 const MEASUREMENTS: usize = 3;
-/// Where the primer says what it is: running time that no picture has.
+/// Running time of the primer, by which it is recognised: no picture has it.
 const PRIMER: gst::ClockTime = gst::ClockTime::ZERO;
 
 /// Where RTP timestamps begin.
@@ -39,7 +39,7 @@ pub struct Feed {
     pub needs_key: bool,
     pub clock: CameraClock,
     tracks: Vec<Line>,
-    /// Running time minus unix time, in nanoseconds; set by what is sent first.
+    /// Running time minus unix time, in nanoseconds; set with the first packet.
     offset: Option<i128>,
 }
 
@@ -51,7 +51,7 @@ struct Line {
     start: u32,
 }
 
-/// What came of an attempt to send.
+/// Outcome of an attempt to send.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Sent {
     Yes,
@@ -77,11 +77,11 @@ impl Feed {
         self.tracks.first()?.source.current_running_time()
     }
 
-    /// Learns how running time and unix time lie: with the first thing that is sent, and, `when_astray`, whenever they
-    /// have gone apart.
+    /// Learns the offset between running time and unix time: with the first packet, and, `when_astray`, whenever they
+    /// have diverged.
     ///
-    /// Stamps follow the schedule, so that the feeder's lateness never reaches them: a busy machine sends late, and
-    /// tells the true time of what it sends.
+    /// Stamps follow the schedule, so that the feeder's lateness never reaches them: a busy machine sends late, with
+    /// the true capture times.
     pub fn align(&mut self, when_astray: bool) {
         let Some(measured) = self.tracks.first().and_then(|line| measure(&line.source)) else { return };
         match self.offset {
@@ -90,7 +90,7 @@ impl Feed {
         }
     }
 
-    /// Sends what was captured at `captured` on track `track`: `packets` are payloads and whether the marker is set.
+    /// Sends the packets captured at `captured` on track `track`: payloads, each with its marker bit.
     pub fn send(
         &mut self,
         track: usize,
@@ -105,7 +105,7 @@ impl Feed {
         if line.source.input().property::<u64>("current-level-buffers") >= QUEUE + 2 * line.track.burst {
             return Sent::Dropped;
         }
-        let stamp = Stamp { pts, rtp: self.clock.rtp(pts, line.track.clock_rate, line.start) };
+        let stamp = PacketStamp { pts, rtp: self.clock.rtp(pts, line.track.clock_rate, line.start) };
         let input = line.source.input();
         let mut buffers = packets.map(|(payload, marker)| line.numbering.packet(&line.track, payload, marker, stamp));
         let pushed = match (buffers.next(), buffers.len()) {
@@ -154,9 +154,9 @@ impl Line {
         input.set_caps(Some(&track.caps_for(numbering.ssrc, without)));
         input.set_format(gst::Format::Time);
         input.set_is_live(true);
-        // Bounded in `send`, which alone knows what a picture is.
+        // Bounded in `send`, which alone knows where a picture ends.
         input.set_max_bytes(0);
-        let stamp = Stamp { pts: PRIMER, rtp: start };
+        let stamp = PacketStamp { pts: PRIMER, rtp: start };
         let sequence = numbering.sequence;
         let mut primer = Some(numbering.packet(&track, gst::Memory::from_slice([0_u8; 1]), true, stamp));
         // It is never sent, so its number is still free.
@@ -165,7 +165,7 @@ impl Line {
             AppSrcCallbacks::builder()
                 .need_data(move |source: &AppSrc, _| {
                     if let Some(buffer) = primer.take() {
-                        // A pipeline that is being torn down refuses, and then nobody waits for the answer.
+                        // A pipeline that is being torn down refuses, and no client waits then.
                         let _ = source.push_buffer(buffer);
                     }
                 })

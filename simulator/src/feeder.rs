@@ -40,10 +40,10 @@ pub fn run(programme: &Programme, cameras: &[Camera]) -> ! {
     }
 }
 
-/// Counts what is due, and copes with clocks that step.
+/// Counts the frames that are due, and copes with clocks that step.
 struct Beat {
     next: u64,
-    /// How late is too late to be sent.
+    /// Lateness, in frames, beyond which a frame is not sent.
     lap: u64,
 }
 

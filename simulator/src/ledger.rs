@@ -1,4 +1,4 @@
-//! Who is connected and who plays what: bookkeeping without GStreamer.
+//! Connected clients and the tracks that each plays: bookkeeping without GStreamer.
 //!
 //! Grows with the clients that are there and shrinks when they leave; only the totals stay.
 

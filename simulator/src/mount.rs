@@ -1,7 +1,7 @@
 //! One mount of the RTSP server for each camera, and one pipeline for each client of it.
 //!
-//! A pipeline for each: over TCP a client that stops reading blocks the pipeline that feeds it. What is shared is the
-//! clip, so a further client costs no further payloading.
+//! A pipeline for each: over TCP a client that stops reading blocks the pipeline that feeds it. The clip is shared, so
+//! a further client costs no further payloading.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ use crate::{
 
 /// Socket buffer for RTP over UDP: a 1080p key frame at 4 Mbit/s is 100 to 200 kB in one burst.
 const UDP_BUFFER: u32 = 512 << 10;
-/// The role that GstRTSPAuth looks up in a factory; one for everybody who may watch.
+/// The role that GstRTSPAuth looks up in a factory; one for every client that may watch.
 const ROLE: &str = "viewer";
 
-/// Whoever knows the password, or everybody if there is none, has [`ROLE`].
+/// A client that knows the password, or any client if there is none, has [`ROLE`].
 pub fn auth(credentials: Option<&Credentials>) -> rtsp::RTSPAuth {
     let auth = rtsp::RTSPAuth::new();
     let mut token = rtsp::RTSPToken::builder().field(rtsp::RTSP_TOKEN_MEDIA_FACTORY_ROLE, ROLE).build();

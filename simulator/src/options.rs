@@ -1,4 +1,4 @@
-//! The command line: what it offers, and every bound that is checked before anything starts.
+//! The command line: its options, and every bound that is checked before anything starts.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ use crate::{
 /// Memory that a clip may take. 128 MiB is 60 s at 17 Mbit/s.
 const MAX_CLIP_BYTES: u64 = 128 << 20;
 
-/// Of --second; clap has the same for the first clip.
+/// Bounds of --second; clap has the same for the first clip.
 const WIDTHS: std::ops::RangeInclusive<usize> = 320..=3840;
 const HEIGHTS: std::ops::RangeInclusive<usize> = 180..=2160;
 
@@ -108,7 +108,7 @@ pub struct Options {
     /// Length of the looped clip in seconds (1 to 60), a whole number of GOPs
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=60))]
     clip_seconds: u32,
-    /// Serve rtsps:// with a certificate that is made at start and trusted by nobody
+    /// Serve rtsps:// with a certificate that is made at start and that no client trusts
     #[arg(long)]
     tls: bool,
     /// Send no RTCP
@@ -159,7 +159,7 @@ pub enum AuthMethods {
     Both,
 }
 
-/// What one option says about another; clap has checked each by itself.
+/// Contradictions between options; clap has checked each by itself.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
     #[error("--width {0} and --height {1} must be even")]

@@ -11,7 +11,7 @@
 //!   +-----------------------------------------+
 //! ```
 //!
-//! The grain stands for what a real sensor sees (foliage, noise): without it x264 would need a tenth of the asked
+//! The grain stands for the detail of a real sensor (foliage, noise): without it x264 would need a tenth of the asked
 //! bit rate and a benchmark would measure nothing.
 
 use rsm_simulator::{clock_row, schedule::Schedule};
@@ -44,7 +44,7 @@ pub struct Painter {
     size: Size,
     schedule: Schedule,
     fps: u32,
-    /// What does not change from frame to frame, drawn once.
+    /// The part that does not change from frame to frame, drawn once.
     background: Vec<u8>,
     /// Random luma, one row longer than the grain needs, so that every frame takes it from another offset.
     grain: Vec<u8>,

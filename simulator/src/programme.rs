@@ -1,4 +1,4 @@
-//! What every camera plays: the same pictures and, if it has a microphone, the same sound.
+//! The programme that every camera plays: the same pictures and, if it has a microphone, the same audio.
 
 use rsm_simulator::schedule::Schedule;
 
@@ -21,7 +21,7 @@ pub enum ParameterSets {
     Sdp,
 }
 
-/// What a programme is made of.
+/// Parameters that a programme is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct ProgrammeSpec {
     pub clip: ClipSpec,
@@ -50,7 +50,7 @@ pub enum ProgrammeError {
 
 impl Programme {
     /// # Errors
-    /// When GStreamer lacks an element, or an encoder does not do what it was asked.
+    /// GStreamer lacks an element, or an encoder ignores a setting.
     pub fn make(spec: ProgrammeSpec) -> Result<Self, ProgrammeError> {
         let second = spec.second.map(|size| Clip::make(ClipSpec { size, ..spec.clip })).transpose()?;
         Ok(Self {
@@ -63,7 +63,7 @@ impl Programme {
         })
     }
 
-    /// Whether there is a clip to `resize` to.
+    /// True when there is a clip to `resize` to.
     pub fn has_second(&self) -> bool {
         self.second.is_some()
     }

@@ -1,10 +1,10 @@
-//! What a camera does wrong, and the decisions that follow for one picture. No I/O.
+//! Faults and quirks of a camera, and the decisions that follow for one picture. No I/O.
 
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// What a camera does wrong at present to those who would view it.
+/// The fault that clients of a camera meet at present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
     #[default]
@@ -29,18 +29,18 @@ impl Serialize for Fault {
     }
 }
 
-/// What is odd about the media that a camera sends.
+/// Oddities of the media that a camera sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Quirks {
     /// All jumps of the timestamps since the last reboot, in seconds.
     pub jumped_s: f64,
-    /// How much too fast the timestamps run, in millionths.
+    /// Rate error of the timestamps in millionths; positive runs too fast.
     pub drift_ppm: i32,
     /// Longest random delay of a picture, in milliseconds.
     pub jitter_ms: u32,
     /// Pictures a second that are left; 0: all.
     pub fps: u32,
-    /// Whether the second clip is shown.
+    /// True while the second clip is shown.
     pub resized: bool,
     pub muted: bool,
     pub half: bool,
@@ -48,20 +48,20 @@ pub struct Quirks {
 }
 
 impl Quirks {
-    /// What is left after `resume`: what new packets cannot take back.
+    /// The quirks that are left after `resume`, because new packets cannot undo them.
     pub fn resumed(self) -> Self {
         Self { jumped_s: self.jumped_s, resized: self.resized, ..Self::default() }
     }
 
-    /// What is left after a reboot: the camera was never told anything.
+    /// The quirks that are left after a reboot, which forgets all commands but the size.
     pub fn rebooted(self) -> Self {
         Self { resized: self.resized, ..Self::default() }
     }
 
-    /// Whether the picture at `place` of its group of `gop` pictures (counted from 0, in the order of decoding) is
+    /// True when the picture at `place` of its group of `gop` pictures (counted from 0, in the order of decoding) is
     /// sent, at `fps` pictures a second; `number` counts pictures from the epoch.
     ///
-    /// Pictures lean on those before them, so of a group the end is left out: the rate varies, and what is sent can
+    /// Pictures refer to earlier ones, so the end of each group is left out: the rate varies, and all that is sent can
     /// be decoded. Where every picture stands alone they are thinned evenly.
     pub fn keeps(&self, number: u64, place: u32, gop: u32, fps: u32) -> bool {
         if self.fps == 0 || self.fps >= fps {

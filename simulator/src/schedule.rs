@@ -1,4 +1,4 @@
-//! Which frame of the looped clip is sent when: pure arithmetic on unix time.
+//! The time at which each frame of the looped clip is sent: pure arithmetic on unix time.
 //!
 //! Frames are numbered from the unix epoch; frame `n` is due at `n / fps` seconds of unix time. A clip lasts whole
 //! seconds, so its frame `n mod frames` is due whenever unix time modulo the clip's length equals its place in the
@@ -45,7 +45,7 @@ impl Schedule {
         Duration::new((nanos / NANOS_PER_SECOND) as u64, (nanos % NANOS_PER_SECOND) as u32)
     }
 
-    /// The place in the clip of frame `number`: what [`crate::clock_row::decode`] reads from its picture.
+    /// The place in the clip of frame `number`, which [`crate::clock_row::decode`] reads from its picture.
     pub fn clip_frame(&self, number: u64) -> u32 {
         (number % u64::from(self.frames())) as u32
     }
@@ -55,7 +55,7 @@ impl Schedule {
         self.due(u64::from(clip_frame))
     }
 
-    /// How long before `unix` clip frame `k` was last due: the age of a picture seen at `unix`. Ages of a whole clip
+    /// Time since clip frame `k` was last due before `unix`: the age of a picture seen at `unix`. Ages of a whole clip
     /// or more cannot be told from younger ones.
     pub fn age(&self, clip_frame: u32, unix: Duration) -> Duration {
         let lap = u128::from(self.seconds) * NANOS_PER_SECOND;

@@ -1,4 +1,4 @@
-//! What the server's hooks, the commands and the feeder share: the programme, the cameras, and who is there.
+//! State that the server's hooks, the commands and the feeder share: the programme, the cameras, and their clients.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl Site {
         camera_index(components.get(1)?).filter(|index| *index < self.cameras.len())
     }
 
-    /// Notes what a connection asks for, and answers as the camera's fault wants.
+    /// Records the request of a connection, and answers as the camera's fault demands.
     pub fn admit(&self, client: &rtsp::RTSPClient, context: &rtsp::RTSPContext) -> RTSPStatusCode {
         let Some(camera) = self.camera_of(context) else { return RTSPStatusCode::Ok };
         match self.cameras[camera].fault() {

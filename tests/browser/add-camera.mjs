@@ -1,5 +1,5 @@
-// Adding a camera with a look at it before it is saved: what a good address shows, what a wrong one and a refused login
-// say and where, and that a login pasted with the address is nowhere on the page afterwards.
+// This script adds cameras and probes them before they are saved: a good address shows picture and facts, a wrong one and a
+// refused login show an error at their field, and a login pasted with the address is nowhere on the page afterwards.
 //
 //   node add-camera.mjs --base http://127.0.0.1:8080 --camera rtsp://127.0.0.1:8554/cam1
 //     --locked rtsp://127.0.0.1:8555/cam1 --password SECRET   (the user is admin)
@@ -10,7 +10,7 @@ import { options, until } from './chromium.mjs';
 
 const { base, camera, locked, password } = options(['base', 'camera', 'locked', 'password'], ['base', 'camera', 'locked', 'password']);
 
-/** Submits the form; the camera that appears. */
+/** Submits the form and returns the camera that appears. */
 async function save(page, form, name) {
   await byTestId(form, 'name-input').fill(name);
   await byTestId(form, 'add-submit').click();
@@ -24,7 +24,7 @@ async function save(page, form, name) {
   return saved;
 }
 
-await inBrowser('a camera is looked at before it is added', { base }, async ({ page, complaints }) => {
+await inBrowser('a camera is probed before it is added', { base }, async ({ page, complaints }) => {
   await untilWorkersLook(base, camera);
   await openPage(page, base);
 
@@ -38,7 +38,7 @@ await inBrowser('a camera is looked at before it is added', { base }, async ({ p
     const seen = await picture.evaluate((one) => ({ width: one.naturalWidth, height: one.naturalHeight, alt: one.alt, hidden: one.hidden }));
     return { ok: seen.width > 100 && seen.height > 100 && seen.alt && !seen.hidden, ...seen };
   });
-  step('a change of the address makes the look worthless');
+  step('a change of the address removes the result');
   await byTestId(form, 'url-input').press('End');
   await byTestId(form, 'url-input').pressSequentially('x');
   must(await byTestId(form, 'try-result').isHidden(), 'the picture of another address is still there');
@@ -59,12 +59,12 @@ await inBrowser('a camera is looked at before it is added', { base }, async ({ p
   const dead = await save(page, form, 'Not there yet');
   must(/^rtsp:/.test(dead.url), dead.url);
 
-  step('what is no address is a complaint at the address, without a look');
+  step('text that is no address is refused at its field, without a probe');
   form = await openAdd(page);
   await byTestId(form, 'url-input').fill('http://127.0.0.1/x');
   await byTestId(form, 'try').click();
   await untilComplains(form, 'url-input');
-  must(await byTestId(form, 'try-result').isHidden(), 'a panel without a look');
+  must(await byTestId(form, 'try-result').isHidden(), 'a panel without a probe');
 
   step('a refused login is a complaint at the user name');
   await byTestId(form, 'url-input').fill(locked);
@@ -117,13 +117,13 @@ await inBrowser('a camera is looked at before it is added', { base }, async ({ p
 
   step('a test that is stopped says so, and one under way ends with the dialog');
   form = await openAdd(page);
-  await page.route('**/video/test', () => {}); // no answer
+  await page.route('**/video/test', () => {}); // The request is never answered.
   await byTestId(form, 'url-input').fill(camera);
   await byTestId(form, 'try').click();
   await until('it waits', async () => (await byTestId(form, 'try-result').getAttribute('aria-busy')) === 'true');
   await byTestId(form, 'try').click();
   must(await byTestId(form, 'try-result').isHidden(), 'a stopped test still waits');
-  must(/stopped/.test(await form.locator('.look-told').textContent()), 'nothing says that it was stopped');
+  must(/stopped/.test(await form.locator('.probe-status').textContent()), 'nothing says that it was stopped');
   await byTestId(form, 'try').click();
   const ended = page.waitForEvent('requestfailed', { predicate: (one) => one.url().endsWith('/video/test') });
   await page.keyboard.press('Escape');

@@ -1,10 +1,10 @@
-// Knows how to look at a page for what keeps people out: axe-core, run inside the page by the debugger's connection, as the
-// page's own policy lets in no foreign script. Its cosmetic advice is left aside; what is serious or critical fails.
+// This module checks the accessibility of a page with axe-core, run inside the page by the debugger's connection, because
+// the page's own policy admits no foreign script. Serious and critical findings fail; cosmetic advice is ignored.
 //
 //   await accessible(page, 'the wall')                       the whole page as it is now
 //   await accessible(page, 'the dialog', '#add-dialog')      one part of it
 //
-// By itself, for a look while working on the page:
+// It also runs alone, for work on the page:
 //
 //   node axe.mjs --base http://127.0.0.1:8080
 
@@ -15,11 +15,11 @@ import { options, until, withPage } from './chromium.mjs';
 
 const SOURCE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const COUNTS = ['serious', 'critical'];
-const MOST_PLACES = 5; // named of each finding
+const MOST_PLACES = 5; // places named of each finding
 
 let source = null;
 
-/** What axe finds of weight in the page, or in the part of it at `selector`: one readable text each. */
+/** Returns the serious findings of axe in the page, or in its part at `selector`, one readable text each. */
 export async function findings(page, selector) {
   source ??= await readFile(SOURCE, 'utf8');
   if (!(await page.evaluate(() => typeof globalThis.axe === 'object'))) await page.evaluate(source);
@@ -45,7 +45,7 @@ function describe({ id, impact, help, places }) {
   return [`${impact}: ${help} (${id})`, ...named].join('\n');
 }
 
-/** Fails when axe finds something of weight. */
+/** Fails when axe has a serious finding. */
 export async function accessible(page, what, selector) {
   const found = await findings(page, selector);
   if (found.length) throw new Error(`${what} keeps people out:\n  ${found.join('\n  ')}`);

@@ -1,5 +1,5 @@
-// The page of one camera: its facts, how old its pictures were lately, a snapshot as a file, every address that can be
-// copied, what an operator can do there, a camera that does not exist, and the way back.
+// This script checks the page of one camera: its facts, the recent ages of its pictures, a snapshot as a file, every
+// address that can be copied, the actions of an operator, a camera that does not exist, and the way back.
 //
 //   node camera-page.mjs --base http://127.0.0.1:8080 --camera rtsp://127.0.0.1:8554/cam1
 
@@ -34,8 +34,8 @@ async function facts(own) {
   await until('the facts are complete', async () => {
     const seen = await factsOf(own);
     const fits = {
-      'State since': /\d.*for \d/, Camera: /^rtsp:\/\//, Codec: /^H\.264$/, Size: /^640 × 480$/, Sound: /^AAC, 16 kHz, mono$/,
-      Viewers: /^\d+ JPEG, \d+ HLS$/, Worker: /./, Zone: /^default$/, Epoch: /^\d+$/, Restarts: /^\d+$/, 'Runs unwatched': /^no$/,
+      'State since': /\d.*for \d/, Camera: /^rtsp:\/\//, Codec: /^H\.264$/, Size: /^640 × 480$/, Audio: /^AAC, 16 kHz, mono$/,
+      Viewers: /^\d+ JPEG, \d+ HLS$/, Worker: /./, Zone: /^default$/, Epoch: /^\d+$/, Restarts: /^\d+$/, 'Always on': /^no$/,
     };
     const missing = Object.keys(fits).filter((term) => !fits[term].test(seen[term] ?? ''));
     return { ok: missing.length === 0, missing, seen };
@@ -63,10 +63,10 @@ async function snapshot(page, own) {
   must(/^Yard-north-1-\d{4}-\d\d-\d\d-\d{6}\.jpg$/.test(name), name);
   const bytes = await readFile(await download.path());
   must(bytes.length > 1000 && isJpeg(bytes), `${bytes.length} bytes that begin with ${bytes.subarray(0, 4).toString('hex')}`);
-  await until('it is said', async () => /saved/.test(await own.locator('[data-part="told"]').textContent()));
+  await until('it is said', async () => /saved/.test(await own.locator('[data-part="status"]').textContent()));
 }
 
-// --- what can be taken along ---
+// --- addresses for other programs ---
 
 async function get(address, what) {
   const response = await fetch(address, { signal: AbortSignal.timeout(PATIENCE_SECONDS * 1000) });
@@ -201,7 +201,7 @@ async function waysBack(page, own, slug) {
 }
 
 async function gone(page, slug) {
-  step('removed by somebody else while its page is open');
+  step('removed by another viewer while its page is open');
   await openPage(page, base, `#/camera/${slug}`);
   await byTestId(page, 'camera-page').waitFor();
   await unregister(base, slug);

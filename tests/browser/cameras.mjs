@@ -1,5 +1,5 @@
-// Knows what the scripts about dialogs and camera pages do again and again: ask the server, open the page, reach a
-// camera's buttons, and say what failed with a picture of it.
+// This module holds the steps that scripts about dialogs and camera pages share: they ask the server, open the page,
+// press a camera's buttons, and report a failure with a screenshot.
 
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { PATIENCE_SECONDS, until, withPage } from './chromium.mjs';
 
 
-const LOOK_MS = 5000; // of one look at what may be gone by then; there will be others
+const LOOK_MS = 5000; // One attempt; the element may be gone, and others follow.
 
 export const byTestId = (place, id) => place.locator(`[data-testid="${id}"]`);
 export const step = (text) => console.error(`- ${text}`);
@@ -16,7 +16,7 @@ export function must(fits, what) {
   if (!fits) throw new Error(what);
 }
 
-/** Runs `use({page, complaints})` in a browser; ends the process with what failed and a screenshot, or with "ok". */
+/** Runs `use({page, complaints})` in a browser; ends the process with an error and a screenshot, or with "ok". */
 export async function inBrowser(title, { base, viewport, colorScheme }, use) {
   try {
     await withPage({ base, viewport, colorScheme }, async (page, complaints) => {
@@ -38,7 +38,7 @@ export async function inBrowser(title, { base, viewport, colorScheme }, use) {
   }
 }
 
-/** Fails unless all that the browser complained about was asked for: each of `allowed` is a pattern. */
+/** Fails when the browser complained about anything that no pattern of `allowed` matches. */
 export function mustBeQuiet(complaints, allowed = []) {
   const rest = complaints.filter((one) => !allowed.some((fits) => fits.test(one)));
   must(rest.length === 0, `the browser complained:\n  ${rest.join('\n  ')}`);
@@ -58,17 +58,17 @@ async function ask(base, path, { method = 'GET', body, type = 'application/json'
 export const listed = (base) => ask(base, '/video/');
 export const named = async (base, name) => (await listed(base)).find((one) => one.name === name);
 export const status = (base, slug) => ask(base, `/video/${slug}/status`);
-/** Registers a camera; as the server shows it. */
+/** Registers a camera and returns it as the server shows it. */
 export const register = (base, body) => ask(base, '/video/', { method: 'POST', body });
 export const unregister = (base, slug) => ask(base, `/video/${slug}/`, { method: 'DELETE' });
 
-/** A worker that has just started may not look yet; afterwards the page's own tests are answered. */
+/** Waits until a worker that has just started accepts probes, so that those of the page are answered. */
 export const untilWorkersLook = (base, url) => until('a worker looks at cameras', async () => {
   const answer = await ask(base, '/video/test', { method: 'POST', body: { url } });
   return { ok: Boolean(answer), answer };
 });
 
-/** A port of this machine that nobody listens on: taken and given back. */
+/** Returns a port of this machine that no process listens on: it is opened and closed again. */
 export async function deadPort() {
   const server = createServer();
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -79,7 +79,7 @@ export async function deadPort() {
 
 // --- the page ---
 
-/** Opens the wall (or another place of the page) and waits until it has heard from the server. */
+/** Opens the wall (or another place of the page) and waits until it is connected to the server. */
 export async function openPage(page, base, hash = '') {
   await page.goto(new URL(`/${hash}`, base).href, { waitUntil: 'load' });
   await untilHeard(page);
@@ -103,13 +103,13 @@ export const press = (page, tile, id) => pressed(id, byTestId(tile, id), async (
   await pressNow(byTestId(tile, 'tile-menu'));
 });
 
-/** Presses `button`, which `open` brings out where it is hidden. A wall that is laid out anew meanwhile hides it again. */
+/** Presses `button`, which `open` uncovers where it is hidden. A wall that is laid out anew meanwhile hides it again. */
 const pressed = (id, button, open) => until(`${id} is pressed`, async () => {
   if (!(await button.isVisible())) await open();
   return pressNow(button);
 });
 
-// In one step: a key that is pressed a moment after the focus was set goes to whatever has the focus then.
+// Focus and key are one step: a key that is pressed a moment later goes to the element that has the focus then.
 const pressNow = (button) => button.evaluate((one) => {
   one.focus();
   if (document.activeElement !== one) return false;
@@ -132,7 +132,7 @@ export async function openImport(page) {
   return dialog;
 }
 
-/** Presses Test and waits for how it ended: `good` or `bad`; the panel's text. */
+/** Presses Test, waits for its result (`good` or `bad`), and returns the panel's text. */
 export async function tryCamera(form, tone) {
   const panel = byTestId(form, 'try-result');
   for (const deadline = Date.now() + PATIENCE_SECONDS * 1000; ;) {
@@ -143,12 +143,12 @@ export async function tryCamera(form, tone) {
     });
     const text = await panel.innerText();
     if ((await panel.getAttribute('data-tone')) === tone) return text;
-    // Looks are few at a time, and this server has other tests' too.
+    // The server runs few probes at a time, and other tests use it too.
     must(/try again/i.test(text) && Date.now() < deadline, `the test ended otherwise than ${tone}: ${text}`);
   }
 }
 
-/** Waits until the complaint stands at a field: its sentence. */
+/** Waits until a field shows an error, and returns its sentence. */
 export async function untilComplains(form, input, fits = () => true) {
   const field = byTestId(form, input);
   await until(`a complaint at ${input}`, async () => {
@@ -163,7 +163,7 @@ export async function untilComplains(form, input, fits = () => true) {
   return text;
 }
 
-/** Where on the page a text stands: in its markup, or in what a field other than a password's holds. */
+/** Returns the places of the page that hold a text: its markup, and fields other than a password's. */
 export const placesOf = (page, text) => page.evaluate((wanted) => {
   const places = document.documentElement.outerHTML.includes(wanted) ? ['markup'] : [];
   if (location.href.includes(wanted)) places.push('address');

@@ -1,5 +1,5 @@
-// Knows how to run Debian's Chromium for these scripts: which flags, a profile that is gone afterwards, and what the
-// browser complained about. Also how to wait: for a condition, with a deadline, and with what was seen last.
+// This module runs Debian's Chromium for these scripts, with a temporary profile, and collects the browser's complaints.
+// It also waits for conditions, with a deadline, and reports the last value that it saw.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,13 +8,13 @@ import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
 
 /**
- * Longest that anything may take: an answer, a picture, one action on a page. Far beyond what is expected, as machines are
+ * Deadline of an answer, a picture, or one action on a page. It is far beyond the expected time, because machines are
  * busy with others; it bounds a script that fails and costs one that works nothing.
  */
 export const PATIENCE_SECONDS = 180;
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
-/** Command line of a script here: every option is a string; `required` ones must be there. */
+/** Parses the command line of a script: every option is a string; `required` ones must be there. */
 export function options(names, required) {
   const { values } = parseArgs({ options: Object.fromEntries(names.map((name) => [name, { type: 'string' }])) });
   const missing = required.filter((name) => !values[name]);
@@ -25,7 +25,7 @@ export function options(names, required) {
   return values;
 }
 
-/** Opens a browser, runs `use(page, complaints)`, closes everything whatever happens. */
+/** Opens a browser, runs `use(page, complaints)`, and closes everything also after an error. */
 export async function withPage({ base, viewport = { width: 1280, height: 800 }, colorScheme = 'light' }, use) {
   const profile = await mkdtemp(join(tmpdir(), 'rsm-browser-'));
   let context;
@@ -36,7 +36,7 @@ export async function withPage({ base, viewport = { width: 1280, height: 800 }, 
       timeout: PATIENCE_SECONDS * 1000,
       viewport,
       colorScheme,
-      chromiumSandbox: process.getuid() !== 0, // root cannot have one
+      chromiumSandbox: process.getuid() !== 0, // Root cannot have a sandbox.
       args: [
         '--disable-gpu',
         '--disable-quic',
@@ -56,9 +56,9 @@ export async function withPage({ base, viewport = { width: 1280, height: 800 }, 
   }
 }
 
-// Everything that should not happen on a page that works. Two exceptions, which the browser writes on the console whatever
-// the page does about them: while a camera starts, the playlist may be answered 503, and a player on a busy machine may ask
-// for a piece of media when its time is over. Whether it plays on is what scripts watch.
+// Complaints are events that do not happen on a working page. Two exceptions are logged by the browser although the page
+// handles them: while a camera starts, the playlist may be answered 503, and a player on a busy machine may request a
+// segment that has expired. Scripts check that playback continues.
 function listen(page, origin) {
   const complaints = [];
   page.on('pageerror', (error) => complaints.push(`page error: ${error.stack ?? error}`));
@@ -81,7 +81,7 @@ function listen(page, origin) {
   return complaints;
 }
 
-/** Tries `look()` until it gives something true; fails when that takes too long, and says what `look` gave last. */
+/** Calls `look()` until it returns a true value; fails after the deadline with the last value. */
 export async function until(what, look) {
   const deadline = Date.now() + PATIENCE_SECONDS * 1000;
   let last;
@@ -93,11 +93,11 @@ export async function until(what, look) {
       last = `${error.message}`.split('\n')[0];
     }
     if (Date.now() > deadline) throw new Error(`not within ${PATIENCE_SECONDS} s: ${what}; last seen: ${JSON.stringify(last)}`);
-    await new Promise((resolve) => setTimeout(resolve, 200)); // pace of looking, not a wait for a result
+    await new Promise((resolve) => setTimeout(resolve, 200)); // The interval between attempts.
   }
 }
 
-/** Part of a page, or of a part of it, by what tests call it. */
+/** Returns the element of a page, or of a part of it, by its test id. */
 export const byTestId = (place, id) => place.locator(`[data-testid="${id}"]`);
 
 /** Opens the viewer page and waits until it has the list of cameras. */
@@ -107,12 +107,12 @@ export async function openPage(page, base) {
 }
 
 /** Waits until the page says that it is connected with the server. */
-export const untilConnected = (page) => until('the page has heard from the server', async () => {
+export const untilConnected = (page) => until('the page is connected to the server', async () => {
   const link = await byTestId(page, 'link').getAttribute('data-link');
   return { ok: link === 'up', link };
 });
 
-/** Registers a camera with the server at `base`, beside the page; its slug. */
+/** Registers a camera with the server at `base`, beside the page, and returns its slug. */
 export async function register(base, camera) {
   const answer = await fetch(new URL('/video/', base), {
     method: 'POST',
@@ -123,7 +123,7 @@ export async function register(base, camera) {
   return (await answer.json()).slug;
 }
 
-/** Keeps count of the page's connections for pictures and for events, from now on. */
+/** Tracks the page's connections for pictures and for events, from now on. */
 export function connections(page) {
   const sockets = new Map(); // WebSocket -> slug
   const events = new Set(); // event streams
@@ -144,7 +144,7 @@ export function connections(page) {
   };
 }
 
-/** A fingerprint of what a canvas or video shows now: 16x16 pixels as text; null before there is a picture. */
+/** Returns a fingerprint of the picture in a canvas or video: 16x16 pixels as text; null before there is a picture. */
 export const fingerprint = (locator) => locator.evaluate((picture) => {
   const [width, height] = [picture.videoWidth ?? picture.width, picture.videoHeight ?? picture.height];
   if (width < 32 || height < 32) return null;
@@ -169,7 +169,7 @@ export async function untilMoves(what, locator, count = 3) {
 /** Chooses how a tile shows its camera (off, jpeg, hls, both): in the tile, or in the menu that a small one has. */
 export async function watchAs(tile, mode) {
   const radio = tile.locator(`[data-testid="mode-${mode}"]`);
-  const soon = { timeout: 5000 }; // a wall that is laid out anew takes buttons away; then comes another look
+  const soon = { timeout: 5000 }; // A wall that is laid out anew removes buttons; another attempt follows.
   await until(`${mode} is chosen`, async () => {
     if (await radio.isChecked()) return true;
     const inMenu = !(await radio.isVisible());
@@ -177,7 +177,7 @@ export async function watchAs(tile, mode) {
       await tile.hover(soon);
       await tile.locator('[data-testid="tile-menu"]').click(soon);
     }
-    await radio.check({ force: true, ...soon }); // the radio itself lies under its label
+    await radio.check({ force: true, ...soon }); // The label covers the radio.
     if (inMenu) await radio.press('Escape', soon);
     return radio.isChecked();
   });

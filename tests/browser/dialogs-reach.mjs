@@ -1,11 +1,11 @@
-// Whom the dialogs and the page of a camera keep out: axe-core on every state of them, light on a desktop and dark on a
-// phone, and that nothing there is wider than a phone. With --screenshots each also the other way round.
+// This script checks the accessibility of the dialogs and the page of a camera: axe-core on every state, light on a desktop
+// and dark on a phone, and nothing is wider than a phone. With --screenshots each state is shown in all four combinations.
 //
 //   node dialogs-reach.mjs --base http://127.0.0.1:8080 --camera rtsp://127.0.0.1:8554/cam1 [--screenshots DIR]
 
 import { join } from 'node:path';
 import { accessible } from './axe.mjs';
-import { byTestId, deadPort, inBrowser, must, openAdd, openImport, openPage, press, register, status, step, tileOf, tryCamera,
+import { byTestId, deadPort, inBrowser, openAdd, openImport, openPage, press, register, status, step, tileOf, tryCamera,
   untilComplains, untilTiles, untilWorkersLook } from './cameras.mjs';
 import { options, until, untilMoves } from './chromium.mjs';
 
@@ -13,22 +13,22 @@ const { base, camera, screenshots } = options(['base', 'camera', 'screenshots'],
 const LOOKS = [
   { name: 'desktop-light', colorScheme: 'light', width: 1280, height: 800 },
   { name: 'phone-dark', colorScheme: 'dark', width: 360, height: 740 },
-  // Twenty states of the page take minutes on two processors that others use too: these are for eyes.
+  // Twenty states take minutes on two shared processors, so these combinations are for screenshots only.
   { name: 'desktop-dark', colorScheme: 'dark', width: 1280, height: 800 },
   { name: 'phone-light', colorScheme: 'light', width: 360, height: 740 },
 ].slice(0, screenshots ? 4 : 2);
 
-/** The state as it is now, in each look. */
+/** Checks the current state in each colour scheme and size. */
 async function inEachLook(page, what, selector) {
   step(what);
   for (const { name, colorScheme, width, height } of LOOKS) {
-    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' }); // a colour half way to another is no colour of ours
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' }); // A colour half way to another is not a colour of the page.
     await page.setViewportSize({ width, height });
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
     await page.evaluate(() => Promise.allSettled(document.getAnimations()
       .filter((one) => Number.isFinite(one.effect.getComputedTiming().endTime)).map((one) => one.finished)));
     if (screenshots) await page.screenshot({ path: join(screenshots, `${what.replace(/\W+/g, '-')}-${name}.png`) });
-    // The wall behind it may still be finding its layout.
+    // The wall behind it may still change its layout.
     await until(`${what}, ${name}: nothing is too wide`, async () => {
       const wide = await page.evaluate((place) => {
         const one = place ? document.querySelector(place) : document.documentElement;
@@ -55,7 +55,7 @@ async function adding(page) {
   await byTestId(form, 'url-input').fill(`rtsp://admin:x@127.0.0.1:${await deadPort()}/a/path/that/is/rather/long/and/has/no/blank/to/break/at`);
   await tryCamera(form, 'bad');
   await inEachLook(page, 'add test failed', '#add-dialog');
-  await page.route('**/video/test', () => {}); // no answer
+  await page.route('**/video/test', () => {}); // The request is never answered.
   await byTestId(form, 'try').click();
   await until('it waits', async () => (await byTestId(form, 'try-result').getAttribute('aria-busy')) === 'true');
   await inEachLook(page, 'add test under way', '#add-dialog');
@@ -98,7 +98,7 @@ async function changing(page, slug) {
     return !(await byTestId(page, 'edit-form').isVisible());
   });
   await press(page, tile, 'remove');
-  await byTestId(page, 'undo').focus(); // time stands still
+  await byTestId(page, 'undo').focus(); // Its time stands still.
   await inEachLook(page, 'undo', '.toasts');
   await byTestId(page, 'undo').click();
   await untilTiles(page, slug, 1);
@@ -142,7 +142,7 @@ async function away(page) {
   await inEachLook(page, 'camera away');
 }
 
-await inBrowser('dialogs and camera pages keep nobody out', { base }, async ({ page }) => {
+await inBrowser('dialogs and camera pages are accessible', { base }, async ({ page }) => {
   await untilWorkersLook(base, camera);
   await openPage(page, base);
   await adding(page);

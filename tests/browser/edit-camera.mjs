@@ -1,5 +1,5 @@
-// Editing a camera with a look at the change, stopping and starting it, removing it: taken back, for good, refused by
-// the server, and decided by leaving the page.
+// This script edits a camera and probes the change, stops and starts it, and removes it: undone, for good, refused by the
+// server, and decided by leaving the page.
 //
 //   node edit-camera.mjs --base http://127.0.0.1:8080 --locked rtsp://127.0.0.1:8555/cam1 --password SECRET
 
@@ -93,7 +93,7 @@ async function remove(page, { slug }) {
   step('removed and taken back, by the button and by its key');
   for (const takeBack of [() => byTestId(toast, 'undo').click(), () => page.keyboard.press('Control+Z')]) {
     await press(page, tile, 'remove');
-    await byTestId(toast, 'undo').focus(); // its time stands still
+    await byTestId(toast, 'undo').focus(); // Its time stands still.
     must(/^Removed .*Renamed/.test(await toast.innerText()), await toast.innerText());
     await untilTiles(page, slug, 0);
     await takeBack();
@@ -154,9 +154,9 @@ await inBrowser('a camera is changed, stopped, started and removed', { base }, a
   await leave(page);
   const own = `\\/video\\/(${camera.slug}|play)\\/`;
   mustBeQuiet(complaints, [
-    / 422 .*\/video\/.*\)$/, // asked for
+    / 422 .*\/video\/.*\)$/, // The script asks for this error.
     / (429|503) .*\/test\)$/,
-    new RegExp(` (404|409|503) .*${own}`), // of a camera that is stopped, refuses or is gone
+    new RegExp(` (404|409|503) .*${own}`), // The camera is stopped, refuses or is gone.
     /WebSocket.*(closed before|failed)/,
     /about:blank/,
   ]);

@@ -1,4 +1,5 @@
-// Looks with axe-core at every state of the viewer page, light and dark, at a desk and on a phone: nothing keeps people out.
+// This script checks the accessibility of every state of the viewer page with axe-core, light and dark, on desktop and
+// phone.
 //
 //   node everybody.mjs --base http://127.0.0.1:8080 --camera rtsp://... --locked rtsp://... --dead rtsp://127.0.0.1:9/x
 //
@@ -14,7 +15,7 @@ const PHONE = { width: 390, height: 844 };
 
 const step = (text) => console.error(`- ${text}`);
 
-/** Looks at the page as it is now in both colour schemes, on a desk and on a phone. */
+/** Checks the page as it is now in both colour schemes, on a desktop and on a phone. */
 async function everyWay(page, what, selector) {
   for (const colorScheme of SCHEMES) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
@@ -26,7 +27,7 @@ async function everyWay(page, what, selector) {
   }
 }
 
-// Colours on their way from one scheme to the other are neither.
+// Colours in a transition between the schemes belong to neither.
 const settled = (page) => until('nothing is on its way', () => page.evaluate(() => document.getAnimations()
   .every(({ playState, effect }) => playState !== 'running' || effect?.getTiming().iterations === Infinity)));
 
@@ -114,7 +115,7 @@ try {
     const slugs = await lookAtTheWall(page);
     await lookAtCameras(page, slugs);
   });
-  console.log('ok: nobody is kept out');
+  console.log('ok: the page is accessible');
 } catch (error) {
   console.error(`FAILED: ${error.message}`);
   process.exitCode = 1;

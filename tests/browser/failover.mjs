@@ -1,4 +1,4 @@
-// A viewer whose stream moves to another worker while it plays as HLS: the same player plays on.
+// This script watches a stream as HLS while it moves to another worker: the same player continues.
 //
 //   node failover.mjs --base http://127.0.0.1:8080 --slug cam1-abc
 //

@@ -1,9 +1,9 @@
-// A viewer who leaves the wall open while what is behind it goes away and comes back: the page says so, and goes on by
-// itself, without being loaded again.
+// This script leaves the wall open while servers and cameras fail and return: the page says so, and continues by itself,
+// without being loaded again.
 //
 //   node faults.mjs --base http://127.0.0.1:8080 --slug cam1-abc
 //
-// Prints `watching` once the camera's pictures move. Then for each line on stdin, which names what happened (camera gone,
+// Prints `watching` once the camera's pictures move. Then for each line on stdin, which names an event (camera gone,
 // camera back, worker gone, api gone, api back): waits until the page shows it, and prints `seen`. Exits 0 at the end of
 // stdin when it is still the same page.
 
@@ -68,7 +68,7 @@ try {
       try {
         await SHOWN[event](page, tile);
       } catch (error) {
-        throw new Error(`${event}: ${error.message}`);
+        throw new Error(`${event}: ${error.message}`, { cause: error });
       }
       if (!(await tile.evaluate((element) => globalThis.sameTile === element))) throw new Error(`${event}: the page or its tile was made anew`);
       console.log('seen');

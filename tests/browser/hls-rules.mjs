@@ -1,13 +1,13 @@
-// Reads a stream's HLS as a strict player does, by a parser that is not ours, and checks what RFC 8216bis and Apple's
-// authoring specification ask of a live playlist.
+// This script reads a stream's HLS as a strict player does, by an independent parser, and checks the rules of RFC 8216bis
+// and of Apple's authoring specification for a live playlist.
 //
 //   node hls-rules.mjs --base http://127.0.0.1:8080 --id 3 --fps 25 --gop 1 --playlists source,audio [--segments 5]
 //
 // Follows each playlist by blocking reloads until so many segments have come, then compares the playlists with each
 // other and with the media. Exits 0 when every rule holds, else 1 with those that were broken; 75 when some were broken
 // and the camera itself was not on time: groups of pictures that do not last `--gop` seconds are set anew by a test camera
-// whose machine is too busy, and nothing can be told of what is made of them; or when this script asked for a file so long
-// after it had read of it that it may be gone.
+// whose machine is too busy, which proves nothing about the server; or when this script requested a file so long after it
+// was listed that it may be gone.
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -27,9 +27,9 @@ const gop = Number(arguments_.gop);
 const names = arguments_.playlists.split(',');
 const KEPT_SEGMENTS = 6; // lengths of a segment for which files that were listed can be had
 const MOST_RELOADS = 400; // bounds a stream whose segments do not come
-const PATIENCE_SECONDS = 30; // of one request
+const PATIENCE_SECONDS = 30; // deadline of one request
 const TICK = 0.00002; // durations are written with five digits
-const WALL_CLOCK_SECONDS = 30; // how wrong EXT-X-PROGRAM-DATE-TIME may be on one machine
+const WALL_CLOCK_SECONDS = 30; // tolerance of EXT-X-PROGRAM-DATE-TIME on one machine
 
 const root = new URL(`/video/play/${id}/`, base);
 const broken = new Set();
@@ -47,16 +47,16 @@ async function text(place) {
   }
 }
 
-/** A file that `seen`, a look at a playlist, lists. */
+/** Fetches a file that `seen`, a playlist as it was read, lists. */
 async function bytes(place, seen) {
   const answer = await get(place);
-  if (!answer.ok && Date.now() - seen.at > KEPT_SEGMENTS * gop * 1000) camera.onTime = false; // nor was this script
+  if (!answer.ok && Date.now() - seen.at > KEPT_SEGMENTS * gop * 1000) camera.onTime = false; // This script was late itself.
   if (!answer.ok) throw new Error(`${place}: status ${answer.status}`);
   return Buffer.from(await answer.arrayBuffer());
 }
 
 // Two rules of the parser are stricter than RFC 8216bis: it counts segments where section 4.4.4.9 has durations, and
-// knows nothing of section 4.4.3.7's exception for independent parts. `look` checks both itself.
+// lacks section 4.4.3.7's exception for independent parts. `look` checks both itself.
 const STRICTER = /EXT-X-PART tags .* three target durations|at least 85% of PART-TARGET/;
 
 function parse(said) {
@@ -80,11 +80,11 @@ function read(name, said) {
     const hint = playlist.segments.flatMap((segment) => segment.parts).find((part) => part.hint);
     return { at: Date.now(), said, playlist, whole, open, parts, hint, low: playlist.lowLatencyCompatibility ?? {} };
   } catch (error) {
-    throw new Error(`${name}: ${error.message}\n${said}`);
+    throw new Error(`${name}: ${error.message}\n${said}`, { cause: error });
   }
 }
 
-/** What a single look at a playlist must be. */
+/** Checks a playlist by itself. */
 function look(name, { playlist, whole, parts, hint, low, said }) {
   const target = playlist.targetDuration;
   const partTarget = playlist.partTargetDuration;
@@ -121,7 +121,7 @@ function look(name, { playlist, whole, parts, hint, low, said }) {
     const [before, now] = [whole[at - 1], whole[at]];
     if (now.discontinuity) continue;
     const step = (now.programDateTime - before.programDateTime) / 1000;
-    // Sound is placed by its own clock beside the pictures' and may be set right by less than one of its frames.
+    // Audio is placed by its own clock beside that of the video, and is corrected by less than one of its frames.
     const slack = name === 'audio' ? 0.065 : 0.002;
     holds(Math.abs(step - before.duration) <= slack, `EXT-X-PROGRAM-DATE-TIME goes on by ${step} s after ${before.duration} s`);
   }
@@ -135,7 +135,7 @@ function look(name, { playlist, whole, parts, hint, low, said }) {
   for (const other of others) holds(reported.includes(`${other}.m3u8`), `EXT-X-RENDITION-REPORT tells of ${other}`);
 }
 
-/** What two looks one after the other must be. */
+/** Checks two readings of a playlist, one after the other. */
 function compare(name, before, after) {
   const holds = (fits, what) => rule(fits, `${name}: ${what}\n${before.said}\n${after.said}`);
   const [old, now] = [before.playlist, after.playlist];
@@ -152,10 +152,10 @@ function compare(name, before, after) {
   holds(end(after) >= end(before), 'the newest segment stays listed');
 }
 
-/** What to ask for next: the number of the open segment and of the part that comes. */
+/** Returns the next reload: the number of the open segment and of the part that follows. */
 const next = ({ whole, parts, open }) => [open?.mediaSequenceNumber ?? whole.at(-1).mediaSequenceNumber + 1, parts.length];
 
-/** Follows one playlist; all looks at it, and what its parts were made of. */
+/** Follows one playlist, and returns all readings of it and the bytes of its parts. */
 async function follow(name) {
   const looks = [read(name, await text(`${name}.m3u8`))];
   look(name, looks[0]);
@@ -165,7 +165,7 @@ async function follow(name) {
     if (reloads > MOST_RELOADS) throw new Error(`${name}: no ${segments} segments in ${MOST_RELOADS} reloads`);
     const before = looks.at(-1);
     const [msn, part] = next(before);
-    const hinted = before.hint && get(before.hint.uri); // asked before it is there
+    const hinted = before.hint && get(before.hint.uri); // The request begins before the part exists.
     const after = read(name, await text(`${name}.m3u8?_HLS_msn=${msn}&_HLS_part=${part}`));
     const [nowMsn, nowPart] = next(after);
     rule(nowMsn > msn || (nowMsn === msn && nowPart > part), `${name}: a blocking reload is answered with part ${part} of ${msn}\n${after.said}`);
@@ -217,7 +217,7 @@ async function skipped(name) {
   rule(common > 0 && overlap.slice(0, common).join() === rest.slice(0, common).join(), `${name}: an update is the same playlist\n${whole}\n${delta}`);
 }
 
-/** What ffprobe finds in the newest segments of a playlist, each behind its EXT-X-MAP. */
+/** Returns ffprobe's findings in the newest segments of a playlist, each behind its EXT-X-MAP. */
 async function probe(dir, name, last) {
   const found = [];
   for (const segment of last.whole.slice(-3)) {
@@ -232,14 +232,14 @@ async function probe(dir, name, last) {
   return found;
 }
 
-const AAC_SAMPLES = 1024; // of a frame
+const AAC_SAMPLES = 1024; // samples of one frame
 const AVC_PROFILES = { 'Constrained Baseline': 0x42, Baseline: 0x42, Main: 0x4d, High: 0x64 };
 
 /** The multivariant playlist is true of the media. */
 async function trueOf(master, probed) {
-  const sound = probed.audio ?? [];
+  const audio = probed.audio ?? [];
   const rate = ({ bits, segment }) => bits / segment.duration;
-  const soundPeak = Math.max(0, ...sound.map(rate));
+  const audioPeak = Math.max(0, ...audio.map(rate));
   for (const variant of master.variants) {
     const name = variant.uri.split('.')[0];
     const pictures = probed[name];
@@ -254,19 +254,19 @@ async function trueOf(master, probed) {
     } else {
       holds(stream.codec_name === 'hevc' && stream.codec_tag_string === 'hvc1' && codec.startsWith('hvc1.1.') && codec.includes(`.L${stream.level}`), `CODECS is ${stream.codec_name} level ${stream.level}`);
     }
-    holds(Boolean(more) === sound.length > 0 && (!more || more === 'mp4a.40.2'), 'CODECS names the sound');
+    holds(Boolean(more) === audio.length > 0 && (!more || more === 'mp4a.40.2'), 'CODECS names the audio');
     holds(Math.abs(variant.frameRate - fps) < 0.1, `FRAME-RATE is ${fps}`);
-    const peak = Math.max(...pictures.map(rate)) + soundPeak;
+    const peak = Math.max(...pictures.map(rate)) + audioPeak;
     holds(variant.bandwidth >= 0.9 * peak, `BANDWIDTH is ${Math.round(peak)} at least`);
-    const mean = [...pictures, ...sound].reduce((all, one) => all + one.bits, 0) / pictures.reduce((all, one) => all + one.segment.duration, 0);
+    const mean = [...pictures, ...audio].reduce((all, one) => all + one.bits, 0) / pictures.reduce((all, one) => all + one.segment.duration, 0);
     holds(variant.averageBandwidth <= variant.bandwidth && variant.averageBandwidth > mean / 2 && variant.averageBandwidth < mean * 2, `AVERAGE-BANDWIDTH is about ${Math.round(mean)}`);
     for (const { segment, packets } of pictures) {
-      holds(packets[0].flags.startsWith('K'), `${segment.uri} begins with a key picture`);
+      holds(packets[0].flags.startsWith('K'), `${segment.uri} begins with a key frame`);
       const length = packets.length / fps;
       holds(Math.abs(length - segment.duration) < 0.5 / fps, `${segment.uri} lasts ${length} s, not ${segment.duration}`);
     }
   }
-  for (const { stream, segment, packets } of sound) {
+  for (const { stream, segment, packets } of audio) {
     rule(stream.codec_name === 'aac', `audio: ${stream.codec_name} in ${segment.uri}`);
     const length = (packets.length * AAC_SAMPLES) / Number(stream.sample_rate);
     rule(Math.abs(length - segment.duration) < 0.001, `audio: ${segment.uri} lasts ${length} s, not ${segment.duration}`);

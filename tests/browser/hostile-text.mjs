@@ -1,6 +1,6 @@
-// Text that means harm, everywhere that text comes from outside: names, addresses and user names of cameras, what a camera
-// itself says, cells of a list, addresses of this page, what the browser remembers. All views are opened; none of it may
-// run, and it must be shown as the text that it is.
+// This script puts hostile text wherever text comes from outside: names, addresses and user names of cameras, messages of
+// a camera, cells of a list, addresses of this page, storage of the browser. All views are opened; none of it may run, and
+// it must be shown as plain text.
 //
 //   node hostile-text.mjs --base http://127.0.0.1:8080
 
@@ -75,7 +75,7 @@ async function hostileCamera() {
   return { server, at: (which) => `rtsp://127.0.0.1:${server.address().port}/${which}${HOSTILE_PATH}` };
 }
 
-// --- what must not be ---
+// --- forbidden effects ---
 
 async function watchFor(page) {
   const found = [];
@@ -111,7 +111,7 @@ async function watchFor(page) {
 
 const toEnds = (text) => text.trim().replace(/\s+/g, ' ');
 
-/** The text must be there as text, letter for letter, in what `selector` names. */
+/** Waits until the element at `selector` shows the text, letter for letter. */
 const untilShown = (place, selector, text) => until(`${JSON.stringify(text)} is shown`, async () => {
   const texts = await place.locator(selector).evaluateAll((all) => all.map((one) => one.value ?? one.textContent));
   return { ok: texts.some((one) => toEnds(one).includes(toEnds(text))), texts: texts.slice(0, 3) };
@@ -158,7 +158,7 @@ async function wall(page, cameras, clean) {
     await untilShown(tileOf(page, camera.slug), '.name', camera.name);
     await clean(`search for ${camera.name}`);
   }
-  await search.fill(`${NAMES[0]} that nobody has`);
+  await search.fill(`${NAMES[0]} that no camera has`);
   await byTestId(page, 'nothing').waitFor();
   await clean('nothing found');
   await search.fill('');
@@ -169,7 +169,7 @@ async function eachCamera(page, camera, clean) {
   await byTestId(page, 'search').fill(name);
   const tile = tileOf(page, slug);
   await untilTiles(page, slug, 1);
-  await press(page, tile, 'edit'); // in the menu, where there is one
+  await press(page, tile, 'edit'); // The button is in the menu, where there is one.
   const editor = byTestId(page, 'edit-dialog');
   await untilShown(editor, '[data-testid="name-input"]', name);
   await untilShown(editor, '#edit-title', `Edit ${name}`);
@@ -179,7 +179,7 @@ async function eachCamera(page, camera, clean) {
 
   await press(page, tile, 'remove');
   const toast = page.locator(`[data-testid="undo-toast"][data-slug="${slug}"]`);
-  await byTestId(toast, 'undo').focus(); // its time stands still
+  await byTestId(toast, 'undo').focus(); // Its time stands still.
   await untilShown(toast, 'p', name);
   await clean(`the note about ${name}`);
   await byTestId(toast, 'undo').click();
@@ -208,7 +208,7 @@ async function reasons(page, cameras, clean) {
   step('what hostile cameras answer is the reason, as text');
   await page.goto(new URL('/#/', base).href);
   for (const camera of cameras) {
-    // The page of a camera watches it, so it is asked.
+    // The page of a camera watches it, so the server connects to it.
     await page.goto(new URL(`/#/camera/${camera.slug}`, base).href);
     let reason = '';
     await until(`${camera.slug} has a reason`, async () => {
@@ -312,7 +312,7 @@ await inBrowser('text that means harm is text', { base }, async ({ page, complai
   const hostile = await hostileCamera();
   try {
     const clean = await watchFor(page);
-    await openPage(page, base); // open while the cameras come: changes are told, not only listed
+    await openPage(page, base); // The page is open while the cameras are added: they arrive as events too, not only in the list.
     const cameras = [];
     for (const [at, name] of NAMES.entries()) {
       const { slug } = await register(base, { url: hostile.at(at % (ANSWERS.length + 1)), name, username: USER });
@@ -329,7 +329,7 @@ await inBrowser('text that means harm is text', { base }, async ({ page, complai
     await list(page, clean);
     await unregister(base, cameras[0].slug);
     await untilTiles(page, cameras[0].slug, 0);
-    await clean('a camera that somebody else removed');
+    await clean('a camera that another viewer removed');
     const violations = await elsewhere(page, clean);
     must(violations === 0, `/docs breaks the policy ${violations} times`);
     mustBeQuiet(complaints, [/ (401|404|409|422|429|502|503|504) .*\/video\//, /WebSocket.*(closed before|failed)/]);

@@ -1,5 +1,5 @@
-// Importing a list of cameras: from a file, pasted, dropped; what of each line is shown before anything is saved, what is
-// added, and that a list of the greatest length leaves the page as quick as a short one.
+// This script imports lists of cameras: from a file, pasted, dropped. It checks the preview of each line before anything is
+// saved, the cameras that are added, and that a list of the greatest length leaves the page as quick as a short one.
 //
 //   node import-list.mjs --base http://127.0.0.1:8080 --camera rtsp://127.0.0.1:8554/cam1
 
@@ -10,7 +10,7 @@ import { options, until } from './chromium.mjs';
 const { base, camera } = options(['base', 'camera'], ['base', 'camera']);
 const SECRET = 'hunter2-in-a-list';
 const MOST_LINES = 5000;
-const MOST_ELEMENTS = 3000; // of the whole page, whatever the list
+const MOST_ELEMENTS = 3000; // elements of the whole page, with any list
 const csv = (text, name = 'cameras.csv') => ({ name, mimeType: 'text/csv', buffer: Buffer.from(text) });
 
 const rowsOf = (place) => byTestId(place, 'import-row').evaluateAll((rows) => rows.map((row) => ({
@@ -20,7 +20,7 @@ const rowsOf = (place) => byTestId(place, 'import-row').evaluateAll((rows) => ro
 })));
 const choose = (dialog, file) => byTestId(dialog, 'import-file').setInputFiles(file);
 
-/** Waits for what the server makes of a list of so many good lines. */
+/** Waits for the server's check of a list with so many good lines. */
 const untilChecked = (dialog, good) => until(`${good} good lines`, async () => {
   const text = await byTestId(dialog, 'import-preview').innerText();
   const visible = await byTestId(dialog, 'import-preview').isVisible();
@@ -51,7 +51,7 @@ Roof,rtsp://127.0.0.1:1/r,,,,tcp
   await byTestId(dialog, 'import-problems').uncheck();
   rows = await rowsOf(dialog);
   must(rows.length === 5 && rows[0].tone === 'good' && /Yard/.test(rows[0].text), JSON.stringify(rows));
-  must(/3 with a mistake/.test(await byTestId(dialog, 'import-preview').innerText()), 'the number of mistakes');
+  must(/3 with errors/.test(await byTestId(dialog, 'import-preview').innerText()), 'the number of mistakes');
   must((await listed(base)).length === 1, 'something was saved');
   const places = await placesOf(page, SECRET);
   must(places.length === 0, `a password of the file is on the page: ${places}`);
@@ -62,10 +62,10 @@ Roof,rtsp://127.0.0.1:1/r,,,,tcp
   await go.click();
   const result = byTestId(dialog, 'import-result');
   await result.waitFor();
-  must(/2 cameras were added\.\s+3 lines left out\./.test(await result.innerText()), await result.innerText());
+  must(/2 cameras were added\.\s+3 lines skipped\./.test(await result.innerText()), await result.innerText());
   rows = await rowsOf(result);
   must(rows.filter(({ text }) => /Added/.test(text)).length === 2, JSON.stringify(rows));
-  must(rows.filter(({ text }) => /Left out/.test(text)).length === 3, JSON.stringify(rows));
+  must(rows.filter(({ text }) => /Skipped/.test(text)).length === 3, JSON.stringify(rows));
   const yard = await named(base, 'Yard');
   must(yard && (await named(base, 'Roof')) && (await listed(base)).length === 3, 'what the server has');
   await untilTiles(page, yard.slug, 1);
@@ -89,7 +89,7 @@ async function pasted(page, yard) {
   must(rows.map(({ tone }) => tone).join() === 'good,warn,warn', JSON.stringify(rows));
   must(/same address as line 1/.test(rows[1].text), rows[1].text);
   must(rows[2].text.includes(yard.slug) || rows[2].text.includes('Yard'), `whose address it is: ${rows[2].text}`);
-  must(/2 with a warning/.test(await byTestId(dialog, 'import-preview').innerText()), 'the number of warnings');
+  must(/2 with warnings/.test(await byTestId(dialog, 'import-preview').innerText()), 'the number of warnings');
   step('what is typed anew is checked anew');
   await text.fill('nonsense');
   must(await byTestId(dialog, 'import-go').isDisabled(), 'the old list can be imported');
@@ -167,6 +167,6 @@ await inBrowser('a list of cameras is checked, then added', { base }, async ({ p
   const yard = await mixed(page);
   await pasted(page, yard);
   await long(page);
-  // Refused lists were asked for; nobody answers behind most of these addresses, and Yard's login is not asked for.
+  // The script asks for refused lists; most of these addresses do not answer, and Yard's login is not asked for.
   mustBeQuiet(complaints, [/ (413|422) .*\/video\/import\?dry_run=1\)$/, / 503 .*\/video\//, /WebSocket.*(closed before|failed)/]);
 });

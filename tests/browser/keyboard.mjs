@@ -1,5 +1,5 @@
-// The viewer page without a mouse: add two cameras, reach one, watch it, open its page, come back, move it, remove it and
-// take that back.
+// This script uses the viewer page without a mouse: it adds two cameras, reaches one, watches it, opens its page, comes
+// back, moves it, removes it and undoes that.
 //
 //   node keyboard.mjs --base http://127.0.0.1:8080 --camera rtsp://127.0.0.1:8554/cam1
 //
@@ -17,7 +17,7 @@ const focused = (page) => page.evaluate(() => {
 });
 const order = (page) => page.locator('[data-testid="wall"] article').evaluateAll((tiles) => tiles.map((one) => one.dataset.slug));
 
-/** Presses Tab until what has the focus fits. */
+/** Presses Tab until the focused element matches. */
 async function tabTo(page, what, fits) {
   const seen = [];
   for (let at = 0; at < MOST_TABS; at += 1) {
@@ -44,7 +44,7 @@ async function add(page, name) {
   return slug;
 }
 
-// The controls of a tile: beside its name when it is large, else in its menu.
+// A large tile has its controls beside its name, a small one in its menu.
 async function control(page, slug, testid) {
   const button = byTestId(byTestId(page, `tile-${slug}`), testid);
   if (!(await button.isVisible())) {
@@ -67,7 +67,7 @@ async function goTo(page, slug, key) {
 async function work(page) {
   step('add two cameras');
   const one = await add(page, 'One');
-  await page.reload({ waitUntil: 'load' }); // the focus is at the top again
+  await page.reload({ waitUntil: 'load' }); // The focus is at the top again.
   const two = await add(page, 'Two');
   await until('both are on the wall', async () => (await order(page)).length === 2);
 
@@ -139,7 +139,7 @@ try {
     await work(page);
     if (complaints.length) throw new Error(`the browser complained:\n  ${complaints.join('\n  ')}`);
   });
-  console.log('ok: nobody needs a mouse');
+  console.log('ok: the page needs no mouse');
 } catch (error) {
   console.error(`FAILED: ${error.message}`);
   process.exitCode = 1;

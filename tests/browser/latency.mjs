@@ -1,6 +1,6 @@
-// Measures how old the pictures are that a viewer of the page sees as HLS: reads the camera's clock row (the simulator's
-// clock_row module describes it) off the video, and compares it with this machine's clock. A measurement, not a test: it
-// prints one line of JSON, and exits 1 only when nothing plays.
+// This script measures the age of the pictures that a viewer of the page sees as HLS: it reads the camera's clock row
+// (the simulator's clock_row module describes it) off the video, and compares it with this machine's clock. A
+// measurement, not a test: it prints one line of JSON, and exits 1 only when nothing plays.
 //
 //   node latency.mjs --base http://127.0.0.1:8080 --slug cam1-abc --fps 30 --clip-seconds 10 [--seconds 30]
 
@@ -10,10 +10,10 @@ const { base, slug, fps, 'clip-seconds': clip, seconds = '30' } = options(
   ['base', 'slug', 'fps', 'clip-seconds', 'seconds'],
   ['base', 'slug', 'fps', 'clip-seconds'],
 );
-const SETTLE_SECONDS = 15; // of playing, in which the player catches up with the live edge
+const SETTLE_SECONDS = 15; // playing time in which the player catches up with the live edge
 const EVERY_MS = 50;
 
-/** Ages of the pictures of `video` in milliseconds, for `seconds`. */
+/** Returns the ages of the pictures of `video` in milliseconds, for `seconds`. */
 const watch = (video, facts) => video.evaluate(async (element, { fps, clip, seconds, everyMs }) => {
   const CELLS = 24;
   const [FIRST, PARITY] = [4, 20];

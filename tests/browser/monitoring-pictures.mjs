@@ -1,4 +1,4 @@
-// Takes the pictures of docs/monitoring.md: Prometheus' own pages while alerts fire.
+// This script takes the pictures of docs/monitoring.md: Prometheus' own pages while alerts fire.
 //
 //   node monitoring-pictures.mjs --prometheus http://127.0.0.1:9090 --minutes 3 --out docs
 //
@@ -15,7 +15,7 @@ try {
   await withPage({ base: prometheus, viewport: { width: 1000, height: 720 } }, async (page) => {
     // Debian ships the older pages, below /classic.
     await page.goto(new URL('/classic/alerts', prometheus).href);
-    // Those that do not fire are many lines of nothing.
+    // The alerts that do not fire are hidden: they would fill the picture.
     await page.locator('label:has(#inactiveAlerts)').click();
     const many = page.locator('.alert_header', { hasText: 'RsmManyCamerasDown' });
     await until('it says that many cameras are down', async () => ({ ok: await many.isVisible() }));

@@ -1,5 +1,5 @@
-// The viewer page, used as a person would: add a camera through the form, see it move both ways, remove it, take that
-// back, remove it again.
+// This script uses the viewer page as a person would: it adds a camera through the form, sees it move both ways, removes
+// it, undoes that, and removes it again.
 //
 //   node page.mjs --base http://127.0.0.1:8080 --camera rtsp://127.0.0.1:8554/cam1 [--screenshot out.png]
 //
@@ -11,7 +11,7 @@ import { accessible } from './axe.mjs';
 import { options, until, untilMoves, watchAs, withPage } from './chromium.mjs';
 
 const { base, camera, screenshot } = options(['base', 'camera', 'screenshot'], ['base', 'camera']);
-const LOOK_MS = 5000; // of one look at what may be gone by then; there will be others
+const LOOK_MS = 5000; // One attempt; the element may be gone, and others follow.
 const name = `Browser test ${Math.random().toString(36).slice(2, 8)}`;
 
 const byTestId = (place, id) => place.locator(`[data-testid="${id}"]`);
@@ -27,7 +27,7 @@ async function useThePage(page, complaints) {
   step('open the page');
   await page.goto(base, { waitUntil: 'load' });
   const form = byTestId(page, 'add-form');
-  await until('the page has heard from the server', async () => {
+  await until('the page is connected to the server', async () => {
     const link = await byTestId(page, 'link').getAttribute('data-link');
     return { ok: link === 'up', link };
   });
@@ -41,7 +41,7 @@ async function useThePage(page, complaints) {
     const invalid = await byTestId(form, 'url-input').getAttribute('aria-invalid');
     return { ok: text.trim() !== '' && invalid === 'true', text, invalid };
   });
-  // The browser writes every 4xx on the console; this one was asked for.
+  // The browser logs every 4xx on the console; this script asks for this one.
   const asked = complaints.findIndex((one) => / 4\d\d /.test(one) && /\/video\/?\)$/.test(one));
   if (asked >= 0) complaints.splice(asked, 1);
 
@@ -61,7 +61,7 @@ async function useThePage(page, complaints) {
     if (complaints.length) throw complained(complaints);
     const { id } = (await listed()).find((one) => one.slug === slug);
     await remove(page, tile, slug);
-    // What its players had asked for last is answered by then, before the page knows that it is gone.
+    // The last requests of its players are answered before the page knows that the camera is gone.
     const late = (one) => / 404 /.test(one) && one.includes(`/video/play/${id}/`);
     if (!complaints.every(late)) throw complained(complaints);
   } catch (error) {
@@ -108,13 +108,13 @@ async function watch(page, form, tile) {
     return { ok: state === 'running', state };
   });
   if (screenshot) await page.screenshot({ path: screenshot });
-  step('nobody is kept out');
+  step('the page is accessible');
   await accessible(page, 'the page with a camera');
 }
 
 async function remove(page, tile, slug) {
   step('remove it, by keyboard');
-  await page.mouse.move(1, 1); // a pointer that lies on the note about it stops the note's time
+  await page.mouse.move(1, 1); // A pointer on the note would stop its time.
   await removeByKeyboard(page, tile);
   await until('the tile is gone', async () => ({ ok: (await tile.count()) === 0 }));
   step('take it back, and remove it again');
@@ -136,7 +136,7 @@ async function removeByKeyboard(page, tile) {
     return button.evaluate((one) => one === document.activeElement, null, { timeout: LOOK_MS });
   };
   await until('the button that removes has the focus', async () => {
-    if (!(await remove.isVisible())) { // a small tile has its buttons in a menu
+    if (!(await remove.isVisible())) { // A small tile has its buttons in a menu.
       if (!(await takesFocus(menu))) return false;
       await page.keyboard.press('Enter');
     }
@@ -179,6 +179,6 @@ async function dropLeftover() {
       await fetch(new URL(`/video/${one.slug}/`, base), { method: 'DELETE' });
     }
   } catch {
-    // The server may be what failed.
+    // The server itself may have failed.
   }
 }

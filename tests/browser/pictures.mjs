@@ -1,4 +1,5 @@
-// Takes the README's pictures of the viewer page: a wall, dark and light, the page of a camera, the wall on a phone.
+// This script takes the README's pictures of the viewer page: a wall, dark and light, the page of a camera, the wall on a
+// phone.
 //
 //   node pictures.mjs --base http://127.0.0.1:8080 --cameras rtsp://...,rtsp://... --out docs
 //
@@ -9,14 +10,14 @@ import { byTestId, openPage, options, register, until, untilMoves, withPage } fr
 
 const { base, cameras, out } = options(['base', 'cameras', 'out'], ['base', 'cameras', 'out']);
 const NAMES = ['Main gate', 'Yard', 'Loading dock', 'Reception', 'Workshop', 'Car park', 'Roof', 'Warehouse'];
-const AWAY = { name: 'Bicycle shed', url: 'rtsp://127.0.0.1:9/stream1' }; // nobody answers there
-const AWAY_AT = 5; // among the others, not behind them
+const AWAY = { name: 'Bicycle shed', url: 'rtsp://127.0.0.1:9/stream1' }; // No host answers there.
+const AWAY_AT = 5; // Its place is among the others, not behind them.
 const DESK = { width: 1280, height: 800 };
 const PHONE = { width: 390, height: 780 };
 
 const tileOf = (page, slug) => byTestId(page, `tile-${slug}`);
 
-// Each picture in sight moves, and its tile says so; the one that is away says that.
+// Each visible picture moves, and its tile says so; the tile of the unreachable camera shows the outage.
 async function untilComplete(page, slugs, away) {
   for (const slug of slugs) {
     const tile = tileOf(page, slug);
@@ -32,7 +33,7 @@ async function untilComplete(page, slugs, away) {
 }
 
 async function take(page, name) {
-  await page.mouse.move(640, 30); // over nothing that lights up
+  await page.mouse.move(640, 30); // The pointer is over nothing that changes with it.
   await page.evaluate(() => document.activeElement?.blur());
   await page.screenshot({ path: join(out, name) });
 }

@@ -1,6 +1,6 @@
-// Plays streams with hls.js as anybody's page may, without our own player around it: each goes on for some seconds of
-// media with sound where there is some, and hls.js has nothing to complain of. Then changes to a lower rendition and
-// back, where one is named.
+// This script plays streams with hls.js as any page may, without the player of the viewer page: each plays for some seconds
+// of media, with audio where there is some, and hls.js reports no error. Then it changes to a lower rendition and back,
+// where one is named.
 //
 //   node playing.mjs --base http://127.0.0.1:8080 --streams 1:h264:aac,2:hevc:none [--lower 1:240]
 //
@@ -9,17 +9,17 @@
 import { options, until, withPage } from './chromium.mjs';
 
 const { base, streams, lower } = options(['base', 'streams', 'lower'], ['base', 'streams']);
-const PLAY_SECONDS = 4; // of media
-const STORY_LINES = 200; // of what hls.js did, told on failure
-// What hls.js says of a busy machine, and goes on: it ran dry, gave up a fragment that came slowly, or waited longer for a
-// playlist than its own three parts, with which the sound's is late when an encoder starts. Whether it goes on is what is
-// watched; where it does not, the error is fatal, and that counts.
+const PLAY_SECONDS = 4; // seconds of media
+const STORY_LINES = 200; // log of hls.js, shown on failure
+// hls.js reports these errors on a busy machine and continues: it ran dry, gave up a fragment that came slowly, or waited
+// longer for a playlist than its own three parts (the audio's is late when an encoder starts). Where it does not continue,
+// the error is fatal, and that counts.
 const BUSY = [
   'bufferStalledError', 'bufferNudgeOnStall', 'bufferSeekOverHole',
   'aborted', 'levelLoadTimeOut', 'audioTrackLoadTimeOut', 'fragLoadTimeOut',
 ];
 
-/** Begins to play; what came of it lies in `window.player`. */
+/** Begins to play; `window.player` holds the progress. */
 const begin = (page, place) => page.evaluate((url) => {
   globalThis.player?.hls.destroy();
   document.body.replaceChildren();
@@ -42,7 +42,7 @@ const begin = (page, place) => page.evaluate((url) => {
   });
   hls.on(Hls.Events.BUFFER_CREATED, (_, { tracks }) => { player.tracks = Object.keys(tracks); });
   hls.on(Hls.Events.MANIFEST_PARSED, () => {
-    // The best, and not what a guess of the bandwidth says, which is low on a busy machine.
+    // The best rendition is played: the estimate of the bandwidth is low on a busy machine.
     const { levels } = hls;
     if (levels.some(({ height }) => height < levels.at(-1).height)) hls.loadLevel = levels.length - 1;
   });
@@ -57,7 +57,7 @@ const look = (page) => page.evaluate((busy) => {
     time: video.currentTime,
     width: video.videoWidth,
     height: video.videoHeight,
-    soundBytes: video.webkitAudioDecodedByteCount ?? 0,
+    audioBytes: video.webkitAudioDecodedByteCount ?? 0,
     pictures: video.getVideoPlaybackQuality().totalVideoFrames,
     tracks,
     level: hls.levels[hls.currentLevel]?.url[0]?.split('/').pop().split('?')[0] ?? null,
@@ -82,22 +82,22 @@ async function advances(page, what, fits = () => true) {
   return { first, last };
 }
 
-// A player takes what it finds in the beginning, and on a busy machine the sound comes after the first pictures.
-const untilHeard = (page, id) => until(`stream ${id} has sound`, () => page.evaluate(async (place) => {
+// A player takes the tracks that it finds in the beginning, and on a busy machine audio comes after the first pictures.
+const untilHeard = (page, id) => until(`stream ${id} has audio`, () => page.evaluate(async (place) => {
   const said = await (await fetch(place)).text();
   return { ok: said.includes('TYPE=AUDIO'), said };
 }, `/video/play/${id}/`));
 
-async function plays(page, [id, codec, sound], playsHevc) {
-  if (sound !== 'none') await untilHeard(page, id);
+async function plays(page, [id, codec, audio], playsHevc) {
+  if (audio !== 'none') await untilHeard(page, id);
   await begin(page, `/video/play/${id}/`);
-  const what = `stream ${id} (${codec}, ${sound})`;
+  const what = `stream ${id} (${codec}, ${audio})`;
   const { first, last } = await advances(page, what);
   if (!last.lowLatency) throw new Error(`${what}: no parts are listed: ${JSON.stringify(last)}`);
   const wanted = codec === 'hevc' && !playsHevc ? 'h264.m3u8' : 'source.m3u8';
   if (last.level !== wanted) throw new Error(`${what}: plays ${last.level}, not ${wanted}`);
-  const heard = last.soundBytes > first.soundBytes;
-  if (heard !== (sound !== 'none') || last.tracks.includes('audio') !== heard) throw new Error(`${what}: sound: ${JSON.stringify(last)}`);
+  const heard = last.audioBytes > first.audioBytes;
+  if (heard !== (audio !== 'none') || last.tracks.includes('audio') !== heard) throw new Error(`${what}: audio: ${JSON.stringify(last)}`);
 }
 
 async function changes(page, id, height) {

@@ -1,4 +1,4 @@
-// The viewer page as a relay serves it: it shows what is there, says what it is, and offers nothing that it cannot do.
+// This script checks the viewer page of a relay: it shows the cameras, says that it is a relay, and offers no changes.
 //
 //   node relay.mjs --relay http://127.0.0.1:8081 --api http://127.0.0.1:8080 --camera rtsp://127.0.0.1:8554/cam1
 //
@@ -49,7 +49,7 @@ async function lookAround(page, complaints) {
     const shown = await Promise.all(['start-stop', 'edit', 'remove'].map((id) => byTestId(page, id).isVisible()));
     return { ok: shown.every(Boolean) && !(await byTestId(page, 'relay').isVisible()), shown };
   });
-  // Requests there are of another origin than the relay's; everything else counts.
+  // Its requests to the API go to another origin than the relay's; every other complaint counts.
   const bad = complaints.filter((one) => !one.includes('another origin'));
   if (bad.length) throw new Error(`the browser complained:\n  ${bad.join('\n  ')}`);
 }

@@ -1,5 +1,5 @@
-// Watches the first camera of the page play as HLS for a while and says how steady it was. A measurement, not a test:
-// it prints figures, and exits 1 only when nothing plays.
+// This script watches the first camera of the page play as HLS for a while and reports how steady it was. A measurement,
+// not a test: it prints figures, and exits 1 only when nothing plays.
 //
 //   node steady.mjs --base http://127.0.0.1:8080 [--seconds 300]
 

@@ -1,8 +1,8 @@
-// A viewer who watches a camera as HLS while odd things happen to it: the same player in the same page plays on.
+// This script watches a camera as HLS while faults happen to it: the same player in the same page continues.
 //
 //   node through.mjs --base http://127.0.0.1:8080 --slug cam1-abc
 //
-// Prints `playing` once it plays. Then for each line on stdin, which names what happened: waits until the playhead has
+// Prints `playing` once it plays. Then for each line on stdin, which names an event: waits until the playhead has
 // passed everything that was there by some seconds, and prints `through`. Exits 0 at the end of stdin when no player
 // was made anew and hls.js met nothing fatal.
 
@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 import { options, until, watchAs, withPage } from './chromium.mjs';
 
 const { base, slug } = options(['base', 'slug'], ['base', 'slug']);
-const BEYOND_SECONDS = 3; // of media that was made after it
+const BEYOND_SECONDS = 3; // seconds of media that was made after it
 
 const look = (video) => video.evaluate((element) => ({
   time: element.currentTime,
@@ -20,7 +20,7 @@ const look = (video) => video.evaluate((element) => ({
   same: globalThis.sameVideo === element,
 }));
 
-// Notes what is fatal to any player of the page, whatever the page makes of it.
+// Fatal errors of every player of the page are recorded, also those that the page recovers from.
 const listenToHls = () => {
   globalThis.fatal = [];
   let library;

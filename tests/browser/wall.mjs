@@ -1,5 +1,5 @@
-// The wall of cameras, used with the mouse: layouts, pages, search and filter, another order, full screen; and what the
-// page keeps open for it: pictures of the tiles in sight and nothing else, nothing at all while nobody looks.
+// This script uses the wall with the mouse: layouts, pages, search and filter, another order, full screen. It also counts
+// the page's connections: one for each visible tile, and none while the page is hidden.
 //
 //   node wall.mjs --base http://127.0.0.1:8080 --camera rtsp://127.0.0.1:8554/cam1 --dead rtsp://127.0.0.1:9/nobody
 //
@@ -142,7 +142,7 @@ async function savesWhatIsOutOfSight(page, open, order) {
   await untilOpen(open, 'pictures of all again', order);
 }
 
-// Playwright keeps every page visible; this one is told what the browser would tell it.
+// Playwright keeps every page visible, so the script reports the page as hidden in the browser's place.
 const setHidden = (page, hidden) => page.evaluate((value) => {
   Object.defineProperty(document, 'hidden', { configurable: true, get: () => value });
   Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => (value ? 'hidden' : 'visible') });

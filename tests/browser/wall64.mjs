@@ -1,4 +1,4 @@
-// Leaves a wall of 64 moving pictures open for a while and says every ten seconds what it costs the browser. A
+// This script leaves a wall of 64 moving pictures open for a while and reports its cost in the browser every ten seconds. A
 // measurement, not a test: it prints lines of JSON, and exits 1 only when the pictures do not begin.
 //
 //   node wall64.mjs --base http://127.0.0.1:8080 [--minutes 10]
@@ -13,7 +13,7 @@ const TILES = 64;
 const [FPS, WIDTH] = [5, 320];
 const EVERY_MS = 10_000;
 
-// Counts what is drawn on each canvas, whoever draws it.
+// Counts the pictures drawn on each canvas, by any code of the page.
 function countDraws() {
   const draws = new Map();
   globalThis.rsmDraws = () => {
@@ -27,7 +27,7 @@ function countDraws() {
   };
 }
 
-// A page of nothing but canvases: the newest frame of each stream, decoded one at a time.
+// The page has only canvases: the newest frame of each stream, decoded one at a time.
 function barePage({ slugs, fps, width }) {
   const canvases = slugs.map((slug) => {
     const canvas = document.createElement('canvas');
@@ -110,7 +110,7 @@ async function measure(page, complaints) {
       sockets_opened: sockets.opened,
     }));
   }
-  await page.waitForTimeout(1000); // whoever looks at the browser's processes still finds them
+  await page.waitForTimeout(1000); // A measurement of the browser's processes still finds them.
   console.log(JSON.stringify({ ended: true, complaints: complaints.slice(0, 20) }));
 }
 

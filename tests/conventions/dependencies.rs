@@ -1,5 +1,5 @@
-//! Crates that promise to do without a library or a device keep the promise by their dependencies. `cargo tree` tells
-//! what a crate is built with; it reads manifests and the lock file and needs no network.
+//! Crates that promise to do without a library or a device keep the promise by their dependencies. `cargo tree` lists
+//! them; it reads manifests and the lock file and needs no network.
 
 use std::process::Command;
 

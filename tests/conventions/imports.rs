@@ -1,4 +1,4 @@
-//! What one file declares and names: its modules, items, `use` declarations and paths. Code for tests is left out.
+//! Declarations and paths of one file: its modules, items and `use` declarations. Code for tests is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -115,7 +115,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Moves past the mark that closes what was opened before.
+    /// Moves past the mark that closes the bracket before.
     fn skip_to_closing(&mut self, open: char, close: char) {
         let mut depth = 1;
         while let Some(token) = self.peek(0) {

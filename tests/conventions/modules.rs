@@ -18,7 +18,7 @@ struct Module {
 /// Where a path leads.
 #[derive(Clone, Copy, PartialEq)]
 enum Target {
-    /// A module itself: naming it ties nobody to its file.
+    /// A module itself: naming it is no tie to its file.
     Module(usize),
     /// Something that this module defines.
     Item(usize),

@@ -1,4 +1,4 @@
-//! The boards of `monitoring/grafana/dashboards` as Grafana reads them, and what it makes of a query before it asks.
+//! The boards of `monitoring/grafana/dashboards` as Grafana reads them, and the queries that it sends for them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub struct Query {
     pub columns: Vec<String>,
 }
 
-/// What stands in place of a variable in a query.
+/// Values of variables in a query.
 pub type Values = BTreeMap<&'static str, String>;
 
 pub fn file(name: &str) -> PathBuf {
@@ -108,7 +108,7 @@ pub fn labels_in(legend: &str) -> Vec<String> {
     label.captures_iter(legend).map(|found| found[1].to_owned()).collect()
 }
 
-/// What Grafana's data source sends for a variable with these values chosen: regular expressions in a query.
+/// Text that Grafana's data source sends for a variable with these values chosen: regular expressions in a query.
 pub fn chosen(values: &[&str]) -> String {
     let escaped: Vec<String> = values.iter().map(|value| regex::escape(value).replace('\\', "\\\\")).collect();
     match &escaped[..] {

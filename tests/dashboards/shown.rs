@@ -1,4 +1,5 @@
-//! What the boards show of a farm that has workers, a relay, viewers of every kind, and more dead cameras than a list is long.
+//! The boards' panels for a farm that has workers, a relay, viewers of every kind, and more dead cameras than a list is
+//! long.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,21 +12,21 @@ use super::boards::{Board, Query, Values, all, chosen, filled, labels_in};
 use crate::harness::eventually;
 use crate::harness::farm::{Farm, Plan};
 use crate::harness::process::rsm;
-use crate::harness::prometheus::{HURRY, Prometheus, Sample, hurried};
-use crate::harness::role::{Recipe, Role};
+use crate::harness::prometheus::{HURRY, Prometheus, PrometheusSample, hurried};
+use crate::harness::role::{Recipe, RoleProcess};
 use crate::harness::viewer::MediaPlaylist;
 use crate::harness::watch::Watcher;
 
-/// Cameras at a port where nobody listens: more than any list of the farm's board has rows.
+/// Cameras at a port without a listener: more than any list of the farm's board has rows.
 const DEAD: usize = 60;
 /// Series of a query of the farm's board, however many cameras there are.
 const MOST_SERIES: usize = 50;
-/// What Grafana puts in: four scrapes, when a board shows no more than a point for each, and the last hour.
+/// Grafana's windows: four scrapes, when a board shows no more than a point for each, and the last hour.
 const WINDOWS: [(&str, &str); 2] = [("__rate_interval", "60s"), ("__range", "3600s")];
 
 struct Shown {
     farm: Farm,
-    relay: Role,
+    relay: RoleProcess,
     relay_base: String,
     dead: Vec<String>,
     prometheus: Prometheus,
@@ -48,7 +49,7 @@ impl Shown {
             ("RSM__DATA_DIR".to_owned(), dir.path().display().to_string()),
         ];
         let arguments = ["relay", "--listen", "127.0.0.1:0"].map(Into::into).to_vec();
-        let relay = Role::start("relay", Recipe { program: rsm(), arguments, environment, listener: None });
+        let relay = RoleProcess::start("relay", Recipe { program: rsm(), arguments, environment, listener: None });
         let address = async || {
             let text = relay.log.text();
             let (_, rest) = text.split_once(" begins")?.1.split_once("address=")?;
@@ -96,8 +97,8 @@ impl Shown {
         some.into_iter().map(|choice| Values::from_iter(windows.clone().into_iter().chain([choice]))).collect()
     }
 
-    /// What a query is answered, as often as somebody could choose differently.
-    async fn answers(&self, board: &Board, query: &Query) -> Vec<(String, Vec<Sample>)> {
+    /// Answers to a query, one for each choice of its variables.
+    async fn answers(&self, board: &Board, query: &Query) -> Vec<(String, Vec<PrometheusSample>)> {
         let mut answers = Vec::new();
         for values in self.choices(board) {
             // As the harness has hurried everything else.
@@ -136,15 +137,15 @@ fn plays(http: reqwest::Client, base: String, id: i64) -> AbortOnDropHandle<()> 
     }))
 }
 
-/// What a panel lacks: data, or the labels that its legend or its columns name.
-fn lacking(query: &Query, answer: &[Sample]) -> Option<String> {
+/// The lack of a panel: data, or the labels that its legend or its columns name.
+fn lacking(query: &Query, answer: &[PrometheusSample]) -> Option<String> {
     if answer.is_empty() {
         return Some("nothing".to_owned());
     }
     if let Some(sample) = answer.iter().find(|sample| sample.value.is_nan()) {
         return Some(format!("no number for {:?}", sample.labels));
     }
-    // An alert has the labels of what it is about, and the line that stands for no trouble has none of a camera.
+    // An alert has the labels of its subject, and the line that stands for no trouble has none of a camera.
     let about_many = query.expression.contains("ALERTS{") || query.expression.contains("label_replace(vector(0)");
     let columns = query.columns.iter().filter(|name| !about_many && !name.starts_with("Value")).cloned();
     let legend = labels_in(&query.legend).into_iter().filter(|_| !about_many);
@@ -158,7 +159,7 @@ async fn every_panel_shows_something_of_a_farm_and_never_a_series_for_each_camer
     let shown = Shown::start().await;
     let prometheus = &shown.prometheus;
     prometheus.until_fires("RsmManyCamerasDown", &[]).await;
-    // One more that runs: what is told of starts is told of those of late.
+    // One more stream that runs: the panels of starts show recent starts only.
     let (late, _) = shown.farm.add(shown.farm.camera.url()).await;
     let state = async || shown.farm.owner(&late).await.map(|owner| owner.state);
     eventually("another camera to run", state, |state| state.as_deref() == Some("running")).await;
@@ -166,8 +167,9 @@ async fn every_panel_shows_something_of_a_farm_and_never_a_series_for_each_camer
         for query in board.queries() {
             let look = async || {
                 let answers = shown.answers(&board, &query).await;
-                let lack =
-                    |(asked, answer): &(String, Vec<Sample>)| Some(format!("{} for {asked}", lacking(&query, answer)?));
+                let lack = |(asked, answer): &(String, Vec<PrometheusSample>)| {
+                    Some(format!("{} for {asked}", lacking(&query, answer)?))
+                };
                 answers.iter().filter_map(lack).collect::<Vec<String>>()
             };
             eventually(&query.place, look, Vec::is_empty).await;
@@ -191,7 +193,7 @@ async fn every_panel_shows_something_of_a_farm_and_never_a_series_for_each_camer
     assert!(shown.relay.runs());
 }
 
-/// What Grafana fills the lists at the top of the boards with.
+/// Values that Grafana fills the lists at the top of the boards with.
 async fn every_choice_has_values(shown: &Shown) {
     let relay = shown.relay_base.trim_start_matches("http://").to_owned();
     let expected = BTreeMap::from([("worker", "w1".to_owned()), ("stream", shown.dead[7].clone()), ("server", relay)]);

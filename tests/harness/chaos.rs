@@ -21,7 +21,7 @@ const PIECE: usize = 16 << 10;
 /// it would feel a full window.
 const QUEUED: usize = 256;
 
-/// What the network does.
+/// Behaviour of the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     #[default]
@@ -29,11 +29,11 @@ pub enum Mode {
     /// Connections are closed, and new ones as soon as they are there.
     Cut,
     /// Connections stay and are accepted, and nothing gets through in either direction, not even a connection's end.
-    /// What waits gets through when the network heals.
+    /// Waiting bytes get through when the network heals.
     BlackHole,
     /// Everything takes this much longer, each way.
     Delay(Duration),
-    /// What the server says takes this much longer; the way to it does not.
+    /// Bytes of the server take this much longer; the way to it does not.
     Late(Duration),
 }
 

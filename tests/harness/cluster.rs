@@ -15,7 +15,7 @@ use super::{eventually, within};
 
 /// Users of accounts.conf; here the password of each is its name with this before it.
 pub const PASSWORD_PREFIX: &str = "pw-";
-/// How often a whole start is tried: somebody else may take a port between its choice and its use.
+/// Tries of a whole start: another process may take a port between its choice and its use.
 const STARTS: usize = 5;
 
 /// The password of a user.
@@ -37,7 +37,7 @@ impl Ports {
 }
 
 /// One nats-server with a configuration of config/nats-cluster.
-pub struct Server {
+pub struct NatsServer {
     pub url: String,
     pub leaf_port: u16,
     file: PathBuf,
@@ -48,7 +48,7 @@ pub struct Server {
     dir: tempfile::TempDir,
 }
 
-impl Server {
+impl NatsServer {
     /// The only server of a farm.
     pub async fn single() -> Self {
         Self::single_with(&[]).await
@@ -151,7 +151,7 @@ impl Server {
         self.file = dir.join(self.file.file_name().unwrap());
     }
 
-    /// Starts it, or starts it again with what it stored.
+    /// Starts it, or starts it again with its store.
     pub fn start(&mut self) {
         let mut command = Command::new("nats-server");
         let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
@@ -169,7 +169,7 @@ impl Server {
         self.child = Some(child);
     }
 
-    /// Whether it listens before it ends.
+    /// True when it listens, false when it ends before.
     async fn is_up(&mut self) -> bool {
         let address = self.url.trim_start_matches("nats://").to_owned();
         let child = self.child.as_mut().unwrap();
@@ -208,7 +208,7 @@ impl Server {
         self.dir.path()
     }
 
-    /// How many requests its JetStream has answered.
+    /// Number of requests that its JetStream has answered.
     pub async fn requests(&self) -> u64 {
         let answer = self.client("sys").await.request("$SYS.REQ.SERVER.PING.JSZ", "".into()).await.unwrap();
         let answer: serde_json::Value = serde_json::from_slice(&answer.payload).unwrap();
@@ -221,13 +221,13 @@ impl Server {
     }
 }
 
-/// Another zone for the users `worker-north` and `leaf-north`, as one who copies the files writes it there.
+/// Puts another zone in for the users `worker-north` and `leaf-north`, as an operator who copies the files does.
 fn with_site_zone(text: String, zone: &str) -> String {
     let text = text.replace(".north.", &format!(".{zone}.")).replace("start_north_", &format!("start_{zone}_"));
     text.replace(".north\"", &format!(".{zone}\""))
 }
 
-impl Drop for Server {
+impl Drop for NatsServer {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- log of nats-server at {}\n{}", self.url, self.log.text());
@@ -250,7 +250,7 @@ pub async fn client(urls: &[&str], user: &str) -> async_nats::Client {
     client
 }
 
-/// What a role of rsm needs to connect as `user`.
+/// Environment that a role of rsm needs to connect as `user`.
 pub fn environment(urls: &str, user: &str) -> Vec<(&'static str, String)> {
     vec![
         ("RSM__NATS__URLS", urls.to_owned()),
@@ -261,23 +261,23 @@ pub fn environment(urls: &str, user: &str) -> Vec<(&'static str, String)> {
 
 /// Three servers that form one cluster.
 pub struct Cluster {
-    pub nodes: Vec<Server>,
+    pub nodes: Vec<NatsServer>,
 }
 
 impl Cluster {
     pub async fn start() -> Self {
-        let cluster = Server::first_that_starts(async || {
+        let cluster = NatsServer::first_that_starts(async || {
             let ports = Ports::reserve(9);
             let numbers = ports.numbers();
             let routes: Vec<String> = (0..3)
                 .map(|n| format!("\"nats-route://route:{}@127.0.0.1:{}\"", password("route"), numbers[n + 3]))
                 .collect();
             let routes = format!("[{}]", routes.join(", "));
-            let mut nodes: Vec<Server> = (0..3)
+            let mut nodes: Vec<NatsServer> = (0..3)
                 .map(|n| {
                     let more =
                         [("RSM_NATS_CLUSTER_PORT", numbers[n + 3].to_string()), ("RSM_NATS_ROUTES", routes.clone())];
-                    Server::new("node.conf", &format!("nats-{}", n + 1), (numbers[n], numbers[n + 6]), &more)
+                    NatsServer::new("node.conf", &format!("nats-{}", n + 1), (numbers[n], numbers[n + 6]), &more)
                 })
                 .collect();
             drop(ports);
@@ -316,7 +316,8 @@ impl Cluster {
         (1..=self.nodes.len()).find(|n| name == format!("nats-{n}")).map(|n| n - 1)
     }
 
-    /// Leaves one copy of a consumer of start tickets; the node that has it. Nobody leads the consumer without that one.
+    /// Leaves one copy of a consumer of start tickets; returns the node that has it. The consumer has no leader without
+    /// that node.
     pub async fn leave_one_copy(&self, name: &str) -> usize {
         let js = jetstream::new(self.client("api").await);
         let mut consumer: PullConsumer = js.get_consumer_from_stream(name, "RSM_CMD").await.unwrap();

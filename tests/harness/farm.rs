@@ -13,7 +13,7 @@ use super::camera::Camera;
 use super::chaos::Chaos;
 use super::nats::Nats;
 use super::process::rsm;
-use super::role::{Recipe, Role};
+use super::role::{Recipe, RoleProcess};
 use super::system::QUICK;
 use super::watch::{CLIP_SECONDS, FPS, Watcher};
 use super::{eventually, within};
@@ -21,7 +21,7 @@ use super::{eventually, within};
 /// Lines of each process's log that a failing test shows.
 const SHOWN_LINES: usize = 40;
 
-/// What a farm is made of.
+/// Parts of a farm.
 #[derive(Clone, Default)]
 pub struct Plan {
     pub workers: usize,
@@ -47,7 +47,7 @@ pub struct Plan {
     pub camera_address: Option<String>,
 }
 
-/// Who owns a stream, by what the API says.
+/// The owner of a stream, as the API reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     pub worker: String,
@@ -57,8 +57,8 @@ pub struct Owner {
 
 pub struct Farm {
     pub nats: Nats,
-    pub api: Role,
-    pub workers: Vec<Role>,
+    pub api: RoleProcess,
+    pub workers: Vec<RoleProcess>,
     pub camera: Camera,
     /// Slug and id of each link, in the order of the cameras.
     pub streams: Vec<(String, i64)>,
@@ -74,7 +74,7 @@ pub struct Farm {
 impl Plan {
     pub fn of(workers: usize, streams: usize) -> Self {
         // Streams stay where they are unless a test is about moving them.
-        // How busy the machine is with other tests decides nothing.
+        // The load of the machine by other tests decides nothing.
         let environment =
             vec![("RSM__CONTROL__REBALANCE", "false".to_owned()), ("RSM__WORKER__MAX_CPU_PERCENT", "100".to_owned())];
         Self { workers, streams, environment, max_fps: 5, ..Self::default() }
@@ -119,7 +119,7 @@ impl Plan {
         let mut environment = self.environment_of("api");
         environment.push(("RSM__NATS__URLS".to_owned(), nats.url.clone()));
         environment.push(("RSM__DATA_DIR".to_owned(), dir.path().join("api").display().to_string()));
-        let api = Role::start(
+        let api = RoleProcess::start(
             "api",
             Recipe { program: rsm(), arguments: vec!["api".into()], environment, listener: Some(Arc::new(listener)) },
         );
@@ -152,10 +152,10 @@ impl Farm {
             self.chaos.insert(name.to_owned(), chaos);
         }
         let recipe = self.worker_recipe(name, server);
-        self.workers.push(Role::start(name, recipe));
+        self.workers.push(RoleProcess::start(name, recipe));
     }
 
-    /// How a worker is started that reaches NATS at `server`.
+    /// Recipe of a worker that reaches NATS at `server`.
     pub fn worker_recipe(&self, name: &str, server: SocketAddr) -> Recipe {
         let data = if self.plan.shared_data { "api" } else { name };
         let data_dir = self.dir.path().join(data);
@@ -175,7 +175,7 @@ impl Farm {
         self.dir.path().join(process)
     }
 
-    pub fn worker(&mut self, name: &str) -> &mut Role {
+    pub fn worker(&mut self, name: &str) -> &mut RoleProcess {
         self.workers.iter_mut().find(|role| role.name == name).unwrap_or_else(|| panic!("no worker {name}"))
     }
 
@@ -229,7 +229,7 @@ impl Farm {
         watchers
     }
 
-    /// Who owns a stream; `None` while the API does not answer.
+    /// The owner of a stream; `None` while the API does not answer.
     pub async fn owner(&self, slug: &str) -> Option<Owner> {
         let status = self.json(&format!("/video/{slug}/status")).await?;
         Some(Owner {
@@ -249,7 +249,7 @@ impl Farm {
         owners
     }
 
-    /// Waits until every stream runs somewhere; who owns what then.
+    /// Waits until every stream runs somewhere; returns the owners.
     pub async fn until_all_run(&self) -> BTreeMap<String, Owner> {
         self.until_owned("every stream to run", |_, _| true).await
     }
@@ -275,8 +275,8 @@ impl Farm {
         eventually("one RTSP session for each camera", async || self.sessions().await, alone).await
     }
 
-    /// Waits until the newest heartbeat of each of these workers fits. Not while the API is away: somebody who listens
-    /// to heartbeats hides that nobody answers them.
+    /// Waits until the newest heartbeat of each of these workers fits. Not while the API is away: a second subscriber
+    /// of heartbeats hides that the API does not answer them.
     pub async fn until_beats(&self, what: &str, workers: &[&str], fits: impl Fn(&Value) -> bool) {
         let client = self.nats.client().await;
         let mut beats = client.subscribe("rsm.v1.hb.*").await.unwrap();

@@ -1,4 +1,4 @@
-//! Viewers who look closely: at all that a WebSocket says, at the parts of a multipart answer, and slow ones.
+//! Viewers that check every message of a WebSocket and every part of a multipart answer, and slow ones.
 
 use futures_util::StreamExt as _;
 use reqwest::header::HeaderMap;
@@ -15,7 +15,7 @@ use super::within;
 /// Bytes that a slow viewer's system takes for it, about.
 const NARROW: u32 = 4096;
 
-/// What a server says over a WebSocket.
+/// A message of the server over a WebSocket.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Said {
     Jpeg(Vec<u8>),
@@ -108,7 +108,7 @@ pub fn refusal(opened: Result<Listener, tungstenite::Error>) -> (StatusCode, Opt
 }
 
 /// Frames as one answer without end (RFC 2046 section 5.1).
-pub struct Parts {
+pub struct MultipartParts {
     answer: Response,
     boundary: String,
     unread: Vec<u8>,
@@ -121,7 +121,7 @@ pub struct Part {
     pub jpeg: Vec<u8>,
 }
 
-impl Parts {
+impl MultipartParts {
     /// At `http://host:port`, with a query such as `?fps=2`.
     pub async fn open(base: &str, slug: &str, query: &str) -> Self {
         let answer = Self::ask(base, slug, query).await;

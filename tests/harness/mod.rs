@@ -1,4 +1,4 @@
-//! What tests are made of: processes that end with the test, and waiting for conditions instead of time.
+//! Parts that tests are made from: processes that end with the test, and waiting for conditions instead of time.
 
 // The bench uses it too, and not all of it.
 #![allow(dead_code)]
@@ -24,12 +24,12 @@ pub mod watch;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-/// How long a condition may take to come true. Far beyond what is expected, as machines are busy with
-/// others: it bounds a test that fails.
+/// Time that a condition may take to come true. Far beyond the expected, as machines are busy with other tests: it
+/// bounds a test that fails.
 pub const DEADLINE: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Waits until `look` gives something that `fits`; says on failure what it saw last.
+/// Waits until the result of `look` `fits`; prints the last result on failure.
 pub async fn eventually<T: Debug>(what: &str, look: impl AsyncFnMut() -> T, fits: impl Fn(&T) -> bool) -> T {
     eventually_in(DEADLINE, what, look, fits).await
 }

@@ -84,7 +84,7 @@ impl Nats {
         within("a connection to nats-server", async_nats::connect(&self.url)).await.unwrap()
     }
 
-    /// How many messages a JetStream stream holds under `filter`.
+    /// Number of messages that a JetStream stream holds under `filter`.
     pub async fn count(&self, stream: &str, filter: &str) -> usize {
         let js = jetstream::new(self.client().await);
         let Ok(stream) = js.get_stream(stream).await else { return 0 };

@@ -17,7 +17,7 @@ pub struct Netns {
 }
 
 impl Netns {
-    /// `Err` says in a word or two what is missing.
+    /// `Err` names the missing tool or right in a word or two.
     pub async fn open() -> Result<Self, &'static str> {
         if !nix::unistd::Uid::effective().is_root() {
             return Err("root");
@@ -57,7 +57,7 @@ impl Netns {
         Ok(Self { address: ours.into(), holder, card })
     }
 
-    /// What to put before a command so that it runs in there.
+    /// Words that make a command behind them run in the namespace.
     pub fn enter(&self) -> [String; 4] {
         ["nsenter".into(), "--target".into(), self.holder.id().unwrap().to_string(), "--net".into()]
     }

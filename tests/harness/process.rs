@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// Lines that are kept of a child's log, to be shown when a test fails.
 const KEPT_LINES: usize = 500_000;
 
-/// The binary under test: what cargo built for the tests, or for the bench the one beside it.
+/// The binary under test: the one that cargo built for the tests, or for the bench the one beside it.
 pub fn rsm() -> PathBuf {
     match option_env!("CARGO_BIN_EXE_rsm") {
         Some(path) => path.into(),
@@ -47,7 +47,7 @@ pub fn signal(pid: u32, signal: Signal) {
     nix::sys::signal::kill(pid, signal).unwrap_or_else(|e| panic!("cannot send {signal} to {pid}: {e}"));
 }
 
-/// What a child wrote, collected in the background.
+/// Output of a child, collected in the background.
 #[derive(Clone, Default)]
 pub struct Log {
     lines: Arc<Mutex<Vec<String>>>,
@@ -75,7 +75,7 @@ impl Log {
         log
     }
 
-    /// Reads no further: whoever writes finds nobody there.
+    /// Reads no further: the writer gets a broken pipe.
     pub fn close(&self) {
         self.end.cancel();
     }
@@ -122,7 +122,7 @@ pub fn descendants(parent: u32) -> Vec<Found> {
     found
 }
 
-/// Whether a process is there and not a zombie.
+/// True while a process exists and is not a zombie.
 pub fn alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))

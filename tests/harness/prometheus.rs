@@ -1,5 +1,5 @@
-//! Debian's Prometheus with the project's own configuration and rules, which looks at a farm of the test's. Durations in
-//! them are divided by [`HURRY`], all by the same, so that what takes minutes comes within seconds and in the same order.
+//! Debian's Prometheus with the project's own configuration and rules, which scrapes a farm of the test's. All
+//! durations in them are divided by [`HURRY`], so that minutes become seconds and the order stays.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,13 +14,13 @@ use tokio::process::{Child, Command};
 use super::process::{Log, spawn};
 use super::{DEADLINE, eventually, eventually_in};
 
-/// So many times quicker than what a user has: it scrapes every 0.75 s, and 10 minutes are 30 seconds.
+/// Factor by which durations are shorter than a user's: it scrapes every 0.75 s, and 10 minutes are 30 seconds.
 pub const HURRY: u32 = 20;
-/// How long an alert, or the end of one, may take to come. It bounds a test that fails.
+/// Time that an alert, or the end of one, may take to come. It bounds a test that fails.
 pub const ALERT_DEADLINE: Duration = Duration::from_secs(300);
 /// Prometheus' own memory of a series that is gone without a word, divided like the others.
 const LOOKBACK: Duration = Duration::from_secs(5 * 60);
-/// What is rewritten, below `monitoring/`.
+/// The files that are rewritten, below `monitoring/`.
 const FILES: [&str; 3] = ["prometheus.yml", "rules/recording.yml", "rules/alerts.yml"];
 /// Where it says to edit.
 const API: &str = "http://127.0.0.1:8080";
@@ -37,7 +37,7 @@ pub struct Prometheus {
 
 /// One sample of an instant query.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
+pub struct PrometheusSample {
     pub labels: BTreeMap<String, String>,
     pub value: f64,
 }
@@ -131,9 +131,9 @@ impl Prometheus {
     }
 
     /// The answer to an instant query, now.
-    pub async fn query(&self, expression: &str) -> Vec<Sample> {
+    pub async fn query(&self, expression: &str) -> Vec<PrometheusSample> {
         let answer = self.get("query", &[("query", expression)]).await;
-        let sample = |row: &Value| Sample {
+        let sample = |row: &Value| PrometheusSample {
             labels: texts(&row["metric"]),
             value: row["value"][1].as_str().unwrap().parse().unwrap(),
         };
@@ -145,7 +145,11 @@ impl Prometheus {
     }
 
     /// Waits until the answer to a query fits.
-    pub async fn until(&self, expression: &str, fits: impl Fn(&Vec<Sample>) -> bool) -> Vec<Sample> {
+    pub async fn until(
+        &self,
+        expression: &str,
+        fits: impl Fn(&Vec<PrometheusSample>) -> bool,
+    ) -> Vec<PrometheusSample> {
         eventually_in(ALERT_DEADLINE, expression, async || self.query(expression).await, fits).await
     }
 
@@ -187,7 +191,7 @@ impl Prometheus {
 }
 
 impl Alert {
-    /// Whether it has this name and, among others, these labels.
+    /// True when it has this name and, among others, these labels.
     pub fn is(&self, name: &str, labels: &[(&str, &str)]) -> bool {
         self.name == name && labels.iter().all(|(key, value)| self.labels.get(*key).is_some_and(|v| v == value))
     }

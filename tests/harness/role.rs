@@ -12,25 +12,25 @@ use tokio::process::{Child, Command};
 use super::process::{Log, signal, spawn};
 use super::within;
 
-/// How a process is started, each time.
+/// Arguments, environment and descriptor that a process is started with, each time.
 #[derive(Clone, Default)]
 pub struct Recipe {
     pub program: PathBuf,
     pub arguments: Vec<OsString>,
     pub environment: Vec<(String, String)>,
-    /// Passed on as descriptor 3. It stays open here, so connections wait while nobody runs.
+    /// Passed on as descriptor 3. It stays open here, so connections wait while no process runs.
     pub listener: Option<Arc<std::net::TcpListener>>,
 }
 
-pub struct Role {
+pub struct RoleProcess {
     pub name: String,
     pub recipe: Recipe,
-    /// Of the newest process.
+    /// Log of the newest process.
     pub log: Log,
     child: Option<Child>,
 }
 
-impl Role {
+impl RoleProcess {
     pub fn start(name: &str, recipe: Recipe) -> Self {
         let mut role = Self { name: name.to_owned(), recipe, log: Log::default(), child: None };
         role.start_again();

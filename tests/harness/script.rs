@@ -1,4 +1,4 @@
-//! A script of tests/browser that says what it sees and is told what happens, line by line.
+//! A script of tests/browser that prints its observations and reads events, line by line.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -45,7 +45,7 @@ impl Script {
         }
     }
 
-    /// Tells it what happened, and waits until it answers with `answer`.
+    /// Sends it an event, and waits until it answers with `answer`.
     pub async fn hears(&mut self, event: &str, answer: &str) {
         // One that has ended says why instead of its answer.
         let _ = self.stdin.write_all(format!("{event}\n").as_bytes()).await;

@@ -109,7 +109,7 @@ impl Service {
         within("a role to end", self.child.wait()).await.unwrap()
     }
 
-    /// How many lines of level ERROR it wrote that say `part`.
+    /// Number of its lines of level ERROR that contain `part`.
     pub fn errors(&self, part: &str) -> usize {
         let is_error = |line: &Value| line["level"] == "ERROR" && line.to_string().contains(part);
         self.log.text().lines().filter_map(|line| serde_json::from_str(line).ok()).filter(is_error).count()

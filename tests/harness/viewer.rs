@@ -101,7 +101,7 @@ impl MediaPlaylist {
         Some(Self::read(&master, answer.text().await.ok()?))
     }
 
-    /// The text of a media playlist; what it names lies beside `base`.
+    /// Reads the text of a media playlist; its files lie beside `base`.
     pub fn read(base: &str, text: String) -> Self {
         let tag = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).and_then(|v| v.parse().ok());
         let uri = |line: &str| line.split("URI=\"").nth(1).and_then(|rest| rest.split('"').next()).map(str::to_owned);

@@ -9,7 +9,7 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// Right. `dir` keeps what it says.
+    /// A clock that is right. Its offset is kept in a file below `dir`.
     pub fn new(dir: &Path) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let clock = Self { file: dir.join("faketime") };
@@ -24,7 +24,7 @@ impl WallClock {
         std::fs::rename(aside, &self.file).unwrap();
     }
 
-    /// Of a process that believes it.
+    /// Environment of a process that uses this clock.
     pub fn environment(&self) -> [(&'static str, String); 4] {
         let library = std::fs::read_dir("/usr/lib")
             .unwrap()

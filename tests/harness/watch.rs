@@ -1,5 +1,5 @@
-//! Whoever looks at a stream all the time and remembers what went wrong: over a WebSocket as a viewer does, or on NATS
-//! as anybody's consumer does.
+//! Watchers of a stream that record every error: over a WebSocket as a viewer does, or on NATS as a foreign consumer
+//! does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ const STALE: Duration = Duration::from_secs(2);
 const DEMAND_EVERY: Duration = Duration::from_secs(2);
 const DEMAND_TTL_MS: u64 = 6000;
 
-/// What one looker saw.
+/// Observations of one watcher.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct WatchObservations {
     pub frames: u64,
     /// Between two frames, or since the last one.
     pub longest_gap: Duration,
     pub last: Option<Instant>,
-    /// Frames older than what was already shown.
+    /// Frames older than the newest shown one.
     pub stale: u64,
-    /// Of a frame when it was seen.
+    /// Age of the oldest frame when it was seen.
     pub oldest: Duration,
     /// The socket was closed, by whomever.
     pub closed: bool,
@@ -41,7 +41,7 @@ pub struct Seen {
     newest: Duration,
 }
 
-impl Seen {
+impl WatchObservations {
     fn frame(&mut self, jpeg: &[u8]) {
         let now = Instant::now();
         if let Some(last) = self.last.replace(now) {
@@ -73,7 +73,7 @@ impl Seen {
 /// A viewer over WebSocket that stays.
 pub struct Watcher {
     pub slug: String,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<WatchObservations>>,
     task: JoinHandle<()>,
 }
 
@@ -82,7 +82,7 @@ impl Watcher {
     pub async fn open(base: &str, slug: &str) -> Self {
         let url = format!("{}/ws/stream/{slug}/", base.replace("http://", "ws://"));
         let (mut socket, _) = within("a WebSocket", tokio_tungstenite::connect_async(url)).await.unwrap();
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen = Arc::new(Mutex::new(WatchObservations::default()));
         let noted = seen.clone();
         let task = tokio::spawn(async move {
             while let Some(Ok(message)) = socket.next().await {
@@ -97,7 +97,7 @@ impl Watcher {
         Self { slug: slug.to_owned(), seen, task }
     }
 
-    pub fn seen(&self) -> Seen {
+    pub fn seen(&self) -> WatchObservations {
         self.seen.lock().clone().until_now()
     }
 
@@ -106,7 +106,7 @@ impl Watcher {
         self.seen.lock().begin();
     }
 
-    /// Waits for `count` more frames; nothing stale was among what came.
+    /// Waits for `count` more frames, of which none may be stale.
     pub async fn more(&self, count: u64) {
         self.goes_on(count).await;
         self.fine();
@@ -135,7 +135,7 @@ impl Drop for Watcher {
     }
 }
 
-/// What came on the frame subject of one stream.
+/// Messages on the frame subject of one stream.
 #[derive(Clone, Debug, Default)]
 pub struct OnNats {
     pub frames: u64,

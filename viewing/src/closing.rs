@@ -9,7 +9,7 @@ use rsm_shared::config::Config;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// What is left of `control.shutdown_s` for everything that ends after the viewers.
+/// Part of `control.shutdown_s` that is reserved for everything that ends after the viewers.
 const AFTERWARDS: Duration = Duration::from_millis(1500);
 
 /// Says when closing began, and when each viewer goes. Cheap to clone.
@@ -76,7 +76,7 @@ impl Closing {
         drain
     }
 
-    /// Whether it has begun: nobody new is let in.
+    /// True once closing has begun: new viewers are refused.
     pub fn has_begun(&self) -> bool {
         self.begun.borrow().is_some()
     }
@@ -98,8 +98,8 @@ impl Closing {
         let _ = self.begun.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// Waits until closing begins; the moment at which whoever waits goes. Each call gives another one: call it once for
-    /// each viewer.
+    /// Waits until closing begins, and returns the moment at which the calling viewer goes. Each call returns a later
+    /// one: call it once for each viewer.
     pub async fn moment(&self) -> Moment {
         let mut begun = self.begun.subscribe();
         let plan = begun.wait_for(Option::is_some).await.ok().and_then(|plan| plan.clone());
@@ -119,8 +119,8 @@ impl ClosingPlan {
     }
 }
 
-/// How long after the beginning the viewer of that turn goes, from 0, of so many: evenly over `drain`. Who comes after
-/// the last of them, because it was not counted, goes with the last. Pure.
+/// Time from the beginning of the closing to the departure of viewer number `turn`, from 0: evenly over `drain`. A viewer
+/// that was not counted in `viewers` goes with the last one. Pure.
 fn share(drain: Duration, turn: usize, viewers: usize) -> Duration {
     let (turn, viewers) = (u32::try_from(turn).unwrap_or(u32::MAX), u32::try_from(viewers).unwrap_or(u32::MAX));
     let turns = viewers.max(1);

@@ -1,5 +1,5 @@
-//! What the API and relays both serve to viewers: frames over WebSocket and multipart, HLS, snapshots, events, the page.
-//! There is no database here, no address of a camera and no credential: a relay is made of this crate alone.
+//! Everything that the API and relays both serve to viewers: frames over WebSocket and multipart, HLS, snapshots, events,
+//! the page. There is no database here, no address of a camera and no credential: a relay is made of this crate alone.
 
 pub mod closing;
 pub mod hls;

@@ -1,4 +1,4 @@
-//! Routes put together to what a listener serves: the router, the OpenAPI document made from it, and the guard in front.
+//! The service of a listener, made from routes: the router, the OpenAPI document, and the guard in front.
 
 use std::sync::Arc;
 

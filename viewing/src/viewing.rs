@@ -33,7 +33,7 @@ use crate::streams::ages::AgesCache;
 pub struct Viewing {
     pub config: Config,
     pub streams: Streams,
-    /// How streams are described to clients that list or follow them.
+    /// Descriptions of streams for clients that list or follow them.
     pub items: Arc<dyn CameraItems>,
     pub hub: Hub,
     pub threads: ViewerThreads,
@@ -51,12 +51,12 @@ pub struct Viewing {
     pub metrics: ServingMetrics,
     /// The OpenAPI document; written with the routes.
     pub openapi: OnceLock<Bytes>,
-    /// What works for viewers ends when it is cancelled: after they were sent away, see `closing`.
+    /// Tasks that work for viewers end when it is cancelled: after all viewers are disconnected, see `closing`.
     pub stop: CancellationToken,
     control: Bus,
 }
 
-/// What a [`Viewing`] is made of.
+/// Parts of a [`Viewing`].
 pub struct ViewingParts {
     pub config: Config,
     pub streams: Streams,
@@ -121,7 +121,7 @@ impl Viewing {
         }))
     }
 
-    /// Starts publishing to workers what viewers want, until `stop`. Call inside the runtime that relays.
+    /// Starts publishing the demand of viewers to workers, until `stop`. Call inside the runtime that relays.
     pub fn start(&self) -> JoinHandle<()> {
         let publisher = DemandPublisher {
             streams: self.streams.clone(),

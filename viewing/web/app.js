@@ -1,16 +1,21 @@
-// The viewer page, put together: the list that is kept up to date, the wall or one camera's page, and the dialogs.
+// This module assembles the viewer page: the list that is kept up to date, the wall or one camera's page, and the dialogs.
 
-import * as api from './api.js';
-import { announce, announceIn } from './announce.js';
-import { CameraForm } from './camera-form.js';
-import { openCamera } from './camera-page.js';
-import { setKiosk } from './full-screen.js';
-import { openImport } from './import-dialog.js';
-import { Live } from './live.js';
-import { removeWithUndo } from './undo.js';
-import { WallScreen } from './wall-screen.js';
+import { openCamera } from './camera/page.js';
+import { CameraForm } from './camera/form.js';
+import { removeWithUndo } from './camera/removal.js';
+import { openImport } from './import/dialog.js';
+import { announce, announceIn } from './lib/announce.js';
+import * as api from './lib/api.js';
+import { byId, elementOf } from './lib/dom.js';
+import { setKiosk } from './lib/full-screen.js';
+import { Live } from './lib/live.js';
+import { WALL_ROUTE, parseRoute } from './lib/routes.js';
+import { WallScreen } from './wall/screen.js';
 
-const at = (id) => document.getElementById(id);
+/** @import { Camera } from './lib/api-types.js' */
+
+/** @param {string} id */
+const at = (id) => byId(id, HTMLElement);
 
 announceIn(at('announce'));
 at('empty-curl').textContent = `curl -X POST ${location.origin}/video/ \\
@@ -20,24 +25,26 @@ at('empty-curl').textContent = `curl -X POST ${location.origin}/video/ \\
 const live = new Live();
 const wall = new WallScreen(live, { onEdit: openEditor, onRemove: remove });
 
-live.addEventListener('link', ({ detail: { state, text } }) => {
+live.addEventListener('link', () => {
+  const { state, text } = live.link;
   at('link').dataset.link = document.documentElement.dataset.server = state;
   at('link-text').textContent = text;
 });
 
-// --- which screen ---
+// --- the screen of the address ---
 
-let opened = null; // the camera page that is open: {slug, close()}
-let leftAt = null; // the camera that the wall was left for
+/** @type {{ slug: string, close: () => void } | null} The camera page that is open. */
+let opened = null;
+/** @type {string | null} The camera whose page was opened from the wall. */
+let leftAt = null;
 
-function route() {
-  const [, screen = '', rest = ''] = location.hash.split('/');
-  const slug = screen === 'camera' ? decoded(rest) : '';
+function showRoute() {
+  const { kiosk, slug } = parseRoute(location.hash);
   if (slug && slug === opened?.slug) return;
   opened?.close();
   opened = null;
-  at('wall-screen').hidden = Boolean(slug);
-  at('camera-screen').hidden = !slug;
+  at('wall-screen').hidden = slug !== '';
+  at('camera-screen').hidden = slug === '';
   if (slug) {
     setKiosk(false);
     leftAt = slug;
@@ -45,94 +52,102 @@ function route() {
     scrollTo(0, 0);
     return;
   }
-  if (screen === 'kiosk') setKiosk(true, { window: true });
+  if (kiosk) setKiosk(true, { window: true });
   wall.render();
   if (leftAt) wall.reveal(leftAt);
   leftAt = null;
 }
 
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
-addEventListener('hashchange', route);
+addEventListener('hashchange', showRoute);
 
 // --- adding, editing, removing ---
 
-const addDialog = at('add-dialog');
-new CameraForm(at('add-form'), {
+const addDialog = byId('add-dialog', HTMLDialogElement);
+const addForm = byId('add-form', HTMLFormElement);
+new CameraForm(addForm, {
   submitText: 'Add camera',
+  cancel: () => addDialog.close(),
   send: (camera) => api.addCamera(camera),
-  done: ({ slug }) => {
+  done: (camera) => {
     addDialog.close();
     announce('Wall', 'camera added.');
-    wall.reveal(slug);
-    live.refresh();
+    if (camera) wall.reveal(camera.slug);
+    void live.refresh();
   },
 });
-const { cancel } = at('add-form').elements;
-cancel.hidden = false;
-cancel.addEventListener('click', () => addDialog.close());
 
-let edited = null;
-const editor = new CameraForm(at('edit-form'), {
+const editDialog = byId('edit', HTMLDialogElement);
+/** Slug of the camera that is edited. */
+let edited = '';
+const editor = new CameraForm(byId('edit-form', HTMLFormElement), {
   submitText: 'Save',
-  send: (change) => (Object.keys(change).length ? api.changeCamera(edited.slug, change) : null),
+  submitTestId: 'edit-submit',
+  cancel: () => editDialog.close(),
+  send: async (change) => (Object.keys(change).length ? api.changeCamera(edited, change) : null),
   done: () => {
-    at('edit').close();
-    live.refresh();
+    editDialog.close();
+    void live.refresh();
   },
-  cancel: () => at('edit').close(),
 });
 
+/** @param {Camera} camera */
 function openEditor(camera) {
-  edited = camera;
+  edited = camera.slug;
   at('edit-title').textContent = `Edit ${camera.name || camera.slug}`;
   editor.fill(camera);
-  at('edit').showModal();
+  editDialog.showModal();
 }
 
 function openAdd() {
   addDialog.showModal();
-  at('add-form').elements.url.focus();
+  addForm.querySelector('input')?.focus();
 }
 
+/** @param {Camera} camera */
 function remove(camera) {
   removeWithUndo(camera, {
     onGone: () => {
       wall.setGone(camera.slug, true);
-      if (opened?.slug === camera.slug) location.hash = '#/';
+      if (opened?.slug === camera.slug) location.hash = WALL_ROUTE;
     },
-    onBack: ({ byHand }) => {
+    onBack: ({ undone }) => {
       wall.setGone(camera.slug, false);
-      if (byHand) wall.reveal(camera.slug);
+      if (undone) wall.reveal(camera.slug);
     },
   });
 }
 
-const importCameras = () => openImport({ onDone: () => live.refresh() });
+const importCameras = () => openImport({ onDone: () => void live.refresh() });
+const helpDialog = byId('help', HTMLDialogElement);
 
 for (const id of ['add', 'empty-add']) at(id).addEventListener('click', openAdd);
 for (const id of ['import', 'empty-import']) at(id).addEventListener('click', importCameras);
-at('help-button').addEventListener('click', () => at('help').showModal());
+at('help-button').addEventListener('click', () => helpDialog.showModal());
 at('menu').addEventListener('click', () => at('menu').hidePopover());
 
 // --- keys ---
 
+const FIELDS = 'input:not([type="radio"]), textarea, select';
+
+/**
+ * Tells whether a key belongs to a field, a dialog, a menu or the browser.
+ * @param {KeyboardEvent} event
+ */
+function isTaken(event) {
+  const target = elementOf(event.target);
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return true;
+  if (target?.closest(FIELDS) || document.querySelector('dialog[open], :popover-open')) return true;
+  return Boolean(target?.matches('[type="radio"]')) && event.key.startsWith('Arrow');
+}
+
 addEventListener('keydown', (event) => {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (event.target.closest('input:not([type="radio"]), textarea, select') || document.querySelector('dialog[open]')) return;
-  if (document.querySelector(':popover-open') || (event.target.matches('[type="radio"]') && event.key.startsWith('Arrow'))) return;
-  if (event.key === '?') at('help').showModal();
+  if (isTaken(event)) return;
+  if (event.key === '?') helpDialog.showModal();
   else if (at('wall-screen').hidden) return;
   else if (event.key === '/') at('search').focus();
   else if (!wall.key(event)) return;
   event.preventDefault();
 });
 
-route();
+showRoute();
 live.start();

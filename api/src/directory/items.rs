@@ -1,4 +1,4 @@
-//! How the API describes a stream to clients that list or follow streams.
+//! The API's descriptions of streams for clients that list or follow them.
 
 use rsm_viewing::hls::players::Players;
 use rsm_viewing::routes::camera_items::CameraItems;

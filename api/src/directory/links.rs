@@ -1,5 +1,5 @@
-//! What is registered: a copy in memory of the links in the store, bounded by `api.max_links`, beside what viewers may
-//! know of each. Only the API has it. No lock here is ever held across an await.
+//! Registered links: a copy in memory of the links in the store, bounded by `api.max_links`, each beside its stream in the
+//! table for viewers. Only the API has it. No lock here is ever held across an await.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -13,7 +13,7 @@ use crate::store::links::CameraLink;
 
 pub use rsm_viewing::streams::View;
 
-/// One registered stream and its link. Shared by all who need it; links are replaced, entries stay.
+/// One registered stream and its link, shared by reference; links are replaced, entries stay.
 pub struct Entry {
     stream: Arc<Stream>,
     link: Mutex<Arc<CameraLink>>,
@@ -23,9 +23,9 @@ pub struct Entry {
 #[derive(Clone)]
 pub struct Directory {
     table: Arc<RwLock<BTreeMap<i64, Arc<Entry>>>>,
-    /// What viewers may know of it.
+    /// The streams for viewers.
     pub streams: Streams,
-    /// Wakes the reconciler: something was added, changed, removed or wished for.
+    /// Wakes the reconciler: something was added, changed, removed or wanted.
     pub wake: Arc<Notify>,
 }
 
@@ -83,17 +83,17 @@ impl Directory {
         self.table.read().values().cloned().collect()
     }
 
-    /// How many links are registered.
+    /// Number of registered links.
     pub fn len(&self) -> usize {
         self.table.read().len()
     }
 
-    /// Whether nothing is registered.
+    /// True when nothing is registered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Puts what is known of a stream.
+    /// Replaces the state of a stream.
     pub fn show(&self, stream: &Stream, view: View) {
         self.streams.show(stream, view);
     }
@@ -105,7 +105,7 @@ impl Entry {
         self.link.lock().clone()
     }
 
-    /// What viewers share of it.
+    /// Its stream in the table for viewers.
     pub fn stream(&self) -> &Arc<Stream> {
         &self.stream
     }

@@ -1,4 +1,4 @@
-//! What is registered: the links beside what viewers may know of each, and the task that tells relays of it.
+//! Registered links beside their streams for viewers, and the task that publishes the streams to relays.
 
 pub mod items;
 pub mod links;

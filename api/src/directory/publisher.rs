@@ -1,7 +1,6 @@
-//! Tells relays what may be watched, and where: compares what is known of each stream with what is stored on NATS, and
-//! writes the differences. Woken by changes and by time; at rest it writes nothing. What is stored is read again after
-//! every reconnect and failure, so that a wiped store is filled again, and records of links that went meanwhile are
-//! found.
+//! Publishes the directory of streams to relays: compares each stream's state with its record on NATS, and writes the
+//! differences. Woken by changes and by time; at rest it writes nothing. The records are read again after every reconnect
+//! and failure, so that a wiped store is filled again, and records of links that went meanwhile are found.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-/// Looks without being woken.
+/// Interval of rounds without a wake-up.
 const LOOK: Duration = Duration::from_secs(20);
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(1);
@@ -39,31 +38,31 @@ pub struct DirectoryPublisher {
     streams: Streams,
     /// JPEG settings of links that have none of their own.
     defaults: JpegParams,
-    /// After a connect, owners are not heard at once: what is stored of them stays for this long.
+    /// After a connect, owners are not heard at once: their stored records stay for this long.
     settle: Duration,
-    /// What is stored, as far as is known: the registered streams, and for a while those removed.
+    /// Stored records, as far as this process knows: of the registered streams, and for a while of those removed.
     stored: HashMap<Slug, StoredRecord>,
 }
 
 /// One stored record.
 struct StoredRecord {
     record: DirectoryRecord,
-    /// What it was made from: most looks end here, without making it again.
+    /// Offer and state that it was made from: most comparisons end here, without making it again.
     of: Option<(Arc<Offer>, Arc<View>)>,
     /// When it was seen to be removed.
     removed: Option<Instant>,
 }
 
-/// What is to be done to one record.
+/// A change of one record.
 enum RecordWrite {
-    /// Inside, the zone that the stream has left: the record there goes after the new one is written. Whoever follows
-    /// knows the stream by its slug, and is told of no removal.
+    /// Inside, the zone that the stream has left: the record there goes after the new one is written. Relays know the
+    /// stream by its slug, and see no removal.
     Put(Box<StoredRecord>, Option<Zone>),
     Purge(Box<DirectoryRecord>),
 }
 
 impl DirectoryPublisher {
-    /// Of `streams`, over the control connection.
+    /// Publishes `streams` over the control connection.
     pub fn new(bus: Bus, streams: Streams, defaults: JpegParams, settle: Duration) -> Self {
         Self { bus, streams, defaults, settle, stored: HashMap::new() }
     }
@@ -74,7 +73,7 @@ impl DirectoryPublisher {
         let mut settled = Instant::now() + self.settle;
         let mut next = Instant::now();
         let (mut known, mut failures) = (false, 0_u32);
-        let untold = self.streams.untold.clone();
+        let unpublished = self.streams.unpublished.clone();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -83,7 +82,7 @@ impl DirectoryPublisher {
                     settled = Instant::now() + self.settle;
                 }
                 () = tokio::time::sleep_until(next) => {}
-                () = untold.notified() => {}
+                () = unpublished.notified() => {}
             }
             if !self.bus.connected() {
                 next = Instant::now() + RETRY;
@@ -101,12 +100,12 @@ impl DirectoryPublisher {
                     (known, failures) = (true, 0);
                 }
                 Err(e) => {
-                    // Nobody can tell what of it was written.
+                    // Some of the writes may have been carried out.
                     (known, failures) = (false, failures.saturating_add(1));
                     if failures == FAILURES {
-                        warn!(repeats = true, error = %e, "relays cannot be told of streams, trying again");
+                        warn!(repeats = true, error = %e, "the directory of streams cannot be published to relays, trying again");
                     } else {
-                        debug!(error = %e, "relays were not told of streams");
+                        debug!(error = %e, "the directory of streams was not published");
                     }
                     next = Instant::now() + RETRY;
                 }
@@ -158,12 +157,12 @@ impl DirectoryPublisher {
             }
         }
         if count > MAX_WRITES {
-            info!(records = count, "told relays");
+            info!(records = count, "published records of streams to relays");
         }
         failed.map_or(Ok(()), Err)
     }
 
-    /// What differs, removals first: an id may be in use again.
+    /// Writes that are due, removals first: an id may be in use again.
     fn due(&self, now: Instant, settled: Instant) -> Vec<RecordWrite> {
         let mut writes = Vec::new();
         for (slug, stored) in &self.stored {
@@ -186,7 +185,8 @@ impl DirectoryPublisher {
             let (offer, view) = (stream.offer(), stream.view());
             let stored = self.stored.get(&stream.slug);
             let of = stored.and_then(|stored| stored.of.as_ref());
-            if of.is_some_and(|(o, v)| Arc::ptr_eq(o, &offer) && (Arc::ptr_eq(v, &view) || v.tells_the_same(&view))) {
+            if of.is_some_and(|(o, v)| Arc::ptr_eq(o, &offer) && (Arc::ptr_eq(v, &view) || v.is_same_to_relays(&view)))
+            {
                 continue;
             }
             if now < settled && stored.is_some_and(|stored| is_unheard(&stored.record, &offer, &view)) {
@@ -205,13 +205,13 @@ impl DirectoryPublisher {
     }
 }
 
-/// Whether the difference may only be that the owner's first heartbeat has not come yet.
+/// True when the only difference may be that the owner's first heartbeat has not come yet.
 fn is_unheard(stored: &DirectoryRecord, offer: &Offer, view: &View) -> bool {
     let same_placement = view.epoch.is_none() || view.epoch.map(Epoch) == stored.epoch;
     stored.owner.is_some() && view.fence.is_none() && same_placement && offer.enabled == stored.enabled
 }
 
-/// What relays are told of a stream.
+/// The record of a stream for relays.
 fn record(stream: &Stream, offer: &Offer, view: &View, defaults: JpegParams) -> DirectoryRecord {
     let owner = || {
         let worker = WorkerId::parse(view.worker.as_deref()?).ok()?;
@@ -272,7 +272,7 @@ mod tests {
         }
         let mut publisher = DirectoryPublisher::new(bus, streams.clone(), DEFAULTS, Duration::ZERO);
         let begin = Instant::now();
-        // Carries out what is due at `now`; what it was.
+        // Carries out the writes that are due at `now`, and names them.
         let mut round = |now: Instant| -> Vec<String> {
             let done = publisher.due(now, begin).into_iter().map(|write| match write {
                 RecordWrite::Put(stored, left) => {

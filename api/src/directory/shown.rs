@@ -31,14 +31,14 @@ pub struct ShownLink {
     #[salvo(schema(value_type = String, format = DateTime))]
     pub since: String,
     pub username: Option<String>,
-    /// Whether a password is stored; it is never shown.
+    /// True when a password is stored; it is never shown.
     pub has_password: bool,
-    /// Whether it runs when nobody watches.
+    /// True when it runs without viewers.
     pub always_on: bool,
-    /// Whether the camera serves one session only.
+    /// True when the camera serves one session only.
     pub exclusive: bool,
     pub transport: TransportName,
-    /// Whether any certificate of an `rtsps` camera is taken.
+    /// True when any certificate of an `rtsps` camera is taken.
     pub tls_insecure: bool,
     pub mjpeg: ShownJpeg,
     pub hls: ShownHls,
@@ -76,10 +76,10 @@ pub struct ShownHls {
     /// at least 200.
     #[salvo(schema(minimum = 0, maximum = 1000))]
     pub part_ms: Option<u32>,
-    /// Whether it is made when nobody watches; the camera then runs all the time.
+    /// True when it is made without viewers; the camera then runs all the time.
     pub always_on: Option<bool>,
     /// Lower renditions that are offered, as far as they have fewer lines than the camera's picture; encoded only while
-    /// somebody watches them.
+    /// they are played.
     pub renditions: Option<Vec<RenditionName>>,
 }
 
@@ -101,7 +101,7 @@ impl ToSchema for RenditionName {
     }
 }
 
-/// How RTP travels.
+/// Transport of RTP.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(transparent)]
 pub struct TransportName(pub Transport);
@@ -115,7 +115,7 @@ impl ToSchema for TransportName {
     }
 }
 
-/// What is shown of a stream now.
+/// A link as operators see it now.
 pub fn show(entry: &Entry, players: &Players) -> ShownLink {
     let (link, view) = (entry.link(), entry.view());
     let JpegOverrides { max_fps, max_width, quality } = link.mjpeg;

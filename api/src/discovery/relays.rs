@@ -70,7 +70,7 @@ impl Relays {
                         }
                     }
                     Err(e) => {
-                        warn!(repeats = true, error = %e, "relays cannot be heard; Prometheus is not told of them")
+                        warn!(repeats = true, error = %e, "hellos of relays cannot be received; discovery does not list their addresses")
                     }
                 }
                 tokio::time::sleep(RETRY).await;

@@ -1,5 +1,5 @@
-//! What the API measures beside what serving viewers counts: control, and the owners of streams. No label holds an
-//! address or a credential; every label set is closed or bounded by `api.max_links`.
+//! Metrics that only the API has: control, and the owners of streams. No label holds an address or a credential; every
+//! label set is closed or bounded by `api.max_links`.
 
 pub mod control;
 pub mod owners;

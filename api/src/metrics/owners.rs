@@ -1,5 +1,5 @@
-//! What only the API can look up when Prometheus asks, because workers report it. Made anew for every answer, so that
-//! removed streams leave nothing behind.
+//! Values that only the API can look up when Prometheus asks, because workers report them. Every answer is made anew, so
+//! that removed streams leave nothing behind.
 
 use prometheus::Error;
 use prometheus::core::{Collector, Desc};
@@ -8,7 +8,7 @@ use rsm_shared::ops::metrics::table::Seen;
 use rsm_viewing::streams::Streams;
 
 rsm_shared::metrics_table! {
-    /// What only the API can look up, because workers tell it.
+    /// Values that only the API can look up, because workers report them.
     pub struct OwnersTable {
         /// Since the last picture came from the camera, to a second; no sample while nobody owns the stream. When it grows,
         /// the camera is silent: its status says what to do.

@@ -8,6 +8,6 @@ use tokio::sync::Mutex;
 #[derive(Default)]
 pub struct ChangeOrder {
     pub turn: Mutex<()>,
-    /// Whether a task is reading the links again.
+    /// True while a task reads the links again.
     pub rereading: AtomicBool,
 }

@@ -1,4 +1,4 @@
-//! What bounds the requests of operators.
+//! Limits of operators' requests.
 
 pub mod change_order;
 pub mod probe_slots;

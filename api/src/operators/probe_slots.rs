@@ -1,4 +1,4 @@
-//! How many cameras may be probed at the same time.
+//! The limit of cameras that are probed at the same time.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 

@@ -1,4 +1,5 @@
-//! Removes what owners that are gone left on a shared disk. Owners remove their own; this is for those that died.
+//! Removes the directories that owners which are gone left on a shared disk. Owners remove their own; this is for those
+//! that died.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -9,9 +10,9 @@ use tracing::{info, warn};
 
 use crate::directory::Directory;
 
-/// How often it looks.
+/// Interval of sweeps.
 const ROUND: Duration = Duration::from_secs(30);
-/// What was written to within this time may still be read by a player: the largest window is 60 segments of 10 s,
+/// A directory that was written to within this time may still be read by a player: the largest window is 60 segments of 10 s,
 /// the usual one 12 s; a player that is further behind has lost its place anyway.
 const KEEP: Duration = Duration::from_secs(60);
 /// Streams looked at in one round.

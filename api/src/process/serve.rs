@@ -29,7 +29,7 @@ use crate::routes::table;
 use crate::store::assignments::Assignment;
 use crate::store::{OpenError, Store, StoreError, writable};
 
-/// Why the API does not run. One line for the person who starts it.
+/// The error of an API that cannot serve. One line for the person at the terminal.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     #[error(transparent)]
@@ -40,7 +40,7 @@ pub enum ApiError {
     Serve(#[from] ServeError),
 }
 
-/// The database, and what was read from it at the start.
+/// The database, and the links and placements that were read from it at the start.
 struct OpenedStore {
     store: Store,
     directory: Directory,
@@ -89,7 +89,7 @@ async fn serve(
     let control = thread.bus.clone();
     let frames = Bus::connect(&config.nats, Purpose::Frames, "rsm-api-frames").await?;
 
-    // Everything goes on while viewers are sent away.
+    // Everything goes on while viewers are disconnected.
     let over = CancellationToken::new();
     let app = App::new(AppParts {
         config: config.clone(),
@@ -125,7 +125,7 @@ async fn serve(
     ended
 }
 
-/// Starts what runs beside HTTP and control, until `over`.
+/// Starts the tasks that run beside HTTP and control, until `over`.
 fn start_chores(app: &App, control: &Bus, over: &CancellationToken) -> Vec<JoinHandle<()>> {
     let config = &app.viewing.config;
     let health = &app.viewing.health;

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 /// A body takes no longer than this.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// What is read and thrown away of a body that is too large, so that its sender reads our answer instead of a reset
-/// connection; bytes.
+/// Bytes of a body that is too large that are read and dropped, so that the client reads the answer instead of a reset
+/// connection.
 const DRAIN: u64 = 4 << 20;
 
 /// Reads a JSON object of at most `max` bytes. An empty body without a content type is an empty object.
@@ -99,7 +99,7 @@ pub fn parse(body: &[u8]) -> Result<Map<String, Value>, Problem> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(members)) => Ok(members),
         Ok(_) => Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the body must be a JSON object")),
-        // Of the parser's message only the place is told: the text may hold a password.
+        // Only the place of the parser's message is sent: the text may hold a password.
         Err(e) => {
             Err(Problem::bad_request(format!("the body is not valid JSON, at line {} column {}", e.line(), e.column())))
         }

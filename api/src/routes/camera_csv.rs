@@ -9,7 +9,7 @@ use crate::store::links::CameraLink;
 
 /// Lines of one list, its header not counted.
 pub const MAX_LINES: usize = 5000;
-/// What a list may say of a camera; the rest is set one by one.
+/// Columns of a list; other settings are set one by one.
 const COLUMNS: [&str; 9] =
     ["url", "name", "username", "password", "zone", "transport", "always_on", "tls_insecure", "exclusive"];
 /// Columns of a list without a header.
@@ -29,7 +29,7 @@ pub struct CsvLine {
 /// Reads a list. Empty lines are passed over.
 ///
 /// # Errors
-/// 400 when it is no UTF-8, 413 when it has more than [`MAX_LINES`] lines, 422 for a header that says what is not known.
+/// 400 when it is no UTF-8, 413 when it has more than [`MAX_LINES`] lines, 422 for a header with an unknown column.
 pub fn read(list: &[u8]) -> Result<Vec<CsvLine>, Problem> {
     let text = std::str::from_utf8(list).map_err(|e| {
         let line = list[..e.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -57,7 +57,7 @@ pub fn read(list: &[u8]) -> Result<Vec<CsvLine>, Problem> {
     Ok(lines)
 }
 
-/// Lines as an editor counts them: the reader takes what ends a line, and empty lines, as the beginning of the next.
+/// Lines as an editor counts them: the reader counts line ends and empty lines as the beginning of the next line.
 struct Counted<'a> {
     text: &'a [u8],
     at: usize,
@@ -77,7 +77,7 @@ impl Counted<'_> {
     }
 }
 
-/// Separator and columns, and whether a header named them: one does when `url` is among what it names.
+/// Separator and columns, and true when a header named them: a header has a column `url`.
 fn header(text: &str) -> Result<(u8, Vec<&'static str>, bool), Problem> {
     for separator in [b',', b';', b'\t'] {
         let mut reader = ReaderBuilder::new().delimiter(separator).has_headers(false).from_reader(text.as_bytes());
@@ -115,7 +115,7 @@ fn members(columns: &[&str], record: &StringRecord) -> Result<Map<String, Value>
     Ok(cells.map(|(column, cell)| ((*column).to_owned(), value(column, cell))).collect())
 }
 
-/// A cell as JSON would say it; what is none of the words of a flag is left for who checks it.
+/// A cell as JSON; a cell that is no word of a flag stays text, and the check of settings refuses it.
 fn value(column: &str, cell: &str) -> Value {
     match column {
         // As it is: every sign may be meant.
@@ -154,7 +154,7 @@ pub fn write<'a>(links: impl Iterator<Item = &'a CameraLink>) -> Vec<u8> {
     list.into_inner().unwrap_or_default()
 }
 
-/// With a quote before what a spreadsheet would calculate, and before what would lose such a quote when it is read.
+/// The text with a quote in front, if a spreadsheet would calculate it, or if it begins with such a quote itself.
 fn guarded(text: &str) -> String {
     if is_formula(text) { format!("'{text}") } else { text.to_owned() }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::super::settings;
 use super::*;
 
-/// What was read: the number of each line, and its members.
+/// The number of each line that was read, and its members.
 fn lines(list: &str) -> Vec<(u64, Value)> {
     let members = |line: CsvLine| line.members.map_or_else(Value::String, Value::Object);
     read(list.as_bytes()).unwrap().into_iter().map(|line| (line.number, members(line))).collect()
@@ -51,7 +51,7 @@ fn headers_that_are_not_understood_are_refused() {
         ("url,pasword\n", "pasword"),
         ("url,name,url\n", "url"),
         ("url,\n", ""),
-        // A list without a header, with a camera whose name is what headers have.
+        // A list without a header, with a camera whose name is a word of headers.
         ("rtsp://admin:hunter2@h/,url\n", "header"),
     ] {
         let problem = read(list.as_bytes()).unwrap_err();

@@ -14,7 +14,7 @@ use crate::directory::Entry;
 use crate::store::StoreError;
 use crate::store::links::{CameraLink, LinkSettings};
 
-/// How long a change waits for those before it: as long as one call to the store may take, and a little.
+/// Time that a change waits for those before it: as long as one call to the store may take, and a little.
 const TURN: Duration = Duration::from_secs(6);
 /// Between two tries to read the links again.
 const REREAD: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ pub async fn add(app: &Arc<App>, slug_label: String, settings: LinkSettings) -> 
     .await
 }
 
-/// Registers many cameras, or none: each with what its slug is made from.
+/// Registers many cameras, or none: each with the text that its slug is made from.
 ///
 /// # Errors
 /// As [`add`].
@@ -45,7 +45,7 @@ pub async fn add_many(app: &Arc<App>, new: Vec<(String, LinkSettings)>) -> Resul
     .await
 }
 
-/// Changes what the user set: `settle` makes the new settings of those that hold when its turn comes.
+/// Changes the settings of a link: `settle` makes the new settings from those that hold when its turn comes.
 ///
 /// # Errors
 /// As `settle` says; 404 when the link is gone; as the store says.

@@ -1,4 +1,4 @@
-//! What operators' handlers ask of a request: the API's handles, and the link that the path names.
+//! Arguments of operators' handlers: the API's handles, and the link that the path names.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Members of a JSON object, taken out one by one with their type and range checked. What is left over is unknown.
+//! Members of a JSON object, taken out one by one with their type and range checked. Members that are left over are
+//! unknown.
 
 use std::ops::RangeInclusive;
 
@@ -23,7 +24,7 @@ impl<T> Given<T> {
         }
     }
 
-    /// What holds after a change of `before`.
+    /// The value after a change of `before`.
     pub fn over(self, before: Option<T>) -> Option<T> {
         match self {
             Self::Absent => before,
@@ -44,7 +45,7 @@ impl<T> Given<T> {
 /// The members of one object that were not taken yet.
 pub struct Fields {
     members: Map<String, Value>,
-    /// What stands before a member's name in a complaint: `mjpeg.` for those of `mjpeg`.
+    /// Text before a member's name in an error: `mjpeg.` for those of `mjpeg`.
     prefix: String,
 }
 
@@ -149,7 +150,7 @@ impl Fields {
     /// Nothing may be left.
     ///
     /// # Errors
-    /// 422 that names a member nobody took.
+    /// 422 that names a member that is left.
     pub fn end(self) -> Result<(), Problem> {
         match self.members.keys().next() {
             None => Ok(()),

@@ -26,11 +26,11 @@ use crate::store::links::{LinkSettings, MAX_ZONES};
 /// Longest list, bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What became of a list.
+/// Result of an import.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(name = "Imported"))]
 pub struct Imported {
-    /// Whether it was only tried.
+    /// True when it was only tried.
     dry_run: bool,
     rows: Vec<ImportedRow>,
     /// Lines that can be registered.
@@ -40,7 +40,7 @@ pub struct Imported {
     created: usize,
 }
 
-/// What became of one line.
+/// Result of one line.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(name = "ImportedLine"))]
 struct ImportedRow {
@@ -53,7 +53,7 @@ struct ImportedRow {
     /// Its name in addresses, once it is registered.
     slug: Option<String>,
     error: Option<ImportedRowError>,
-    /// What need not be a mistake.
+    /// A remark that need not be a mistake.
     warning: Option<String>,
 }
 
@@ -68,8 +68,8 @@ struct ImportedRowError {
 
 /// Register a list of cameras
 ///
-/// CSV with a header line: `url`, and of `name`, `username`, `password`, `zone`, `transport`, `always_on`,
-/// `tls_insecure` and `exclusive` what there is, separated by commas, semicolons or tabs. Without a header line the first
+/// CSV with a header line: `url`, and any of `name`, `username`, `password`, `zone`, `transport`, `always_on`,
+/// `tls_insecure` and `exclusive`, separated by commas, semicolons or tabs. Without a header line the first
 /// column is the address and the second the name. All lines are registered, or none: a line with a mistake is answered
 /// with 422 and the same body. 1 MiB and 5000 lines at most.
 #[endpoint(
@@ -130,12 +130,12 @@ pub async fn export(app: Operating, response: &mut Response) -> RouteResult {
     Ok(Written)
 }
 
-/// What holds before a list, and after each of its lines.
+/// Limits and addresses before a list, and after each of its lines.
 struct ImportState {
     /// Cameras that there may be beside these.
     room: u64,
     zones: HashSet<Zone>,
-    /// Who has an address.
+    /// The camera or line that has an address.
     urls: HashMap<String, String>,
 }
 
@@ -167,7 +167,7 @@ impl ImportState {
     }
 }
 
-/// Every line as it would be registered, and what would be: as many as rows are well, in their order.
+/// The result of every line, and the settings of the valid ones, in their order.
 fn check(app: &App, lines: Vec<CsvLine>) -> (Vec<ImportedRow>, Vec<(String, LinkSettings)>) {
     let mut known = ImportState::of(app);
     let mut new = Vec::new();

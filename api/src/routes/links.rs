@@ -16,8 +16,8 @@ use super::settings::NewLink;
 use super::{body, change, settings};
 use crate::directory::shown::{ShownHls, ShownJpeg, ShownLink, TransportName, show};
 
-/// What a new camera is made from, and what can be changed of one. In a change every member may be left out and stays
-/// as it was; `null` takes it back to its default.
+/// Settings of a new camera, and of a change. In a change every member may be left out and stays as it was; `null` takes
+/// it back to its default.
 #[derive(Debug, ToSchema)]
 #[salvo(schema(name = "CameraInput"))]
 #[expect(dead_code, reason = "documents the body; the body itself is read member by member")]
@@ -38,7 +38,7 @@ pub struct LinkInput {
     /// At most 256 bytes. In a change, `***` or leaving it out keeps the stored one.
     #[salvo(schema(write_only, format = Password, required = false))]
     password: Option<String>,
-    /// Whether it runs when nobody watches.
+    /// True when it runs without viewers.
     #[salvo(schema(required = false))]
     always_on: Option<bool>,
     /// For a camera that serves one session at a time: its stream moves between workers with a gap, never with two
@@ -47,8 +47,8 @@ pub struct LinkInput {
     exclusive: Option<bool>,
     #[salvo(schema(required = false))]
     transport: Option<TransportName>,
-    /// Of an `rtsps` camera: take any certificate, also one that the camera signed itself. The picture is still
-    /// encrypted, but somebody in between could pretend to be the camera.
+    /// For an `rtsps` camera: take any certificate, also one that the camera signed itself. The stream is still
+    /// encrypted, but an attacker on the way could pretend to be the camera.
     #[salvo(schema(required = false))]
     tls_insecure: Option<bool>,
     #[salvo(schema(required = false))]
@@ -57,7 +57,7 @@ pub struct LinkInput {
     hls: Option<ShownHls>,
 }
 
-/// What changes of a camera: the members of [`LinkInput`], none of them required.
+/// A change of a camera: the members of [`LinkInput`], none of them required.
 pub struct LinkChange;
 
 impl ToSchema for LinkChange {
@@ -145,7 +145,7 @@ pub async fn create(request: &mut Request, app: Operating, response: &mut Respon
 
 /// Change a camera
 ///
-/// Only what is in the body changes. What a list showed can be sent back as it was.
+/// Only members of the body change. An item of a list can be sent back as it was.
 #[endpoint(
     operation_id = "change_camera",
     tags("cameras"),
@@ -166,7 +166,7 @@ pub async fn update(request: &mut Request, app: Operating, stream: LinkBySlug, r
 
 /// Remove a camera
 ///
-/// Its stream ends, its viewers are sent away.
+/// Its stream ends, its viewers are disconnected.
 #[endpoint(
     operation_id = "remove_camera",
     tags("cameras"),
@@ -180,7 +180,7 @@ pub async fn remove(app: Operating, stream: LinkBySlug, response: &mut Response)
 
 /// Start a camera
 ///
-/// After a stop. It runs as soon as somebody watches, or at once when it is always on.
+/// After a stop. It runs as soon as there is a viewer, or at once when it is always on.
 #[endpoint(
     operation_id = "start_camera",
     tags("cameras"),
@@ -192,7 +192,7 @@ pub async fn start(request: &mut Request, app: Operating, stream: LinkBySlug, re
 
 /// Stop a camera
 ///
-/// It stays registered; viewers are sent away and refused until it is started again.
+/// It stays registered; viewers are disconnected and refused until it is started again.
 #[endpoint(
     operation_id = "stop_camera",
     tags("cameras"),

@@ -1,4 +1,5 @@
-//! Trying a camera before it is saved: a worker opens it and answers with one picture, or with why there is none.
+//! Probing a camera before it is saved: a worker opens it and answers with one picture, or with the reason why there is
+//! none.
 
 use std::time::Duration;
 
@@ -25,23 +26,23 @@ use crate::app::App;
 use crate::operators::probe_slots::AT_ONCE;
 use crate::store::links::LinkSettings;
 
-/// When to try again while that many run, or nobody is there to look; seconds.
+/// When to try again while that many run, or while there is no worker; seconds.
 const RETRY_AFTER: u64 = 5;
-/// Of the picture, which is for a form.
+/// Size of the picture, which is for a form.
 const PICTURE: JpegParams = JpegParams { max_fps: 1, max_width: 640, quality: 80 };
 
-/// What came of a test.
+/// Result of a test.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(name = "CameraTest"))]
 pub struct Tested {
-    /// Whether there is a picture.
+    /// True when there is a picture.
     ok: bool,
-    /// What a stream of this camera would do now.
+    /// State that a stream of this camera would be in now.
     state: StateName,
     reason: Option<TestReason>,
     video: Option<Video>,
     audio: Option<Audio>,
-    /// The worker that looked.
+    /// The worker that probed it.
     worker: String,
     /// Milliseconds.
     took_ms: u64,
@@ -80,7 +81,7 @@ pub async fn unsaved(request: &mut Request, app: Operating, response: &mut Respo
 
 /// Try a change of a camera
 ///
-/// As it is stored, with what is in the body changed; nothing is saved. Without a password, or with `***`, the stored
+/// As it is stored, with the changes of the body; nothing is saved. Without a password, or with `***`, the stored
 /// one is used. A camera that serves one session only may refuse while its stream runs.
 #[endpoint(
     operation_id = "test_camera",
@@ -109,7 +110,7 @@ async fn answer(app: &App, settings: &LinkSettings, response: &mut Response) -> 
         Problem::too_many(RETRY_AFTER, format!("{AT_ONCE} tests are running already; try again in a moment"))
     })?;
     if !app.frames.connected() {
-        return Err(Problem::later(RETRY_AFTER, "not connected to NATS; no worker can be asked to look"));
+        return Err(Problem::later(RETRY_AFTER, "not connected to NATS; no worker can be asked to probe the camera"));
     }
     let request = LookRequest { v: VERSION, spec: settings.spec(app.viewing.config.hls.params()), jpeg: PICTURE };
     let zone = &settings.zone;
@@ -122,9 +123,11 @@ async fn answer(app: &App, settings: &LinkSettings, response: &mut Response) -> 
             return Err(Problem::later(RETRY_AFTER, sentence));
         }
         Err(e) => {
-            warn!(repeats = true, %zone, error = %e, "no worker answered a request to look at a camera");
+            warn!(repeats = true, %zone, error = %e, "no worker answered a request to probe a camera");
             let seconds = Duration::as_secs(&PATIENCE);
-            let sentence = format!("the worker of zone {zone} that was asked to look said nothing for {seconds} s");
+            let sentence = format!(
+                "the worker of zone {zone} that was asked to probe the camera did not answer within {seconds} s"
+            );
             return Err(Problem::later(RETRY_AFTER, sentence));
         }
     };

@@ -1,4 +1,4 @@
-//! What operators ask for: one file per thing, one table that lists them all.
+//! Routes for operators: one file per resource, one table that lists them all.
 
 pub mod body;
 pub mod camera_csv;

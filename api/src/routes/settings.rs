@@ -14,10 +14,10 @@ use crate::store::links::{HlsOverrides, LinkSettings};
 
 /// Longest name, characters.
 const MAX_NAME: usize = 200;
-/// What GET shows and nobody can set: ignored in a change, so that what was read can be sent back.
+/// Members that GET shows and that cannot be set: ignored in a change, so that an item can be sent back as it was read.
 const READ_ONLY: [&str; 9] =
     ["id", "slug", "created", "state", "reason", "since", "viewers", "has_password", "enabled"];
-/// How RTP may travel.
+/// Transports of RTP, by name.
 const TRANSPORTS: [(&str, Transport); 3] =
     [("auto", Transport::Auto), ("tcp", Transport::Tcp), ("udp", Transport::Udp)];
 
@@ -53,7 +53,7 @@ struct HlsChange {
     renditions: Given<RenditionSet>,
 }
 
-/// A new link: its settings, and what its slug is made from: the name, or host and path; never user info.
+/// A new link: its settings, and the text that its slug is made from: the name, or host and path; never user info.
 #[derive(Debug, PartialEq)]
 pub struct NewLink {
     pub settings: LinkSettings,
@@ -116,7 +116,7 @@ pub fn change(members: Map<String, Value>, before: &LinkSettings) -> Result<Link
     let parsed = match body.url {
         Given::Absent => None,
         Given::Null => return Err(invalid("url", "cannot be taken away")),
-        // What GET showed says nothing new, so other members may contradict the user in it.
+        // The address as GET showed it is no change, so other members may contradict the user in it.
         Given::Value(text) if text.trim() == shown => None,
         Given::Value(text) => Some(parse_url(&text)?),
     };
@@ -279,7 +279,7 @@ fn parse_url(text: &str) -> Result<ParsedUrl, Problem> {
     CameraUrl::parse(text).map_err(|e: BadUrl| Problem::invalid("url", e.to_string()))
 }
 
-/// A member, or what stands for it in the address; both only when they say the same.
+/// A member, or its value in the address; both only when they are equal.
 fn agree<T: PartialEq>(name: &str, member: Given<T>, in_url: Option<T>) -> Result<Given<T>, Problem> {
     match (member, in_url) {
         (member, None) => Ok(member),

@@ -30,7 +30,7 @@ impl Store {
         .await
     }
 
-    /// Registers links, each with what its slug is made from, enabled, in their order.
+    /// Registers links, each with the text that its slug is made from, enabled, in their order.
     ///
     /// # Errors
     /// As [`Store::add_link`]; then none of them is there.
@@ -57,7 +57,7 @@ impl Store {
     }
 }
 
-/// How many there are.
+/// Number of links.
 fn count_links(db: &Connection) -> Result<u64, StoreError> {
     let count: i64 = db.query_row("SELECT count(*) FROM links", [], |row| row.get(0))?;
     Ok(u64::try_from(count).unwrap_or(u64::MAX))

@@ -1,4 +1,4 @@
-//! Placements of streams: the epochs. What is committed here was not used before and never will be again.
+//! Placements of streams: the epochs. An epoch that is committed here was not used before and never will be again.
 
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::Zone;
@@ -21,7 +21,7 @@ pub struct Assignment {
     pub discontinuity: u64,
 }
 
-/// What was seen outside the database; a new placement goes beyond it.
+/// Epochs that were seen outside the database; a new placement goes beyond them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     pub epoch: Option<Epoch>,
@@ -30,8 +30,8 @@ pub struct Seen {
 }
 
 impl Store {
-    /// Commits a new placement: an epoch larger than any before, and larger than what `seen` says. On return it is on
-    /// the disk.
+    /// Commits a new placement: an epoch larger than any before, and larger than those of `seen`. On return it is on the
+    /// disk.
     ///
     /// # Errors
     /// As the database says; nothing may be published then.

@@ -1,5 +1,4 @@
-//! A look at a database by somebody who is not its owner: nothing is written, no file is made, nothing is brought to a
-//! newer shape.
+//! Inspection of a database from outside the API: nothing is written, no file is made, and no migration runs.
 
 use std::path::Path;
 
@@ -7,7 +6,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{BUSY_TIMEOUT, MIGRATIONS, OpenError};
 
-/// What a database holds.
+/// Content of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inspection {
     /// Number of its shape, and of the newest that this version knows.
@@ -37,7 +36,7 @@ pub fn inspect(path: &Path) -> Result<Option<Inspection>, OpenError> {
     }
     let mut address = url::Url::from_file_path(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
         .map_err(|()| OpenError::Unusable(name.clone(), "the path cannot be written as an address".into()))?;
-    // Without a write-ahead log nobody has it open, and it stays as it is; else reading would make one.
+    // Without a write-ahead log no process has it open, and it stays as it is; else reading would make one.
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     if !Path::new(&log).exists() {
@@ -57,7 +56,7 @@ pub fn inspect(path: &Path) -> Result<Option<Inspection>, OpenError> {
     if verdict != "ok" {
         return Err(OpenError::Damaged(name.clone(), verdict));
     }
-    // Of a first start that was interrupted.
+    // Left by a first start that was interrupted.
     let (links, udp_links) = match schema {
         0 => (0, 0),
         _ => (number("SELECT count(*) FROM links")?, number("SELECT count(*) FROM links WHERE transport = 'udp'")?),

@@ -35,7 +35,7 @@ impl std::ops::Deref for CameraLink {
     }
 }
 
-/// What a user sets of a link.
+/// Settings of a link by its user.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkSettings {
     pub name: String,
@@ -48,8 +48,8 @@ pub struct LinkSettings {
     /// Any certificate of the camera is taken, also one that it signed itself. Counts for `rtsps` only.
     pub tls_insecure: bool,
     pub always_on: bool,
-    /// The camera serves one session only: never two owners at once, so a stream moves with a gap. Not part of what a
-    /// worker is told, so that a change restarts nothing.
+    /// The camera serves one session only: never two owners at once, so a stream moves with a gap. Not part of
+    /// the specification for workers, so that a change restarts nothing.
     pub exclusive: bool,
     pub mjpeg: JpegOverrides,
     pub hls: HlsOverrides,
@@ -61,7 +61,7 @@ impl LinkSettings {
         self.mjpeg.over(defaults)
     }
 
-    /// What a worker is told.
+    /// The specification for workers.
     pub fn spec(&self, defaults: HlsParams) -> StreamSpec {
         let credentials = match (&self.username, &self.password) {
             (None, None) => None,
@@ -79,20 +79,20 @@ impl LinkSettings {
         }
     }
 
-    /// Whether it runs when nobody watches: by itself, or because its HLS is always made.
+    /// True when it runs without viewers: by itself, or because its HLS is always made.
     pub fn runs_unwatched(&self, defaults: HlsParams) -> bool {
         self.always_on || self.hls.over(defaults).always_on
     }
 
-    /// Whether a running pipeline must be restarted to get from `self` to `other`: its worker would be told something
-    /// else, or it is another's.
+    /// True when a running pipeline must be restarted to get from `self` to `other`: the specification or the zone
+    /// differs.
     fn needs_restart(&self, other: &Self, defaults: HlsParams) -> bool {
         self.zone != other.zone || self.spec(defaults) != other.spec(defaults)
     }
 }
 
 impl Store {
-    /// Replaces what a user set, over the configuration's `defaults`; `None` when the link is gone.
+    /// Replaces the settings of a link, over the configuration's `defaults`; `None` when the link is gone.
     ///
     /// # Errors
     /// [`StoreError::TooManyZones`]; else as the database says.
@@ -183,7 +183,7 @@ pub(super) fn write_settings(db: &Connection, id: i64, settings: &LinkSettings) 
     Ok(())
 }
 
-/// Refuses what would be in too many zones. Nothing may be committed after an error.
+/// Refuses links in too many zones. Nothing may be committed after an error.
 pub(super) fn check_zones(db: &Connection) -> Result<(), StoreError> {
     let zones: i64 = db.query_row("SELECT count(DISTINCT zone) FROM links", [], |row| row.get(0))?;
     if usize::try_from(zones).unwrap_or(usize::MAX) > MAX_ZONES {

@@ -18,9 +18,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Calls that wait for the connection; more are refused.
 const QUEUE: usize = 256;
-/// How long a caller waits for its turn and the disk.
+/// Time that a caller waits for its turn and the disk.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// How long SQLite waits for a lock that another program (a backup, a shell) holds.
+/// Time that SQLite waits for a lock that another program (a backup, a shell) holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
 static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
@@ -31,7 +31,7 @@ static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
     ])
 });
 
-/// The database cannot be used. One line for the person who starts the program; nothing was overwritten.
+/// The database cannot be used. One line for the person at the terminal; nothing was overwritten.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("the database {0} was written by a newer version of rsm; use that version, or another data directory")]
@@ -106,7 +106,7 @@ impl Store {
         }
     }
 
-    /// Whether it can be written: takes the lock that writing takes, and writes nothing.
+    /// Checks that it can be written: takes the lock that writing takes, and writes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot.
@@ -120,7 +120,7 @@ impl Store {
     ) -> Result<T, StoreError> {
         let (done, result) = oneshot::channel();
         let job = Job::Work(Box::new(move |connection| {
-            // The caller may have given up; what was written stays written.
+            // The caller may have given up; a committed change stays.
             let _ = done.send(work(connection));
         }));
         self.jobs.try_send(job).map_err(|_| StoreError::Busy)?;

@@ -1,4 +1,4 @@
-//! What a link sets otherwise than the configuration for its HLS. Stored as JSON objects of what differs.
+//! Settings of a link's HLS that differ from the configuration. Stored as a JSON object of the members that differ.
 
 use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::spec::HlsParams;

@@ -1,4 +1,4 @@
-//! Whether the database can be written, looked at every few seconds.
+//! Checks every few seconds that the database can be written.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tracing::{info, warn};
 
 use super::{Store, StoreError};
 
-/// How often the API looks.
+/// Interval of the API's checks.
 pub const EVERY: Duration = Duration::from_secs(5);
 
-/// Looks until `stop`, and says in `health` what it finds.
+/// Checks until `stop`, and puts the result into `health`.
 pub async fn watch(store: Store, health: Health, every: Duration, stop: CancellationToken) {
     let mut look = tokio::time::interval(every);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -32,12 +32,12 @@ pub async fn watch(store: Store, health: Health, every: Duration, stop: Cancella
     }
 }
 
-/// What everybody may read.
+/// The error as clients may read it.
 fn sentence(error: &StoreError) -> &'static str {
     match error {
         StoreError::Sql(e) => match e.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                "another program holds the database; nothing can be started, changed or stopped until it lets go"
+                "another program holds the database; nothing can be started, changed or stopped until it releases the lock"
             }
             Some(ErrorCode::ReadOnly) => "the database is read-only; nothing can be started, changed or stopped",
             Some(ErrorCode::DiskFull) => "the disk of the database is full; nothing can be started, changed or stopped",

@@ -7,12 +7,12 @@ use async_nats::connection::State;
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectOptions, Event, ReconnectToServer};
 use parking_lot::Mutex;
-use rand::RngExt as _;
 use tokio::sync::watch;
 
 use super::REQUEST_DEADLINE;
 use super::connection_log::ConnectionLog;
 use super::refusals::Refusals;
+use crate::backoff::{doubled, jittered};
 use crate::config::NatsConfig;
 
 /// Commands that wait in the client while the connection is away. Control messages are small and few.
@@ -29,6 +29,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest round of tries to connect, over all servers of the list: a restarted one is found within this time.
 const RECONNECT_ROUND: Duration = Duration::from_millis(1000);
+/// First pause between attempts to connect.
+const RECONNECT_FIRST: Duration = Duration::from_millis(50);
 
 /// A connection and its JetStream context. Cheap to clone.
 #[derive(Clone)]
@@ -86,7 +88,7 @@ impl Bus {
             .reconnect_to_server_callback(move |pool, _| {
                 let mut last = chosen.lock();
                 let pool = pool.into_iter().map(|server| (server.failed_attempts, server.addr)).collect();
-                *last = choose(pool, last.as_ref(), rand::rng().random());
+                *last = choose(pool, last.as_ref(), rand::random());
                 std::future::ready(last.clone().map(|addr| ReconnectToServer { addr, delay: None }))
             })
             .event_callback(move |event| {
@@ -173,8 +175,8 @@ pub(super) fn admitted(mut options: ConnectOptions, config: &NatsConfig) -> Conn
 /// come back in step.
 fn pause(attempt: usize, servers: usize) -> Duration {
     let longest = RECONNECT_ROUND / u32::try_from(servers.max(1)).unwrap_or(u32::MAX);
-    let step = Duration::from_millis(50 << attempt.min(5)).min(longest);
-    step.mul_f64(rand::rng().random_range(0.5..=1.0))
+    let step = doubled(RECONNECT_FIRST, u32::try_from(attempt).unwrap_or(u32::MAX), longest);
+    jittered(step, rand::random())
 }
 
 /// The server to try next, of servers with the number of tries that failed in a row: one with the fewest, and rather

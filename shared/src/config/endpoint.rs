@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use crate::stream::secret::{MASK, Secret};
@@ -44,17 +43,6 @@ impl OtlpEndpoint {
     /// User and password, if the collector wants them.
     pub fn credentials(&self) -> Option<(&str, &str)> {
         self.credentials.as_ref().map(|(user, password)| (user.as_str(), password.expose()))
-    }
-
-    /// An empty text is none.
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text.is_empty() {
-            return Ok(None);
-        }
-        // What was written may have a password in it, and is not repeated.
-        let expected = "not empty (off) or an address such as http://127.0.0.1:4318; https and gRPC are not spoken";
-        Self::parse(&text).map(Some).ok_or_else(|| serde::de::Error::custom(expected))
     }
 }
 

@@ -1,13 +1,10 @@
-//! Reading one layer of the configuration: its keys, its texts, and what is wrong with them in one line.
+//! Keys of one layer of the configuration, and its errors in one line.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use config::{Value, ValueKind};
-use serde::{Deserialize, Deserializer};
 
 use super::{BadConfig, bad};
-use crate::stream::secret::Secret;
 
 /// The dotted keys of one layer.
 pub(super) fn keys(source: impl config::Source) -> Result<BTreeSet<String>, BadConfig> {
@@ -25,6 +22,7 @@ pub(super) fn keys(source: impl config::Source) -> Result<BTreeSet<String>, BadC
     Ok(found)
 }
 
+/// Refuses a key that the table does not have, with a hint at one that it has.
 pub(super) fn refuse_unknown(given: &BTreeSet<String>, known: &BTreeSet<String>, layer: &str) -> Result<(), BadConfig> {
     let Some(key) = given.iter().find(|key| !known.contains(*key)) else { return Ok(()) };
     let last = key.rsplit('.').next().unwrap_or(key);
@@ -36,6 +34,7 @@ pub(super) fn refuse_unknown(given: &BTreeSet<String>, known: &BTreeSet<String>,
     Err(BadConfig(format!("{key} in {layer} is not a known key{hint}")))
 }
 
+/// The error of the library as one line that begins with the key.
 pub(super) fn explain(error: &config::ConfigError) -> BadConfig {
     match error {
         config::ConfigError::Type { unexpected, expected, key, .. } => {
@@ -49,33 +48,4 @@ pub(super) fn explain(error: &config::ConfigError) -> BadConfig {
         },
         other => BadConfig(other.to_string()),
     }
-}
-
-/// A list, or in the environment and on the command line a text separated by commas.
-pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum ListOrText {
-        List(Vec<String>),
-        Text(String),
-    }
-    Ok(match ListOrText::deserialize(deserializer)? {
-        ListOrText::List(list) => list,
-        ListOrText::Text(text) => {
-            text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
-        }
-    })
-}
-
-pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| serde::de::Error::custom(format!("{text:?} is not ADDRESS:PORT such as 127.0.0.1:8080")))
-}
-
-pub(super) fn non_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(Some(String::deserialize(deserializer)?).filter(|text| !text.is_empty()))
-}
-
-pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    Ok(non_empty(deserializer)?.map(Secret::new))
 }

@@ -11,10 +11,9 @@ use tracing_subscriber::{Layer, Registry};
 
 pub use super::logs::causes::Causes;
 pub use super::logs::event::Who;
-use super::logs::filter;
 use super::logs::lines::Lines;
 use super::logs::masking::mask;
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{LogConfig, LogFormat, log_filter};
 
 /// How lines look, and which there are, once logging has begun.
 static BEGUN: OnceLock<(LogFormat, Targets)> = OnceLock::new();
@@ -22,7 +21,7 @@ static BEGUN: OnceLock<(LogFormat, Targets)> = OnceLock::new();
 /// Begins logging. The second call in one process changes nothing.
 pub fn start(config: &LogConfig, who: Who) {
     // The configuration was checked: a filter that cannot be read came here without it, in tests.
-    let filter = filter::parse(&config.filter, gstreamer_asked()).unwrap_or_default();
+    let filter = log_filter::parse(&config.filter, gstreamer_asked()).unwrap_or_default();
     let colours = config.format == LogFormat::Text && std::io::stderr().is_terminal();
     let lines = Lines::new(config.format, colours, who, put).with_filter(filter.clone());
     // Each layer has a filter of its own: another one may hear what the log does not tell.

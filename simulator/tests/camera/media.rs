@@ -1,20 +1,20 @@
-//! What ffmpeg, which knows nothing of these cameras, makes of their media.
+//! The cameras' media as ffmpeg reads them, which knows nothing of these cameras.
 
 use std::process::{Command, Output, Stdio};
 
 use rsm_simulator::clock_row;
 
-use crate::process::Camera;
+use crate::process::CameraProcess;
 
 /// 640x360, which every codec here can carry.
 const MEDIUM: [&str; 12] =
     ["--width", "640", "--height", "360", "--fps", "15", "--clip-seconds", "2", "--gop", "15", "--bitrate-kbps", "600"];
 
-fn start(options: &[&str]) -> Camera {
-    Camera::start(&[&MEDIUM, options].concat())
+fn start(options: &[&str]) -> CameraProcess {
+    CameraProcess::start(&[&MEDIUM, options].concat())
 }
 
-/// Runs `program` and gives it 30 s by its own clock to find what it wants.
+/// Runs `program` for at most 30 s by its own clock.
 fn run(program: &str, arguments: &[&str]) -> Output {
     Command::new("timeout")
         .args(["30", program, "-v", "error"])

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What came first.
+/// The first of the awaited events.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
     /// An RTP packet with a slice of a picture.

@@ -1,4 +1,4 @@
-//! The files of workers that write to this machine's disk. Players that ask for one playlist look once.
+//! The files of workers that write to this machine's disk. Players that ask for one playlist at a time share one read.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -21,14 +21,14 @@ use crate::http::problem::Problem;
 const READ_DEADLINE: Duration = Duration::from_secs(5);
 /// Longest playlist read, bytes: 60 segments take 10,000.
 const MAX_PLAYLIST: u64 = 256 << 10;
-/// One look at the disk holds for this long, for all who ask.
-const LOOK_AGE: Duration = Duration::from_millis(100);
+/// One read of a playlist answers all requests of this span.
+const READ_AGE: Duration = Duration::from_millis(100);
 /// When to try again, seconds.
 pub const RETRY_AFTER: u64 = 2;
-/// Looks kept: one for each rendition that anybody plays.
-const MAX_LOOKS: u64 = 4096;
+/// Reads that are kept: one for each rendition that is played.
+const MAX_READS: u64 = 4096;
 
-/// What there was; that there was nothing, or no answer, also.
+/// Result of one read: a playlist, none, or the error of the disk.
 type DiskRead = Result<Option<PlaylistText>, Problem>;
 
 /// Cheap to clone.
@@ -37,19 +37,19 @@ pub struct Disk {
     /// `None` where no worker writes.
     root: Option<PathBuf>,
     playlists: Cache<(Slug, Fence, Playlist), DiskRead>,
-    /// That the files may not be read was said.
-    told: Arc<AtomicBool>,
+    /// Set once the log has said that the files may not be read.
+    denial_logged: Arc<AtomicBool>,
 }
 
 impl Disk {
     /// The files under `root`; `None` on a machine where no worker writes: there nothing is ever looked at.
     pub fn new(root: Option<PathBuf>) -> Self {
         let playlists = Cache::builder()
-            .max_capacity(MAX_LOOKS)
+            .max_capacity(MAX_READS)
             .eviction_policy(EvictionPolicy::lru())
-            .time_to_live(LOOK_AGE)
+            .time_to_live(READ_AGE)
             .build();
-        Self { root, playlists, told: Arc::default() }
+        Self { root, playlists, denial_logged: Arc::default() }
     }
 
     /// A playlist of an owner as it was at most 100 ms ago; `None` when it is not here.
@@ -58,7 +58,7 @@ impl Disk {
     /// 503 when the disk does not answer in time, 500 when it fails.
     pub async fn playlist(&self, slug: &Slug, fence: Fence, which: Playlist) -> DiskRead {
         let Some(root) = &self.root else { return Ok(None) };
-        let look = async {
+        let read_file = async {
             let path = locate::playlist(root, slug, fence, which);
             let read = async {
                 let mut text = String::new();
@@ -67,7 +67,7 @@ impl Disk {
             };
             self.within(read).await
         };
-        self.playlists.get_with((slug.clone(), fence, which), look).await
+        self.playlists.get_with((slug.clone(), fence, which), read_file).await
     }
 
     /// A media file of an owner, open for reading, and how long it is in bytes; `None` when it is not here.
@@ -85,14 +85,14 @@ impl Disk {
         self.within(open).await
     }
 
-    /// What was read within the deadline; `None` when there is no such file, or it is not for us to read: then its
-    /// worker is asked.
+    /// Result of `work` if it ends within the deadline; `None` when there is no such file, or this process may not read
+    /// it: then its worker is asked.
     async fn within<T>(&self, work: impl Future<Output = std::io::Result<T>>) -> Result<Option<T>, Problem> {
         match tokio::time::timeout(READ_DEADLINE, work).await {
             Ok(Ok(value)) => Ok(Some(value)),
             Ok(Err(e)) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             Ok(Err(e)) if e.kind() == ErrorKind::PermissionDenied => {
-                if !self.told.swap(true, Ordering::Relaxed) {
+                if !self.denial_logged.swap(true, Ordering::Relaxed) {
                     let root = self.root.as_deref().unwrap_or("".as_ref()).display();
                     tracing::warn!(%root, error = %e, "HLS files may not be read; workers are asked for them instead");
                 }
@@ -120,7 +120,7 @@ mod tests {
         let which = Playlist::Media(Rendition::Source);
         let path = locate::playlist(root.path(), &slug, fence, which);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // A pipe gives what was written to one of its readers only.
+        // A pipe hands its content to one of its readers only.
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let disk = Disk::new(Some(root.path().to_owned()));
         let together = (0..10).map(|_| disk.playlist(&slug, fence, which));

@@ -24,10 +24,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections kept open to one worker while nothing is asked over them. Long requests each have one of their own, and
 /// come back every part: closing and opening them would cost more than the answers.
 const MAX_IDLE: usize = 256;
-/// And for how long: players come again within seconds, and a worker closes what it has not heard of for 30 s.
+/// Idle time after which such a connection is closed: players come again within seconds, and a worker closes connections
+/// that were silent for 30 s.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// Where an owner's files are, and whose they are.
+/// Address of the files that one owner of a stream makes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OwnerFiles {
     /// `host:port`
@@ -40,16 +41,16 @@ pub struct OwnerFiles {
 #[derive(Clone)]
 pub struct FetchCounts(pub IntCounterVec);
 
-/// How long an answer may take.
+/// Time that an answer may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// As long as reading a file does.
     Brief,
-    /// Until the worker has what is asked for; this long at most.
+    /// Until the worker has the object that is asked for, at most this long.
     Long(Duration),
 }
 
-/// Why there is nothing.
+/// Reason why there is no object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Miss {
     /// The worker has no such file.

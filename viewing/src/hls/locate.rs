@@ -33,7 +33,7 @@ pub struct MediaFile {
     pub kind: FileKind,
 }
 
-/// What a media file is, by the worker's numbers.
+/// Kind of a media file, with the numbers that its worker gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FileKind {
     /// `<media sequence>.m4s`

@@ -1,5 +1,5 @@
 //! Serving HLS over HTTP from the worker that makes it, or from the disk that it writes: paths safe by type, playlists
-//! held until they are there or have what a player waits for, players counted.
+//! held until they are there or have the part that a player waits for, players counted.
 
 mod disk;
 pub mod fetch;

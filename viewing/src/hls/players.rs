@@ -1,4 +1,4 @@
-//! Who plays HLS: a player is there while it fetches its media playlist again and again.
+//! Players of HLS: a player counts as present while it fetches its media playlist again and again.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! A worker's playlist: what of it counts here, and what is added before a player gets it. Pure.
+//! A worker's playlist: the values that are read from it, and the viewer id that is added before a player gets it. Pure.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rsm_shared::stream::rendition::Rendition;
 
 use super::locate::Playlist;
 
-/// Longest time that a playlist asks of anybody, seconds.
+/// Longest time that a player may stay away, whatever its playlist says, seconds.
 const MAX_PATIENCE: u64 = 90;
 
 /// A playlist as its worker wrote it. Cheap to clone.
@@ -29,7 +29,7 @@ impl PlaylistText {
         Some(Self { bytes, target })
     }
 
-    /// What a player gets.
+    /// The bytes that a player gets.
     pub fn bytes(&self) -> Bytes {
         self.bytes.clone()
     }
@@ -44,13 +44,13 @@ impl PlaylistText {
         self.target.map(Duration::from_secs)
     }
 
-    /// How long a player of this playlist may stay away before it is taken for gone: three target durations, 90 s at
+    /// Time that a player of this playlist may stay away before it counts as gone: three target durations, 90 s at
     /// most; zero when it names none.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(self.target.unwrap_or(0).saturating_mul(3).min(MAX_PATIENCE))
     }
 
-    /// Whether it offers that rendition of the pictures; of a multivariant playlist.
+    /// True when this multivariant playlist offers that rendition of the video.
     pub fn offers(&self, rendition: Rendition) -> bool {
         let name = Playlist::Media(rendition).file_name();
         self.as_str().lines().any(|line| line.split('?').next().is_some_and(|uri| uri.trim_end() == name))

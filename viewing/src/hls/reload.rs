@@ -1,5 +1,5 @@
-//! What a player asks of a playlist beyond the playlist itself: to be answered when a segment or part is there
-//! (RFC 8216bis section 6.2.5). Pure.
+//! A blocking playlist reload: the player asks to be answered when a segment or part is there (RFC 8216bis section
+//! 6.2.5). Pure.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub struct Reload {
     pub msn: u64,
     /// Number of a part of that segment.
     pub part: Option<u32>,
-    /// Whether the playlist may leave out what the player has seen.
+    /// True when the playlist may leave out segments that the player has seen.
     pub skip: bool,
 }
 

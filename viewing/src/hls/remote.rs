@@ -23,16 +23,16 @@ const MAX_MEDIA: usize = 16 << 20;
 const MAX_PLAYLIST: usize = 256 << 10;
 /// A playlist that is asked for as it is now is shared for this long.
 const PLAYLIST_AGE: Duration = Duration::from_millis(100);
-/// Playlists kept: one for each rendition that anybody plays.
+/// Playlists kept: one for each rendition that is played.
 const MAX_PLAYLISTS: u64 = 4096;
-/// A playlist that was waited for is right for all who wait for the same, also later. Who is that late soon asks for
-/// what came next.
+/// A playlist that was waited for answers all requests that wait for the same part, also later ones. A player that is
+/// that late soon asks for the next part.
 const RELOAD_AGE: Duration = Duration::from_secs(2);
 /// Memory for them, bytes.
 const MAX_RELOADS: u64 = 16 << 20;
-/// A media file that nobody fetched for this long is forgotten: live segments are fetched within seconds of each other.
+/// A media file that was not fetched for this long is dropped: live segments are fetched within seconds of each other.
 const MEDIA_IDLE: Duration = Duration::from_secs(60);
-/// What an entry of a cache weighs besides its bytes.
+/// Bytes that an entry of a cache counts besides its content.
 const OVERHEAD: usize = 256;
 
 /// Names are never written twice with another content.
@@ -44,7 +44,7 @@ type Fetched<T> = Result<T, Miss>;
 pub struct Remote {
     fetcher: Fetcher,
     media: SharedFetches<MediaKey, Fetched<Bytes>>,
-    /// Also that there is none, so that a thousand players who wait ask once.
+    /// Misses are cached too, so that a thousand waiting players make one request.
     playlists: SharedFetches<(OwnerFiles, Playlist), Fetched<PlaylistText>>,
     reloads: SharedFetches<(OwnerFiles, Rendition, Reload), Fetched<PlaylistText>>,
 }
@@ -73,16 +73,16 @@ impl Remote {
     /// A playlist of an owner as it was at most 100 ms ago.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why there is none.
     pub async fn playlist(&self, origin: OwnerFiles, which: Playlist) -> Fetched<PlaylistText> {
         let key = (origin.clone(), which);
         self.playlists.get(key, || self.clone().text(origin, which.file_name(), Wait::Brief)).await.unwrap_or(FAILED)
     }
 
-    /// A media playlist of an owner that has what `reload` asks for; waits for that.
+    /// A media playlist of an owner that has the segment or part of `reload`; waits until it has.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why there is none.
     pub async fn reload(
         &self,
         origin: OwnerFiles,
@@ -101,7 +101,7 @@ impl Remote {
     /// A media file of an owner; waits up to `longest` for a part that is not there yet.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why there is none.
     pub async fn media(&self, origin: OwnerFiles, file: MediaFile, longest: Duration) -> Fetched<Bytes> {
         let key = (origin.slug.clone(), origin.fence, file);
         let ask = || {
@@ -120,7 +120,7 @@ impl Remote {
 
 const FAILED: Fetched<PlaylistText> = Err(Miss::Failed);
 
-/// A cache that prefers what is new: that is what is fetched next. The default policy counts how often a key was asked
+/// A cache that prefers new entries, because those are fetched next. The default policy counts how often a key was asked
 /// for, and takes no new one into a full cache.
 fn newest<K, V>(capacity: u64) -> CacheBuilder<K, V, Cache<K, V>>
 where

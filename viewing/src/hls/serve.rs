@@ -1,5 +1,5 @@
-//! Answers players from the worker that makes what they ask for, or from its disk; holds a playlist request until there
-//! is one, or until it has the part that the player waits for.
+//! Answers players from the worker that makes the stream, or from its disk; holds a playlist request until there is a
+//! playlist, or until it has the part that the player waits for.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,15 +24,15 @@ use crate::http::request_trace;
 use crate::relay::demand_desk::DemandDesk;
 use crate::streams::{Stream, Streams, View};
 
-/// How long a playlist request is held for the first segments.
+/// A playlist request is held for the first segments for this long.
 const HOLD: Duration = Duration::from_secs(10);
-/// How often each of those held looks meanwhile; looks at one playlist are shared.
+/// Interval at which a held request looks for the playlist; requests for the same playlist share one look.
 const LOOK: Duration = Duration::from_millis(100);
 /// Requests held at a time, of all streams; more are told to come again.
 const MAX_HELD: usize = 1024;
-/// Who waits for a part of a worker that fails asks it again after this long, until another owns the stream.
+/// A request for a part whose worker fails is repeated after this pause, until another worker owns the stream.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// How often those who wait for a part look whether the camera may still be watched.
+/// Interval at which a request that waits for a part checks that the camera may still be watched.
 const CHECK: Duration = Duration::from_secs(1);
 
 /// Serves every stream's HLS. Cheap to clone.
@@ -56,14 +56,14 @@ pub enum Media {
 }
 
 impl Hls {
-    /// Of what `remote` fetches, and of the files under `root`, where workers write to this machine's disk; a wish holds
-    /// for `wish_ttl` after a playlist was fetched.
+    /// Serves objects that `remote` fetches, and the files under `root`, where workers write to this machine's disk;
+    /// demand holds for `wish_ttl` after a playlist was fetched.
     pub fn new(root: Option<PathBuf>, wish_ttl: Duration, streams: Streams, desk: DemandDesk, remote: Remote) -> Self {
         let (disk, held) = (Disk::new(root), Arc::new(Semaphore::new(MAX_HELD)));
         Self { disk, wish_ttl, streams, remote, desk, held, players: Players::default() }
     }
 
-    /// Somebody is about to play: HLS is wanted. Whether it was already.
+    /// A player is about to play: registers demand for HLS. Returns true when there was demand already.
     pub fn want(&self, stream: &Stream) -> bool {
         self.desk.want_hls(stream, self.wish_ttl)
     }
@@ -80,7 +80,7 @@ impl Hls {
         if let Playlist::Media(rendition) = which
             && is_new(stream, rendition)
         {
-            // Nobody makes a worker encode what it does not offer.
+            // No request makes a worker encode a rendition that it does not offer.
             let index = self.held(stream, Playlist::Multivariant, deadline).await?;
             if !index.offers(rendition) {
                 return Err(Problem::not_offered());
@@ -92,11 +92,11 @@ impl Hls {
         Ok(text)
     }
 
-    /// A media playlist that has what `reload` asks for: waits for it as long as its worker does, and for the next owner
-    /// when there is another meanwhile, whose playlist is an answer as it is.
+    /// A media playlist that has the segment or part of `reload`: waits for it as long as its worker does, and for the
+    /// next owner when the stream moves meanwhile, whose playlist is an answer as it is.
     ///
     /// # Errors
-    /// As [`Hls::playlist`]; 400 when what is asked for is too far ahead, 503 when it did not come.
+    /// As [`Hls::playlist`]; 400 when that segment is too far ahead, 503 when it did not come.
     pub async fn reload(&self, stream: &Stream, rendition: Rendition, reload: Reload) -> Result<PlaylistText, Problem> {
         self.check(stream)?;
         let which = Playlist::Media(rendition);
@@ -141,7 +141,7 @@ impl Hls {
         self.held(stream, which, deadline).await
     }
 
-    /// A media file of any owner of the stream: players fetch the last ones of an owner that was replaced. Waits for a
+    /// A media file of any owner of the stream: players fetch the last files of an owner that was replaced. Waits for a
     /// part that comes next.
     ///
     /// # Errors
@@ -180,8 +180,8 @@ impl Hls {
         }
     }
 
-    /// Somebody plays this, and need not come again for `patience`: a camera's long groups of pictures may make that
-    /// longer than a wish holds.
+    /// A player plays this, and need not come again for `patience`: a camera's long groups of pictures may make that
+    /// longer than demand holds.
     fn watch(&self, stream: &Stream, which: Playlist, patience: Duration) {
         let hold = self.wish_ttl.max(patience);
         match which {
@@ -230,7 +230,7 @@ impl Hls {
     }
 }
 
-/// Whether nobody has watched a rendition of late that is made only for those who do.
+/// True for a rendition that is encoded on demand and has none now.
 fn is_new(stream: &Stream, rendition: Rendition) -> bool {
     rendition.is_encoded() && !stream.demand.wants(rendition)
 }

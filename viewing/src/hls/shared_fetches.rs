@@ -1,5 +1,8 @@
-//! One request under way for each thing that is asked for, whatever the number of those who ask; and what came, kept
-//! for a while. Nobody's leaving ends what others wait for.
+//! One request under way for each object, whatever the number of players that ask for it; and the answers, kept for a
+//! while. A player that leaves does not end the request that others wait for.
+//!
+//! moka's own coalescing (`get_with`) runs the request inside the task of the first caller: when that player leaves, the
+//! others begin anew.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,16 +13,16 @@ use parking_lot::Mutex;
 use prometheus::IntCounter;
 use tokio::sync::watch;
 
-/// What is under way: at most one entry for each thing, as many as the requests behind them are allowed to be.
+/// Requests under way: at most one for each object, and no more than there are turns for requests.
 type PendingFetches<K, V> = Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>;
 
-/// Answers by what was asked for. Cheap to clone.
+/// Answers by the object that was asked for. Cheap to clone.
 pub struct SharedFetches<K, V> {
     kept: Cache<K, V>,
-    /// Which answers are kept.
+    /// True for answers that are kept.
     keep: fn(&V) -> bool,
     under_way: PendingFetches<K, V>,
-    /// Answers that somebody else's request had brought.
+    /// Answers that the request of another player had brought.
     hits: IntCounter,
 }
 
@@ -34,12 +37,12 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Keeps in `kept` what `keep` says.
+    /// Keeps in `kept` the answers that `keep` selects.
     pub fn new(kept: Cache<K, V>, keep: fn(&V) -> bool, hits: IntCounter) -> Self {
         Self { kept, keep, under_way: Arc::default(), hits }
     }
 
-    /// The answer that is kept, or the one to the request under way, or to the one that `ask` makes. `None` when that
+    /// The answer that is kept, or the one to the request under way, or to the request that `ask` makes. `None` when that
     /// ended without an answer, which is a mistake in the program.
     pub async fn get<F>(&self, key: K, ask: impl FnOnce() -> F) -> Option<V>
     where
@@ -91,7 +94,7 @@ where
     }
 }
 
-/// Takes a request out of what is under way, however it ends.
+/// Removes a request from those under way when it ends, also by a panic.
 struct PendingEntry<K: Eq + Hash, V> {
     under_way: PendingFetches<K, V>,
     key: K,

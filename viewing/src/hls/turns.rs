@@ -1,5 +1,5 @@
-//! Whose request goes out now: each worker has a few turns of its own, so that one which hangs holds up nobody's
-//! players but its own.
+//! Limits of requests to workers. Each worker has its own number of concurrent requests, so that a worker that hangs
+//! delays only the players of its own streams.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,31 +9,31 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// Requests under way, to one worker and to all.
+/// Highest number of requests under way, to one worker and to all.
 #[derive(Clone, Copy, Debug)]
 pub struct TurnLimits {
     pub of_one: usize,
     pub of_all: usize,
 }
 
-/// Of requests that are answered at once.
+/// Limits of requests that a worker answers at once.
 pub const BRIEF: TurnLimits = TurnLimits { of_one: 8, of_all: 128 };
-/// Of requests that a worker answers when it has what is asked for: one for each rendition that somebody watches with
-/// low latency, and for each part that a player asks for in advance.
+/// Limits of requests that a worker answers once it has the part that is asked for: one for each rendition that is played
+/// with low latency, and one for each part that a player asks for in advance.
 pub const LONG: TurnLimits = TurnLimits { of_one: 1024, of_all: 2048 };
 /// Requests to one worker, under way and waiting; more fail at once.
 const MAX_ASKING: usize = 256;
-/// Workers that are asked at a time; one more is not.
+/// Highest number of workers in the table; requests to one more worker fail.
 const MAX_ORIGINS: usize = 4096;
-/// Longest wait for a turn. Who waits longer waits for a worker that hangs.
+/// Longest wait for a turn. A longer wait means that the worker hangs.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// Turns of all workers. Cheap to clone.
+/// Turns of requests to all workers. Cheap to clone.
 #[derive(Clone)]
 pub struct RequestTurns {
     of_one: usize,
     all: Arc<Semaphore>,
-    /// Workers that are being asked, by `host:port`; one that is not is forgotten.
+    /// Workers with requests under way or waiting, by `host:port`. An entry goes with its last request.
     origins: Arc<Mutex<HashMap<String, WorkerTurns>>>,
 }
 
@@ -50,14 +50,14 @@ pub struct Turn {
     _asker: Asker,
 }
 
-/// Keeps a worker in the table.
+/// Counts one request of a worker in the table, until it is dropped.
 struct Asker {
     origins: Arc<Mutex<HashMap<String, WorkerTurns>>>,
     http: String,
 }
 
 impl RequestTurns {
-    /// So many; none is taken.
+    /// With the limits `most`; no turn is taken.
     pub fn new(most: TurnLimits) -> Self {
         Self { of_one: most.of_one, all: Arc::new(Semaphore::new(most.of_all)), origins: Arc::default() }
     }
@@ -74,7 +74,7 @@ impl RequestTurns {
     pub async fn take(&self, http: &str) -> Option<Turn> {
         let (asker, turns) = self.ask(http, MAX_ASKING)?;
         let waiting = async {
-            // Its own first: who waits for a worker that hangs must not keep a turn from the others.
+            // The worker's own turn first: a request that waits for a worker that hangs must not hold a turn of all.
             let own = turns.acquire_owned().await.ok()?;
             let of_all = self.all.clone().acquire_owned().await.ok()?;
             Some(Turn { _own: own, _of_all: of_all, _asker: asker })

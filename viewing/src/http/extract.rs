@@ -1,4 +1,4 @@
-//! What handlers ask of a request: the handles that serve viewers, and the stream that the path names.
+//! Arguments of handlers: the handles that serve viewers, and the stream that the path names.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::problem::{Problem, UnknownStream};
 use crate::streams::Stream;
 use crate::viewing::Viewing;
 
-/// What a handler returns when it wrote its answer itself.
+/// Result of a handler that wrote its answer itself.
 pub type RouteResult = Result<Written, Problem>;
 
 /// The answer is in the response; its documentation stands at the endpoint.

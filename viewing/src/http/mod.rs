@@ -1,5 +1,5 @@
-//! HTTP as every request meets it, whichever route takes it: the server, the guard in front, the shape of errors, what
-//! handlers read from a request.
+//! HTTP as every request meets it, whichever route takes it: the server, the guard in front, the shape of errors, the
+//! arguments of handlers.
 
 pub mod extract;
 pub mod label;

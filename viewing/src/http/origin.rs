@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use salvo::http::uri::{Authority, Uri};
 
-/// What the Origin header of a request means.
+/// Meaning of the Origin header of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OriginDecision {
     /// None: no browser, or a browser that follows a link.
@@ -17,7 +17,7 @@ pub enum OriginDecision {
     Foreign,
 }
 
-/// Who may use the server from a browser.
+/// Origins whose pages may use the server.
 #[derive(Clone, Debug)]
 pub struct OriginPolicy {
     allowed: Vec<String>,
@@ -38,8 +38,8 @@ impl OriginPolicy {
         let same = host
             .and_then(|host| host.parse::<Authority>().ok())
             .is_some_and(|host| endpoint(&host, port) == endpoint(&authority, port));
-        // On loopback only this machine's own names are ours: a name that somebody else made to resolve to 127.0.0.1
-        // would be the same as itself. What stands behind a proxy is named in `api.allowed_origins`.
+        // On loopback only this machine's own names count: a foreign name that was made to resolve to 127.0.0.1 (DNS
+        // rebinding) would equal itself. A server behind a proxy lists its names in `api.allowed_origins`.
         if same && (!self.loopback || is_loopback(authority.host())) {
             OriginDecision::Same
         } else if self.allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))

@@ -24,12 +24,12 @@ pub struct Problem {
     retry_after: Option<u64>,
 }
 
-/// What an error says. `error` and `detail` are the same sentence: older clients read the first, RFC 9457 names the
+/// Body of an error. `error` and `detail` are the same sentence: older clients read the first, RFC 9457 names the
 /// second.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(name = "Problem"))]
 pub struct ProblemBody {
-    /// Always `about:blank`: the status says what kind of problem it is (RFC 9457 section 4.2.1).
+    /// Always `about:blank`: the status tells the kind of problem (RFC 9457 section 4.2.1).
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The status in words.
@@ -40,7 +40,7 @@ pub struct ProblemBody {
     pub detail: Cow<'static, str>,
     /// The same sentence.
     pub error: Cow<'static, str>,
-    /// Which member of the body, or which parameter, is wrong; `mjpeg.max_fps` for one inside another.
+    /// The member of the body, or the parameter, that is wrong; `mjpeg.max_fps` for one inside another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
 }
@@ -51,7 +51,7 @@ impl Problem {
         Self { status, sentence: sentence.into(), field: None, retry_after: None }
     }
 
-    /// What stands for an error whose handler said nothing more.
+    /// The error of a handler that gave no sentence.
     pub fn bare(status: StatusCode) -> Self {
         let sentence = match status {
             StatusCode::NOT_FOUND => "there is nothing at this address",
@@ -105,7 +105,7 @@ impl Problem {
         Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, sentence) }
     }
 
-    /// 500. The cause belongs in the log of whoever calls this.
+    /// 500. The caller logs the cause.
     pub fn internal() -> Self {
         Self::bare(StatusCode::INTERNAL_SERVER_ERROR)
     }
@@ -182,15 +182,15 @@ macro_rules! documented_problems {
 }
 
 documented_problems! {
-    /// Of endpoints about one stream.
+    /// Problems of endpoints about one stream.
     UnknownStream {
         "404": "No camera is registered under this name",
     }
-    /// Of endpoints that change something.
+    /// Problems of endpoints that change something.
     Refusable {
         "403": "The request comes from a page of another origin",
     }
-    /// Of endpoints that take a body.
+    /// Problems of endpoints that take a body.
     BodyProblems {
         "400": "The body is not JSON, or a member that must be there is missing",
         "408": "The body did not arrive in time",
@@ -198,7 +198,7 @@ documented_problems! {
         "415": "The content type is not JSON",
         "422": "A member is unknown, of the wrong type or out of its range; `field` names it",
     }
-    /// Of endpoints that take a list.
+    /// Problems of endpoints that take a list.
     ListProblems {
         "400": "The body is not UTF-8; the sentence names the line",
         "408": "The body did not arrive in time",
@@ -207,30 +207,30 @@ documented_problems! {
         "409": "The limit of registered cameras was reached meanwhile",
         "422": "The header names what is not known; or a line has a mistake, and the body is that of 200",
     }
-    /// Of endpoints with checked query parameters.
+    /// Problems of endpoints with checked query parameters.
     QueryProblems {
         "422": "A query parameter is out of its range; `field` names it",
     }
-    /// Of endpoints that write to the database.
+    /// Problems of endpoints that write to the database.
     StoreProblems {
         "503": "The database is busy; Retry-After says when to try again",
     }
-    /// Of endpoints that have a worker look at a camera.
+    /// Problems of endpoints that have a worker probe a camera.
     TestProblems {
         "429": "Too many tests are running; Retry-After says when to try again",
         "503": "No worker of the camera's zone is there; Retry-After says when to try again",
     }
-    /// Of endpoints that show a stream.
+    /// Problems of endpoints that show a stream.
     WatchProblems {
         "409": "The camera is stopped",
     }
-    /// Of endpoints that hold a viewer's connection.
+    /// Problems of endpoints that hold a viewer's connection.
     SeatProblems {
         "429": "The viewer's address has as many connections as it may; Retry-After says when to try again",
         "503": "Every seat for viewers, or every one of this camera, is taken, or the server is stopping; Retry-After \
             says when to try again",
     }
-    /// Of endpoints that wait for media.
+    /// Problems of endpoints that wait for media.
     WaitProblems {
         "503": "There is no media yet; Retry-After says when to try again",
     }

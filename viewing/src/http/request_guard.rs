@@ -1,4 +1,4 @@
-//! What every request passes: the origin check, security headers, the shape of errors, the measurement.
+//! The guard that every request passes: the origin check, security headers, the shape of errors, the measurement.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,12 +13,12 @@ use super::problem::Problem;
 use super::request_trace::RequestTrace;
 use crate::viewing::Viewing;
 
-/// What every page may load: this server's own files, pictures and media it made itself. No page of ours needs an
-/// inline script or style.
+/// Content security policy of every page: it may load this server's own files, and pictures and media that it made itself.
+/// No page needs an inline script or style.
 const PAGE_CSP: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; \
     connect-src 'self' ws: wss:; worker-src 'self' blob:; style-src 'self'; script-src 'self'; \
     frame-ancestors 'none'; base-uri 'none'; object-src 'none'";
-/// How long a browser remembers a preflight, seconds.
+/// Time that a browser remembers a preflight, seconds.
 const PREFLIGHT_AGE: &str = "600";
 /// Headers of ours that a page of another origin may read.
 const EXPOSED: &str = "Location, Retry-After, X-Captured-At, X-Total-Count";

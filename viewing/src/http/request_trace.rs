@@ -1,5 +1,5 @@
 //! The span of a request, while traces are on. It is made when there is a reason: the request changes something, makes
-//! somebody wait for a stream, fails here, or belongs to a trace already. Players that fetch the next segment have none.
+//! a viewer wait for a stream, fails here, or belongs to a trace already. Players that fetch the next segment have none.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,11 +17,11 @@ tokio::task_local! {
     static REQUEST: Arc<RequestTrace>;
 }
 
-/// One request, whether it has a span or not.
+/// One request, with its span if it has one.
 pub struct RequestTrace {
     begun: SystemTime,
     method: Method,
-    /// As the client says.
+    /// The context that the client sent.
     parent: Option<TraceContext>,
     span: Mutex<Option<Span>>,
 }
@@ -38,7 +38,7 @@ impl RequestTrace {
         Some(Arc::new(Self { begun: SystemTime::now(), method, parent, span: Mutex::default() }))
     }
 
-    /// Runs what answers it.
+    /// Runs `work`, which answers the request.
     pub async fn around<F: Future>(this: Option<Arc<Self>>, work: F) -> F::Output {
         match this {
             Some(this) => REQUEST.scope(this, work).await,
@@ -47,15 +47,15 @@ impl RequestTrace {
     }
 
     /// Its span, made now if there was none.
-    fn with<T>(&self, tell: impl FnOnce(&mut Span) -> T) -> T {
+    fn with<T>(&self, note: impl FnOnce(&mut Span) -> T) -> T {
         let mut span = self.span.lock();
-        tell(span.get_or_insert_with(|| {
+        note(span.get_or_insert_with(|| {
             let draft = traces::span(self.method.as_str().to_owned()).under(self.parent).since(self.begun);
             draft.serving().begin()
         }))
     }
 
-    /// It was answered.
+    /// The request was answered: ends its span.
     pub fn answered(&self, route: &'static str, status: StatusCode) {
         let changes = !matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let has = self.span.lock().is_some();
@@ -82,7 +82,7 @@ pub fn wanting() -> Option<TraceContext> {
     REQUEST.try_with(|request| request.with(|span| span.context())).ok().flatten()
 }
 
-/// The request that this task answers has to do with `stream`; `first` is the wish that its start belongs to, if that is
+/// The request that this task answers has to do with `stream`; `first` is the request that its start belongs to, if that is
 /// another's.
 pub fn about(stream: &str, first: Option<TraceContext>) {
     let _ = REQUEST.try_with(|request| {

@@ -9,7 +9,7 @@ use salvo::{Handler, Router};
 
 use super::label::Label;
 
-/// A path and what answers there, by method.
+/// A path and its handlers, by method.
 pub struct Route {
     pub path: &'static str,
     pub methods: Vec<(Method, Arc<dyn Handler>)>,

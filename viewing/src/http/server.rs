@@ -17,13 +17,13 @@ use crate::viewing::Viewing;
 
 /// A client that sends nothing for this long in the middle of a message is gone.
 const BODY_STALL: Duration = Duration::from_secs(30);
-/// How long requests may take to end, once viewers have gone.
+/// Time that requests may take to end, once viewers have gone.
 pub const DRAIN: Duration = Duration::from_secs(1);
-/// How often it is looked whether the last viewer has gone.
+/// Interval of the checks for the last viewer's departure.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Serves until `stop`. Then viewers go one after the other, while whoever is new is told to come back later; then `over`
-/// is cancelled, and requests end.
+/// Serves until `stop`. Then viewers go one after the other, while new ones are told to come back later; then `over` is
+/// cancelled, and requests end.
 ///
 /// # Errors
 /// When the listener cannot be used by the runtime.
@@ -54,8 +54,8 @@ async fn say_goodbye(viewing: &Viewing) {
     if viewers == 0 {
         return;
     }
-    info!(viewers, over_ms = u64::try_from(drain.as_millis()).unwrap_or(u64::MAX), "viewers are sent away");
-    // Of the last viewer's own deadline half is left: what is sent after that is for who is nearly gone.
+    info!(viewers, over_ms = u64::try_from(drain.as_millis()).unwrap_or(u64::MAX), "disconnecting viewers");
+    // Half of the last viewer's own deadline is granted: most viewers have closed by then.
     let deadline = Instant::now() + drain + GOODBYE / 2;
     let gone = async {
         let mut look = tokio::time::interval(LOOK);
@@ -67,7 +67,7 @@ async fn say_goodbye(viewing: &Viewing) {
     let _ = timeout_at(deadline, gone).await;
 }
 
-/// What a connection may keep waiting. WebSockets have deadlines of their own, and are let off.
+/// Deadlines of a connection that stalls. WebSockets have deadlines of their own, and are exempt.
 fn fuse(stall: Duration) -> FuseConfig {
     FuseConfig::default().with_write_stall_timeout(stall).with_request_body_timeout(BODY_STALL)
 }

@@ -16,16 +16,16 @@ use tracing::debug;
 use super::problem::Problem;
 use crate::relay::viewer_threads::ViewerThreads;
 
-/// From the handshake to the connection: what was asked for before it on the same connection may not be taken yet.
+/// Time from the handshake to the connection: the answers to earlier requests on the same connection may not be read yet.
 const HANDOVER: Duration = Duration::from_secs(5);
 
-/// What a WebSocket is spoken over.
+/// The connection under a WebSocket.
 pub type Connected = TokioIo<Upgraded>;
 
-/// Whether the request is for a WebSocket of this version.
+/// Checks that the request is for a WebSocket of this version.
 ///
 /// # Errors
-/// 426, with what is spoken here.
+/// 426, with the protocol and version of this server.
 pub fn check(request: &Request, response: &mut Response) -> Result<(), Problem> {
     let has = |name: HeaderName, wanted: &str| {
         let value = request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();

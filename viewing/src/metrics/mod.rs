@@ -1,4 +1,4 @@
-//! Everything that serving viewers measures: what is counted along the way, and what is looked up when Prometheus asks.
+//! Metrics of serving viewers: counters along the way, and values that are looked up when Prometheus asks.
 //! No label holds an address or a credential; every label set is closed or bounded by `api.max_links`.
 
 pub mod observed;

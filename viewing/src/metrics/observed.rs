@@ -1,5 +1,5 @@
-//! What is looked up when Prometheus asks, instead of being counted along the way. Made anew for every answer, so that
-//! removed streams leave nothing behind.
+//! Values that are looked up when Prometheus asks, instead of being counted along the way. Every answer is made anew, so
+//! that removed streams leave nothing behind.
 
 use prometheus::Error;
 use prometheus::core::{Collector, Desc};
@@ -11,11 +11,11 @@ use crate::hls::players::Players;
 use crate::relay::seats::{Seats, ViewerKind};
 use crate::streams::Streams;
 
-/// The kind of those who play HLS: they have no seat, as they hold no connection.
+/// The kind of players of HLS: they have no seat, as they hold no connection.
 const HLS: &str = "hls";
 
 rsm_shared::metrics_table! {
-    /// What both roles look up. A label `stream` has as many values as there are streams, `api.max_links` at most.
+    /// Values that both roles look up. A label `stream` has as many values as there are streams, `api.max_links` at most.
     pub struct ObservedTable {
         /// Registered streams by state. Of auth_failed ones: correct the credentials. Of failed and reconnecting ones: the
         /// status of each says what to do.
@@ -29,7 +29,7 @@ rsm_shared::metrics_table! {
     }
 }
 
-/// Looks into what the role keeps anyway.
+/// Collects from tables that the process keeps anyway.
 pub struct Observed {
     streams: Streams,
     seats: Seats,
@@ -55,7 +55,7 @@ impl Collector for Observed {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let streams: Vec<_> = self.streams.all().into_iter().map(|stream| (stream.view(), stream)).collect();
-        // Of the same streams, so that what is shown of one scrape agrees.
+        // Read once for all families, so that the values of one scrape agree.
         let players = self.players.by_stream();
         let seats = self.seats.by_stream();
         let t = &self.table;

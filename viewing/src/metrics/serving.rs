@@ -1,4 +1,4 @@
-//! What serving viewers counts along the way, in the API and in relays.
+//! Counters of serving viewers, in the API and in relays.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::relay::seats::SeatRefusal;
 const REQUEST_BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// From one machine to a bad network; seconds.
 const RELAY_BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
-/// What is answered for HLS, beside what is not foreseen.
+/// Statuses of answers to players of HLS, shown from the beginning.
 const HLS_STATUSES: [StatusCode; 4] =
     [StatusCode::OK, StatusCode::NOT_FOUND, StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE];
-/// What a fetch may come to.
+/// Outcomes of a fetch.
 const FETCH_OUTCOMES: [&str; 4] = ["hit", "miss", "absent", "error"];
 
 rsm_shared::metrics_table! {
-    /// What serving viewers counts along the way, in the API and in relays.
+    /// Counters of serving viewers, in the API and in relays.
     pub struct ServingTable {
         /// HTTP requests answered, by route and status. Of 5xx the log of this process has the cause.
         pub http_requests: IntCounterVec = "rsm_http_requests_total" by ["route", "status"],
@@ -59,7 +59,7 @@ rsm_shared::metrics_table! {
     }
 }
 
-/// What serving viewers counts, ready for those parts of the program that count it.
+/// Counters of serving viewers, ready for the parts of the program that count.
 pub struct ServingMetrics {
     http_requests: IntCounterVec,
     http_seconds: HistogramVec,

@@ -9,19 +9,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::ServeError;
 
-/// A running thread. It is made first, because what it works on needs its connection.
+/// A running thread. It is made before its work, because the work needs its connection.
 pub struct ControlThread<W> {
     /// The connection, made on the thread's own runtime.
     pub bus: Bus,
     work: oneshot::Sender<W>,
-    told: CancellationToken,
+    stopping: CancellationToken,
     thread: JoinHandle<()>,
 }
 
 /// A thread that has its work.
 pub struct Working {
     bus: Bus,
-    told: CancellationToken,
+    stopping: CancellationToken,
     thread: JoinHandle<()>,
 }
 
@@ -44,8 +44,8 @@ impl<W: Send + 'static> ControlThread<W> {
     {
         let (ready, connected) = oneshot::channel();
         let (work, given) = oneshot::channel();
-        let told = CancellationToken::new();
-        let (guard, stop) = (Guard { told: told.clone(), process }, told.clone());
+        let stopping = CancellationToken::new();
+        let (guard, stop) = (Guard { stopping: stopping.clone(), process }, stopping.clone());
         let nats = nats.clone();
         let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
             let _guard = guard;
@@ -69,38 +69,39 @@ impl<W: Send + 'static> ControlThread<W> {
             });
         })?;
         let bus = connected.await.map_err(|_| ServeError::Environment("the control thread ended".into()))??;
-        Ok(Self { bus, work, told, thread })
+        Ok(Self { bus, work, stopping, thread })
     }
 
-    /// Gives it what it waits for.
+    /// Gives it the work that it waits for.
     pub fn give(self, work: W) -> Working {
         let _ = self.work.send(work);
-        Working { bus: self.bus, told: self.told, thread: self.thread }
+        Working { bus: self.bus, stopping: self.stopping, thread: self.thread }
     }
 }
 
 impl Working {
-    /// Sends what is queued, then ends the thread: after everything that still has something to say on its connection.
+    /// Sends queued messages, then ends the thread. Call after everything that still publishes on its connection has
+    /// ended.
     ///
     /// # Errors
     /// [`ServeError`] when it had ended by itself.
     pub async fn end(self) -> Result<(), ServeError> {
         self.bus.flush().await;
         let died = self.thread.is_finished();
-        self.told.cancel();
+        self.stopping.cancel();
         let _ = tokio::task::spawn_blocking(move || self.thread.join()).await;
         if died { Err(ServeError::Environment("the control thread ended by itself".into())) } else { Ok(()) }
     }
 }
 
 struct Guard {
-    told: CancellationToken,
+    stopping: CancellationToken,
     process: CancellationToken,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if !self.told.is_cancelled() {
+        if !self.stopping.is_cancelled() {
             self.process.cancel();
         }
     }

@@ -1,4 +1,4 @@
-//! A relay's knowledge of streams: what the API writes to NATS, put into the table that viewers' routes use.
+//! A relay's knowledge of streams: the records that the API writes to NATS, put into the table that viewers' routes use.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const MISSING: Duration = Duration::from_secs(30);
 /// Streams known at most: no API has more.
 const MAX_STREAMS: usize = 100_000;
 
-/// Puts records into the table, and sends viewers away from what was stopped or removed.
+/// Puts records into the table, and disconnects viewers of streams that were stopped or removed.
 pub struct DirectoryFollower {
     streams: Streams,
     hub: Hub,
@@ -30,7 +30,7 @@ pub struct DirectoryFollower {
     health: Health,
     /// Streams that the last whole reading did not hold, and since when. A part of the table.
     missing: HashMap<Slug, Instant>,
-    /// Whether there was a whole reading since the last interruption.
+    /// True after a whole reading since the last interruption.
     whole: bool,
 }
 
@@ -49,7 +49,7 @@ impl DirectoryFollower {
         }
     }
 
-    /// Takes what the bus tells.
+    /// Applies news of the directory.
     pub fn take(&mut self, news: News, now: Instant) {
         match news {
             News::Snapshot(records) => {
@@ -65,7 +65,7 @@ impl DirectoryFollower {
             News::Change(record) => self.apply(*record),
             News::Away(why) => {
                 if self.whole {
-                    warn!(error = why, "what is known of streams may be out of date");
+                    warn!(error = why, "the state of streams may be out of date");
                 }
                 self.whole = false;
                 self.health.fault(Dependency::Directory, why);
@@ -73,8 +73,8 @@ impl DirectoryFollower {
         }
     }
 
-    /// Forgets what has been missing for long enough. Only while the directory is followed: what cannot be heard is
-    /// not missing.
+    /// Forgets streams that have been missing for long enough. Only while the directory is followed: a stream of which no
+    /// news can come is not missing.
     pub fn sweep(&mut self, now: Instant) {
         if !self.whole {
             return;

@@ -1,10 +1,10 @@
-//! Why a process that serves viewers does not run.
+//! The error of a process that cannot serve viewers.
 
 use rsm_shared::bus::connect::BadServers;
 
 use crate::viewing::HandlesError;
 
-/// One line for the person who starts the process.
+/// One line for the person at the terminal.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error(transparent)]

@@ -11,7 +11,7 @@ use super::error::ServeError;
 use crate::relay::limits;
 
 /// Listens at `api.listen`, or takes the listener that was passed, and puts its real address into `config`: a passed
-/// listener may be another than the configuration names, and who may use the server depends on where it listens.
+/// listener may be another than the configuration names, and the origin check depends on where it listens.
 ///
 /// # Errors
 /// [`ServeError`] when the address cannot be used.
@@ -22,7 +22,7 @@ pub fn listen(config: &mut Config) -> Result<TcpListener, ServeError> {
     let address = tcp.local_addr()?;
     config.api.listen = address;
     if !address.ip().is_loopback() {
-        warn!(%address, "listening beyond loopback without access control: whoever reaches this address sees all cameras");
+        warn!(%address, "listening beyond loopback without access control: everyone who reaches this address sees all cameras");
     }
     Ok(tcp)
 }

@@ -1,4 +1,4 @@
-//! Processes that serve viewers: what the API and relays begin with, and the relay itself.
+//! Processes that serve viewers: the common start of the API and relays, and the relay itself.
 
 pub mod advertised;
 pub mod control_thread;

@@ -28,7 +28,7 @@ use crate::service::service;
 use crate::streams::Streams;
 use crate::viewing::{Viewing, ViewingParts};
 
-/// How often it is looked whether NATS is there.
+/// Interval of the checks for the connection to NATS.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Runs a relay until `stop`. Call on the runtime that serves viewers.
@@ -48,7 +48,7 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     let thread = ControlThread::start(&config.nats, "rsm-relay", stop.clone(), run).await?;
     let control = thread.bus.clone();
     let frames = Bus::connect(&config.nats, Purpose::Frames, "rsm-relay-frames").await?;
-    // Everything goes on while viewers are sent away.
+    // Everything goes on while viewers are disconnected.
     let over = CancellationToken::new();
     let streams = Streams::default();
     let viewing = Viewing::new(ViewingParts {
@@ -76,7 +76,7 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
     ended
 }
 
-/// What the control thread works on.
+/// Work of the control thread.
 struct Follow {
     viewing: Arc<Viewing>,
     frames: Bus,
@@ -86,7 +86,7 @@ struct Follow {
 
 impl Follow {
     async fn run(self, bus: &Bus) {
-        // Of this thread only; never held across an await.
+        // Shared by futures of this thread only; never held across an await.
         let follower = Mutex::new(DirectoryFollower::new(&self.viewing));
         let following = directory::follow(bus, |news| {
             follower.lock().take(news, Instant::now());
@@ -121,14 +121,14 @@ impl Follow {
         repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut connects = bus.connects();
         loop {
-            // What waits for a connection would be said late, and all at once. That it was made is told a moment before
-            // it shows.
+            // Hellos that wait for a connection would go out late and all at once. News of a connect may come a moment
+            // before `connected` is true.
             let connected = tokio::select! {
                 _ = repeat.tick() => bus.connected(),
                 Ok(()) = connects.changed() => true,
             };
             if connected && let Err(e) = relays::hello(bus, &self.hello).await {
-                debug!(error = %e, "this relay was not told of");
+                debug!(error = %e, "the hello of this relay was not published");
             }
         }
     }

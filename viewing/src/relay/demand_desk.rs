@@ -1,4 +1,4 @@
-//! Where viewers and players say what they want, and who is woken by it.
+//! Registers the demand of viewers and players, and wakes the tasks that act on it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,18 +14,18 @@ use crate::http::request_trace;
 use crate::streams::stream_demand::JpegViewer;
 use crate::streams::{Stream, Streams};
 
-/// Whether anything is wanted does not depend on the size of the JPEG.
+/// The existence of demand does not depend on the size of the JPEG.
 const ANY_SIZE: JpegParams = JpegParams { max_fps: 1, max_width: 64, quality: 1 };
 
-/// Registers wishes. The first wish for a stream wakes whoever starts streams in this process, so that a cold one
-/// starts at once; every change wakes the task that tells workers. Cheap to clone.
+/// Registers demand. The first demand for a stream wakes the reconciler of this process, if it has one, so that a cold
+/// stream starts at once; every change wakes the task that publishes demand to workers. Cheap to clone.
 #[derive(Clone)]
 pub struct DemandDesk {
     streams: Streams,
     changed: Arc<Notify>,
 }
 
-/// A JPEG viewer's wish; it ends when dropped.
+/// Demand of one JPEG viewer; it ends when dropped.
 pub struct ViewerDemand {
     viewer: Option<JpegViewer>,
     changed: Arc<Notify>,
@@ -44,32 +44,32 @@ impl DemandDesk {
         Self { streams, changed: Arc::new(Notify::new()) }
     }
 
-    /// Wakes when wishes have changed.
+    /// Wakes when demand has changed.
     pub fn changed(&self) -> Arc<Notify> {
         self.changed.clone()
     }
 
     /// A viewer of frames in the stream's own width, or in that one, came.
     pub fn jpeg_viewer(&self, stream: &Arc<Stream>, width: Option<JpegWidth>) -> ViewerDemand {
-        let viewer = self.telling(stream, Demand::frames, || stream.demand.jpeg_viewer(width));
+        let viewer = self.register(stream, Demand::frames, || stream.demand.jpeg_viewer(width));
         ViewerDemand { viewer: Some(viewer), changed: self.changed.clone() }
     }
 
-    /// Somebody wants a frame of the stream's own width, or of that one, within `hold`.
+    /// A request wants a frame of the stream's own width, or of `width`, within `hold`.
     pub fn want_jpeg(&self, stream: &Stream, width: Option<JpegWidth>, hold: Duration) {
-        self.telling(stream, Demand::frames, || stream.demand.want_jpeg(width, hold));
+        self.register(stream, Demand::frames, || stream.demand.want_jpeg(width, hold));
     }
 
-    /// Somebody wants HLS for `hold` from now. Whether HLS was wanted already.
+    /// A player wants HLS for `hold` from now. Returns true when there was demand for HLS already.
     pub fn want_hls(&self, stream: &Stream, hold: Duration) -> bool {
         let before = stream.demand.current(ANY_SIZE).hls;
-        self.telling(stream, |demand| demand.hls, || stream.demand.want_hls(hold));
+        self.register(stream, |demand| demand.hls, || stream.demand.want_hls(hold));
         before
     }
 
-    /// Somebody wants that rendition of HLS for `hold` from now.
+    /// A player wants that rendition of HLS for `hold` from now.
     pub fn want_rendition(&self, stream: &Stream, rendition: Rendition, hold: Duration) {
-        self.telling(stream, |demand| demand.hls, || stream.demand.want_rendition(rendition, hold));
+        self.register(stream, |demand| demand.hls, || stream.demand.want_rendition(rendition, hold));
     }
 
     /// The request that this task answers is about to want frames, in a task of its own.
@@ -77,28 +77,29 @@ impl DemandDesk {
         trace(stream, &stream.demand.current(ANY_SIZE), Demand::frames);
     }
 
-    /// `made` is whether what is wished for is made already.
-    fn telling<T>(&self, stream: &Stream, made: impl Fn(&Demand) -> bool, wish: impl FnOnce() -> T) -> T {
+    /// Adds demand and wakes the tasks that act on it. `made` returns true when the output that is wanted is made
+    /// already.
+    fn register<T>(&self, stream: &Stream, made: impl Fn(&Demand) -> bool, add: impl FnOnce() -> T) -> T {
         let before = stream.demand.current(ANY_SIZE);
         trace(stream, &before, made);
-        let done = wish();
+        let added = add();
         if before != stream.demand.current(ANY_SIZE) {
             self.changed.notify_one();
         }
         if !before.any() {
             self.streams.wake.notify_one();
         }
-        done
+        added
     }
 }
 
-/// Who waits for what is not made yet has a span, and so a part in the trace of the start.
+/// A request that waits for an output that is not made yet has a span, and so a part in the trace of the start.
 fn trace(stream: &Stream, before: &Demand, made: impl Fn(&Demand) -> bool) {
     if made(before) && stream.view().state == StreamState::Running {
         return;
     }
-    if let Some(wish) = request_trace::wanting() {
-        let first = stream.start.wanted(wish, !before.any(), Instant::now());
+    if let Some(request) = request_trace::wanting() {
+        let first = stream.start.wanted(request, !before.any(), Instant::now());
         request_trace::about(stream.slug.as_str(), first);
     }
 }

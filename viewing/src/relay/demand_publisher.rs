@@ -1,4 +1,5 @@
-//! Tells workers what viewers of this process want: at once when it changes, and every two seconds while it holds.
+//! Publishes the demand of this process's viewers to workers: at once when it changes, and every two seconds while it
+//! holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,10 +19,10 @@ use tracing::{debug, warn};
 
 use crate::streams::Streams;
 
-/// Least time between two looks at the wishes: a thousand viewers that come together are told in a few rounds.
+/// Least time between two rounds: a thousand viewers that come together are published in a few rounds.
 const LEAST_PAUSE: Duration = Duration::from_millis(5);
 
-/// What is wanted of each stream that anything is wanted of: at most one per registered stream.
+/// Demand of each stream that has any: at most one per registered stream.
 pub type WantedOutputs = BTreeMap<Slug, (Zone, Demand)>;
 
 /// The task that publishes demand.
@@ -32,14 +33,14 @@ pub struct DemandPublisher {
     pub from: String,
     /// JPEG settings of links that have none of their own.
     pub defaults: JpegParams,
-    /// Woken when wishes change.
+    /// Woken when demand changes.
     pub changed: Arc<Notify>,
 }
 
 impl DemandPublisher {
-    /// Runs until `stop`; takes back what it said.
+    /// Runs until `stop`, then withdraws the demand that it published.
     pub async fn run(self, stop: CancellationToken) {
-        let mut told = WantedOutputs::new();
+        let mut published = WantedOutputs::new();
         let mut repeat = tokio::time::interval(REPEAT);
         repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut connects = self.bus.connects();
@@ -53,21 +54,21 @@ impl DemandPublisher {
                 () = self.changed.notified() => false,
             };
             let wanted = self.wanted();
-            let round = to_tell(&told, &wanted, all);
-            told = wanted;
-            match self.tell(round).await {
+            let round = due(&published, &wanted, all);
+            published = wanted;
+            match self.publish(round).await {
                 Ok(()) => failing = false,
                 Err(e) if !failing => {
-                    warn!(error = %e, again_s = REPEAT.as_secs(), "what viewers want was not told to workers, trying again");
+                    warn!(error = %e, again_s = REPEAT.as_secs(), "demand of viewers could not be published to workers, trying again");
                     failing = true;
                 }
-                Err(e) => debug!(error = %e, "what viewers want was not told to workers again"),
+                Err(e) => debug!(error = %e, "demand of viewers could still not be published to workers"),
             }
             tokio::time::sleep_until(Instant::now() + LEAST_PAUSE).await;
         }
-        let nothing = to_tell(&told, &WantedOutputs::new(), false);
-        if let Err(e) = self.tell(nothing).await {
-            debug!(error = %e, ends_s = TTL.as_secs(), "that nobody watches was not told; it ends by itself");
+        let nothing = due(&published, &WantedOutputs::new(), false);
+        if let Err(e) = self.publish(nothing).await {
+            debug!(error = %e, ends_s = TTL.as_secs(), "the end of demand could not be published; it expires at the workers");
         }
         self.bus.flush().await;
     }
@@ -84,7 +85,7 @@ impl DemandPublisher {
         wanted
     }
 
-    async fn tell(&self, round: WantedOutputs) -> Result<(), rsm_shared::bus::BusError> {
+    async fn publish(&self, round: WantedOutputs) -> Result<(), rsm_shared::bus::BusError> {
         if !self.bus.connected() {
             return Ok(());
         }
@@ -99,13 +100,13 @@ impl DemandPublisher {
     }
 }
 
-/// What to tell now: everything in a round of repeats, else what changed; and, once, the end of what is wanted no
-/// more. Pure.
-pub fn to_tell(told: &WantedOutputs, wanted: &WantedOutputs, all: bool) -> WantedOutputs {
-    let slugs: BTreeSet<&Slug> = told.keys().chain(wanted.keys()).collect();
+/// Demand to publish now: all of it in a round of repeats, else only changes; and, once, the end of demand that is over.
+/// Pure.
+pub fn due(published: &WantedOutputs, wanted: &WantedOutputs, all: bool) -> WantedOutputs {
+    let slugs: BTreeSet<&Slug> = published.keys().chain(wanted.keys()).collect();
     let mut round = WantedOutputs::new();
     for slug in slugs {
-        match (told.get(slug), wanted.get(slug)) {
+        match (published.get(slug), wanted.get(slug)) {
             (Some((zone, _)), None) => drop(round.insert(slug.clone(), (zone.clone(), Demand::default()))),
             (before, Some(now)) if all || before != Some(now) => drop(round.insert(slug.clone(), now.clone())),
             _ => {}
@@ -131,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn only_changes_are_told_between_repeats() {
+    fn only_changes_are_published_between_repeats() {
         let nothing = WantedOutputs::new();
         let (one, both) = (wanted(&[("a", false)]), wanted(&[("a", false), ("b", true)]));
-        assert_eq!(to_tell(&nothing, &one, false), one);
-        assert_eq!(to_tell(&one, &one, false), nothing);
-        assert_eq!(to_tell(&one, &one, true), one);
-        assert_eq!(to_tell(&one, &both, false), wanted(&[("b", true)]));
-        assert_eq!(to_tell(&wanted(&[("a", true)]), &one, false), one);
+        assert_eq!(due(&nothing, &one, false), one);
+        assert_eq!(due(&one, &one, false), nothing);
+        assert_eq!(due(&one, &one, true), one);
+        assert_eq!(due(&one, &both, false), wanted(&[("b", true)]));
+        assert_eq!(due(&wanted(&[("a", true)]), &one, false), one);
     }
 
     #[test]
@@ -148,15 +149,15 @@ mod tests {
         for (_, demand) in small.values_mut() {
             demand.renditions = RenditionSet::NONE.with(Rendition::P360);
         }
-        assert_eq!(to_tell(&plain, &small, false), small);
-        assert_eq!(to_tell(&small, &plain, false), plain);
+        assert_eq!(due(&plain, &small, false), small);
+        assert_eq!(due(&small, &plain, false), plain);
     }
 
     #[test]
-    fn the_end_of_a_wish_is_told_once() {
-        let round = to_tell(&wanted(&[("a", true)]), &WantedOutputs::new(), false);
+    fn the_end_of_demand_is_published_once() {
+        let round = due(&wanted(&[("a", true)]), &WantedOutputs::new(), false);
         assert_eq!(round.len(), 1);
         assert!(round.values().all(|(_, demand)| !demand.any()));
-        assert!(to_tell(&WantedOutputs::new(), &WantedOutputs::new(), true).is_empty());
+        assert!(due(&WantedOutputs::new(), &WantedOutputs::new(), true).is_empty());
     }
 }

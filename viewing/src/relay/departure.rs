@@ -1,4 +1,4 @@
-//! Why a viewer's connection ended.
+//! Reasons why a viewer's connection ended.
 
 use prometheus::{Histogram, IntCounter, IntCounterVec};
 
@@ -20,7 +20,7 @@ pub enum Departure {
     Removed,
     /// The process was told to stop.
     Shutdown,
-    /// It sent what no client may send.
+    /// It sent bytes that no client may send.
     Protocol,
 }
 
@@ -51,7 +51,7 @@ impl From<StreamEnd> for Departure {
     }
 }
 
-/// What viewers count; the metrics themselves stand in the API's table.
+/// Counters of viewers; the metrics themselves are declared in `metrics::serving`.
 #[derive(Clone)]
 pub struct ViewerCounts {
     /// Frames that a viewer was too slow for.

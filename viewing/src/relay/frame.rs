@@ -21,7 +21,7 @@ pub struct Frame {
     pub headers: FrameHeaders,
     /// When it reached this process.
     pub received: Instant,
-    /// Counts the frames of this subscription, from 1: the gap between two shows what was skipped.
+    /// Number of the frame in this subscription, from 1: the gap between two numbers is the number of skipped frames.
     pub number: u64,
     /// As a message of WebSocket; written for the first viewer that wants it.
     message: OnceLock<Bytes>,
@@ -47,7 +47,7 @@ impl Frame {
         jiff::Timestamp::from_microsecond(i64::try_from(self.headers.captured_at_us).ok()?).ok()
     }
 
-    /// A viewer waited for it: `waiting` ends.
+    /// A viewer waited for this frame: ends the span `waiting`.
     pub fn ends(&self, waiting: &mut Span) {
         if waiting.is_some() {
             let mut waited = std::mem::take(waiting);

@@ -22,7 +22,7 @@ use super::slot::{Slot, StreamEnd, Watching};
 use crate::closing::Closing;
 use crate::streams::{Stream, View};
 
-/// How long a subscription outlives its last viewer: a page that is reloaded finds it warm.
+/// A subscription outlives its last viewer by this time: a page that is reloaded finds it warm.
 const LINGER: Duration = Duration::from_secs(5);
 /// Pause after a subscription failed.
 const RETRY: Duration = Duration::from_millis(500);
@@ -30,11 +30,11 @@ const RETRY: Duration = Duration::from_millis(500);
 /// The frames of one stream: those of its own width, or of a step of the ladder.
 type FeedKey = (Slug, Option<JpegWidth>);
 
-/// One subscription, and who looks at what comes.
+/// One subscription and the slot that its viewers share.
 struct FrameFeed {
     key: FeedKey,
     slot: watch::Sender<Slot>,
-    /// When somebody joined last.
+    /// When a viewer joined last.
     joined: Mutex<Instant>,
     /// The stream was stopped or removed.
     over: CancellationToken,
@@ -53,7 +53,7 @@ struct HubState {
     counts: HubCounts,
 }
 
-/// What the hub counts; the metrics themselves stand in the API's table.
+/// Counters of the hub; the metrics themselves are declared in `metrics::serving`.
 #[derive(Clone)]
 pub struct HubCounts {
     /// Frames of a stale owner, or older than one already shown.
@@ -66,8 +66,8 @@ pub struct HubCounts {
 struct FeedTable {
     /// Subscribed now.
     feeds: HashMap<FeedKey, Arc<FrameFeed>>,
-    /// What was seen of streams that were ever watched, so that a stale owner stays stale while nobody looks. At
-    /// most [`most_seen`].
+    /// Newest frames of all streams that were ever watched, so that a stale owner stays stale while the stream has no
+    /// viewer. At most [`most_seen`].
     seen: HashMap<FeedKey, Arc<Mutex<LatestFrame>>>,
 }
 
@@ -106,7 +106,7 @@ impl Hub {
             tokio::select! {
                 () = feed.over.cancelled() => {}
                 () = feed.follow(&shared, &stream, &seen) => {}
-                () = feed.tell(&shared, &stream) => {}
+                () = feed.follow_events(&shared, &stream) => {}
             }
         });
         watching
@@ -147,7 +147,7 @@ fn widths() -> impl Iterator<Item = Option<JpegWidth>> {
     std::iter::once(None).chain(JpegWidth::all().map(Some))
 }
 
-/// Of how many streams and widths it is remembered what was seen.
+/// Highest number of streams and widths whose newest frame is remembered.
 fn most_seen(max_links: usize) -> usize {
     max_links.saturating_mul(widths().count())
 }
@@ -158,7 +158,7 @@ impl FrameFeed {
         self.slot.subscribe()
     }
 
-    /// Puts the newest frame into the slot until nobody watched for [`LINGER`].
+    /// Puts the newest frame into the slot until there was no viewer for [`LINGER`].
     async fn follow(self: &Arc<Self>, shared: &HubState, stream: &Stream, seen: &Mutex<LatestFrame>) {
         let (slug, width) = &self.key;
         let mut number = 0;
@@ -167,7 +167,7 @@ impl FrameFeed {
             let mut frames = match Frames::open(&shared.bus, zone, slug, *width).await {
                 Ok(frames) => frames,
                 Err(e) => {
-                    debug!(stream = %slug, error = %e, "frames cannot be asked for");
+                    debug!(stream = %slug, error = %e, "the subscription to frames failed");
                     tokio::time::sleep(RETRY).await;
                     if self.close(shared) {
                         return;
@@ -178,7 +178,7 @@ impl FrameFeed {
             tokio::select! {
                 () = self.take(&mut frames, shared, stream, seen, &mut number) => tokio::time::sleep(RETRY).await,
                 () = self.abandoned(shared) => return,
-                () = moved(stream, zone) => debug!(stream = %slug, from = %zone, "its frames come from another zone now"),
+                () = moved(stream, zone) => debug!(stream = %slug, from = %zone, "the stream moved to another zone; its frames are subscribed there"),
             }
         }
     }
@@ -208,14 +208,14 @@ impl FrameFeed {
         }
     }
 
-    /// Puts what viewers are told into the slot: that the state changed, and that the process says goodbye.
-    async fn tell(&self, shared: &HubState, stream: &Stream) {
+    /// Puts events into the slot: that the state changed, and that the process says goodbye.
+    async fn follow_events(&self, shared: &HubState, stream: &Stream) {
         let mut views = stream.views();
-        let told = |view: &View| (view.state, view.reason.clone());
-        let mut last = told(&views.borrow_and_update());
+        let shown = |view: &View| (view.state, view.reason.clone());
+        let mut last = shown(&views.borrow_and_update());
         let changes = async {
             while views.changed().await.is_ok() {
-                let now = told(&views.borrow_and_update());
+                let now = shown(&views.borrow_and_update());
                 if now != last {
                     last = now;
                     self.slot.send_modify(|slot| slot.news += 1);
@@ -231,12 +231,12 @@ impl FrameFeed {
         std::future::pending().await
     }
 
-    /// Returns once nobody has watched for [`LINGER`] and the feed is out of the table.
+    /// Returns once there was no viewer for [`LINGER`] and the feed is out of the table.
     async fn abandoned(self: &Arc<Self>, shared: &HubState) {
         loop {
             self.slot.closed().await;
             let joined = *self.joined.lock();
-            // Who asks for one picture comes and leaves in between, and may come again.
+            // A request for one picture joins and leaves in between, and another may follow.
             tokio::time::sleep(LINGER).await;
             let again = *self.joined.lock() != joined;
             if !again && self.close(shared) {

@@ -1,27 +1,28 @@
-//! How much may wait for a slow viewer, and how long for one that has vanished.
+//! Options of the listening socket: bounds of the data that waits for a slow viewer, and of the time until a vanished
+//! viewer is noticed.
 
 use std::net::TcpListener;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
-/// Bytes that the kernel takes for a viewer beyond what the network takes; Linux would keep up to 4 MB, which is
-/// seconds of old frames in front of the newest.
+/// Unsent bytes that the kernel keeps for a viewer; Linux would keep up to 4 MB, which is seconds of old frames in front
+/// of the newest.
 const MAX_UNSENT: u32 = 128 << 10;
 /// A connection on which nothing is said is asked for a sign of life after this time, then each [`ASK_AGAIN`], this many
-/// times: whoever has vanished is gone within a minute, also when there is nothing to send.
+/// times: a vanished viewer is noticed within a minute, also when there is nothing to send.
 const ASK_AFTER: Duration = Duration::from_secs(20);
 const ASK_AGAIN: Duration = Duration::from_secs(8);
 const ASK_TIMES: u32 = 3;
-/// What was sent and is not acknowledged, or not let in, for this much longer than a viewer may stall ends the
-/// connection: the relay says so first, and why.
+/// Data that is not acknowledged, or not let in, for this much longer than a viewer may stall ends the connection. The
+/// relay's own deadline comes first and gives a reason.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Connections that wait to be accepted: std asks for 128, and a crowd that comes back after a restart is larger. The
 /// system's own bound is below or above it (`net.core.somaxconn`, 4096 on Debian).
 const BACKLOG: i32 = 4096;
 
-/// Lets a crowd wait at the door. Also for a listener that somebody else has opened.
+/// Sets the backlog of a listener, also of one that another process has opened.
 ///
 /// # Errors
 /// When it is no listener.
@@ -29,9 +30,9 @@ pub fn crowd_may_wait(listener: &TcpListener) -> std::io::Result<()> {
     SockRef::from(listener).listen(BACKLOG)
 }
 
-/// Keeps what waits in the kernel for a slow viewer small, lets nothing wait for more to send with it, and has the
-/// kernel find out who has vanished. Connections inherit all of it from the listener. What is on its way is not bounded,
-/// so a distant viewer is as fast as before. `stall`: how long a viewer may take nothing.
+/// Bounds the unsent data in the kernel, turns Nagle's algorithm off, and has the kernel notice vanished viewers.
+/// Connections inherit all of it from the listener. Data in flight is not bounded, so a distant viewer is as fast as
+/// before. `stall`: time for which a viewer may take nothing.
 ///
 /// # Errors
 /// When the system does not know the options (Linux does since 3.12).

@@ -1,10 +1,10 @@
 //! Frames from NATS to viewers: the newest, never a queue.
 //!
 //! ```text
-//! NATS --Frames--> hub: one task per watched stream and width --LatestFrame--> slot --+--> viewer --> socket (WebSocket)
-//!                                                                                +--> multipart
-//!                                                                                +--> snapshot
-//! viewers and players --Wishes--> directory --demand--> NATS
+//! NATS --Frames--> hub, one task per watched stream and width --Frame--> slot --+--> viewer --> socket (WebSocket)
+//!                                                                               +--> multipart
+//!                                                                               +--> snapshot
+//! viewers and players --> demand_desk --> StreamDemand --> demand_publisher --> NATS
 //! ```
 
 pub mod demand_desk;

@@ -22,9 +22,9 @@ use super::seats::Seat;
 use super::slot::Watching;
 use crate::closing::{Closing, Moment};
 
-/// The media type, and in it what ends a part.
+/// The media type, and in it the boundary between parts.
 pub const CONTENT_TYPE: &str = "multipart/x-mixed-replace; boundary=rsm-frame";
-/// What stands before the first part.
+/// The boundary before the first part.
 const OPENING: &[u8] = b"--rsm-frame\r\n";
 
 /// One viewer and all that it holds.

@@ -1,10 +1,10 @@
-//! Where a viewer is, when proxies stand in front of this process. Pure.
+//! The address of a viewer, when proxies stand in front of this process. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-/// Proxies that are believed when they name whom they speak for: `api.trusted_proxies`.
+/// Proxies that are believed when they name a viewer's address: `api.trusted_proxies`.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies(Vec<IpNet>);
 
@@ -15,9 +15,9 @@ impl Proxies {
         Self(trusted.iter().filter_map(parse).collect())
     }
 
-    /// The viewer's address: the peer's; or, of a trusted one, the nearest that is not trusted in `forwarded`, the values
-    /// of X-Forwarded-For in their order. Each proxy appends whom it has heard, so what stands before an address that is
-    /// not trusted is hearsay.
+    /// The viewer's address: the peer's; or, behind a trusted peer, the nearest address that is not trusted in
+    /// `forwarded`, the values of X-Forwarded-For in their order. Each proxy appends the address of its peer, so entries
+    /// before an address that is not trusted prove nothing.
     pub fn viewer<'a>(&self, peer: Option<IpAddr>, forwarded: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
         let mut nearest = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.to_canonical());
         let mut named = forwarded.rev().flat_map(|value| value.rsplit(','));

@@ -1,4 +1,4 @@
-//! How many viewers one process serves: in all, of one stream, and from one address.
+//! Limits of the number of viewers of one process: in all, of one stream, and from one address.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,7 +10,7 @@ use prometheus::IntCounterVec;
 use rsm_shared::config::ApiConfig;
 use rsm_shared::stream::slug::Slug;
 
-/// How a viewer's connection is held. A closed set: it is a metrics label.
+/// Kind of a viewer's connection. A closed set: it is a metrics label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ViewerKind {
     /// Frames over WebSocket.
@@ -34,7 +34,7 @@ impl ViewerKind {
     }
 }
 
-/// Which bound a viewer is beyond. A closed set: it is a metrics label.
+/// The bound that refuses a viewer. A closed set: it is a metrics label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SeatRefusal {
     /// Every seat is taken.
@@ -58,7 +58,7 @@ impl SeatRefusal {
     }
 }
 
-/// At most that many viewers.
+/// Highest numbers of viewers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeatBounds {
     pub all: usize,
@@ -90,7 +90,7 @@ struct SharedSeats {
     refusals: IntCounterVec,
 }
 
-/// Who sits. No map has more entries than there are seats.
+/// Seats that are taken. No map has more entries than there are seats.
 #[derive(Default)]
 struct SeatTable {
     taken: usize,
@@ -206,7 +206,7 @@ fn less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
     }
 }
 
-/// What counts as one address: of IPv6 the first 64 bits, which is what one customer has at least.
+/// The part of an address that counts as one: the first 64 bits of IPv6, the smallest network of a customer.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),

@@ -1,5 +1,5 @@
-//! What the viewers of one stream in one width share: the newest frame, and news of the stream. One place to look at and
-//! one thing to wait for, so that a wake-up costs little however many viewers there are.
+//! The slot that the viewers of one stream in one width share: the newest frame, and events of the stream. It is one place
+//! to read and one thing to wait for, so that a wake-up costs little however many viewers there are.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use tokio::sync::watch;
 
 use super::frame::Frame;
 
-/// Why the viewers of a stream are sent away.
+/// Reason why all viewers of a stream are disconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamEnd {
     Stopped,
     Removed,
 }
 
-/// What is there now.
+/// Content of a slot.
 #[derive(Clone, Default)]
 pub struct Slot {
     /// The newest frame.
@@ -27,7 +27,7 @@ pub struct Slot {
     pub news: u64,
 }
 
-/// Who looks at a slot. While any is there, the stream stays subscribed.
+/// A reader of a slot. While there is any, the stream stays subscribed.
 pub type Watching = watch::Receiver<Slot>;
 
 /// The newest frame that `fits`, or why none will come; waits for either.

@@ -1,4 +1,4 @@
-//! Pictures of a width that nobody encodes: scaled here, once for all who ask for the same.
+//! Pictures of widths that no worker encodes: scaled here, once for all requests for the same picture.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use tokio::sync::Semaphore;
 use super::frame::Frame;
 use crate::http::problem::Problem;
 
-/// How long a request waits for its turn.
+/// Time that a request waits for its turn.
 const WAIT: Duration = Duration::from_secs(10);
 /// Pictures scaled at a time: each keeps a core busy for some 20 ms.
 const SCALERS: usize = 2;
 /// When to try again, seconds.
 const RETRY_AFTER: u64 = 2;
-/// Of a scaled picture.
+/// JPEG quality of a scaled picture.
 const QUALITY: u8 = 85;
 /// Largest picture scaled, pixels each way, and the memory it may take, bytes.
 const MAX_SIDE: u32 = 8192;
@@ -33,13 +33,13 @@ const MAX_MEMORY: u64 = 256 << 20;
 const KEPT: Duration = Duration::from_secs(2);
 const MAX_KEPT: u64 = 16 << 20;
 
-/// Which picture, of which subscription, in which width.
+/// Identity of a scaled picture: stream, width of the subscription, fence, frame number, width in pixels.
 type SnapshotKey = (Slug, Option<JpegWidth>, Fence, u64, u32);
 
-/// What all snapshots share.
+/// Scaled pictures and the permits to scale.
 pub struct Snapshots {
     scalers: Arc<Semaphore>,
-    /// Whoever asks for what is being made waits for it.
+    /// Requests for a picture that is being scaled wait for it.
     kept: Cache<SnapshotKey, Bytes>,
 }
 
@@ -137,7 +137,7 @@ mod tests {
             let (snapshots, frame, slug) = (snapshots.clone(), frame.clone(), slug.clone());
             asking.spawn(async move {
                 let scaled = snapshots.scaled(&slug, None, &frame, 160);
-                // Some lose their patience, the one who asked first among them.
+                // Some requests are given up, the first one among them.
                 let patience = Duration::from_micros(if asker % 10 == 0 { 100 } else { 60_000_000 });
                 tokio::time::timeout(patience, scaled).await.ok().map(Result::unwrap)
             });

@@ -1,5 +1,5 @@
-//! One WebSocket as the relay needs it: whole messages out of shared memory, one at a time, and nothing kept of what the
-//! client says.
+//! One WebSocket as the relay needs it: whole messages out of shared memory, one at a time; messages of the client are
+//! read and dropped.
 
 use std::io;
 use std::pin::Pin;
@@ -13,36 +13,36 @@ use super::ws_frame::{ClientRequest, ControlPayload, Incoming, MAX_CONTROL, Opco
 
 /// Bytes read at a time, on the stack.
 const READ: usize = 1 << 10;
-/// Reads in a row: one that does not stop talking is listened to in turns, so that it still gets what it waits for.
+/// Reads in a row: a client that sends without a pause is read in turns, so that it still gets its frames.
 const READS: usize = 8;
 
 /// A socket after the handshake. Dropped, the connection ends.
 pub struct Socket<S> {
     io: S,
     incoming: Incoming,
-    /// When the client last gave a sign of life: said something, or made room for what had waited.
+    /// When the client last gave a sign of life: sent bytes, or made room for bytes that had waited.
     heard: Instant,
     sending: Option<Sending>,
-    /// What is to be answered to the newest ping (section 5.5.3); older ones need no answer.
+    /// Payload of the newest ping, to be answered (section 5.5.3); older ones need no answer.
     pong: Option<ControlPayload>,
 }
 
 /// The message under way.
 struct Sending {
-    /// What the kernel does not have yet.
+    /// Bytes that the kernel does not have yet.
     rest: Bytes,
     /// Since when the kernel has taken nothing; `None` while it takes all.
     blocked: Option<Instant>,
 }
 
-/// How the client's side ended.
+/// End of the client's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketEnd {
     /// The connection did.
     Gone,
     /// It sent a close with that code.
     Closed(u16),
-    /// It sent what no client may send; the code says what.
+    /// It sent bytes that no client may send; the close code tells the violation.
     Violated(u16),
 }
 
@@ -52,7 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Self { io, incoming: Incoming::default(), heard: Instant::now(), sending: None, pong: None }
     }
 
-    /// Whether a message may be begun.
+    /// True when a message may be begun.
     pub fn is_idle(&self) -> bool {
         self.sending.is_none()
     }
@@ -94,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Poll::Ready(Ok(written)) => {
                     sending.rest.advance(written);
                     if waited {
-                        // Who makes room is there.
+                        // A client that makes room is alive.
                         self.heard = Instant::now();
                         sending.blocked = None;
                     }
@@ -106,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Hears what the client says; ready when that was the last of it.
+    /// Reads from the client; ready when its side has ended.
     pub fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<SocketEnd> {
         for _ in 0..READS {
             let mut room = [0; READ];
@@ -161,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         })
         .await;
         let _ = std::future::poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await;
-        // What is left unread when a connection ends makes the kernel reset it, and the client may miss why.
+        // Unread bytes at the end of a connection make the kernel reset it, and the client may miss the close.
         std::future::poll_fn(|cx| {
             loop {
                 let mut room = [0; READ];

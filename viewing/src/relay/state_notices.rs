@@ -1,4 +1,4 @@
-//! What a viewer that asked for it is told in JSON: the stream's state, and the goodbye of the server.
+//! Messages in JSON for a viewer that asked for them: the stream's state, and the goodbye of the server.
 
 use rsm_shared::stream::state::{Reason, StreamState};
 use serde::Serialize;
@@ -6,13 +6,13 @@ use serde::Serialize;
 use crate::closing::Moment;
 use crate::streams::{Stream, View};
 
-/// What one viewer knows.
+/// The notices that one viewer has got and is to get.
 pub struct StateNotices {
-    /// Whether it asked for it.
+    /// True when the viewer asked for notices.
     wanted: bool,
     /// The slot's count when it was last looked at.
     news: u64,
-    /// Whether the state may be another than it was told.
+    /// True when the state may differ from the one that was sent.
     stale: bool,
     state: Option<(StreamState, Option<Reason>)>,
     closing: Option<Moment>,
@@ -39,7 +39,7 @@ struct ClosingMessage {
 }
 
 impl StateNotices {
-    /// Of a viewer that knows nothing yet.
+    /// For a viewer that was sent nothing yet.
     pub fn new(wanted: bool) -> Self {
         Self { wanted, news: 0, stale: true, state: None, closing: None }
     }

@@ -26,10 +26,11 @@ use super::ws_frame::{GOING_AWAY, NORMAL, Opcode, PROTOCOL, TOO_BIG, message};
 use crate::closing::{Closing, Moment};
 use crate::streams::Stream;
 
+/// Interval between two pings.
 const PING: Duration = Duration::from_secs(20);
-/// A viewer that gave no sign of life for this long is gone. It is looked after with each ping, so it is gone within 55 s.
+/// A viewer that gave no sign of life for this long is gone. That is checked with each ping, so it is closed within 55 s.
 const SILENCE: Duration = Duration::from_secs(35);
-/// How long a viewer may take to say goodbye.
+/// Time that a viewer may take to answer a close.
 pub const GOODBYE: Duration = Duration::from_secs(1);
 
 /// One viewer and all that it holds.
@@ -38,7 +39,7 @@ pub struct SocketViewer {
     pub watching: Watching,
     pub demand: ViewerDemand,
     pub seat: Seat,
-    /// Whether it wants to be told state changes.
+    /// True when it wants notices of state changes.
     pub events: bool,
     /// Frames per second at most; `None` for all that come.
     pub fps: Option<u32>,
@@ -50,21 +51,21 @@ pub struct SocketViewer {
     pub first: Span,
 }
 
-/// Why a viewer's socket ends, and what it is told.
+/// End of a viewer's socket: the reason that is counted, and the close frame.
 struct Leave {
     why: Departure,
-    /// Code and reason; `None` when nobody is there to hear it.
+    /// Code and reason; `None` when the peer is gone.
     close: Option<(u16, &'static str)>,
-    /// Whether it said goodbye, or cannot be listened to any more.
+    /// True when the peer sent its close, or cannot be read any more.
     heard_out: bool,
 }
 
-/// What happened.
+/// The event that ended a wait.
 enum ViewerStep {
     /// The message under way is with the kernel.
     Sent,
     /// The viewer's side ended.
-    SocketEnd(SocketEnd),
+    Ended(SocketEnd),
     /// The coarse timer.
     Tick,
     /// A frame that was held back is due.
@@ -73,7 +74,7 @@ enum ViewerStep {
     News,
 }
 
-/// What a viewer has been told and is to be told.
+/// Messages that a viewer has got and is to get.
 struct Progress {
     /// The newest frame that it has not been sent.
     next: Option<Arc<Frame>>,
@@ -82,7 +83,7 @@ struct Progress {
     /// Number of the frame sent last; 0 before the first.
     last: u64,
     pace: Option<FramePace>,
-    told: StateNotices,
+    notices: StateNotices,
     moment: Option<Moment>,
     pinged: Instant,
     ping_due: bool,
@@ -105,7 +106,7 @@ impl SocketViewer {
     async fn go<S: AsyncRead + AsyncWrite + Unpin>(self, socket: Socket<S>, leave: Leave) {
         self.counts.ended(leave.why);
         let _goodbye = self.closing.goodbye();
-        // The wish and the seat end here, not after the goodbye.
+        // The demand and the seat end here, not after the goodbye.
         drop(self);
         if let Some((code, reason)) = leave.close {
             let _ = timeout(GOODBYE, socket.say_goodbye(code, reason, leave.heard_out)).await;
@@ -119,13 +120,13 @@ impl SocketViewer {
             under_way: None,
             last: 0,
             pace: self.fps.map(FramePace::new),
-            told: StateNotices::new(self.events),
+            notices: StateNotices::new(self.events),
             moment: None,
             pinged: begun,
             ping_due: false,
         };
         let mut clock = pin!(sleep_until(begun + PING.min(self.stall)));
-        // Only of those who want fewer frames.
+        // Set only for viewers that want fewer frames.
         let mut due: Option<Pin<Box<Sleep>>> = None;
         if let Some(leave) = self.look(&mut progress, clock.as_mut()).await {
             return leave;
@@ -137,35 +138,7 @@ impl SocketViewer {
             {
                 socket.begin(message);
             }
-            let step = {
-                let mut news = pin!(self.watching.changed());
-                poll_fn(|cx| {
-                    let busy = !socket.is_idle();
-                    match socket.poll_send(cx) {
-                        Poll::Ready(Err(_)) => return Poll::Ready(ViewerStep::SocketEnd(SocketEnd::Gone)),
-                        Poll::Ready(Ok(())) if busy => return Poll::Ready(ViewerStep::Sent),
-                        _ => {}
-                    }
-                    if let Poll::Ready(ended) = socket.poll_hear(cx) {
-                        return Poll::Ready(ViewerStep::SocketEnd(ended));
-                    }
-                    // A ping that was just heard is answered.
-                    if socket.is_idle()
-                        && let Poll::Ready(Err(_)) = socket.poll_send(cx)
-                    {
-                        return Poll::Ready(ViewerStep::SocketEnd(SocketEnd::Gone));
-                    }
-                    if clock.as_mut().poll(cx).is_ready() {
-                        return Poll::Ready(ViewerStep::Tick);
-                    }
-                    if due.as_mut().is_some_and(|due| due.as_mut().poll(cx).is_ready()) {
-                        return Poll::Ready(ViewerStep::Due);
-                    }
-                    // Never an error before the stream's end: the feed is there while it is watched.
-                    news.as_mut().poll(cx).map(|_| ViewerStep::News)
-                })
-                .await
-            };
+            let step = next_step(socket, &mut self.watching, clock.as_mut(), &mut due).await;
             match step {
                 ViewerStep::Sent => {
                     if let Some(frame) = progress.under_way.take() {
@@ -173,7 +146,7 @@ impl SocketViewer {
                         frame.ends(&mut self.first);
                     }
                 }
-                ViewerStep::SocketEnd(ended) => return gone(ended),
+                ViewerStep::Ended(ended) => return gone(ended),
                 ViewerStep::Due => due = None,
                 ViewerStep::Tick => {
                     if let Some(leave) = self.tick(socket, &mut progress) {
@@ -190,11 +163,11 @@ impl SocketViewer {
         }
     }
 
-    /// Takes what is new out of the slot.
+    /// Takes a new frame and events out of the slot.
     async fn look(&mut self, progress: &mut Progress, clock: Pin<&mut Sleep>) -> Option<Leave> {
         let (end, closing) = {
             let slot = self.watching.borrow_and_update();
-            progress.told.hear(slot.news);
+            progress.notices.hear(slot.news);
             if let Some(frame) = slot.frame.as_ref().filter(|frame| frame.number > progress.last) {
                 progress.next = Some(frame.clone());
             }
@@ -206,7 +179,7 @@ impl SocketViewer {
         if closing && progress.moment.is_none() {
             let moment = self.closing.moment().await;
             progress.moment = Some(moment);
-            progress.told.closing(moment);
+            progress.notices.closing(moment);
             if moment.at < clock.deadline() {
                 clock.reset(moment.at);
             }
@@ -214,9 +187,9 @@ impl SocketViewer {
         None
     }
 
-    /// The next message: what it is to be told goes before pictures.
+    /// The next message: notices go before pictures.
     fn choose(&self, progress: &mut Progress, due: &mut Option<Pin<Box<Sleep>>>) -> Option<Bytes> {
-        if let Some(text) = progress.told.next(&self.stream) {
+        if let Some(text) = progress.notices.next(&self.stream) {
             return Some(message(Opcode::Text, text.as_bytes()));
         }
         if std::mem::take(&mut progress.ping_due) {
@@ -271,8 +244,44 @@ impl SocketViewer {
     }
 }
 
+/// Waits for the next event: of the socket, the pace, the slot or the timer.
+async fn next_step<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut Socket<S>,
+    watching: &mut Watching,
+    mut clock: Pin<&mut Sleep>,
+    due: &mut Option<Pin<Box<Sleep>>>,
+) -> ViewerStep {
+    let mut news = pin!(watching.changed());
+    poll_fn(|cx| {
+        let busy = !socket.is_idle();
+        match socket.poll_send(cx) {
+            Poll::Ready(Err(_)) => return Poll::Ready(ViewerStep::Ended(SocketEnd::Gone)),
+            Poll::Ready(Ok(())) if busy => return Poll::Ready(ViewerStep::Sent),
+            _ => {}
+        }
+        if let Poll::Ready(ended) = socket.poll_hear(cx) {
+            return Poll::Ready(ViewerStep::Ended(ended));
+        }
+        // A ping that was just heard is answered.
+        if socket.is_idle()
+            && let Poll::Ready(Err(_)) = socket.poll_send(cx)
+        {
+            return Poll::Ready(ViewerStep::Ended(SocketEnd::Gone));
+        }
+        if clock.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(ViewerStep::Tick);
+        }
+        if due.as_mut().is_some_and(|due| due.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(ViewerStep::Due);
+        }
+        // Never an error before the stream's end: the feed is there while it is watched.
+        news.as_mut().poll(cx).map(|_| ViewerStep::News)
+    })
+    .await
+}
+
 impl From<Departure> for Leave {
-    /// Nobody is there to say goodbye to.
+    /// The peer is gone, so there is no close.
     fn from(why: Departure) -> Self {
         Self { why, close: None, heard_out: true }
     }

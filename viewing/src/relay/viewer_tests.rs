@@ -18,7 +18,7 @@ use super::*;
 use crate::streams::{JpegOverrides, Offer, Streams};
 
 const STALL: Duration = Duration::from_secs(5);
-/// What the connection takes while nobody reads.
+/// Bytes that the connection takes while they are not read.
 const ROOM: usize = 1000;
 const JPEG: usize = 5000;
 

@@ -1,11 +1,11 @@
-//! Frames of WebSocket (RFC 6455 section 5): the headers of ours, and what clients send, which is looked at and thrown
-//! away. Pure.
+//! Frames of WebSocket (RFC 6455 section 5): the headers of the server's frames, and a reader of the clients' frames,
+//! which keeps only pings and closes. Pure.
 //!
 //! A server's frames are not masked, so the message of a picture is the same memory for every viewer.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-/// Longest message taken from a client, bytes; what it says is not used.
+/// Longest message taken from a client, bytes; its content is not used.
 pub const MAX_INCOMING: u64 = 4 << 10;
 /// Longest payload of a ping, pong or close.
 pub const MAX_CONTROL: usize = 125;
@@ -16,7 +16,7 @@ pub const GOING_AWAY: u16 = 1001;
 pub const PROTOCOL: u16 = 1002;
 pub const TOO_BIG: u16 = 1009;
 
-/// What a frame of ours is.
+/// Opcode of a frame that the server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opcode {
     Text = 1,
@@ -34,7 +34,7 @@ struct Header {
 }
 
 impl Header {
-    /// Of a whole message with a payload of `len` bytes.
+    /// The header of a whole message with a payload of `len` bytes.
     fn new(opcode: Opcode, len: usize) -> Self {
         let mut header = Self { bytes: [0; 10], len: 2 };
         header.bytes[0] = 0x80 | opcode as u8;
@@ -82,7 +82,7 @@ impl ControlPayload {
     }
 }
 
-/// What a client said that needs an answer.
+/// A frame of a client that needs an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientRequest {
     /// To be answered with a pong of the same payload.
@@ -123,7 +123,7 @@ impl Default for Incoming {
 }
 
 impl Incoming {
-    /// Reads on, and takes what it read off `bytes`; until something needs an answer or nothing is left.
+    /// Reads on, and advances `bytes`; until a frame needs an answer or nothing is left.
     ///
     /// # Errors
     /// [`Violation`] when the frame is not one that a client may send; read no further then.

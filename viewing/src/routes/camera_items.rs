@@ -1,4 +1,4 @@
-//! How a stream is described to clients that list or follow streams.
+//! Descriptions of streams for clients that list or follow them.
 
 use super::shown::show_stream;
 use crate::hls::players::Players;
@@ -10,7 +10,7 @@ pub trait CameraItems: Send + Sync {
     fn item(&self, slug: &str, players: &Players) -> Option<String>;
 }
 
-/// Describes streams without what only operators need.
+/// Describes streams without their links.
 pub struct PublicItems(pub Streams);
 
 impl CameraItems for PublicItems {

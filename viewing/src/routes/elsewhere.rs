@@ -1,4 +1,4 @@
-//! What a relay answers to changes: they go to the API.
+//! A relay's answer to changes: they go to the API.
 
 use salvo::http::header::ALLOW;
 use salvo::http::{HeaderValue, StatusCode};

@@ -1,4 +1,4 @@
-//! What changes of streams, as server-sent events: a page shows a state when it changes and asks for no list again.
+//! Changes of streams as server-sent events: a page shows a state when it changes and asks for no list again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 const RETRY_MS: u32 = 2000;
 /// A connection says something at least this often, or proxies end it.
 const QUIET: Duration = Duration::from_secs(15);
-/// Between two answers with changes: what changes more often is told once.
+/// Least time between two answers with changes: a stream that changes more often is sent once.
 const PACE: Duration = Duration::from_millis(100);
 /// Changes that are told at once; those after them come a moment later.
 const AT_ONCE: usize = 512;
@@ -42,9 +42,9 @@ const MAX_AGES: usize = 1000;
 /// Follow changes
 ///
 /// Server-sent events. First `resync`, which means "get the list now"; not when the header `Last-Event-ID` could be
-/// taken up. Then `stream` when a camera is added, or anything of it changes but the age of its pictures and who watches
-/// it: an item of `GET /video/`. `removed`: `{"id", "slug"}`. `ages`: `{"ages": {"<slug>": milliseconds}}`, the age of
-/// the last picture where it is known, of 1000 cameras at most. `closing`: `{"in_ms"}`, the server stops and ends this
+/// taken up. Then `stream` when a camera is added, or anything of it changes but the age of its pictures and the number
+/// of its viewers: an item of `GET /video/`. `removed`: `{"id", "slug"}`. `ages`: `{"ages": {"<slug>": milliseconds}}`,
+/// the age of the last picture where it is known, of 1000 cameras at most. `closing`: `{"in_ms"}`, the server stops and ends this
 /// connection then. Several changes of one camera within 0.1 s may come as one.
 #[endpoint(
     operation_id = "follow_cameras",
@@ -94,7 +94,7 @@ struct EventClient {
     newest: watch::Receiver<u64>,
     /// Number of the last change that was told.
     seen: u64,
-    /// Whether anything was said.
+    /// True once anything was sent.
     greeted: bool,
     resumed: bool,
     /// Changes wait until then.
@@ -138,7 +138,7 @@ impl EventClient {
         }
     }
 
-    /// What is sent next; `None` at the end.
+    /// The text to send next; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         let text = if self.greeted { self.news().await? } else { self.greeting() };
         self.greeted = true;
@@ -170,11 +170,11 @@ impl EventClient {
                 self.ends = Some(moment.at);
                 event("closing", None, &json!({"in_ms": moment.in_ms()}).to_string())
             }),
-            text = self.said() => Some(text),
+            text = self.next_text() => Some(text),
         }
     }
 
-    async fn said(&mut self) -> Bytes {
+    async fn next_text(&mut self) -> Bytes {
         loop {
             let (newest, seen, not_before, ages) = (&mut self.newest, self.seen, self.not_before, &mut self.ages);
             let changed = async {
@@ -205,7 +205,7 @@ impl EventClient {
         }
     }
 
-    /// What changed since it was asked last; nothing when none of it is for this client.
+    /// Changes since the last call; empty when none of them is for this client.
     fn changes(&mut self) -> Bytes {
         let changes = match self.viewing.streams.changed.since(self.seen, AT_ONCE) {
             ChangesSince::Changes(changes) => changes,
@@ -218,7 +218,7 @@ impl EventClient {
             self.seen = last.number;
         }
         let mine = changes.iter().filter(|change| self.only.as_ref().is_none_or(|only| only.contains(&change.slug)));
-        let texts: Vec<Bytes> = mine.map(|change| change.told(|change| tell(&self.viewing, change))).collect();
+        let texts: Vec<Bytes> = mine.map(|change| change.text(|change| change_event(&self.viewing, change))).collect();
         texts.concat().into()
     }
 
@@ -237,7 +237,7 @@ impl EventClient {
 }
 
 /// A change as every client of this process is told.
-fn tell(viewing: &Viewing, change: &StreamChange) -> Bytes {
+fn change_event(viewing: &Viewing, change: &StreamChange) -> Bytes {
     let slug = change.slug.as_str();
     let mark = viewing.streams.changed.mark(change.number);
     match viewing.items.item(slug, &viewing.hls.players) {

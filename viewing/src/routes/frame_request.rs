@@ -1,4 +1,4 @@
-//! Which frames a viewer asks for: how many, and how wide.
+//! The frames that a viewer asks for: their rate and width.
 
 use rsm_shared::stream::jpeg_width::JpegWidth;
 use rsm_shared::stream::spec::JpegParams;
@@ -8,7 +8,7 @@ use crate::http::problem::Problem;
 use crate::http::query;
 use crate::streams::Stream;
 
-/// What the query says.
+/// Rate and width that the query asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameRequest {
     /// Frames per second at most; `None` for all that come.

@@ -1,4 +1,4 @@
-//! Which part of a list a request asks for; and the list as a relay shows it.
+//! The part of a list that a request asks for, and the list as a relay shows it.
 
 use rsm_shared::stream::state::StreamState;
 use salvo::http::HeaderValue;
@@ -57,7 +57,7 @@ impl RequestPart for Page {
 }
 
 impl Page {
-    /// What of `fitting` is on the page; the number of all goes into the answer's header.
+    /// The items of `fitting` that are on the page; the number of all goes into the answer's header.
     pub fn cut<'a, T>(&self, fitting: &'a [T], response: &mut Response) -> impl Iterator<Item = &'a T> + use<'a, T> {
         response.headers_mut().insert(X_TOTAL_COUNT, HeaderValue::from(fitting.len()));
         fitting.iter().skip(self.offset).take(self.limit)

@@ -17,7 +17,7 @@ use crate::relay::socket::{Socket, SocketEnd};
 use crate::relay::viewer::{GOODBYE, SocketViewer};
 use crate::relay::ws_frame::{GOING_AWAY, NORMAL, Opcode, message};
 
-/// How long a socket that only says hello is kept open.
+/// A socket that only says hello is kept open for this long.
 const HELLO: Duration = Duration::from_secs(60);
 
 /// Frames over WebSocket
@@ -25,8 +25,8 @@ const HELLO: Duration = Duration::from_secs(60);
 /// Binary messages, each one whole JPEG, always the newest: a slow viewer skips frames. With `events=1` also JSON text
 /// messages: `{"type": "state", "slug", "state", "reason", "since"}` at the start and at every change of state, and
 /// `{"type": "closing", "in_ms"}` as soon as the server is told to stop. Closed with code 1000 when the camera is stopped
-/// or removed, with 1001 when the server stops, each viewer at its own moment. What a client says is not used; messages of
-/// more than 4 KiB end the connection with 1009, what is no valid frame with 1002.
+/// or removed, with 1001 when the server stops, each viewer at its own moment. Messages of clients are not used; those
+/// of more than 4 KiB end the connection with 1009, invalid frames with 1002.
 #[endpoint(
     operation_id = "camera_frames",
     tags("watching"),

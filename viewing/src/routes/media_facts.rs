@@ -1,4 +1,4 @@
-//! What a camera sends, as clients see it.
+//! Properties of a camera's video and audio, as clients see them.
 
 use rsm_shared::stream::state::{AudioInfo, VideoInfo};
 use salvo::oapi::ToSchema;
@@ -19,7 +19,7 @@ pub struct Video {
     bitrate: Option<u64>,
 }
 
-/// The camera's sound.
+/// The camera's audio.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Audio {
     /// As the camera sends it: `aac`, `pcma` or `pcmu`.

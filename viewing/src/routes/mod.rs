@@ -1,4 +1,4 @@
-//! What viewers ask for: one file per thing, one table that lists them all.
+//! Routes for viewers: one file per resource, one table that lists them all.
 
 pub mod camera_items;
 pub mod docs;

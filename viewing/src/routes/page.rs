@@ -11,85 +11,23 @@ use salvo::{Request, Response};
 use crate::http::extract::{RouteResult, Written};
 use crate::http::problem::{Problem, ProblemBody};
 
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const SVG: &str = "image/svg+xml";
-
 /// A file that is served as it was built in.
 pub struct Asset {
+    /// Path under `/assets/`.
     name: &'static str,
     content_type: &'static str,
     bytes: &'static [u8],
 }
 
-macro_rules! asset {
-    ($name:literal, $content_type:expr) => {
-        asset!($name, $content_type, $name)
-    };
-    ($name:literal, $content_type:expr, $path:literal) => {
-        Asset {
-            name: $name,
-            content_type: $content_type,
-            bytes: include_bytes!(concat!("../../../viewing/web/", $path)),
-        }
-    };
-}
+static INDEX: Asset =
+    Asset::new("index.html", "text/html; charset=utf-8", include_bytes!(concat!(env!("OUT_DIR"), "/index.html")));
 
-static INDEX: Asset = asset!("index.html", HTML);
-
-/// Everything under `/assets/`.
-static ASSETS: &[Asset] = &[
-    asset!("announce.js", SCRIPT),
-    asset!("api.js", SCRIPT),
-    asset!("app.css", CSS),
-    asset!("app.js", SCRIPT),
-    asset!("backoff.js", SCRIPT),
-    asset!("camera-address.js", SCRIPT),
-    asset!("camera-facts.js", SCRIPT),
-    asset!("camera-fields.js", SCRIPT),
-    asset!("camera-form.js", SCRIPT),
-    asset!("camera-look.js", SCRIPT),
-    asset!("camera-page-parts.js", SCRIPT),
-    asset!("camera-page.js", SCRIPT),
-    asset!("camera-sharing.js", SCRIPT),
-    asset!("camera-stage.js", SCRIPT),
-    asset!("camera-states.js", SCRIPT),
-    asset!("choices.js", SCRIPT),
-    asset!("dialogs.css", CSS),
-    asset!("favicon.svg", SVG),
-    asset!("frame-size.js", SCRIPT),
-    asset!("full-screen.js", SCRIPT),
-    asset!("hls-player.js", SCRIPT),
-    asset!("import-dialog-parts.js", SCRIPT),
-    asset!("import-dialog.js", SCRIPT),
-    asset!("import-rows.js", SCRIPT),
-    asset!("jpeg-player.js", SCRIPT),
-    asset!("live.js", SCRIPT),
-    asset!("low-latency.js", SCRIPT),
-    asset!("players.js", SCRIPT),
-    asset!("qualities.js", SCRIPT),
-    asset!("sight.js", SCRIPT),
-    asset!("sparkline.js", SCRIPT),
-    asset!("tile-menu.js", SCRIPT),
-    asset!("tile-stage.js", SCRIPT),
-    asset!("tile.js", SCRIPT),
-    asset!("time-words.js", SCRIPT),
-    asset!("undo.js", SCRIPT),
-    asset!("wall-bar.js", SCRIPT),
-    asset!("wall-layout.js", SCRIPT),
-    asset!("wall-move.js", SCRIPT),
-    asset!("wall-order.js", SCRIPT),
-    asset!("wall-screen.js", SCRIPT),
-    asset!("wall.css", CSS),
-    asset!("wall.js", SCRIPT),
-    asset!("words.js", SCRIPT),
-    asset!("hls.min.js", SCRIPT, "vendor/hls/hls.min.js"),
-];
+/// Everything under `/assets/`: build.rs makes the table from the folder `web`.
+static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 static INDEX_TAG: LazyLock<HeaderValue> = LazyLock::new(|| INDEX.tag());
 
-/// The page as a relay serves it: its root element says so, and the page leaves out what only operators can do.
+/// The page as a relay serves it: its root element says so, and the page leaves out the controls of operators.
 static RELAY_INDEX: LazyLock<Asset> = LazyLock::new(|| {
     let html = String::from_utf8_lossy(INDEX.bytes).replacen("<html ", "<html data-role=\"relay\" ", 1);
     Asset { bytes: html.into_bytes().leak(), ..INDEX }
@@ -138,7 +76,35 @@ pub async fn relay_index(request: &mut Request, response: &mut Response) -> Rout
     )
 )]
 pub async fn file(request: &mut Request, response: &mut Response) -> RouteResult {
-    let name = request.params().get("file").map(String::as_str).unwrap_or_default();
+    let name = parameter(request, "file").to_owned();
+    serve_asset(&name, request, response)
+}
+
+/// A file of the viewer page, in a folder
+#[endpoint(
+    operation_id = "page_file_in_folder",
+    tags("page"),
+    parameters(
+        ("folder" = String, Path, description = "The folder's name"),
+        ("file" = String, Path, description = "The file's name")
+    ),
+    responses(
+        (status_code = 200, description = "The file", body = String, content_type = "text/plain"),
+        (status_code = 304, description = "As the client has it"),
+        (status_code = 404, description = "No such file", body = ProblemBody,
+            content_type = "application/problem+json")
+    )
+)]
+pub async fn file_in_folder(request: &mut Request, response: &mut Response) -> RouteResult {
+    let name = format!("{}/{}", parameter(request, "folder"), parameter(request, "file"));
+    serve_asset(&name, request, response)
+}
+
+fn parameter<'a>(request: &'a Request, name: &str) -> &'a str {
+    request.params().get(name).map(String::as_str).unwrap_or_default()
+}
+
+fn serve_asset(name: &str, request: &Request, response: &mut Response) -> RouteResult {
     let asset = ASSETS.iter().find(|asset| asset.name == name).ok_or_else(Problem::gone)?;
     asset.serve(request, response, asset.tag());
     Ok(Written)
@@ -180,15 +146,27 @@ impl Asset {
 mod tests {
     use super::*;
 
+    fn asset(name: &str) -> Option<&'static Asset> {
+        ASSETS.iter().find(|asset| asset.name == name)
+    }
+
     #[test]
-    fn every_file_of_the_page_is_built_in() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../viewing/web");
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let entry = entry.unwrap();
-            let name = entry.file_name().into_string().unwrap();
-            if entry.file_type().unwrap().is_file() && name != "index.html" {
-                assert!(ASSETS.iter().any(|asset| asset.name == name), "{name} is not in the table");
-            }
+    fn files_are_served_by_their_paths_and_vendored_ones_by_their_names() {
+        for name in ["app.js", "app.css", "favicon.svg", "wall/tile.js", "hls.min.js"] {
+            assert!(asset(name).is_some_and(|asset| !asset.bytes.is_empty()), "{name}");
+        }
+        for name in ["index.html", "LICENSE", "README.md", "vendor/hls/hls.min.js", "lib/api-types.js"] {
+            assert!(asset(name).is_none(), "{name}");
+        }
+        assert!(ASSETS.iter().all(|asset| asset.name.matches('/').count() < 2), "the routes know one folder");
+    }
+
+    #[test]
+    fn index_preloads_every_module_and_nothing_else() {
+        let html = std::str::from_utf8(INDEX.bytes).unwrap();
+        for asset in ASSETS.iter().filter(|asset| asset.content_type.starts_with("text/javascript")) {
+            let link = format!("<link rel=\"modulepreload\" href=\"/assets/{}\">", asset.name);
+            assert_eq!(html.matches(&link).count(), usize::from(asset.name != "hls.min.js"), "{}", asset.name);
         }
     }
 
@@ -204,8 +182,8 @@ mod tests {
         let html = std::str::from_utf8(INDEX.bytes).unwrap();
         let mut found = 0;
         for part in html.split("/assets/").skip(1) {
-            let name: String = part.chars().take_while(|c| c.is_ascii_alphanumeric() || ".-_".contains(*c)).collect();
-            assert!(ASSETS.iter().any(|asset| asset.name == name), "{name}");
+            let name: String = part.chars().take_while(|c| c.is_ascii_alphanumeric() || ".-_/".contains(*c)).collect();
+            assert!(asset(&name).is_some(), "{name}");
             found += 1;
         }
         assert!(found > 0);

@@ -26,7 +26,7 @@ use crate::http::query;
 
 /// RFC 8216 section 4.
 const PLAYLIST_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
-/// Bytes read from a segment at a time; what a slow player keeps in memory.
+/// Bytes read from a segment at a time: the memory that a slow player takes.
 const CHUNK: u64 = 256 << 10;
 
 /// HLS multivariant playlist
@@ -50,8 +50,8 @@ pub async fn multivariant(app: Handles, stream: ById, response: &mut Response) -
 
 /// HLS media playlist
 ///
-/// Of one rendition: the camera's own pictures are `source`, its sound is `audio`. Fetched again and again by a player;
-/// each fetch keeps the stream running, and the rendition, if it is one that is encoded while somebody watches it. With
+/// One rendition: the camera's own video is `source`, its audio is `audio`. Fetched again and again by a player; each
+/// fetch keeps the stream running, and the rendition, if it is one that is encoded on demand. With
 /// `_HLS_msn` it is answered when that segment, or part of it, is there: three target durations at most (RFC 8216bis
 /// section 6.2.5).
 #[endpoint(
@@ -96,7 +96,7 @@ async fn read_media_playlist(request: &Request, app: &Handles, stream: &ById) ->
     let text = match reload {
         None => hls.playlist(stream, Playlist::Media(rendition)).await?,
         Some(reload) => {
-            // Who waits is there.
+            // A player that waits for a part counts as present while it waits.
             if stream.offer().enabled {
                 saw(stream.longest_wait());
             }

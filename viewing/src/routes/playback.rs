@@ -1,4 +1,4 @@
-//! Asking for a stream, and how it is.
+//! Asking for a stream, and its status.
 
 use rsm_shared::stream::state::StreamState;
 use salvo::http::HeaderValue;
@@ -16,7 +16,7 @@ use crate::http::problem::{Problem, WatchProblems};
 use crate::streams::Stream;
 use crate::viewing::Viewing;
 
-/// How a stream is.
+/// Status of a stream.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(name = "Status"))]
 pub struct Status {
@@ -68,8 +68,8 @@ impl ToSchema for Started {
 
 /// Ask for a stream
 ///
-/// The camera starts if it does not run, and HLS is made for it. The wish ends by itself when nobody fetches the
-/// playlist.
+/// The camera starts if it does not run, and HLS is made for it. The demand ends by itself when no player
+/// fetches the playlist.
 #[endpoint(
     operation_id = "watch_camera",
     tags("watching"),
@@ -90,7 +90,7 @@ pub async fn watch(app: Handles, stream: BySlug, response: &mut Response) -> Rou
     Ok(Written)
 }
 
-/// How a stream is
+/// Status of a stream
 #[endpoint(
     operation_id = "camera_status",
     tags("watching"),

@@ -1,4 +1,4 @@
-//! What orchestrators and Prometheus ask for.
+//! Endpoints for orchestrators and Prometheus.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ struct LiveBody {
     live: bool,
 }
 
-/// Whether the process can do its work.
+/// Readiness of the process.
 #[derive(Debug, ToSchema)]
 #[salvo(schema(name = "Readiness"))]
 #[expect(dead_code, reason = "documents the body; the body itself comes from the shared crate")]
@@ -28,7 +28,7 @@ struct ReadinessBody {
     ready: bool,
     /// A sentence for each dependency that is away: `nats`, `store`, `disk`, `shutdown`, `directory`.
     reasons: BTreeMap<String, String>,
-    /// A sentence for what is not as it should be, though the process is ready: `workers`.
+    /// A sentence for each concern that does not make the process unready: `workers`.
     warnings: BTreeMap<String, String>,
 }
 

@@ -1,4 +1,4 @@
-//! A seat for whoever asks for a connection that is held.
+//! A seat for the client of a request that holds its connection.
 
 use rsm_shared::stream::slug::Slug;
 use salvo::Request;

@@ -1,4 +1,4 @@
-//! A stream as clients see it, and which streams a list shows.
+//! A stream as clients see it, and the filter of lists.
 
 use rsm_shared::stream::state::StreamState;
 use salvo::oapi::{BasicType, Components, Object, RefOr, Schema, ToSchema};
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::hls::players::Players;
 use crate::streams::{Offer, Stream, View};
 
-/// One camera, as a relay shows it: without what only operators need.
+/// One camera, as a relay shows it: without its address and settings.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(name = "CameraForViewers"))]
 pub struct ShownStream {
@@ -24,14 +24,14 @@ pub struct ShownStream {
     /// Since when it is in that state, RFC 3339.
     #[salvo(schema(value_type = String, format = DateTime))]
     pub since: String,
-    /// Whether it runs when nobody watches.
+    /// True when it runs without viewers.
     pub always_on: bool,
     /// Workers of this zone run it.
     pub zone: String,
     pub viewers: Viewers,
 }
 
-/// Who watches now.
+/// Numbers of viewers now.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Viewers {
     /// Over WebSocket, through this process.
@@ -57,7 +57,7 @@ impl ToSchema for StateName {
     }
 }
 
-/// What a relay shows of a stream now.
+/// A stream as a relay shows it now.
 pub fn show_stream(stream: &Stream, players: &Players) -> ShownStream {
     let (offer, view) = (stream.offer(), stream.view());
     ShownStream {
@@ -74,7 +74,7 @@ pub fn show_stream(stream: &Stream, players: &Players) -> ShownStream {
     }
 }
 
-/// Who watches a stream now.
+/// Numbers of viewers of a stream now.
 pub fn viewers(stream: &Stream, id: i64, players: &Players) -> Viewers {
     Viewers { mjpeg: stream.demand.jpeg_viewers(), hls: players.of(id) }
 }
@@ -93,7 +93,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether it lets a stream through, by its name and slug.
+    /// True for a stream that fits, by its name and slug.
     pub fn admits(&self, stream: &Stream) -> bool {
         self.fits(stream, None)
     }

@@ -21,7 +21,7 @@ use crate::streams::Stream;
 use crate::viewing::Viewing;
 
 const X_CAPTURED_AT: HeaderName = HeaderName::from_static("x-captured-at");
-/// How long a request waits for a picture that is young enough, and a wish for one holds.
+/// Time that a request waits for a picture that is young enough, and that its demand holds.
 const WAIT: Duration = Duration::from_secs(10);
 /// Age of the oldest picture taken, unless the request says otherwise; milliseconds.
 const MAX_AGE_MS: u64 = 5000;
@@ -69,8 +69,8 @@ pub async fn snapshot(request: &mut Request, app: Handles, stream: BySlug, respo
     Ok(Written)
 }
 
-/// A frame of which no more than `max_age` has passed, and in which width it was asked for. The size that is wanted comes
-/// first, then what others watch anyway; when none is there, it is asked for.
+/// A frame that is no older than `max_age`, and the width of its subscription. The width that is wanted comes first, then
+/// widths that are watched anyway; when none is there, it is asked for.
 async fn young_enough(
     app: &Viewing,
     stream: &Arc<Stream>,

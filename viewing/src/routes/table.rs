@@ -1,14 +1,15 @@
-//! The routes of this crate: those for viewers, and what a relay answers to changes.
+//! The routes of this crate: those for viewers, and a relay's answers to changes.
 
 use salvo::http::Method;
 
 use super::{docs, elsewhere, events, list, live, mjpeg, page, play, playback, probes, snapshot};
 use crate::http::route::Route;
 
-/// What viewers ask of the API and of relays alike.
+/// Routes for viewers, the same in the API and in relays.
 pub fn for_viewers() -> Vec<Route> {
     vec![
         Route::at("/assets/{file}").on(Method::GET, page::file),
+        Route::at("/assets/{folder}/{file}").on(Method::GET, page::file_in_folder),
         Route::at("/health/live").on(Method::GET, probes::live),
         Route::at("/health/ready").on(Method::GET, probes::ready),
         Route::at("/metrics").on(Method::GET, probes::numbers),

@@ -1,4 +1,4 @@
-//! The ages of all streams' pictures as one text, made once for everyone who asks within half a second.
+//! The ages of all streams' pictures as one text, made once for all clients within half a second.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Which streams changed, by number, so that whoever follows them asks only for what is new. A stream stands in it once,
-//! with its newest change: however often it changes, whoever comes late is told once.
+//! Changes of streams by number, so that a client that follows them asks only for newer ones. A stream stands in it once,
+//! with its newest change: however often it changes, a client that comes late gets it once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
@@ -10,7 +10,7 @@ use rand::RngExt as _;
 use rsm_shared::stream::slug::Slug;
 use tokio::sync::watch;
 
-/// Streams whose newest change is kept. Who is further behind begins anew.
+/// Streams whose newest change is kept. A client that is further behind begins anew.
 const KEPT: usize = 4096;
 
 /// The newest changes of this process. Cheap to clone.
@@ -33,18 +33,18 @@ struct KeptChanges {
     forgotten: u64,
 }
 
-/// That a stream was added, changed or removed; which of them shows when it is looked up.
+/// A stream was added, changed or removed; the table of streams shows which.
 #[derive(Debug)]
 pub struct StreamChange {
     /// Grows from 1 with each.
     pub number: u64,
     pub slug: Slug,
     pub id: i64,
-    /// As it is told to everyone; made when somebody asks.
-    told: OnceLock<Bytes>,
+    /// Text of the event for all clients; made when the first one asks.
+    text: OnceLock<Bytes>,
 }
 
-/// What is new.
+/// Changes after a number.
 #[derive(Debug)]
 pub enum ChangesSince {
     /// In their order.
@@ -61,21 +61,21 @@ impl Default for ChangedStreams {
 }
 
 impl ChangedStreams {
-    /// Notes that a stream changed. Call when what is looked up shows it.
+    /// Notes that a stream changed. Call when the table of streams shows it.
     pub fn note(&self, slug: &Slug, id: i64) {
         let mut kept = self.0.kept.lock();
         let number = *self.0.newest.borrow() + 1;
         if let Some(before) = kept.by_slug.insert(slug.clone(), number) {
             kept.by_number.remove(&before);
         }
-        kept.by_number.insert(number, Arc::new(StreamChange { number, slug: slug.clone(), id, told: OnceLock::new() }));
+        kept.by_number.insert(number, Arc::new(StreamChange { number, slug: slug.clone(), id, text: OnceLock::new() }));
         if kept.by_number.len() > KEPT
             && let Some((number, oldest)) = kept.by_number.pop_first()
         {
             kept.by_slug.remove(&oldest.slug);
             kept.forgotten = number;
         }
-        // Under the lock: numbers are told in their order.
+        // Under the lock: numbers are published in their order.
         self.0.newest.send_replace(number);
     }
 
@@ -88,7 +88,7 @@ impl ChangedStreams {
         ChangesSince::Changes(kept.by_number.range(number + 1..).take(most).map(|(_, change)| change.clone()).collect())
     }
 
-    /// The newest number, for those who wait for a larger one.
+    /// The newest number, for clients that wait for a larger one.
     pub fn newest(&self) -> watch::Receiver<u64> {
         self.0.newest.subscribe()
     }
@@ -108,9 +108,10 @@ impl ChangedStreams {
 }
 
 impl StreamChange {
-    /// As it is told: by `tell` the first time, the same from then on. What the stream became later is another change.
-    pub fn told(&self, tell: impl FnOnce(&Self) -> Bytes) -> Bytes {
-        self.told.get_or_init(|| tell(self)).clone()
+    /// Text of the event: made by `tell` the first time, the same from then on. A later state of the stream is another
+    /// change.
+    pub fn text(&self, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        self.text.get_or_init(|| make(self)).clone()
     }
 }
 
@@ -149,7 +150,7 @@ mod tests {
         assert!(numbers(&changed, 9, 1).is_none());
         assert_eq!(numbers(&changed, 10, 1).unwrap(), [11]);
         assert_eq!(numbers(&changed, 0, 1), None);
-        // One that changes all the time takes nobody's place.
+        // A stream that changes all the time displaces no other.
         (0..KEPT).for_each(|_| changed.note(&slug(KEPT), 1));
         assert_eq!(numbers(&changed, 10, KEPT + 1).unwrap().len(), KEPT);
         assert_eq!(changed.resume(&changed.mark(9)), None);
@@ -175,7 +176,7 @@ mod tests {
         let changed = ChangedStreams::default();
         changed.note(&slug(1), 7);
         let ChangesSince::Changes(changes) = changed.since(0, 1) else { panic!("nothing was forgotten") };
-        assert_eq!(changes[0].told(|change| change.id.to_string().into()), "7");
-        assert_eq!(changes[0].told(|_| "again".into()), "7");
+        assert_eq!(changes[0].text(|change| change.id.to_string().into()), "7");
+        assert_eq!(changes[0].text(|_| "again".into()), "7");
     }
 }

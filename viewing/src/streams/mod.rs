@@ -1,11 +1,14 @@
-//! What can be watched, what is known of it and what is wanted of it. No address of a camera, no credential.
+//! Streams that can be watched: their state, their changes and the demand for them. No address of a camera, no
+//! credential.
 
 pub mod ages;
 pub mod changed;
 pub mod overrides;
 pub mod start_trace;
+pub mod stream;
 pub mod stream_demand;
 pub mod table;
 
 pub use self::overrides::JpegOverrides;
-pub use self::table::{Offer, Stream, Streams, View};
+pub use self::stream::{Offer, Stream, View};
+pub use self::table::Streams;

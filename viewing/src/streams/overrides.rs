@@ -1,9 +1,9 @@
-//! What a link sets otherwise than the configuration for its frames.
+//! Settings of a link's frames that differ from the configuration.
 
 use rsm_shared::stream::spec::JpegParams;
 use serde::{Deserialize, Serialize};
 
-/// JPEG settings that differ from the configuration's. Stored as a JSON object of what differs.
+/// JPEG settings that differ from the configuration's. Stored as a JSON object of the members that differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JpegOverrides {
     #[serde(default, skip_serializing_if = "Option::is_none")]

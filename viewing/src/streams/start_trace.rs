@@ -1,4 +1,4 @@
-//! Which trace the start of a stream belongs to: many wishes share one start, and the first one's trace has it.
+//! The trace that the start of a stream belongs to: many requests share one start, and the first one's trace has it.
 
 use std::time::{Duration, Instant};
 
@@ -6,65 +6,66 @@ use parking_lot::Mutex;
 use rsm_shared::wire::messages::TicketReason;
 use rsm_shared::wire::trace_context::TraceContext;
 
-/// Two first wishes that come together are of one start.
+/// Two first requests within this time belong to one start.
 const TOGETHER: Duration = Duration::from_secs(2);
-/// A wish this old is no longer what workers are told to begin something for.
+/// A request this old is no longer sent to workers as the cause of a start.
 const RECENT: Duration = Duration::from_secs(30);
 
-/// Of one stream. Empty while traces are off.
+/// Traces of the starts of one stream. Empty while traces are off.
 #[derive(Debug, Default)]
 pub struct StartTrace(Mutex<KnownStart>);
 
 #[derive(Debug, Default)]
 struct KnownStart {
-    wish: Option<(TraceContext, Instant)>,
-    /// Whether a placement was made for that wish.
-    placed_for_wish: bool,
+    request: Option<(TraceContext, Instant)>,
+    /// True when a placement was made for that request.
+    placed_for_request: bool,
     /// The newest placement.
     placed: Option<TraceContext>,
 }
 
-/// Where the span of a placement goes.
+/// The place of a placement's span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Belongs {
+pub struct SpanPlace {
     pub under: Option<TraceContext>,
-    /// To what it has to do with, when it begins a trace.
+    /// A related span, when the placement begins a trace of its own.
     pub linked: Option<TraceContext>,
 }
 
 impl StartTrace {
-    /// Somebody wants what is not there yet. `first`: nobody wanted anything of the stream before. The wish that the
-    /// start belongs to, when that is another's.
-    pub fn wanted(&self, wish: TraceContext, first: bool, now: Instant) -> Option<TraceContext> {
+    /// A request waits for an output that is not made yet. `first`: there was no demand for the stream before. Returns the
+    /// request that the start belongs to, when that is another one.
+    pub fn wanted(&self, request: TraceContext, first: bool, now: Instant) -> Option<TraceContext> {
         let mut known = self.0.lock();
         let counts = if first { TOGETHER } else { RECENT };
-        match known.wish {
-            Some((other, _)) if other.trace() == wish.trace() => None,
+        match known.request {
+            Some((other, _)) if other.trace() == request.trace() => None,
             Some((other, at)) if now.saturating_duration_since(at) < counts => Some(other),
             _ => {
-                known.wish = Some((wish, now));
-                known.placed_for_wish = false;
+                known.request = Some((request, now));
+                known.placed_for_request = false;
                 None
             }
         }
     }
 
-    /// What workers are told: a wish that is new enough to be what they begin something for.
+    /// The request that workers get as the cause of a start, if it is new enough.
     pub fn recent(&self, now: Instant) -> Option<TraceContext> {
         let known = self.0.lock();
-        known.wish.filter(|(_, at)| now.saturating_duration_since(*at) < RECENT).map(|(wish, _)| wish)
+        known.request.filter(|(_, at)| now.saturating_duration_since(*at) < RECENT).map(|(request, _)| request)
     }
 
-    /// Where a placement belongs: the first one for a wish to that wish, every other one to a trace of its own.
-    pub fn place(&self, reason: TicketReason, now: Instant) -> Belongs {
+    /// The place of a placement's span: the first placement for a request belongs to it, every other one begins a trace.
+    pub fn place(&self, reason: TicketReason, now: Instant) -> SpanPlace {
         let mut known = self.0.lock();
-        let wish = known.wish.filter(|(_, at)| now.saturating_duration_since(*at) < RECENT).map(|(wish, _)| wish);
+        let request =
+            known.request.filter(|(_, at)| now.saturating_duration_since(*at) < RECENT).map(|(request, _)| request);
         let starts = matches!(reason, TicketReason::Start | TicketReason::Change);
-        if starts && !known.placed_for_wish && wish.is_some() {
-            known.placed_for_wish = true;
-            return Belongs { under: wish, linked: None };
+        if starts && !known.placed_for_request && request.is_some() {
+            known.placed_for_request = true;
+            return SpanPlace { under: request, linked: None };
         }
-        Belongs { under: None, linked: known.placed.or(wish) }
+        SpanPlace { under: None, linked: known.placed.or(request) }
     }
 
     /// A placement has this span.
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn later_wishes_are_linked_to_the_one_that_the_start_belongs_to() {
+    fn later_requests_are_linked_to_the_one_that_the_start_belongs_to() {
         let (start, now) = (StartTrace::default(), Instant::now());
         assert_eq!(start.wanted(context(1), true, now), None);
         assert_eq!(start.wanted(context(2), true, now + Duration::from_secs(1)), Some(context(1)));
@@ -96,14 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn a_placement_belongs_to_the_wish_and_each_further_one_to_a_trace_of_its_own() {
+    fn a_placement_belongs_to_the_request_and_each_further_one_to_a_trace_of_its_own() {
         let (start, now) = (StartTrace::default(), Instant::now());
-        assert_eq!(start.place(TicketReason::Start, now), Belongs::default(), "always on: nobody wished for it");
+        assert_eq!(start.place(TicketReason::Start, now), SpanPlace::default(), "always on: no request caused it");
         start.wanted(context(1), true, now);
-        assert_eq!(start.place(TicketReason::Start, now), Belongs { under: Some(context(1)), linked: None });
+        assert_eq!(start.place(TicketReason::Start, now), SpanPlace { under: Some(context(1)), linked: None });
         start.placed(Some(context(1)));
         for reason in [TicketReason::Retry, TicketReason::Failover, TicketReason::Start] {
-            assert_eq!(start.place(reason, now), Belongs { under: None, linked: Some(context(1)) }, "{reason:?}");
+            assert_eq!(start.place(reason, now), SpanPlace { under: None, linked: Some(context(1)) }, "{reason:?}");
         }
     }
 }

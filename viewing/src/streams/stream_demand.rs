@@ -1,4 +1,4 @@
-//! Who wants what of one stream through this process: counters and deadlines, no queue.
+//! Demand for one stream through this process: counters and deadlines, no queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -9,11 +9,11 @@ use rsm_shared::stream::jpeg_width::{JpegWidth, JpegWidths};
 use rsm_shared::stream::rendition::{Rendition, RenditionSet};
 use rsm_shared::stream::spec::JpegParams;
 
-/// The wishes for one stream.
+/// Demand for one stream.
 pub struct StreamDemand {
     begun: Instant,
     /// JPEG frames of the stream's own width, and of each step of the ladder.
-    jpeg: [JpegWish; 1 + JpegWidth::COUNT],
+    jpeg: [JpegDemand; 1 + JpegWidth::COUNT],
     /// HLS is wanted until then; milliseconds after `begun`.
     hls_until: AtomicU64,
     /// Each rendition that is encoded is wanted until then; milliseconds after `begun`.
@@ -24,16 +24,16 @@ pub struct StreamDemand {
     last_wanted: AtomicU64,
 }
 
-/// The wishes for JPEG frames of one width.
+/// Demand for JPEG frames of one width.
 #[derive(Default)]
-struct JpegWish {
+struct JpegDemand {
     /// Viewers that get them now.
     viewers: AtomicU32,
     /// Wanted until then, by snapshots; milliseconds after `begun`.
     until: AtomicU64,
 }
 
-impl JpegWish {
+impl JpegDemand {
     fn holds(&self, now: u64) -> bool {
         self.viewers.load(Ordering::Relaxed) > 0 || self.until.load(Ordering::Relaxed) > now
     }
@@ -58,7 +58,7 @@ impl StreamDemand {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 
-    fn jpeg(&self, width: Option<JpegWidth>) -> &JpegWish {
+    fn jpeg(&self, width: Option<JpegWidth>) -> &JpegDemand {
         // Every step is below COUNT.
         &self.jpeg[width.map_or(0, |width| 1 + width.index())]
     }
@@ -83,7 +83,7 @@ impl StreamDemand {
         self.touch();
     }
 
-    /// That rendition of HLS is wanted for `hold` from now. Source and sound come with HLS, whoever wants it.
+    /// That rendition of HLS is wanted for `hold` from now. Source and audio come with HLS in any case.
     pub fn want_rendition(&self, rendition: Rendition, hold: Duration) {
         self.want_hls(hold);
         if let Some(until) = self.rendition_until(rendition) {
@@ -91,7 +91,7 @@ impl StreamDemand {
         }
     }
 
-    /// Whether somebody wants that rendition to be encoded now.
+    /// True when that rendition is to be encoded now.
     pub fn wants(&self, rendition: Rendition) -> bool {
         self.wants_at(rendition, self.now())
     }
@@ -104,7 +104,7 @@ impl StreamDemand {
         self.renditions_until.get(rendition as usize).filter(|_| rendition.is_encoded())
     }
 
-    /// Others said on NATS that they want something for `hold` from now; whether they did not before.
+    /// Other processes published demand for `hold` from now. Returns true when there was none before.
     pub fn wanted_elsewhere(&self, hold: Duration) -> bool {
         let now = self.now();
         let before =
@@ -113,15 +113,15 @@ impl StreamDemand {
         before <= now
     }
 
-    /// Whether others want something now.
+    /// True when other processes want something now.
     pub fn elsewhere(&self) -> bool {
         self.elsewhere_until.load(Ordering::Relaxed) > self.now()
     }
 
-    /// Forgets every wish with a deadline: the stream was stopped. Viewers end by themselves.
+    /// Forgets all demand with a deadline: the stream was stopped. Viewers end by themselves.
     pub fn clear(&self) {
-        for wish in &self.jpeg {
-            wish.until.store(0, Ordering::Relaxed);
+        for demand in &self.jpeg {
+            demand.until.store(0, Ordering::Relaxed);
         }
         self.hls_until.store(0, Ordering::Relaxed);
         for until in &self.renditions_until {
@@ -136,10 +136,10 @@ impl StreamDemand {
 
     /// Viewers of JPEG frames now, of whatever width.
     pub fn jpeg_viewers(&self) -> u32 {
-        self.jpeg.iter().map(|wish| wish.viewers.load(Ordering::Relaxed)).sum()
+        self.jpeg.iter().map(|demand| demand.viewers.load(Ordering::Relaxed)).sum()
     }
 
-    /// What is wanted now, JPEG within `params`.
+    /// Demand now, JPEG within `params`.
     pub fn current(&self, params: JpegParams) -> Demand {
         let now = self.now();
         let jpeg = self.jpeg(None).holds(now);
@@ -159,7 +159,7 @@ impl StreamDemand {
         demand
     }
 
-    /// How long nothing has been wanted; `None` when nothing ever was.
+    /// Time since anything was wanted; `None` when nothing ever was.
     pub fn unwanted_for(&self) -> Option<Duration> {
         match self.last_wanted.load(Ordering::Relaxed) {
             0 => None,
@@ -187,45 +187,45 @@ mod tests {
 
     #[test]
     fn a_rendition_is_wanted_by_those_who_fetch_it_only() {
-        let wishes = StreamDemand::default();
+        let stream = StreamDemand::default();
         for rendition in [Rendition::Source, Rendition::Audio] {
-            wishes.want_rendition(rendition, HOLD);
-            assert!(!wishes.wants(rendition));
+            stream.want_rendition(rendition, HOLD);
+            assert!(!stream.wants(rendition));
         }
-        let demand = wishes.current(PARAMS);
-        assert!(demand.hls && demand.renditions.is_empty(), "source and sound are there for all");
-        wishes.want_rendition(Rendition::P360, HOLD);
-        wishes.want_rendition(Rendition::H264, HOLD);
-        let names: Vec<_> = wishes.current(PARAMS).renditions.iter().map(Rendition::as_str).collect();
+        let demand = stream.current(PARAMS);
+        assert!(demand.hls && demand.renditions.is_empty(), "source and audio are there for all");
+        stream.want_rendition(Rendition::P360, HOLD);
+        stream.want_rendition(Rendition::H264, HOLD);
+        let names: Vec<_> = stream.current(PARAMS).renditions.iter().map(Rendition::as_str).collect();
         assert_eq!(names, ["h264", "360p"]);
-        assert!(wishes.wants(Rendition::P360) && !wishes.wants(Rendition::P720));
-        wishes.clear();
-        assert!(!wishes.current(PARAMS).any() && !wishes.wants(Rendition::P360));
+        assert!(stream.wants(Rendition::P360) && !stream.wants(Rendition::P720));
+        stream.clear();
+        assert!(!stream.current(PARAMS).any() && !stream.wants(Rendition::P360));
     }
 
     #[test]
     fn widths_are_wanted_each_for_itself() {
-        let wishes = StreamDemand::default();
+        let stream = StreamDemand::default();
         let step = |pixels| JpegWidth::exactly(pixels).unwrap();
-        wishes.want_jpeg(Some(step(320)), HOLD);
-        wishes.want_jpeg(Some(step(1920)), HOLD);
-        wishes.want_jpeg(Some(step(640)), Duration::ZERO);
-        let demand = wishes.current(PARAMS);
+        stream.want_jpeg(Some(step(320)), HOLD);
+        stream.want_jpeg(Some(step(1920)), HOLD);
+        stream.want_jpeg(Some(step(640)), Duration::ZERO);
+        let demand = stream.current(PARAMS);
         let widths = [step(320), step(1920)].into_iter().collect();
         assert_eq!(demand.scaled, Some(ScaledJpeg { widths, max_fps: 5, quality: 80 }));
         assert!(demand.jpeg.is_none() && demand.any(), "frames of the stream's own width are not made for it");
-        wishes.want_jpeg(None, HOLD);
-        assert_eq!(wishes.current(PARAMS).jpeg, Some(PARAMS));
-        wishes.clear();
-        assert!(!wishes.current(PARAMS).any());
+        stream.want_jpeg(None, HOLD);
+        assert_eq!(stream.current(PARAMS).jpeg, Some(PARAMS));
+        stream.clear();
+        assert!(!stream.current(PARAMS).any());
     }
 
     #[test]
-    fn a_wish_for_a_rendition_ends_before_that_for_hls() {
-        let wishes = StreamDemand::default();
-        wishes.want_rendition(Rendition::P360, Duration::ZERO);
-        wishes.want_hls(HOLD);
-        let demand = wishes.current(PARAMS);
+    fn demand_for_a_rendition_ends_before_that_for_hls() {
+        let stream = StreamDemand::default();
+        stream.want_rendition(Rendition::P360, Duration::ZERO);
+        stream.want_hls(HOLD);
+        let demand = stream.current(PARAMS);
         assert!(demand.hls && demand.renditions.is_empty());
     }
 }

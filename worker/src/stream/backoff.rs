@@ -2,39 +2,39 @@
 
 use std::time::Duration;
 
+use rsm_shared::backoff::Backoff;
 use rsm_shared::stream::state::StreamState;
 
 use super::engine::Timing;
 
-/// The waits of one stream.
+/// The pauses of one stream between camera sessions.
 #[derive(Debug)]
-pub struct Backoff {
+pub struct SessionBackoff {
     timing: Timing,
-    /// Sessions in a row that failed or were short.
-    failures: u32,
+    /// Counts the sessions in a row that failed or were short.
+    backoff: Backoff,
 }
 
-impl Backoff {
-    /// Nothing has failed yet.
+impl SessionBackoff {
+    /// No session has failed yet.
     pub fn new(timing: Timing) -> Self {
-        Self { timing, failures: 0 }
+        // The pause is in the upper half of its step, and never below the least.
+        let (first, longest) = (timing.backoff_min.saturating_mul(2), timing.backoff_max.max(timing.backoff_min));
+        Self { timing, backoff: Backoff::new(first, longest) }
     }
 
     /// The wait before the next try, after a session that left the stream in `state` and had media for `healthy`.
     /// `random` is from 0 to 1: cameras that went away together must not come back in one instant.
     pub fn after(&mut self, state: StreamState, healthy: Duration, random: f64) -> Duration {
         if healthy >= self.timing.healthy_after {
-            self.failures = 0;
+            self.backoff.reset();
         }
-        let (min, max) = (self.timing.backoff_min, self.timing.backoff_max.max(self.timing.backoff_min));
-        // The upper end doubles from twice the least; the wait is in its upper half (equal jitter).
-        let upper = min.saturating_mul(2u32.saturating_pow(self.failures.saturating_add(1))).min(max);
-        self.failures = self.failures.saturating_add(1);
+        let pause = self.backoff.pause(random);
         if state == StreamState::AuthFailed {
             // Cameras lock accounts for half an hour after a handful of wrong passwords.
             return self.timing.auth_retry.mul_f64(1.0 + random.clamp(0.0, 1.0) / 10.0);
         }
-        (upper / 2 + (upper / 2).mul_f64(random.clamp(0.0, 1.0))).max(min)
+        pause.max(self.timing.backoff_min)
     }
 }
 
@@ -44,7 +44,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn seconds(healthy: &[u64], random: f64) -> Vec<f64> {
-        let mut backoff = Backoff::new(Timing::default());
+        let mut backoff = SessionBackoff::new(Timing::default());
         let wait = |s| backoff.after(StreamState::Reconnecting, Duration::from_secs(s), random).as_secs_f64();
         healthy.iter().copied().map(wait).collect()
     }
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn wrong_credentials_wait_minutes() {
-        let mut backoff = Backoff::new(Timing::default());
+        let mut backoff = SessionBackoff::new(Timing::default());
         for _ in 0..3 {
             let wait = backoff.after(StreamState::AuthFailed, Duration::ZERO, 0.5);
             assert!((300.0..=330.0).contains(&wait.as_secs_f64()));

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
+use super::backoff::SessionBackoff;
 use super::camera_log::CameraLog;
 use super::engine::Engine;
 use super::pacer::Try;
@@ -131,7 +131,7 @@ async fn ends_with(output: &'static str, task: JoinHandle<()>, slug: &Slug, canc
 /// Camera sessions one after the other until `cancel`.
 async fn keep_open(mut sessions: Sessions, (trace, mut start): (StreamTrace, Span), cancel: &CancellationToken) {
     let engine = sessions.engine.clone();
-    let mut backoff = Backoff::new(engine.timing);
+    let mut backoff = SessionBackoff::new(engine.timing);
     let mut retina_refused = false;
     let mut which = Try::First;
     // The span of the session before, and why that ended.

@@ -111,7 +111,7 @@ async fn pages_load_nothing_from_outside_and_run_under_their_policy() {
         let html = answer.text().await.unwrap();
         assert!(!html.contains("<style") && !html.contains(" style=") && !html.contains("onclick="), "{path}");
         let mut loaded = 0;
-        for attribute in ["src=\"", "rel=\"stylesheet\" href=\""] {
+        for attribute in ["src=\"", "rel=\"stylesheet\" href=\"", "rel=\"modulepreload\" href=\""] {
             for part in html.split(attribute).skip(1) {
                 let address = part.split('"').next().unwrap();
                 assert!(address.starts_with('/') && !address.starts_with("//"), "{path}: {address}");
@@ -131,7 +131,7 @@ async fn pages_load_nothing_from_outside_and_run_under_their_policy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_the_browser_has_is_not_sent_again() {
     let api = Api::start().await;
-    for path in ["/", "/assets/app.css", "/assets/hls.min.js"] {
+    for path in ["/", "/assets/app.css", "/assets/wall/tile.js", "/assets/hls.min.js"] {
         let first = api.get(path).await;
         let tag = first.headers()["etag"].clone();
         assert_eq!(first.headers()["cache-control"], "no-cache");

@@ -36,6 +36,7 @@ async fn every_malformed_request_is_a_problem_of_its_kind() {
         (api.call(Method::GET, &format!("/ws/stream/{slug}/?events=x")), 422, Some("events")),
         (api.call(Method::GET, "/nothing/here"), 404, None),
         (api.call(Method::GET, "/assets/..%2fapp.css"), 404, None),
+        (api.call(Method::GET, "/assets/wall/..%2fapp.css"), 404, None),
         (api.call(Method::GET, "/docs/index.html"), 404, None),
         (api.call(Method::GET, "/video/?limit=x"), 422, Some("limit")),
         (api.call(Method::GET, "/video/?offset=-1"), 422, Some("offset")),
@@ -66,8 +67,10 @@ async fn no_address_is_answered_as_it_always_was() {
 async fn other_methods_are_refused_with_those_that_are_taken() {
     let api = Api::start().await;
     for route in super::super::table::routes() {
-        let path =
-            route.path.replace("{slug}", "x").replace("{id}", "1").replace("{file}", "x").replace("{owner}", "1-1");
+        let path = ["slug", "file", "folder"]
+            .iter()
+            .fold(route.path.to_owned(), |path, name| path.replace(&format!("{{{name}}}"), "x"));
+        let path = path.replace("{id}", "1").replace("{owner}", "1-1");
         let answer = api.call(Method::PUT, &path).send().await.unwrap();
         let allow = answer.headers()["allow"].to_str().unwrap().to_owned();
         problem(answer, 405).await;

@@ -123,7 +123,7 @@ async fn frames_reach_viewers_and_a_stale_owners_do_not() {
     let seq = stage.warm_up(&mut one, &slug, (5, 1)).await;
     while tokio::time::timeout(Duration::from_millis(100), next_frame(&mut two)).await.is_ok() {}
 
-    // A frame by a stale owner, one seen before, and one without headers come to nobody.
+    // A frame by a stale owner, one seen before, and one without headers reach no viewer.
     stage.publish(&slug, (4, 9), 1_000_000, b"stale owner").await;
     stage.publish(&slug, (5, 1), seq, b"seen before").await;
     stage.publish(&slug, (5, 1), seq + 1, b"next").await;
@@ -154,7 +154,7 @@ async fn frames_reach_viewers_and_a_stale_owners_do_not() {
     until("the subscription", || stage.api.app.viewing.hub.subscribed(), |n| *n == 0).await;
     assert_eq!(stage.api.app.viewing.seats.taken(), 0);
 
-    // What was seen is remembered while nobody looks.
+    // The newest frame is remembered while there is no viewer.
     let mut late = stage.watch(&format!("/ws/stream/{slug}/")).await;
     stage.warm_up(&mut late, &slug, (6, 1)).await;
     stage.publish(&slug, (5, 9), 7, b"stale owner").await;
@@ -263,7 +263,7 @@ async fn a_snapshot_is_the_newest_frame_and_scaled_when_asked() {
     image::RgbImage::new(320, 180).write_with_encoder(image::codecs::jpeg::JpegEncoder::new(&mut jpeg)).unwrap();
     let path = format!("/video/{slug}/snapshot.jpg");
     let publishing = async {
-        until("the wish", || entry.demand.current(stage.api.app.viewing.config.mjpeg).jpeg, Option::is_some).await;
+        until("the demand", || entry.demand.current(stage.api.app.viewing.config.mjpeg).jpeg, Option::is_some).await;
         for seq in 1..=200 {
             stage.publish(&slug, (1, 1), seq, &jpeg).await;
             tokio::time::sleep(Duration::from_millis(10)).await;

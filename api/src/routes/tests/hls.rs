@@ -4,7 +4,7 @@ use super::*;
 
 const INDEX: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS=\"avc1.64001f\"\nsource.m3u8\n";
 
-/// Writes what a worker writes: the index last.
+/// Writes the files of a worker: the index last.
 fn write(api: &Api, entry: &Entry, owner: &str) {
     let dir = api.hls_root().join(entry.slug.as_str()).join(owner);
     std::fs::create_dir_all(dir.join("source")).unwrap();
@@ -130,7 +130,7 @@ async fn a_held_player_is_let_go_when_the_camera_is_stopped_or_removed() {
         let path = format!("/video/{}/{tail}", entry.slug);
         let play = format!("/video/play/{}/", entry.link().id);
         let end = async {
-            until("the wish", || entry.demand.current(api.app.viewing.config.mjpeg).hls, |wanted| *wanted).await;
+            until("the demand", || entry.demand.current(api.app.viewing.config.mjpeg).hls, |wanted| *wanted).await;
             api.call(method, &path).send().await.unwrap()
         };
         let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! Low latency: players that wait for what comes next, and renditions that are made while somebody watches them.
+//! Low latency: players that wait for the next part, and renditions that are made on demand.
 
 use rsm_shared::stream::rendition::{Rendition, RenditionSet};
 
@@ -125,7 +125,7 @@ async fn who_waits_when_the_owner_changes_gets_the_new_ones_playlist() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_a_worker_that_dies_gets_the_next_ones_playlist_or_is_told_to_come_again() {
     let stage = Stage::start().await;
-    // Nobody listens there; a playlist was read before, so the target duration is known.
+    // Nothing listens there; a playlist was read before, so the target duration is known.
     stage.api.get(&stage.play("source.m3u8")).await;
     own(&stage.api, &stage.entry, fence(7, 3), "127.0.0.1:1");
     let path = stage.play("source.m3u8?_HLS_msn=8");
@@ -199,7 +199,7 @@ async fn a_rendition_is_encoded_for_those_who_fetch_it_and_held_until_it_is_ther
     assert!(stage.renditions().is_empty(), "it is not offered");
 
     let encoding = async {
-        let wanted = until("the wish", || stage.renditions(), |wanted| !wanted.is_empty()).await;
+        let wanted = until("the demand", || stage.renditions(), |wanted| !wanted.is_empty()).await;
         assert_eq!(wanted, RenditionSet::NONE.with(Rendition::P360));
         stage.worker.put(stage.of_owner("360p.m3u8"), media_playlist("7-3", "360p"));
     };

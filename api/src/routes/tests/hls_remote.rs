@@ -61,7 +61,7 @@ async fn a_playlist_is_the_workers_and_that_on_the_own_disk_when_it_does_not_ans
     let segment = format!("/video/play/{}/7-3/source/7.m4s", entry.link().id);
     assert_eq!(api.get(&segment).await.text().await.unwrap(), "segment on the disk");
     assert_eq!(worker.asked(&format!("/hls/{}/7-3/source/7.m4s", entry.slug)), 0);
-    // Nobody listens there.
+    // Nothing listens there.
     own(&api, &entry, fence(7, 3), "127.0.0.1:1");
     assert_eq!(api.get(&path).await.text().await.unwrap(), "#EXTM3U\nfrom the disk\n");
 }
@@ -116,7 +116,7 @@ async fn a_worker_that_is_gone_or_answers_nonsense_is_no_fault_of_the_server() {
         let answer = api.get(&format!("/video/play/{id}/7-3/source/{n}.m4s")).await;
         assert_eq!(answer.status(), status, "{n}");
     }
-    // Nobody listens there.
+    // Nothing listens there.
     own(&api, &entry, fence(8, 1), "127.0.0.1:1");
     problem(api.get(&format!("/video/play/{id}/8-1/source/1.m4s")).await, 404).await;
     let answer = api.get(&format!("/video/play/{id}/")).await;

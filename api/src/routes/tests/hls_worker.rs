@@ -87,7 +87,7 @@ impl Worker {
         until(path, || self.asked(path), |times| *times > 0).await;
     }
 
-    /// What an owner has: playlists and one segment.
+    /// The files of an owner: playlists and one segment.
     pub fn write(&self, entry: &Entry, owner: &str) {
         let dir = format!("/hls/{}/{owner}", entry.slug);
         self.put(format!("{dir}/index.m3u8"), INDEX);

@@ -6,7 +6,7 @@ impl Api {
         request.header("content-type", "text/csv; charset=utf-8").body(list).send().await.unwrap()
     }
 
-    /// What became of a list, and the status.
+    /// The result of an import, and the status.
     async fn imported(&self, query: &str, list: &str) -> (u16, Value) {
         let answer = self.import(query, list.to_owned()).await;
         let status = answer.status().as_u16();

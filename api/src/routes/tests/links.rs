@@ -96,7 +96,7 @@ async fn a_login_of_any_characters_is_told_to_the_worker_and_to_nobody_else() {
         let entry = api.add(body.clone()).await;
         let told = entry.link().spec(api.app.viewing.config.hls.params());
         assert_eq!(told.url.to_string(), "rtsp://10.0.0.1/h264");
-        // What crosses NATS.
+        // Records that cross NATS.
         let desired = serde_json::to_value(&told).unwrap();
         let read: rsm_shared::stream::spec::StreamSpec = serde_json::from_value(desired).unwrap();
         let credentials = read.credentials.unwrap();
@@ -152,7 +152,7 @@ async fn a_stopped_camera_refuses_viewers_until_it_is_started() {
     let stop = api.call(Method::POST, &format!("/video/{slug}/stop")).send().await.unwrap();
     assert_eq!(stop.status(), 202);
     assert_eq!(stop.json::<Value>().await.unwrap()["state"], "stopped");
-    assert!(!entry.demand.current(api.app.viewing.config.mjpeg).any(), "wishes end with a stop");
+    assert!(!entry.demand.current(api.app.viewing.config.mjpeg).any(), "demand ends with a stop");
     for path in [
         format!("/video/{slug}/"),
         format!("/video/play/{id}/"),
@@ -198,13 +198,13 @@ async fn the_directory_is_brought_in_line_with_the_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wish_wakes_the_reconciler() {
+async fn demand_wakes_the_reconciler() {
     let api = Api::start().await;
     let entry = api.add_one().await;
-    // What registering left behind.
+    // Changes that registering left behind.
     let _ = tokio::time::timeout(Duration::from_millis(50), api.app.directory.wake.notified()).await;
     api.get(&format!("/video/{}/", entry.slug)).await;
-    tokio::time::timeout(DEADLINE, api.app.directory.wake.notified()).await.expect("woken by the first wish");
+    tokio::time::timeout(DEADLINE, api.app.directory.wake.notified()).await.expect("woken by the first demand");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,7 +22,7 @@ impl Stage {
         Self { api, worker, _nats: nats }
     }
 
-    /// Once this returns, the server knows that somebody looks.
+    /// Once this returns, the server knows the subscription of a worker.
     async fn looks(&self) -> Looks {
         let zone = Zone::default_zone();
         let mut looks = Looks::open(&self.worker, std::slice::from_ref(&zone)).await.unwrap();

@@ -37,11 +37,12 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, AppParts};
 use crate::directory::{Directory, Entry, View};
 use crate::discovery::workers::WorkerInfo;
+use crate::metrics::control::{ControlMetrics, ControlTable};
 use crate::store::Store;
 
 /// Longest wait of any test for anything.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Nobody listens there.
+/// Nothing listens there.
 const NO_NATS: &str = "nats://127.0.0.1:1";
 
 struct Api {
@@ -68,7 +69,8 @@ impl Api {
         let store = Store::open(&dir.path().join("rsm.sqlite3")).unwrap();
         let directory = Directory::new(store.links().await.unwrap());
         let health = Health::default();
-        let (registry, _) = metrics::registry("test", &health).unwrap();
+        let (registry, nats_connected) = metrics::registry("test", &health).unwrap();
+        let _shown = ControlMetrics::new(ControlTable::registered(&registry).unwrap(), nats_connected);
         let (workers, workers_rx) = watch::channel(Vec::new());
         let app = App::new(AppParts {
             control: Bus::connect(&config.nats, Purpose::Control, "test-control").await.unwrap(),
@@ -136,7 +138,7 @@ fn fence(epoch: u64, revision: u64) -> Fence {
     Fence { epoch: Epoch(epoch), revision }
 }
 
-/// Waits until `done` holds; tells what was seen last.
+/// Waits until `done` holds; panics with the last value.
 async fn until<T: std::fmt::Debug>(what: &str, mut look: impl FnMut() -> T, done: impl Fn(&T) -> bool) -> T {
     let begun = Instant::now();
     loop {

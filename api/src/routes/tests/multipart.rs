@@ -5,7 +5,7 @@ use rsm_shared::stream::slug::Slug;
 use super::frames::Stage;
 use super::*;
 
-/// What came of an answer, cut into parts.
+/// The body of an answer, cut into parts.
 struct Parts {
     answer: Response,
     bytes: Vec<u8>,
@@ -22,7 +22,7 @@ impl Parts {
         parts
     }
 
-    /// What comes before `end`, which is taken too.
+    /// The bytes before `end`, which is taken too.
     async fn until(&mut self, end: &[u8]) -> Vec<u8> {
         loop {
             if let Some(at) = self.bytes.windows(end.len()).position(|bytes| bytes == end) {
@@ -118,7 +118,7 @@ async fn a_slow_reader_skips_to_the_newest_and_nothing_waits_for_it() {
         }
     }
     assert!(seen.windows(2).all(|pair| pair[0] < pair[1]));
-    // After what the kernel held, one part was on its way, and then it is the newest.
+    // After the bytes in the kernel, one part was on its way, and then it is the newest.
     let jump = seen.windows(2).rposition(|pair| pair[1] > pair[0] + 1).unwrap();
     assert!(seen.len() - jump <= 3, "{:?}", &seen[jump..]);
 }

@@ -19,7 +19,7 @@ use crate::directory::publisher::DirectoryPublisher;
 /// An API that tells relays, a whole relay, and a worker's side, at one NATS server.
 struct Stage {
     api: Api,
-    /// Of the API's tasks.
+    /// Ends the API's tasks.
     telling: CancellationToken,
     relay: Relay,
     worker: Bus,
@@ -103,7 +103,7 @@ impl Stage {
     }
 }
 
-/// What the API's process runs for relays.
+/// The tasks that the API's process runs for relays.
 fn tell(api: &Api, bus: &Bus) -> CancellationToken {
     let stop = CancellationToken::new();
     let teller = DirectoryPublisher::new(
@@ -245,7 +245,7 @@ async fn a_relay_goes_on_without_the_api_and_a_second_one_begins_without_it() {
     stage.api.add_one().await;
     stage.relay.eventually("/video/", |list| list[0]["name"] == "Yard").await;
     stage.telling.cancel();
-    // Its address comes from a hello; the list from what is stored.
+    // Its address comes from a hello; the list from the stored records.
     let ear = CancellationToken::new();
     tokio::spawn(stage.api.app.relays.clone().listen(stage.worker.clone(), ear.clone()));
     let second = Relay::start(&stage.nats.url, &stage.api).await;
@@ -296,7 +296,7 @@ async fn links_that_went_while_the_api_was_away_are_told_as_removed() {
     stage.telling.cancel();
     let mut socket = stage.relay.watch(&gone.slug).await;
     stage.api.call(Method::DELETE, &format!("/video/{}/", gone.slug)).send().await.unwrap();
-    // A new process of the API, which knows only what is in its database.
+    // A new process of the API, which knows only its database.
     let _telling = tell(&stage.api, &stage.worker).drop_guard();
     assert_eq!(close_of(&mut socket).await, (1000, "stream removed".into()));
     let list = stage.relay.cameras().await;
@@ -311,7 +311,7 @@ async fn a_relay_looks_at_no_disk() {
     let stage = Stage::start().await;
     stage.make_store().await;
     let entry = stage.api.add_one().await;
-    // Nobody listens there.
+    // Nothing listens there.
     stage.api.show(&entry, |view| {
         view.state = StreamState::Running;
         view.worker = Some("w1".into());

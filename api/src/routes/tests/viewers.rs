@@ -1,4 +1,4 @@
-//! Who is let in, how many frames and how wide, and how viewers are sent away.
+//! Limits of viewers, rates and widths of frames, and the departure of viewers.
 
 use rsm_shared::bus::demand::Demands;
 use rsm_shared::stream::jpeg_width::{JpegWidth, JpegWidths};
@@ -85,10 +85,10 @@ async fn widths_of_one_step_share_a_subscription_and_are_wanted_as_long_as_someb
     assert_eq!((scaled.widths, demand.jpeg), (JpegWidths::NONE.with(step), None));
     assert_eq!(scaled.max_fps, stage.api.app.viewing.config.mjpeg.max_fps);
     assert_eq!(stage.api.app.viewing.hub.subscribed(), 1);
-    // The camera's bound is 1280: what is as wide needs no step.
+    // The camera's bound is 1280: a request of that width needs no step.
     let _whole = stage.watch(&format!("/ws/stream/{slug}/?width=1280")).await;
     until("a subscription for each width", || stage.api.app.viewing.hub.subscribed(), |n| *n == 2).await;
-    until("three wishes", || entry.demand.jpeg_viewers(), |viewers| *viewers == 3).await;
+    until("demand of three viewers", || entry.demand.jpeg_viewers(), |viewers| *viewers == 3).await;
 
     for seq in 1.. {
         stage.publish(&slug, (1, 1), 1000 + seq, b"whole").await;
@@ -103,7 +103,7 @@ async fn widths_of_one_step_share_a_subscription_and_are_wanted_as_long_as_someb
     let snapshot = stage.api.get(&format!("/video/{slug}/snapshot.jpg?width=320")).await;
     assert_eq!(&snapshot.bytes().await.unwrap()[..], b"small", "what is there is not scaled");
     drop((tile, other));
-    until("the end of the wish", || entry.demand.jpeg_viewers(), |viewers| *viewers == 1).await;
+    until("the end of the demand", || entry.demand.jpeg_viewers(), |viewers| *viewers == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,7 +220,7 @@ async fn what_is_no_clients_frame_ends_the_connection() {
         (&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8], 1000),
     ] {
         let mut socket = raw(&stage, &format!("/ws/stream/{slug}/")).await;
-        // A ping before it is answered with what it said.
+        // A ping before it is answered with its payload.
         socket.write_all(&[0x89, 0x82, 0, 0, 0, 0, b'h', b'i']).await.unwrap();
         let mut pong = [0; 4];
         tokio::time::timeout(DEADLINE, socket.read_exact(&mut pong)).await.unwrap().unwrap();

@@ -8,8 +8,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Level, Metadata};
 
 use super::causes::Causes;
-use super::filter::part;
 use super::masking::{is_secret, mask};
+use crate::config::log_filter::part;
 use crate::stream::secret::MASK;
 
 /// Longest value, in bytes: libraries print packets.

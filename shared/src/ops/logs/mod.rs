@@ -3,7 +3,6 @@
 pub mod causes;
 mod counted;
 pub(super) mod event;
-pub mod filter;
 pub(super) mod lines;
 pub mod masking;
 pub mod repeated;

@@ -158,7 +158,31 @@ impl Branch {
         let _ = self.entry.set_active(false);
         let _ = self.bin.set_state(gst::State::Null);
         let _ = self.exit.set_active(false);
+        self.unlink();
         self.outlet.0.lock().newest = None;
+    }
+
+    /// Separates both pads from the elements of the bin.
+    ///
+    /// A pad that is unlinked makes its element post a message, and the message is handled by the bin, to which the
+    /// bus of its children keeps no reference (`bin_bus_handler` of `gstbin.c`, up to GStreamer 1.28 at least). The
+    /// handler counts the change in the bin, so without this reference to the bin that is a write to freed memory:
+    /// another thread may release the last one, for messages on the pipeline's bus hold references to the bin, too.
+    fn unlink(&self) {
+        if let Some(scaler) = self.entry.peer() {
+            // Refused only where they are not linked any more.
+            let _ = self.entry.unlink(&scaler);
+        }
+        if let Some(encoded) = self.exit.peer() {
+            let _ = encoded.unlink(&self.exit);
+        }
+    }
+}
+
+/// Pads are unlinked while the bin is sure to be there, also when a size is dropped with its pipeline and was not ended.
+impl Drop for Branch {
+    fn drop(&mut self) {
+        self.unlink();
     }
 }
 
@@ -210,4 +234,65 @@ impl Outlet {
 fn quality(value: u32) -> i32 {
     // jpegenc takes 0 to 100.
     i32::try_from(value.clamp(1, 100)).unwrap_or(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const PARAMS: JpegParams = JpegParams { max_fps: 5, max_width: 320, quality: 80 };
+    /// Two milliseconds each.
+    const ROUNDS: usize = 500;
+
+    /// Counts the pads of `branch` that are unlinked, apart by whether its bin is still referenced then.
+    fn count_unlinked(branch: &Branch) -> Arc<[AtomicU32; 2]> {
+        let counts = Arc::<[AtomicU32; 2]>::default();
+        for pad in [&branch.entry, &branch.exit] {
+            let (bin, counts) = (branch.bin.downgrade(), counts.clone());
+            pad.connect_unlinked(move |_, _| {
+                counts[usize::from(bin.upgrade().is_some())].fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        counts
+    }
+
+    #[test]
+    fn pads_are_unlinked_while_the_bin_is_referenced() {
+        elements::init().unwrap();
+        for ends in [true, false] {
+            let (branch, _newest) = Branch::new(PARAMS).unwrap();
+            let counts = count_unlinked(&branch);
+            // A pad may outlive its branch: the thread that pushes holds one.
+            let (entry, exit) = (branch.entry.clone(), branch.exit.clone());
+            if ends {
+                branch.end();
+            }
+            drop(branch);
+            assert_eq!(entry.peer().or(exit.peer()), None, "ended: {ends}");
+            let [without, with] = [0, 1].map(|i: usize| counts[i].load(Ordering::SeqCst));
+            assert_eq!([without, with], [0, 2], "ended: {ends}");
+        }
+    }
+
+    #[test]
+    fn the_last_reference_to_the_bin_may_go_on_another_thread_at_any_time() {
+        elements::init().unwrap();
+        // Messages on the bus of a pipeline reference the bin in the same way, and are dropped on any thread.
+        let (sender, bins) = mpsc::channel::<gst::Bin>();
+        let other = std::thread::spawn(move || bins.into_iter().for_each(drop));
+        let mut unlinked = Vec::new();
+        for _ in 0..ROUNDS {
+            let (branch, _newest) = Branch::new(PARAMS).unwrap();
+            unlinked.push(count_unlinked(&branch));
+            sender.send(branch.bin.clone()).unwrap();
+            drop(branch);
+        }
+        drop(sender);
+        other.join().unwrap();
+        let without = unlinked.iter().filter(|counts| counts[0].load(Ordering::SeqCst) > 0).count();
+        assert_eq!(without, 0, "of {ROUNDS} branches");
+    }
 }
