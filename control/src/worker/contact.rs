@@ -1,25 +1,25 @@
-//! Whether this worker may go on: what heartbeats met, for how long nothing is known, and whether the process itself
-//! stood still. Pure.
+//! Whether this worker may go on: the results of its heartbeats, the time without certainty, and pauses of the process
+//! itself.
 
 use std::time::{Duration, Instant};
 
 /// After this many heartbeats without any answer the connection is made anew: it may look alive and be dead.
 const SILENT_BEATS: u32 = 3;
 
-/// What one heartbeat led to.
+/// The result of one heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Met {
+pub enum BeatResult {
     /// The API answered.
-    Api,
-    /// Nobody listens, but JetStream answers: the API is away, and nobody else can hand our streams to another.
+    Answered,
+    /// No API listens, but JetStream answers: the API is away, and nothing else can hand this worker's streams to another.
     ApiAbsent,
-    /// Neither answers: we may be cut off, and our streams may run elsewhere by now.
-    Unknown,
+    /// Neither answers: this worker may be cut off, and its streams may run elsewhere by now.
+    Silence,
 }
 
-/// What to do after a heartbeat.
+/// The actions that follow from a heartbeat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Advice {
+pub struct ContactAdvice {
     /// Stop every pipeline: cut off for too long.
     pub stop_all: bool,
     /// Make the connection anew.
@@ -28,7 +28,7 @@ pub struct Advice {
     pub pull: bool,
 }
 
-/// How contact with the API stands.
+/// The contact with the API.
 #[derive(Debug)]
 pub struct Contact {
     hold: Duration,
@@ -38,33 +38,33 @@ pub struct Contact {
 }
 
 impl Contact {
-    /// From `now` on; cut off for longer than `hold` means stopping.
+    /// Starts with contact at `now`; the worker stops its streams once it is cut off for longer than `hold`.
     pub fn new(hold: Duration, now: Instant) -> Self {
         Self { hold, certain_at: now, silent_beats: 0, stopped: false }
     }
 
-    /// Takes in what a heartbeat met at `now`.
-    pub fn met(&mut self, met: Met, now: Instant) -> Advice {
-        match met {
-            Met::Api | Met::ApiAbsent => {
+    /// Takes in the result of a heartbeat at `now`.
+    pub fn on_beat(&mut self, result: BeatResult, now: Instant) -> ContactAdvice {
+        match result {
+            BeatResult::Answered | BeatResult::ApiAbsent => {
                 self.certain_at = now;
                 self.silent_beats = 0;
                 self.stopped = false;
-                Advice { pull: true, ..Advice::default() }
+                ContactAdvice { pull: true, ..ContactAdvice::default() }
             }
-            Met::Unknown => {
+            BeatResult::Silence => {
                 self.silent_beats += 1;
                 let over = now.saturating_duration_since(self.certain_at) > self.hold;
                 let stop_all = over && !self.stopped;
                 self.stopped |= stop_all;
-                Advice { stop_all, reconnect: self.silent_beats.is_multiple_of(SILENT_BEATS), pull: false }
+                ContactAdvice { stop_all, reconnect: self.silent_beats.is_multiple_of(SILENT_BEATS), pull: false }
             }
         }
     }
 }
 
-/// Whether this process stood still for so long that its streams may run elsewhere by now: it was stopped, or its
-/// machine slept. Then it shows nothing until the API has answered a heartbeat that it sent since. All times are of a
+/// Notices that this process was paused for so long that its streams may run elsewhere by now: it was stopped, or its
+/// machine slept. Then it publishes nothing until the API has answered a heartbeat that it sent since. All times are of a
 /// clock that goes on while the machine sleeps.
 #[derive(Clone, Debug)]
 pub struct Pulse {
@@ -75,12 +75,12 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// From `now` on; a worker that is silent for `dead` is taken for dead.
+    /// Starts at `now`; a worker that is silent for `dead` counts as dead.
     pub fn new(dead: Duration, now: Duration) -> Self {
         Self { dead, last: now, silent_until: None }
     }
 
-    /// The beat at `now`, one each second; `next` is the number of the next heartbeat. Whether it found a pause.
+    /// The beat at `now`, one each second; `next` is the number of the next heartbeat. Returns whether it found a pause.
     pub fn beat(&mut self, now: Duration, next: u64) -> bool {
         let paused = now.saturating_sub(self.last) > self.dead;
         self.last = now;
@@ -95,8 +95,8 @@ impl Pulse {
         self.silent_until = self.silent_until.filter(|until| number < *until);
     }
 
-    /// Whether something may be shown at `now`. Also right after a pause that no beat has found yet.
-    pub fn may_show(&self, now: Duration) -> bool {
+    /// Whether frames may be published at `now`. It also notices a pause that no beat has found yet.
+    pub fn may_publish(&self, now: Duration) -> bool {
         self.silent_until.is_none() && now.saturating_sub(self.last) <= self.dead
     }
 }
@@ -112,32 +112,32 @@ mod tests {
     }
 
     #[test]
-    fn after_a_pause_nothing_is_shown_until_a_heartbeat_from_after_it_was_answered() {
+    fn after_a_pause_nothing_is_published_until_a_heartbeat_from_after_it_was_answered() {
         let mut pulse = Pulse::new(DEAD, at(0));
         assert!(!pulse.beat(at(1), 1));
-        assert!(pulse.may_show(at(1)));
-        assert!(!pulse.may_show(at(10)), "before the first beat after the pause, too");
+        assert!(pulse.may_publish(at(1)));
+        assert!(!pulse.may_publish(at(10)), "before the first beat after the pause, too");
         assert!(pulse.beat(at(10), 2));
-        assert!(!pulse.may_show(at(10)));
+        assert!(!pulse.may_publish(at(10)));
         pulse.answered(1);
-        assert!(!pulse.may_show(at(10)), "an answer from before the pause");
+        assert!(!pulse.may_publish(at(10)), "an answer from before the pause");
         assert!(!pulse.beat(at(11), 3));
-        assert!(!pulse.may_show(at(11)), "it goes on until the answer");
+        assert!(!pulse.may_publish(at(11)), "it goes on until the answer");
         pulse.answered(2);
-        assert!(pulse.may_show(at(11)));
+        assert!(pulse.may_publish(at(11)));
     }
 
     #[test]
     fn a_late_beat_is_no_pause_and_a_second_pause_is_one() {
         let mut pulse = Pulse::new(DEAD, at(0));
         assert!(!pulse.beat(at(4), 1));
-        assert!(pulse.may_show(at(8)) && !pulse.may_show(at(9)));
+        assert!(pulse.may_publish(at(8)) && !pulse.may_publish(at(9)));
         pulse.beat(at(20), 2);
         pulse.beat(at(30), 5);
         pulse.answered(4);
-        assert!(!pulse.may_show(at(30)));
+        assert!(!pulse.may_publish(at(30)));
         pulse.answered(5);
-        assert!(pulse.may_show(at(30)));
+        assert!(pulse.may_publish(at(30)));
     }
 
     #[test]
@@ -145,15 +145,15 @@ mod tests {
         let (start, hold) = (Instant::now(), Duration::from_secs(20));
         let at = |s| start + Duration::from_secs(s);
         let mut contact = Contact::new(hold, start);
-        assert!(contact.met(Met::Api, at(1)).pull);
+        assert!(contact.on_beat(BeatResult::Answered, at(1)).pull);
         for second in 2..=21 {
-            let advice = contact.met(Met::Unknown, at(second));
+            let advice = contact.on_beat(BeatResult::Silence, at(second));
             assert!(!advice.stop_all && !advice.pull, "at {second} s");
         }
-        assert!(contact.met(Met::Unknown, at(22)).stop_all);
-        assert!(!contact.met(Met::Unknown, at(23)).stop_all, "only once");
-        assert!(contact.met(Met::Api, at(24)).pull);
-        assert!(!contact.met(Met::Unknown, at(25)).stop_all, "begins anew");
+        assert!(contact.on_beat(BeatResult::Silence, at(22)).stop_all);
+        assert!(!contact.on_beat(BeatResult::Silence, at(23)).stop_all, "only once");
+        assert!(contact.on_beat(BeatResult::Answered, at(24)).pull);
+        assert!(!contact.on_beat(BeatResult::Silence, at(25)).stop_all, "begins anew");
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
         let start = Instant::now();
         let mut contact = Contact::new(Duration::from_secs(20), start);
         for second in 1..1000 {
-            let advice = contact.met(Met::ApiAbsent, start + Duration::from_secs(second));
+            let advice = contact.on_beat(BeatResult::ApiAbsent, start + Duration::from_secs(second));
             assert!(advice.pull && !advice.stop_all);
         }
     }
@@ -170,7 +170,7 @@ mod tests {
     fn every_third_silence_makes_the_connection_anew() {
         let now = Instant::now();
         let mut contact = Contact::new(Duration::from_secs(20), now);
-        let reconnects: Vec<bool> = (0..6).map(|_| contact.met(Met::Unknown, now).reconnect).collect();
+        let reconnects: Vec<bool> = (0..6).map(|_| contact.on_beat(BeatResult::Silence, now).reconnect).collect();
         assert_eq!(reconnects, [false, false, true, false, false, true]);
     }
 }

@@ -1,19 +1,19 @@
-//! What clients see of a stream, derived from its link, its placement and what its worker says. Pure.
+//! The state of a stream that clients see, derived from its link, its placement and the reports of its owner.
 
-use rsm_shared::stream::state::{Reason, ReasonCode, StreamState};
+use rsm_model::stream::state::{Reason, ReasonCode, StreamState};
 
-use super::suspects::HeldBack;
+use super::suspects::HoldBack;
 
-/// What decides the state.
-pub struct Seen<'a> {
+/// The facts that decide the state.
+pub struct StateInputs<'a> {
     pub enabled: bool,
     pub wanted: bool,
-    /// Somebody watches it.
+    /// A viewer watches it.
     pub demanded: bool,
     /// State and reason as the owner of the newest placement reports them.
     pub owner: Option<(StreamState, Option<&'a Reason>)>,
     /// It must not start now.
-    pub held_back: Option<HeldBack>,
+    pub hold_back: Option<HoldBack>,
     /// Live workers of the stream's zone, and their free slots.
     pub workers: usize,
     pub free: u32,
@@ -21,7 +21,7 @@ pub struct Seen<'a> {
 }
 
 /// State and reason for clients.
-pub fn state(seen: &Seen<'_>) -> (StreamState, Option<Reason>) {
+pub fn client_state(seen: &StateInputs<'_>) -> (StreamState, Option<Reason>) {
     if !seen.enabled {
         return (StreamState::Stopped, None);
     }
@@ -31,8 +31,8 @@ pub fn state(seen: &Seen<'_>) -> (StreamState, Option<Reason>) {
     if let Some((state, reason)) = &seen.owner {
         return (*state, reason.cloned());
     }
-    match seen.held_back {
-        Some(HeldBack::Aside(left)) => {
+    match seen.hold_back {
+        Some(HoldBack::Quarantined(left)) => {
             let text = format!(
                 "Its worker died right after starting it, again and again. It is tried again in {} minutes, or when you \
                  change it, or stop and start it.",
@@ -40,7 +40,7 @@ pub fn state(seen: &Seen<'_>) -> (StreamState, Option<Reason>) {
             );
             return (StreamState::Failed, Some(Reason { code: ReasonCode::Quarantined, text }));
         }
-        Some(HeldBack::Waits) => {
+        Some(HoldBack::AwaitsTrial) => {
             let text = "Workers died right after starting it and others. They are tried one at a time.".to_owned();
             return (StreamState::Starting, Some(Reason { code: ReasonCode::Quarantined, text }));
         }
@@ -54,10 +54,10 @@ pub fn state(seen: &Seen<'_>) -> (StreamState, Option<Reason>) {
             seen.workers, seen.zone
         )
     } else if !seen.demanded && seen.free as usize <= seen.workers {
-        // What is left may be no more than the slot that each worker of several keeps.
+        // The free slots may be the last ones of their workers, which are kept for streams with viewers.
         format!(
-            "Nobody watches it, and the last free slot of each of the {} workers of zone {} is kept for streams that \
-             somebody watches. Start another, or raise worker.capacity.",
+            "It has no viewers, and the last free slot of each of the {} workers of zone {} is kept for streams that have \
+             viewers. Start another, or raise worker.capacity.",
             seen.workers, seen.zone
         )
     } else {
@@ -73,12 +73,12 @@ mod tests {
     #[test]
     fn the_operator_comes_first_then_viewers_then_the_worker() {
         let reason = Reason { code: ReasonCode::Refused, text: "refused".into() };
-        let seen = |enabled, wanted, owner, workers, free| Seen {
+        let seen = |enabled, wanted, owner, workers, free| StateInputs {
             enabled,
             wanted,
             demanded: true,
             owner,
-            held_back: None,
+            hold_back: None,
             workers,
             free,
             zone: "z",
@@ -96,13 +96,13 @@ mod tests {
             (seen(true, true, None, 1, 0), (StreamState::Starting, Some(ReasonCode::NoWorker))),
             (seen(true, true, None, 0, 0), (StreamState::Starting, Some(ReasonCode::NoWorker))),
         ] {
-            let (state, reason) = state(&seen);
+            let (state, reason) = client_state(&seen);
             assert_eq!((state, reason.map(|r| r.code)), want);
         }
         let last_slots = |demanded, workers, free| {
-            let (state, reason) = state(&Seen { demanded, ..seen(true, true, None, workers, free) });
+            let (state, reason) = client_state(&StateInputs { demanded, ..seen(true, true, None, workers, free) });
             assert_eq!(state, StreamState::Starting);
-            reason.map(|r| r.text.contains("kept for streams that somebody watches"))
+            reason.map(|r| r.text.contains("kept for streams that have viewers"))
         };
         for (demanded, workers, free, want) in [
             (false, 2, 1, Some(true)),
@@ -114,8 +114,8 @@ mod tests {
         ] {
             assert_eq!(last_slots(demanded, workers, free), want, "{demanded} {workers} {free}");
         }
-        let aside = Some(HeldBack::Aside(std::time::Duration::from_secs(61)));
-        let (state, reason) = state(&Seen { held_back: aside, ..seen(true, true, None, 1, 1) });
+        let aside = Some(HoldBack::Quarantined(std::time::Duration::from_secs(61)));
+        let (state, reason) = client_state(&StateInputs { hold_back: aside, ..seen(true, true, None, 1, 1) });
         assert_eq!(state, StreamState::Failed);
         assert!(reason.is_some_and(|r| r.text.contains("in 2 minutes")));
     }

@@ -1,41 +1,41 @@
-//! When a queue of start tickets needs a new consumer. Pure: no clock, no I/O.
+//! When a queue of start tickets needs a new consumer.
 //!
-//! Two things end the work of a consumer without a word to anybody: it hands out nothing though tickets and workers
-//! wait, or nobody leads it any more. In a cluster the second one lasts: a nats-server before 2.9.11 that is restarted
-//! may not learn of its copy of a consumer, and then the next node that goes takes the majority with it.
+//! A consumer can fail in two ways without an error: it hands out nothing though tickets and workers wait, or it has no
+//! leader any more. In a cluster the second failure lasts: a nats-server before 2.9.11 that is restarted may not learn of
+//! its copy of a consumer, and then the next node that goes takes the majority with it.
 
 use std::time::{Duration, Instant};
 
-use rsm_shared::wire::ticket_queue::TicketQueue;
+use rsm_model::wire::ticket_queue::TicketQueue;
 
-/// A queue that has tickets, and workers that wait, and moves nothing for this long is stuck. So is one that cannot be
-/// looked at: a cluster chooses a leader within 9 s.
+/// A queue with tickets and waiting workers that hands out nothing for this long is stuck. So is one that gives no answer:
+/// a cluster elects a leader within 9 s.
 const STUCK: Duration = Duration::from_secs(10);
-/// The same while a ticket that was handed out may still come back.
+/// The same bound while a ticket that was handed out may still come back.
 const STUCK_UNACKNOWLEDGED: Duration = Duration::from_secs(60);
-/// The pause doubles so often while new consumers do not help: 80 s at most between two.
+/// The pause between two new consumers doubles this often while they do not help, up to 80 s.
 const MOST_DOUBLINGS: u32 = 3;
 
-/// How a queue has stood since it last moved.
+/// The progress of one queue since it last moved.
 #[derive(Clone, Copy, Debug)]
-pub struct Stand {
+pub struct QueueProgress {
     since: Instant,
-    /// `None` while nobody answers for it.
+    /// `None` while it gives no answer.
     seen: Option<TicketQueue>,
-    /// Consumers that were made anew since it last moved.
+    /// New consumers since it last moved.
     remade: u32,
 }
 
-impl Stand {
-    /// At the first look; `None` when nobody answered.
+impl QueueProgress {
+    /// Starts from the first observation; `None` when there was no answer.
     pub fn new(seen: Option<TicketQueue>, now: Instant) -> Self {
         Self { since: now, seen, remade: 0 }
     }
 
-    /// Takes in a further look. The answer says why its consumer is to be made anew, once for each time that it is.
-    pub fn look(&mut self, seen: Option<TicketQueue>, now: Instant) -> Option<&'static str> {
+    /// Takes in a further observation. Returns why the queue needs a new consumer, once for each new one.
+    pub fn observe(&mut self, seen: Option<TicketQueue>, now: Instant) -> Option<&'static str> {
         let (bound, why) = match (&self.seen, &seen) {
-            (None, None) => (STUCK, "nobody leads it"),
+            (None, None) => (STUCK, "it has no leader"),
             (Some(before), Some(queue)) if queue.stands_still_since(before) => {
                 let bound = if queue.unacknowledged > 0 { STUCK_UNACKNOWLEDGED } else { STUCK };
                 (bound, "it handed out nothing")
@@ -68,12 +68,12 @@ mod tests {
     /// At which second a queue that was seen like `first`, and each second like `then`, gets new consumers.
     fn remade_at(first: Option<TicketQueue>, then: impl Fn(u64) -> Option<TicketQueue>) -> Vec<u64> {
         let start = Instant::now();
-        let mut stand = Stand::new(first, start);
-        (1..=200).filter(|&s| stand.look(then(s), start + Duration::from_secs(s)).is_some()).collect()
+        let mut progress = QueueProgress::new(first, start);
+        (1..=200).filter(|&s| progress.observe(then(s), start + Duration::from_secs(s)).is_some()).collect()
     }
 
     #[test]
-    fn a_queue_that_nobody_leads_gets_a_new_consumer_and_more_of_them_ever_more_rarely() {
+    fn a_queue_without_a_leader_gets_a_new_consumer_and_more_of_them_ever_more_rarely() {
         assert_eq!(remade_at(NO_ANSWER, |_| NO_ANSWER), [10, 30, 70, 150]);
         assert_eq!(remade_at(STILL, |_| NO_ANSWER), [11, 31, 71, 151], "it once had a leader");
         assert!(remade_at(STILL, |s| if s < 10 { NO_ANSWER } else { MOVED }).iter().all(|at| *at >= 20), "an election");
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_moves_or_has_nobody_who_waits_is_left_alone() {
+    fn a_queue_that_moves_or_has_no_waiting_workers_is_left_alone() {
         for then in [
             |s: u64| Some(TicketQueue { delivered: s, waiting: 3, pulls: 1, unacknowledged: 0 }),
             |_| Some(TicketQueue { delivered: 7, waiting: 0, pulls: 1, unacknowledged: 0 }),

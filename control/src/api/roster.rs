@@ -1,26 +1,26 @@
-//! Who lives: the workers' processes, by their heartbeats and our monotonic clock. Clocks of other hosts decide nothing.
+//! The live worker processes, by their heartbeats and this process's monotonic clock. Clocks of other hosts decide nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use rsm_shared::stream::fence::Fence;
-use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
-use rsm_shared::stream::slug::Slug;
-use rsm_shared::wire::messages::{Fleet, Heartbeat, Load, Owned, WorkerState};
+use rsm_model::stream::fence::Fence;
+use rsm_model::stream::names::{SessionId, WorkerId, Zone};
+use rsm_model::stream::slug::Slug;
+use rsm_model::wire::messages::{Fleet, Heartbeat, Load, Owned, WorkerState};
 
-use crate::metrics::control::Workforce;
+use super::observer::Workforce;
 
-/// Worker processes that are kept in mind; heartbeats of further ones are not answered.
+/// Most worker processes in the roster; heartbeats of further ones are not taken in.
 const MAX_SESSIONS: usize = 2000;
-/// Lost workers that are kept in mind; the oldest go first.
+/// Most lost workers remembered; the oldest go first.
 const MAX_LOST: usize = MAX_SESSIONS;
-/// How long a lost worker is kept in mind: long enough to be seen, and not for ever, as one that was replaced by another
-/// of a new name never comes back.
+/// A lost worker is remembered for this long: long enough for operators to see it, and not for ever, as one that was
+/// replaced by another of a new name never comes back.
 const LOST_KEPT: Duration = Duration::from_secs(15 * 60);
 
 /// One live worker process.
 #[derive(Debug)]
-pub struct Session {
+pub struct WorkerSession {
     pub id: SessionId,
     pub worker: WorkerId,
     pub zones: Vec<Zone>,
@@ -35,7 +35,7 @@ pub struct Session {
     pub last_heard: Instant,
 }
 
-impl Session {
+impl WorkerSession {
     /// The share of its capacity that it uses, 0 to 1.
     pub fn used(&self) -> f32 {
         share(self.owned.len(), self.capacity)
@@ -50,13 +50,13 @@ pub fn share(streams: usize, capacity: u32) -> f32 {
 
 /// A live process and one stream that it owns.
 #[derive(Clone, Copy, Debug)]
-pub struct Owner<'a> {
-    pub session: &'a Session,
+pub struct StreamOwner<'a> {
+    pub session: &'a WorkerSession,
     pub owned: &'a Owned,
 }
 
-impl Owner<'_> {
-    /// When the camera's last picture came, by our clock.
+impl StreamOwner<'_> {
+    /// When the camera's last picture came, by this process's clock.
     pub fn last_media(&self) -> Option<Instant> {
         self.session.last_heard.checked_sub(Duration::from_millis(self.owned.media_age_ms?))
     }
@@ -66,45 +66,46 @@ impl Owner<'_> {
 #[derive(Debug, Default)]
 pub struct Roster {
     /// In order, so that the same history leads to the same decisions.
-    sessions: BTreeMap<SessionId, Session>,
-    /// Workers that fell silent without a goodbye and are not back, and since when; at most [`MAX_LOST`], each for
+    sessions: BTreeMap<SessionId, WorkerSession>,
+    /// Workers that fell silent without a goodbye and are not back, and when that was; at most [`MAX_LOST`], each for
     /// [`LOST_KEPT`].
     lost: BTreeMap<WorkerId, Instant>,
 }
 
-/// What a heartbeat changed.
+/// The change of the roster by a heartbeat.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Noted {
-    /// A process that was known.
+pub enum RosterChange {
+    /// The process was in the roster.
     Known,
-    /// A process that was not.
-    New,
-    /// It has said goodbye: draining, and owns nothing.
+    /// The process is new in the roster.
+    Joined,
+    /// The process said goodbye: it drains and owns nothing.
     Left,
-    /// A process that was not known, and another one of the same name lives: which of them is real must be found out.
+    /// The process is new, and another one of the same name is in the roster: the caller has to find out whether that one
+    /// is still there.
     SameName(SessionId),
-    /// There are too many.
+    /// The roster is full.
     Refused,
 }
 
 impl Roster {
-    /// Takes a heartbeat in.
-    pub fn note(&mut self, beat: &Heartbeat, now: Instant) -> Noted {
+    /// Takes in a heartbeat.
+    pub fn on_heartbeat(&mut self, beat: &Heartbeat, now: Instant) -> RosterChange {
         if beat.state == WorkerState::Draining && beat.inv.is_empty() {
             self.sessions.remove(&beat.session);
             self.lost.remove(&beat.worker);
-            return Noted::Left;
+            return RosterChange::Left;
         }
         let known = self.sessions.contains_key(&beat.session);
         if !known {
             if let Some(other) = self.sessions.values().find(|s| s.worker == beat.worker) {
-                return Noted::SameName(other.id.clone());
+                return RosterChange::SameName(other.id.clone());
             }
             if self.sessions.len() >= MAX_SESSIONS {
-                return Noted::Refused;
+                return RosterChange::Refused;
             }
         }
-        let session = Session {
+        let session = WorkerSession {
             id: beat.session.clone(),
             worker: beat.worker.clone(),
             zones: beat.zones.clone(),
@@ -118,16 +119,16 @@ impl Roster {
         };
         self.sessions.insert(beat.session.clone(), session);
         self.lost.remove(&beat.worker);
-        if known { Noted::Known } else { Noted::New }
+        if known { RosterChange::Known } else { RosterChange::Joined }
     }
 
-    /// Forgets a process that is gone; what it was.
-    pub fn remove(&mut self, session: &SessionId) -> Option<Session> {
+    /// Removes a process that is gone, and returns it.
+    pub fn remove(&mut self, session: &SessionId) -> Option<WorkerSession> {
         self.sessions.remove(session)
     }
 
-    /// Forgets a process that fell silent without a goodbye; what it was.
-    pub fn lose(&mut self, session: &SessionId, now: Instant) -> Option<Session> {
+    /// Removes a process that fell silent without a goodbye, and returns it. Its worker counts as lost.
+    pub fn lose(&mut self, session: &SessionId, now: Instant) -> Option<WorkerSession> {
         let gone = self.sessions.remove(session)?;
         self.lost.insert(gone.worker.clone(), now);
         if self.lost.len() > MAX_LOST
@@ -138,7 +139,7 @@ impl Roster {
         Some(gone)
     }
 
-    /// How the workers stand; lost ones are forgotten after a while.
+    /// Totals over the workers; lost ones are forgotten after [`LOST_KEPT`].
     pub fn workforce(&mut self, now: Instant) -> Workforce {
         self.lost.retain(|_, since| now.saturating_duration_since(*since) < LOST_KEPT);
         let mut force = Workforce { lost: self.lost.len(), ..Workforce::default() };
@@ -155,16 +156,16 @@ impl Roster {
     }
 
     /// A live process.
-    pub fn get(&self, session: &SessionId) -> Option<&Session> {
+    pub fn get(&self, session: &SessionId) -> Option<&WorkerSession> {
         self.sessions.get(session)
     }
 
-    /// All that live.
-    pub fn live(&self) -> impl Iterator<Item = &Session> {
+    /// All live processes, in the order of their sessions.
+    pub fn live(&self) -> impl Iterator<Item = &WorkerSession> {
         self.sessions.values()
     }
 
-    /// Who owns which stream, by the newest fence where several do.
+    /// The owner of each stream, by the newest fence where several processes own it.
     pub fn owners(&self) -> HashMap<Slug, SessionId> {
         let mut owners: HashMap<Slug, (Fence, &SessionId)> = HashMap::new();
         for session in self.sessions.values() {
@@ -178,7 +179,7 @@ impl Roster {
         owners.into_iter().map(|(slug, (_, id))| (slug, id.clone())).collect()
     }
 
-    /// How a zone stands: `(workers, free slots)`.
+    /// Workers and free slots of a zone, without draining workers.
     pub fn capacity(&self, zone: &Zone) -> (usize, u32) {
         self.sessions
             .values()
@@ -186,7 +187,7 @@ impl Roster {
             .fold((0, 0), |(workers, free), s| (workers + 1, free + s.room))
     }
 
-    /// How the workers other than `but` stand that could take streams of `zones`. `queued` tickets wait there.
+    /// Totals over the workers other than `but` that could take streams of `zones`. `queued` tickets wait there.
     pub fn fleet(&self, but: &SessionId, zones: &[Zone], queued: u32) -> Fleet {
         let others = self
             .sessions
@@ -211,8 +212,8 @@ impl Roster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rsm_shared::stream::fence::Epoch;
-    use rsm_shared::stream::state::StreamState;
+    use rsm_model::stream::fence::Epoch;
+    use rsm_model::stream::state::StreamState;
 
     fn beat(worker: &str, session: &str, owned: &[(&str, u64)]) -> Heartbeat {
         Heartbeat {
@@ -245,27 +246,27 @@ mod tests {
     #[test]
     fn a_second_process_of_one_name_is_not_taken_in() {
         let (mut roster, now) = (Roster::default(), Instant::now());
-        roster.note(&beat("w1", "w1-a", &[]), now);
+        roster.on_heartbeat(&beat("w1", "w1-a", &[]), now);
         let first = SessionId::parse("w1-a").unwrap();
-        assert_eq!(roster.note(&beat("w1", "w1-b", &[]), now), Noted::SameName(first.clone()));
+        assert_eq!(roster.on_heartbeat(&beat("w1", "w1-b", &[]), now), RosterChange::SameName(first.clone()));
         assert!(roster.remove(&first).is_some());
-        assert_eq!(roster.note(&beat("w1", "w1-b", &[]), now), Noted::New);
+        assert_eq!(roster.on_heartbeat(&beat("w1", "w1-b", &[]), now), RosterChange::Joined);
     }
 
     #[test]
     fn a_goodbye_ends_a_session_at_once() {
         let (mut roster, now) = (Roster::default(), Instant::now());
-        roster.note(&beat("w1", "w1-a", &[("yard", 1)]), now);
+        roster.on_heartbeat(&beat("w1", "w1-a", &[("yard", 1)]), now);
         let bye = Heartbeat { state: WorkerState::Draining, ..beat("w1", "w1-a", &[]) };
-        assert_eq!(roster.note(&bye, now), Noted::Left);
+        assert_eq!(roster.on_heartbeat(&bye, now), RosterChange::Left);
         assert_eq!(roster.live().count(), 0);
     }
 
     #[test]
     fn the_newest_owner_counts_and_free_slots_add_up() {
         let (mut roster, now) = (Roster::default(), Instant::now());
-        roster.note(&beat("w1", "w1-a", &[("yard", 1), ("door", 1)]), now);
-        roster.note(&beat("w2", "w2-a", &[("yard", 2)]), now);
+        roster.on_heartbeat(&beat("w1", "w1-a", &[("yard", 1), ("door", 1)]), now);
+        roster.on_heartbeat(&beat("w2", "w2-a", &[("yard", 2)]), now);
         let yard = Slug::parse("yard").unwrap();
         assert_eq!(roster.owners()[&yard].as_str(), "w2-a");
         assert_eq!(roster.capacity(&Zone::default_zone()), (2, 17));
@@ -278,22 +279,22 @@ mod tests {
     fn a_worker_that_fell_silent_is_lost_until_it_is_back_or_forgotten() {
         let (mut roster, now) = (Roster::default(), Instant::now());
         for worker in ["w1", "w2", "w3"] {
-            roster.note(&beat(worker, &format!("{worker}-a"), &[("yard", 1)]), now);
+            roster.on_heartbeat(&beat(worker, &format!("{worker}-a"), &[("yard", 1)]), now);
         }
         let draining = Heartbeat { state: WorkerState::Draining, ..beat("w2", "w2-a", &[("yard", 1)]) };
-        roster.note(&draining, now);
+        roster.on_heartbeat(&draining, now);
         let stands = |roster: &mut Roster, at: Instant| {
             let Workforce { live, draining, lost, capacity, room } = roster.workforce(at);
             (live, draining, lost, capacity, room)
         };
-        assert_eq!(stands(&mut roster, now), (2, 1, 0, 20, 18), "who leaves takes nothing");
+        assert_eq!(stands(&mut roster, now), (2, 1, 0, 20, 18), "a leaving worker takes nothing");
         let bye = Heartbeat { state: WorkerState::Draining, ..beat("w2", "w2-a", &[]) };
-        roster.note(&bye, now);
+        roster.on_heartbeat(&bye, now);
         assert_eq!(stands(&mut roster, now), (2, 0, 0, 20, 18), "a goodbye is no loss");
         assert!(roster.lose(&SessionId::parse("w1-a").unwrap(), now).is_some());
         assert!(roster.lose(&SessionId::parse("w3-a").unwrap(), now).is_some());
         assert_eq!(stands(&mut roster, now), (0, 0, 2, 0, 0));
-        roster.note(&beat("w1", "w1-b", &[]), now);
+        roster.on_heartbeat(&beat("w1", "w1-b", &[]), now);
         assert_eq!(stands(&mut roster, now), (1, 0, 1, 10, 10), "back under its name");
         assert_eq!(stands(&mut roster, now + LOST_KEPT), (1, 0, 0, 10, 10));
     }
@@ -303,7 +304,7 @@ mod tests {
         let (mut roster, now) = (Roster::default(), Instant::now());
         for n in 0..u32::try_from(MAX_LOST).unwrap() + 3 {
             let worker = format!("w{n}");
-            roster.note(&beat(&worker, &format!("{worker}-a"), &[]), now);
+            roster.on_heartbeat(&beat(&worker, &format!("{worker}-a"), &[]), now);
             roster.lose(&SessionId::parse(&format!("{worker}-a")).unwrap(), now + Duration::from_millis(n.into()));
         }
         assert_eq!((roster.lost.len(), roster.workforce(now).lost), (MAX_LOST, MAX_LOST));

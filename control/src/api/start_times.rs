@@ -1,32 +1,32 @@
-//! How long starts take, as those who wait for a picture feel it. Pure but for the clock it is given.
+//! The time that starts take for viewers: from the wish for a stream to its first picture.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rsm_shared::stream::slug::Slug;
-use rsm_shared::stream::state::StreamState;
+use rsm_model::stream::slug::Slug;
+use rsm_model::stream::state::StreamState;
 
-/// Streams that are starting, and since when: one entry for each registered stream at most.
+/// Streams that are starting, and the moment when they began to: one entry for each registered stream at most.
 #[derive(Debug, Default)]
-pub struct Starts(HashMap<Slug, Instant>);
+pub struct StartTimes(HashMap<Slug, Instant>);
 
-/// What is seen of a stream.
+/// One observation of a stream.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
-    /// As clients see it.
+pub struct StartObservation {
+    /// The state that clients see.
     pub state: StreamState,
-    /// A live worker owns it; during a hand-off the earlier one.
+    /// A live worker owns it.
     pub owned: bool,
-    /// It was placed by an earlier process, whose start this one has not seen.
+    /// An earlier process placed it, so its start was not observed.
     pub adopted: bool,
     /// It must not start now, because its workers died.
     pub held_back: bool,
 }
 
-impl Starts {
-    /// Takes in what is seen; how long the start took, when it has just come to its end. What the camera holds up counts
-    /// for nothing.
-    pub fn look(&mut self, slug: &Slug, seen: Look, now: Instant) -> Option<Duration> {
+impl StartTimes {
+    /// Takes in an observation. Returns the time that the start took when it has just ended. StartTimes that the camera holds
+    /// up do not count.
+    pub fn observe(&mut self, slug: &Slug, seen: StartObservation, now: Instant) -> Option<Duration> {
         match seen.state {
             StreamState::Starting if !seen.held_back => {
                 if !seen.owned && !seen.adopted && !self.0.contains_key(slug) {
@@ -53,47 +53,48 @@ mod tests {
     use super::*;
     use StreamState::{AuthFailed, Idle, Reconnecting, Running, Starting};
 
-    const WANTED: Look = Look { state: Starting, owned: false, adopted: false, held_back: false };
+    const WANTED: StartObservation =
+        StartObservation { state: Starting, owned: false, adopted: false, held_back: false };
 
-    fn runs(state: StreamState) -> Look {
-        Look { state, owned: true, ..WANTED }
+    fn runs(state: StreamState) -> StartObservation {
+        StartObservation { state, owned: true, ..WANTED }
     }
 
-    /// What is seen at each second, and what the last look says.
-    fn told(looks: &[Look]) -> Option<u64> {
-        let (mut starts, begin, slug) = (Starts::default(), Instant::now(), Slug::parse("yard").unwrap());
+    /// Observes a stream once in each second; the seconds that the last observation returns.
+    fn took(observations: &[StartObservation]) -> Option<u64> {
+        let (mut starts, begin, slug) = (StartTimes::default(), Instant::now(), Slug::parse("yard").unwrap());
         let mut last = None;
-        for (second, look) in (0..).zip(looks) {
-            last = starts.look(&slug, *look, begin + Duration::from_secs(second));
+        for (second, observation) in (0..).zip(observations) {
+            last = starts.observe(&slug, *observation, begin + Duration::from_secs(second));
         }
         last.map(|took| took.as_secs())
     }
 
     #[test]
     fn a_start_lasts_from_the_wish_to_the_picture() {
-        let held_back = Look { held_back: true, ..WANTED };
-        let adopted = Look { adopted: true, ..WANTED };
-        for (what, looks, want) in [
+        let held_back = StartObservation { held_back: true, ..WANTED };
+        let adopted = StartObservation { adopted: true, ..WANTED };
+        for (what, observations, want) in [
             ("a start", vec![runs(Idle), WANTED, WANTED, runs(Starting), runs(Running)], Some(3)),
-            ("told once", vec![WANTED, runs(Running), runs(Running)], None),
+            ("reported once", vec![WANTED, runs(Running), runs(Running)], None),
             ("a failover", vec![runs(Running), WANTED, runs(Starting), runs(Running)], Some(2)),
             ("the camera's fault", vec![WANTED, runs(Reconnecting), runs(Starting), runs(Running)], None),
             ("wrong credentials", vec![WANTED, runs(AuthFailed), runs(Running)], None),
             ("a camera that comes back", vec![runs(Running), runs(Reconnecting), runs(Running)], None),
-            ("nobody wants it any more", vec![WANTED, runs(Idle), runs(Running)], None),
+            ("no viewer wants it any more", vec![WANTED, runs(Idle), runs(Running)], None),
             ("found by a new API", vec![adopted, runs(Starting), runs(Running)], None),
             ("lost before it was found", vec![adopted, WANTED, runs(Running)], Some(1)),
             ("held back", vec![WANTED, held_back, WANTED, runs(Running)], Some(1)),
         ] {
-            assert_eq!(told(&looks), want, "{what}");
+            assert_eq!(took(&observations), want, "{what}");
         }
     }
 
     #[test]
     fn a_removed_stream_is_forgotten() {
-        let (mut starts, now, slug) = (Starts::default(), Instant::now(), Slug::parse("yard").unwrap());
-        starts.look(&slug, WANTED, now);
+        let (mut starts, now, slug) = (StartTimes::default(), Instant::now(), Slug::parse("yard").unwrap());
+        starts.observe(&slug, WANTED, now);
         starts.retain(|_| false);
-        assert_eq!(starts.look(&slug, runs(Running), now), None);
+        assert_eq!(starts.observe(&slug, runs(Running), now), None);
     }
 }
