@@ -66,12 +66,12 @@ impl JpegWidths {
         Self(self.0 | other.0)
     }
 
-    /// Whether `width` is in it.
+    /// Returns whether `width` is in it.
     pub fn contains(self, width: JpegWidth) -> bool {
         self.0 & bit(width) != 0
     }
 
-    /// Whether it is empty.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0 == 0
     }

@@ -7,11 +7,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub enum Rendition {
     /// The camera's own pictures, not encoded again where browsers can play them.
     Source,
-    /// The camera's sound, shared by all renditions of its pictures.
+    /// The camera's audio, shared by all renditions of its pictures.
     Audio,
     /// H.264 of the source's size, for players that cannot play the source's codec.
     H264,
-    /// H.264 of that many lines, for those who have less bandwidth.
+    /// H.264 of that many lines, for viewers with less bandwidth.
     P1080,
     P720,
     P540,
@@ -67,7 +67,7 @@ impl Rendition {
         }
     }
 
-    /// Whether pictures are encoded for it alone, so that it is made only while somebody watches it.
+    /// Returns whether pictures are encoded for it alone, so that it is made only while somebody watches it.
     pub fn is_encoded(self) -> bool {
         !matches!(self, Self::Source | Self::Audio)
     }
@@ -93,12 +93,12 @@ impl RenditionSet {
         Self(self.0 | other.0)
     }
 
-    /// Whether `rendition` is in it.
+    /// Returns whether `rendition` is in it.
     pub fn contains(self, rendition: Rendition) -> bool {
         self.0 & bit(rendition) != 0
     }
 
-    /// Whether it is empty.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0 == 0
     }
