@@ -22,7 +22,7 @@ const HEALTHY: Duration = Duration::from_secs(30);
 /// Where a passed listener is found by the child (`sd_listen_fds(3)`).
 const PASSED_FD: RawFd = 3;
 
-/// How a child was ended, or ended by itself for good.
+/// End of a child: by order, or by itself for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// As it was told to.
@@ -128,7 +128,7 @@ where
                         return End::Told;
                     }
                 };
-                // What ran well for a while is not hopeless: the disk was full, or slow.
+                // A child that ran well for a while is not hopeless: the disk was full, or slow.
                 proven |= begun.elapsed() >= HEALTHY;
                 if let (false, Some(code)) = (proven, hopeless(status.as_ref().ok())) {
                     return End::Hopeless(code);
