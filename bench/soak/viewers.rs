@@ -195,7 +195,9 @@ impl SoakViewer {
             let text = self.get(&format!("{base}{rendition}{query}")).await?;
             let playlist = MediaPlaylist::read(&base, String::from_utf8_lossy(&text).into_owned());
             let next = playlist.media_sequence + playlist.segments.len() as u64;
-            query = format!("?_HLS_msn={next}&_HLS_part=0");
+            // The URL may name the player already.
+            let join = if rendition.contains('?') { '&' } else { '?' };
+            query = format!("{join}_HLS_msn={next}&_HLS_part=0");
         }
         Ok(())
     }
