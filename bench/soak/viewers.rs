@@ -197,10 +197,17 @@ impl SoakViewer {
             let next = playlist.media_sequence + playlist.segments.len() as u64;
             // The URL may name the player already.
             let join = if rendition.contains('?') { '&' } else { '?' };
-            query = format!("{join}_HLS_msn={next}&_HLS_part=0");
+            let part = parts_behind_segments(&playlist.text);
+            query = format!("{join}_HLS_msn={next}&_HLS_part={part}");
         }
         Ok(())
     }
+}
+
+/// Parts of the segment that is not whole yet.
+fn parts_behind_segments(playlist: &str) -> usize {
+    let lines = playlist.lines().rev().take_while(|line| line.is_empty() || line.starts_with('#'));
+    lines.filter(|line| line.starts_with("#EXT-X-PART:")).count()
 }
 
 /// A kind by its weight, and its place.
