@@ -114,7 +114,7 @@ struct Listen {
     listen: Option<String>,
 }
 
-/// What only `rsm up` takes.
+/// Arguments of `rsm up` alone.
 #[derive(Args)]
 #[group(id = "up-flags")]
 pub struct Up {
@@ -124,10 +124,10 @@ pub struct Up {
     /// Also start this many test cameras and register them
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=64))]
     pub demo: u32,
-    /// Filled from the common flags: what children are given too.
+    /// Copied from the common flags, because children are given these too.
     #[arg(skip)]
     pub passed_on: Vec<String>,
-    /// Whether the NATS servers were named on the command line.
+    /// True when the NATS servers were named on the command line.
     #[arg(skip)]
     pub own_nats: bool,
 }
@@ -140,7 +140,7 @@ pub enum ConfigCommand {
     Show,
 }
 
-/// What to do.
+/// The command to run, with its settings.
 pub enum Command {
     Up(Up),
     Api,
@@ -149,23 +149,23 @@ pub enum Command {
     Config(ConfigCommand),
     Doctor {
         options: DoctorOptions,
-        /// What is wrong with the configuration; then that of the built-in file is given.
+        /// The fault of the configuration, if it has one; `config` is that of the built-in file then.
         invalid: Option<String>,
     },
     Top {
-        /// Where the API is, if that was said.
+        /// Address of the API, if one was named.
         api: Option<String>,
         options: TopOptions,
     },
     Links {
-        /// Where the API is, if that was said.
+        /// Address of the API, if one was named.
         api: Option<String>,
         command: LinksCommand,
     },
 }
 
-/// Reads command line, environment and file. `Err` is how the process ends: help was shown, or one line said what is
-/// wrong.
+/// Reads command line, environment and file. `Err` is the exit code of the process, after the help or one line about
+/// the error was printed.
 pub fn read() -> Result<(Command, Config), ExitCode> {
     let cli = Cli::try_parse().map_err(|e| {
         if e.use_stderr() {
@@ -209,7 +209,7 @@ pub fn read() -> Result<(Command, Config), ExitCode> {
     flags.extend(common.log.map(|value| ("log.filter", value)));
     match (Config::load(common.config.as_deref(), &flags), command) {
         (Ok(config), command) => Ok((command, config)),
-        // To be told what is wrong is what a doctor is asked for; much can be looked at all the same.
+        // A broken configuration is one of the things that doctor reports; most checks work without one.
         (Err(e), Command::Doctor { options, .. }) => match Config::built_in() {
             Ok(config) => Ok((Command::Doctor { options, invalid: Some(e.to_string()) }, config)),
             Err(e) => Err(usage(&e.to_string())),

@@ -16,14 +16,14 @@ use crate::exit::{EXIT_UNAVAILABLE, EXIT_USAGE, fail};
 
 /// An answer of the API. 5000 cameras are registered in a few seconds.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// The API takes lists of 1 MiB at most; with one byte more it is who says so.
+/// The API takes lists of 1 MiB at most; one byte more is read, so that the API reports the error.
 const MAX_LIST: u64 = (1 << 20) + 1;
-/// Longest password, bytes; the API says what is too long for it.
+/// Longest password, bytes; the API reports the exact limit.
 const MAX_PASSWORD: u64 = 4096;
 /// Where a password is read from without a file: command lines are seen by everyone on a machine.
 const PASSWORD: &str = "RSM_LINK_PASSWORD";
 
-/// What to do with cameras.
+/// Commands about cameras.
 #[derive(Subcommand)]
 pub enum LinksCommand {
     /// Slug, state, address and name of each camera
@@ -78,13 +78,13 @@ pub struct Import {
     skip_invalid: bool,
 }
 
-/// Why it did not work: the one line, and how the process ends.
+/// The reason of a failure: one line, and the exit code of the process.
 pub struct Failed(pub String, pub u8);
 
-/// What the API refused.
+/// The error that the API answered.
 const REFUSED: u8 = 1;
 
-/// Does what `command` says with the API at `api`, by default the one that would listen at `listen`.
+/// Runs `command` with the API at `api`, by default the one that would listen at `listen`.
 pub fn run(command: &LinksCommand, api: Option<&str>, listen: SocketAddr) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -212,7 +212,7 @@ impl Api {
 impl Add {
     /// As `POST /video/` takes it.
     fn body(&self) -> Result<Value, Failed> {
-        // What is no address is left for the API to refuse.
+        // The API refuses texts that are no address.
         if Url::parse(&self.url).is_ok_and(|url| url.password().is_some()) {
             let text = format!(
                 "URL: a password on the command line is seen by everyone on this machine; use --password-file or {PASSWORD}"
@@ -241,7 +241,7 @@ impl Add {
 /// Where the API is, with a slash at the end.
 ///
 /// # Errors
-/// [`Failed`] when what was named is no such address, or nothing was and `listen` leaves the port to the system.
+/// [`Failed`] when the named text is no such address, or none was named and `listen` leaves the port to the system.
 pub fn base(named: Option<&str>, listen: SocketAddr) -> Result<Url, Failed> {
     let text = match (named, listen.ip()) {
         (Some(named), _) => named.to_owned(),
@@ -263,7 +263,7 @@ pub fn base(named: Option<&str>, listen: SocketAddr) -> Result<Url, Failed> {
     Ok(base)
 }
 
-/// What a file holds, `most` bytes of it.
+/// The content of a file, `most` bytes of it.
 fn read(file: &str, most: u64) -> Result<Vec<u8>, Failed> {
     let mut content = Vec::new();
     let done = if file == "-" {
@@ -280,12 +280,12 @@ fn first_line(content: &[u8], file: &str) -> Result<String, Failed> {
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-/// Without what would break a line, or a terminal.
+/// Removes characters that would break a line or control a terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// To stdout; whoever reads it may have had enough.
+/// Prints to stdout; a reader that closed the pipe is no error.
 fn print(text: &[u8]) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {

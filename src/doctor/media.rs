@@ -1,4 +1,4 @@
-//! GStreamer, and what decodes and encodes pictures on this machine.
+//! GStreamer, and the decoders and encoders of this machine.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use rsm_worker::pipeline::hardware::{Chosen, Hardware};
 use super::patient::Patient;
 use super::report::Check;
 
-/// Devices of one kind that are looked at.
+/// Most devices of one kind that are checked.
 const MAX_DEVICES: usize = 64;
 
 pub fn look(patient: &Patient) -> Vec<Check> {
@@ -29,7 +29,7 @@ pub fn look(patient: &Patient) -> Vec<Check> {
                 Err(e) => checks.push(Check::failure("codecs", e.to_string(), "set it to auto, or mend the device")),
             }
         }
-        // Its words name the packages and how to install them.
+        // The error text names the packages and the command that installs them.
         Err(e) => checks.push(Check::failure("elements", e.to_string(), "")),
     }
     let nodes = devices(Path::new("/dev/dri"), "renderD");
@@ -65,7 +65,7 @@ fn may_use(device: &Path) -> bool {
     access(device, AccessFlags::R_OK | AccessFlags::W_OK).is_ok()
 }
 
-/// Pure: what devices are there, and whether this user may open them.
+/// Pure: the devices of this machine, and this user's right to open them.
 fn judge(check: &'static str, what: &str, devices: &[PathBuf], may_use: impl Fn(&Path) -> bool, group: &str) -> Check {
     let names = |devices: &[&PathBuf]| devices.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(", ");
     let closed: Vec<_> = devices.iter().filter(|device| !may_use(device)).collect();

@@ -11,19 +11,19 @@ pub enum RoleName {
     Worker,
 }
 
-/// What the checks look at.
+/// Everything that the checks read.
 #[derive(Clone)]
 pub struct Patient {
     pub config: Config,
     /// The machine runs this role only.
     pub role: Option<RoleName>,
-    /// The configuration cannot be used: what depends on it is not looked at.
+    /// The configuration cannot be used, so checks that depend on it are skipped.
     pub readable: bool,
     pub http: reqwest::Client,
 }
 
 impl Patient {
-    /// Whether this machine is to do what `role` does; without a role it does everything.
+    /// True when this machine is to run `role`; a machine without a role runs all of them.
     pub fn does(&self, role: RoleName) -> bool {
         self.role.is_none_or(|only| only == role)
     }
