@@ -1,4 +1,4 @@
-//! What fuzzing runs: a function per parser of what cameras and clients send, and per thing that is made of it. Each
+//! Fuzzing targets: a function per parser of camera and client input, and per thing that is made of it. Each
 //! takes any bytes and panics when a rule is broken. libFuzzer's programs and the tests of this package call the same.
 
 mod api;

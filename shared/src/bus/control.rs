@@ -78,7 +78,7 @@ pub struct Orders {
     requests: Subscriber,
 }
 
-/// What the API orders.
+/// An order of the API.
 pub enum Order {
     Stop(Slug, Stop),
     /// A probe; it is answered already.

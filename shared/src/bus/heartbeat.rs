@@ -1,4 +1,5 @@
-//! Who lives: a core request every second with all that a worker owns, answered by the API. Nothing is stored, so
+//! Liveness of workers: a core request every second with all that a worker owns, answered by the API. Nothing is
+//! stored, so
 //! a stalled JetStream cannot look like a dead worker.
 
 use std::time::Duration;
@@ -16,12 +17,12 @@ use crate::wire::subjects;
 /// A heartbeat that was not answered by now is lost; the next is due.
 const DEADLINE: Duration = Duration::from_millis(900);
 
-/// What a heartbeat met.
+/// Result of a heartbeat.
 #[derive(Debug)]
 pub enum Beat {
     /// The API answered.
     Answered(HeartbeatReply),
-    /// NATS says that nobody listens. Behind a leaf node or in a split cluster that may not be the whole truth.
+    /// NATS reports that no API listens. Behind a leaf node or in a split cluster that may not be the whole truth.
     NobodyListens,
     /// No answer, or no connection.
     Silence,
@@ -47,7 +48,7 @@ pub async fn tell(bus: &Bus, worker: &WorkerId, event: &Event) -> Result<(), Bus
     within("tell a state change", bus.client.publish(subjects::event(worker, &event.cam), encode(event))).await
 }
 
-/// What workers say, as the API hears it.
+/// Messages of workers to the API.
 pub enum Heard {
     Beat(Box<Heartbeat>, Answer),
     Event(Event),

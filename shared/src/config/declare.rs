@@ -1,4 +1,4 @@
-//! How a table of keys is declared: one macro makes the structs, the list of keys and the reading of values from it, so
+//! Declaration of a table of keys: one macro makes the structs, the list of keys and the reading of values from it, so
 //! that a key cannot be in one of them only.
 
 use super::form::Form;

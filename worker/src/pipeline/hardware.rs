@@ -28,12 +28,12 @@ struct Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Choice {
     element: String,
-    /// Who came before it, and why it was not taken; at most the candidates of a job.
+    /// Candidates before it, and the reason why each was not taken; at most the candidates of a job.
     passed_over: Vec<(&'static str, Trial)>,
 }
 
 impl Hardware {
-    /// Tries what the machine has. Blocks: half a second at most where drivers are healthy, ten seconds where
+    /// Tries the elements of this machine. Blocks: half a second at most where drivers are healthy, ten seconds where
     /// they hang. After [`elements::init`].
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Hardware {
         Ok(Self::of([find(h264)?, find(h265)?, find(jpeg)?, find(encoder)?]))
     }
 
-    /// Without a look at the machine.
+    /// Takes software elements without a trial.
     pub fn software() -> Self {
         let choice = |job: Job| Choice { element: job.software().to_owned(), passed_over: Vec::new() };
         Self::of(Job::ALL.map(choice))
@@ -56,7 +56,7 @@ impl Hardware {
     }
 
     /// A pipeline that encodes ended with `error`. When that was the encoder's own and it is not the one in software,
-    /// this process encodes in software from now on. What a camera sends reaches encoders as raw pictures only, so it
+    /// this process encodes in software from now on. A camera's data reaches encoders as raw pictures only, so it
     /// is hardly the camera's fault; decoders are not judged, for theirs it may be.
     pub fn heed(&self, error: &PipelineError) {
         let PipelineError::Element { element, message } = error else { return };
@@ -92,7 +92,7 @@ impl Hardware {
         }
     }
 
-    /// Says once what was chosen, and what is there and does not work.
+    /// Logs once the choices, and the elements that are there and do not work.
     pub fn tell(&self) {
         for job in Job::ALL {
             let choice = self.choice(job);
@@ -112,7 +112,7 @@ impl Hardware {
     }
 }
 
-/// What does one job on this machine.
+/// The element that does one job on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
     /// As the configuration calls it: `h264_decoder` and so on.
@@ -120,12 +120,12 @@ pub struct Chosen {
     pub element: String,
     /// True when it needs no device.
     pub software: bool,
-    /// What is on this machine and does not work, and why.
+    /// Elements that are on this machine and do not work, with the reasons.
     pub failing: Vec<(&'static str, String)>,
 }
 
 impl Hardware {
-    /// What does each job.
+    /// The element of each job.
     pub fn chosen(&self) -> Vec<Chosen> {
         let chosen = |job: Job| {
             let Choice { element, passed_over } = self.choice(job);
@@ -144,7 +144,7 @@ impl Hardware {
     }
 }
 
-/// A line for each job: what does it, and why nothing before it in the order.
+/// A line for each job: its element, and the reasons against those before it in the order.
 impl fmt::Display for Hardware {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for job in Job::ALL {
@@ -164,7 +164,7 @@ impl fmt::Display for Hardware {
     }
 }
 
-/// What `rsm config show` says of this machine, for any state that it is in.
+/// The text of `rsm config show` about this machine, for any state that it is in.
 pub fn describe(config: &WorkerConfig) -> String {
     if let Err(e) = elements::init() {
         return format!("{e}\n");
@@ -244,7 +244,7 @@ mod tests {
             let error = choose(H264, wanted, &mut has).unwrap_err().to_string();
             assert_eq!(error, format!("worker.h264_decoder is {said}, expected auto or one of {choices}"));
         }
-        // Its rate could not be bounded: nobody knows its properties.
+        // Its rate could not be bounded, because its properties are unknown.
         let error = choose(Job::EncodeH264, "avdec_h264", &mut has).unwrap_err().to_string();
         assert!(
             error.starts_with("worker.h264_encoder is \"avdec_h264\", expected auto or one of vah264enc"),

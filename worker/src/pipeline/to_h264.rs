@@ -35,7 +35,7 @@ use rsm_media::parameters::{VideoCodec, VideoParameters};
 /// drops.
 const MAX_WAITING: usize = 16;
 /// Key frames on their way through the decoder: the 8 units of the appsrc, the 16 that it reorders at most, and
-/// what hardware holds. Forgotten beyond that, the oldest first.
+/// the pictures that hardware holds. Forgotten beyond that, the oldest first.
 const MAX_KEYS: usize = 64;
 /// Every picture of a JPEG camera is a key frame; the encoded stream has one in this time.
 const KEY_INTERVAL: Duration = Duration::from_secs(1);
@@ -99,7 +99,7 @@ impl EncoderPipeline {
         (feeder, running.failed())
     }
 
-    /// To Null. What was not taken is dropped.
+    /// Sets it to Null. Output that was not taken is dropped.
     pub async fn stop(self) {
         let Self { running, feeder: _, _stopping: stopping } = self;
         drop(stopping);
@@ -108,7 +108,8 @@ impl EncoderPipeline {
 }
 
 impl EncoderFeeder {
-    /// Hands over one unit; the first must be a key frame. `shown` is false for what is only needed to decode the
+    /// Hands over one unit; the first must be a key frame. `shown` is false for a unit that is only needed to decode
+    /// the
     /// pictures behind it.
     ///
     /// # Errors
@@ -118,13 +119,13 @@ impl EncoderFeeder {
         self.feed.push(unit, unit.pts).await
     }
 
-    /// No more units: what is left comes out, then the output ends.
+    /// Ends the input: the remaining units come out, then the output ends.
     pub fn end(&self) {
         self.feed.end();
     }
 }
 
-/// What the probe decides with; only the chain's own thread and [`EncoderFeeder::push`] use it.
+/// State that the probe decides with; only the chain's own thread and [`EncoderFeeder::push`] use it.
 #[derive(Debug)]
 struct Gate(Mutex<GateState>);
 
@@ -134,7 +135,7 @@ struct GateState {
     show_from: Duration,
     /// Times of the source's key frames that are on their way through the decoder; at most [`MAX_KEYS`].
     keys: VecDeque<Duration>,
-    /// Of a source that has key frames only: when one is due.
+    /// Time of the next key frame, for a source that has key frames only.
     next_key: Option<Duration>,
     /// The next picture that is let through becomes a key frame.
     key_due: bool,
@@ -143,7 +144,7 @@ struct GateState {
     left_out: u32,
 }
 
-/// What becomes of a decoded picture.
+/// Decision about a decoded picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Drop,
@@ -197,7 +198,7 @@ impl GateState {
     }
 }
 
-/// Where pictures leave the decoder, and the encoder; and what sets their size between them.
+/// Pads where pictures leave the decoder and the encoder, and the element that sets their size between them.
 struct Ends {
     decoded: gst::Pad,
     encoded: gst::Pad,
@@ -262,7 +263,7 @@ fn watch_decoded(ends: &Ends, gate: Arc<Gate>, rate: gst::Fraction) {
     });
 }
 
-/// Colours stay what they are, and the encoder says which. Left open, they are guessed from the lines of either side,
+/// Colours stay the same, and the encoder declares them. Left open, they are guessed from the lines of either side,
 /// and small pictures are converted from BT.709 to BT.601: 8 % of a core for 1080p30, and nothing that is seen.
 fn keep_colours(size: &gst::Element, decoded: &mut gst::CapsRef) {
     let Some(structure) = decoded.structure(0) else { return };
@@ -298,7 +299,7 @@ fn output(
     let at_end = sender.clone();
     let current = move || sender.lock().clone();
     let (form, stopping, runtime) = (form.clone(), stopping.clone(), tokio::runtime::Handle::current());
-    // What the caps said last, and what that is as the form declares it.
+    // The newest caps, and their values as the form declares them.
     let mut known: (Bytes, Bytes) = Default::default();
     gst_app::AppSinkCallbacks::builder()
         .new_sample(move |sink| {

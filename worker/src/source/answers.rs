@@ -1,6 +1,6 @@
-//! What a camera answers, read on its way to whoever asked. Pure.
+//! Answers of a camera, read on their way to the client. Pure.
 //!
-//! Cameras are sloppy, so only what is needed is read (RFC 2326), and everything else passes as it is.
+//! Cameras are sloppy, so only the needed fields are read (RFC 2326), and everything else passes as it is.
 
 use std::net::IpAddr;
 
@@ -31,7 +31,7 @@ pub struct Answers {
     head: Vec<u8>,
     /// Bytes of a body or of media that pass unread.
     passing: usize,
-    /// Of the newest answer.
+    /// Status of the newest answer.
     status: Option<u16>,
 }
 
@@ -45,10 +45,10 @@ impl Answers {
         self.status
     }
 
-    /// Reads what came and adds to `out` what may pass.
+    /// Reads the input and adds to `out` the bytes that may pass.
     ///
     /// # Errors
-    /// [`Stop`]; what is in `out` may still pass.
+    /// [`Stop`]; the bytes in `out` may still pass.
     pub fn take(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Stop> {
         while !bytes.is_empty() {
             if self.passing > 0 {

@@ -22,7 +22,7 @@ pub const ARRIVAL_LIPS: Duration = Duration::from_millis(500);
 /// About two seconds of audio.
 const ARRIVALS_IN_A_ROW: u32 = 100;
 /// A stream whose stamps go ahead of its arrival by this much from one unit to the next, or back at all beyond
-/// [`MAX_BACK`], has another time from there: what its reports said is of the old one.
+/// [`MAX_BACK`], has another time from there: its reports are about the old one.
 pub const MAX_AHEAD: Duration = Duration::from_secs(2);
 /// As far as pictures are reordered.
 pub const MAX_BACK: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ pub enum Track {
     Audio,
 }
 
-/// A stamp with what arrived beside it.
+/// A stamp, and the arrival beside it.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp {
     /// RTP ticks, without wrap-around.
@@ -63,7 +63,7 @@ pub struct Told {
 pub struct CameraClock {
     pictures: Line,
     audio: Line,
-    /// What is added to the stamps of audio, nanoseconds; `None` before audio and pictures were there.
+    /// Shift that is added to the stamps of audio, nanoseconds; `None` before audio and pictures were there.
     shift: Option<Shift>,
     by_report: InARow,
     by_arrival: InARow,
@@ -75,12 +75,12 @@ struct Shift {
     reported: bool,
 }
 
-/// What is known of one stream.
+/// State of one stream.
 #[derive(Debug, Default)]
 struct Line {
     /// The newest unit: its stamp in nanoseconds, and when it arrived.
     newest: Option<(i64, Instant)>,
-    /// The newest report: a stamp, and what the camera's wall clock showed then, both in nanoseconds; the latter since
+    /// The newest report: a stamp, and the time of the camera's wall clock then, both in nanoseconds; the latter since
     /// 1900, of which only differences matter until a unit is told its time.
     report: Option<(i64, i128)>,
     /// The newest two reports agreed, and no unit since showed the clock to be wrong.
@@ -139,13 +139,13 @@ impl CameraClock {
         }
     }
 
-    /// The shift with which what arrived last of both streams was taken when it arrived.
+    /// The shift with which the newest units of both streams were taken when they arrived.
     fn said_by_arrival(&self) -> Option<i64> {
         let ((picture, picture_at), (audio, audio_at)) = self.pictures.newest.zip(self.audio.newest)?;
         Some(picture.saturating_add(after(audio_at, picture_at)).saturating_sub(audio))
     }
 
-    /// What the reports say, unless that is far from where things arrive.
+    /// The shift by the reports, unless that is far from the shift by arrival.
     fn credible_reports(&self) -> Option<i64> {
         let (said, arrived) = self.said_by_reports().zip(self.said_by_arrival())?;
         (said.abs_diff(arrived) <= nanos(MAX_SKEW).unsigned_abs()).then_some(said)

@@ -23,12 +23,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 #[derive(Clone)]
 pub struct Peer {
     address: SocketAddr,
-    /// How, and whom the certificate must name.
+    /// TLS settings, and the name that the certificate must have.
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
 }
 
 impl Peer {
-    /// The camera of `url` at `address`, which was checked and is what is connected to. Its certificate is held
+    /// The camera of `url` at `address`, which was checked and is the one that is connected to. Its certificate is held
     /// against the name in the link.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Peer {
         Ok(Self { address: SocketAddr::new(address, url.port()), tls: tls.map(named).transpose()? })
     }
 
-    /// What is connected to.
+    /// The address that is connected to.
     pub fn address(&self) -> IpAddr {
         self.address.ip()
     }
@@ -90,7 +90,7 @@ mod tests {
     use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
     use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::ring};
 
-    /// A server with a certificate for `camera.test`, and what trusts it.
+    /// A server with a certificate for `camera.test`, and a configuration that trusts it.
     async fn camera() -> (u16, Arc<ClientConfig>) {
         let made = rcgen::generate_simple_self_signed(["camera.test".to_owned()]).unwrap();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));

@@ -125,7 +125,7 @@ async fn open_at(
 /// In which order ways of transport are tried; the next one when the camera refuses one.
 fn transports(spec: &StreamSpec, carrier: Carrier) -> &'static [Transport] {
     match (carrier, spec.transport, spec.url.scheme()) {
-        // Nobody who wrote rtsps wants pictures in the open, unless he says so.
+        // A user of rtsps does not want pictures unencrypted, unless the link says so.
         (Carrier::Rtspsrc, Transport::Auto, "rtsp") => &[Transport::Tcp, Transport::Udp],
         (Carrier::Rtspsrc, Transport::Udp, _) => &[Transport::Udp],
         _ => &[Transport::Tcp],

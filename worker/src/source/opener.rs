@@ -1,4 +1,4 @@
-//! Who opens camera sessions: the edge of the worker towards cameras.
+//! The opener of camera sessions: the edge of the worker towards cameras.
 //!
 //! A load test gives [`crate::app::run_with`] an [`Opener`] of its own, whose [`Synthetic`](super::Synthetic) sources make access units
 //! without a camera. All else, from the ticket to the heartbeat, then runs as it does with cameras.

@@ -12,7 +12,7 @@ use super::unit::SourceUnit;
 pub enum Source {
     Retina(Box<RetinaSource>),
     Rtspsrc(Box<RtspsrcSource>),
-    /// Not a camera: what an [`Opener`](super::opener::Opener) of another program gives.
+    /// A source other than a camera, from the [`Opener`](super::opener::Opener) of another program.
     Synthetic(Box<dyn Synthetic>),
 }
 

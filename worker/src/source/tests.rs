@@ -1,4 +1,4 @@
-//! What tests of this module share.
+//! Fixtures that the tests of this module share.
 
 use rsm_shared::stream::camera_link::CameraUrl;
 use rsm_shared::stream::rendition::RenditionSet;

@@ -1,13 +1,13 @@
-//! What stands between an RTSP client and a camera when the client cannot be trusted with the network.
+//! A proxy between an RTSP client and a camera, for a client that cannot be trusted with the network.
 //!
 //! ```text
 //! rtspsrc or retina <-> loopback <-> Tunnel <-> TCP or TLS <-> camera
 //! ```
 //!
 //! rtspsrc follows redirections by itself, looks names up by itself, sends reports to whatever address a camera names,
-//! and tells in a sentence what went wrong. Behind a tunnel it knows no other address than the loopback's: the address
-//! that was checked is the one that is connected to, a redirection never reaches it, and what the camera said is known
-//! by its number. And retina, which has no TLS, gets it here.
+//! and reports an error as a sentence. Behind a tunnel it knows no other address than the loopback's: the address that
+//! was checked is the one that is connected to, a redirection never reaches it, and the camera's answer is known by its
+//! number. And retina, which has no TLS, gets it here.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -28,10 +28,10 @@ use super::error::SourceError;
 const MAX_CONNECTIONS: usize = 8;
 /// Most bytes read at once, each way.
 const CHUNK: usize = 64 * 1024;
-/// What a client that has gone may leave behind is a TEARDOWN; its answer is waited for that long.
+/// A client that has gone may leave a TEARDOWN behind; its answer is awaited for that long.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What was seen on the way.
+/// The state of the connection that passed the tunnel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// The status of the newest answer.
@@ -70,7 +70,7 @@ impl Tunnel {
             tracing::error!(repeats = true, %error, "no port on the loopback for a camera");
             SourceError::Pipeline
         };
-        // Of the camera's family: rtspsrc takes the one of its datagrams from it.
+        // A loopback address of the camera's family: rtspsrc takes that of its datagrams from it.
         let loopback = match peer.address() {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -90,7 +90,7 @@ impl Tunnel {
         &self.url
     }
 
-    /// What was seen until now.
+    /// The state until now.
     pub fn seen(&self) -> Seen {
         self.seen.borrow().clone()
     }
@@ -110,7 +110,7 @@ impl Tunnel {
     }
 }
 
-/// Serves one client after another, until `teller` has nobody to tell and the connection is over.
+/// Serves one client after another, until `teller` has no receiver and the connection is over.
 async fn run(
     listener: TcpListener,
     first: Box<dyn Duplex>,
