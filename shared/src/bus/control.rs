@@ -71,7 +71,7 @@ impl Reply {
     }
 }
 
-/// The worker's ear for stops of its zones and requests to this process.
+/// The worker's listener for stops of its zones and requests to this process.
 pub struct Orders {
     client: Client,
     stops: futures_util::stream::SelectAll<Subscriber>,

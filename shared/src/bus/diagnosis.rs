@@ -1,5 +1,5 @@
-//! A look at NATS for a person who wants to know what is wrong: who answers, what it can do, and what the user may do
-//! there. It leaves nothing behind, takes nothing from anybody, and says nothing that a role would act on.
+//! Diagnosis of NATS for an operator: the servers that answer, their abilities, and the permissions of the user there.
+//! It leaves nothing behind, takes nothing from other clients, and publishes nothing that a role would act on.
 
 use std::time::Duration;
 
@@ -281,7 +281,7 @@ async fn try_all(client: &Client, mut events: mpsc::Receiver<Event>, questions: 
         }
     });
     let _ = asked.await;
-    // And this is told after them.
+    // The end of the connection is reported after them.
     let _ = client.drain().await;
     let mut refusals = Vec::new();
     let _ = tokio::time::timeout(STEP, async {

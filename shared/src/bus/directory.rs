@@ -101,7 +101,7 @@ pub async fn follow(bus: &Bus, mut told: impl FnMut(News)) {
 /// With one consumer, until it fails or the connection is made anew.
 async fn follow_once(bus: &Bus, told: &mut impl FnMut(News)) -> BusError {
     let mut connects = bus.connects();
-    // A first connect is told a moment after it is made, and must not look like a second one.
+    // A first connect is reported a moment after it is made, and must not look like a second one.
     if connects.wait_for(|count| *count > 0).await.is_err() {
         return BusError::Failed { what: READ, detail: "the connection to NATS is closed".into() };
     }

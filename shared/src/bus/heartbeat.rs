@@ -71,7 +71,7 @@ impl Answer {
     }
 }
 
-/// The API's ear: heartbeats and events of all workers.
+/// The API's listener for heartbeats and events of all workers.
 pub struct Ear {
     client: Client,
     beats: Subscriber,
@@ -90,8 +90,8 @@ impl Ear {
         Ok(Self { client: bus.client.clone(), beats, events })
     }
 
-    /// The next thing said; `None` once the connection is closed for good. What is not readable is an error, the
-    /// ear stays open.
+    /// The next message; `None` once the connection is closed for good. An unreadable message is an error, and the
+    /// listener stays open.
     pub async fn next(&mut self) -> Option<Result<Heard, BusError>> {
         tokio::select! {
             // A heartbeat that waits was sent before an event that waits, or tells the same: the older word first.

@@ -65,10 +65,10 @@ pub async fn queue(bus: &Bus, zone: &Zone, priority: Priority) -> Result<TicketQ
     })
 }
 
-/// Removes the queue's consumer and makes it again, for one that is stuck (see [`TicketQueue::stands_still_since`]) or that
-/// nobody leads: several versions of nats-server have such faults. No ticket is lost: all that are stored are handed out again, and those
-/// that were claimed already meet their claims. Pulls that wait end, and workers pull again. Logs one warning. Do it
-/// once, then wait longer than before. `why` is for the log.
+/// Removes the queue's consumer and makes it again, for one that is stuck (see [`TicketQueue::stands_still_since`]) or
+/// without a leader: several versions of nats-server have such faults. No ticket is lost: all that are stored are
+/// handed out again, and those that were claimed already meet their claims. Pulls that wait end, and workers pull
+/// again. Logs one warning. Do it once, then wait longer than before. `why` is for the log.
 ///
 /// # Errors
 /// [`BusError`] when the server did not make it; [`super::topology::ensure`] does so later.

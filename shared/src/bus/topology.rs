@@ -31,7 +31,7 @@ pub struct Found {
     pub directory_records: u64,
 }
 
-/// Makes what is missing, and repairs what is not as it should be: a number of copies that was changed, a consumer
+/// Makes missing streams and consumers, and repairs those that differ: a number of copies that was changed, a consumer
 /// that has fallen out of step with its stream. Safe to repeat; at rest it asks six questions, however many zones
 /// there are. `fresh` is set when a stream was missing, also when something fails after that.
 ///

@@ -119,7 +119,7 @@ fn level(text: &str) -> Option<LevelFilter> {
     LEVELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, level)| *level)
 }
 
-/// A path within a crate, or a crate: only those that are linked would ever say something, so a misspelt part is told.
+/// A path within a crate, or a crate: only linked ones would ever log, so a misspelt part is reported.
 fn is_module(name: &str) -> bool {
     let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b':');
     let known = LIBRARIES.iter().any(|(library, _)| *library == name) || name == "rsm";

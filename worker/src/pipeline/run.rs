@@ -26,7 +26,7 @@ pub(super) struct Running {
     bus: gst::bus::BusStream,
 }
 
-/// Goes to Null however it is let go of, also when the runtime ends and drops the task that was to stop it: a pipeline
+/// Goes to Null however it is dropped, also when the runtime ends and drops the task that was to stop it: a pipeline
 /// that is freed while its threads run takes the process with it.
 #[derive(Debug)]
 struct Ending(gst::Pipeline);

@@ -69,7 +69,8 @@ pub struct EncoderFeeder {
 }
 
 impl EncoderPipeline {
-    /// Builds and starts a decoder for `video` and an encoder for `form`. `fps` is what the form was made with. The
+    /// Builds and starts a decoder for `video` and an encoder for `form`. `fps` is the rate that the form was made
+    /// with. The
     /// receiver ends after the last picture.
     ///
     /// # Errors

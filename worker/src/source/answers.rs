@@ -125,7 +125,7 @@ impl Answers {
         Ok(())
     }
 
-    /// A Transport line (section 12.39) for datagrams with the camera alone, whatever it says: nobody else is to be
+    /// A Transport line (section 12.39) for datagrams with the camera alone, whatever it says: no other host is to be
     /// sent reports, a group neither, and the connection that it came over does not have the camera's address.
     fn transport(&self, line: &[u8]) -> Option<String> {
         let line = String::from_utf8_lossy(line);

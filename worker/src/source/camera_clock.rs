@@ -2,7 +2,7 @@
 //!
 //! Pictures have the time of their RTP stamps and are never moved. Audio, whose stamps begin elsewhere and tick
 //! otherwise, is moved beside them: by arrival at first, by the camera's wall clock once both streams' RTCP sender
-//! reports (RFC 3550 section 6.4.1) have told what it showed at one of their stamps.
+//! reports (RFC 3550 section 6.4.1) have its time at one of their stamps.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,7 +26,7 @@ const ARRIVALS_IN_A_ROW: u32 = 100;
 pub const MAX_AHEAD: Duration = Duration::from_secs(2);
 /// As far as pictures are reordered.
 pub const MAX_BACK: Duration = Duration::from_secs(1);
-/// A unit that the camera's clock says was taken this long after it arrived was taken when it arrived. What is
+/// A unit that the camera's clock says was taken this long after it arrived was taken when it arrived. A time that is
 /// further in the future shows that the clock is wrong.
 pub const MAX_EARLY: Duration = Duration::from_millis(250);
 /// A unit this old shows that the camera's clock is wrong: no session falls so far behind and stays open.
@@ -81,7 +81,7 @@ struct Line {
     /// The newest unit: its stamp in nanoseconds, and when it arrived.
     newest: Option<(i64, Instant)>,
     /// The newest report: a stamp, and the time of the camera's wall clock then, both in nanoseconds; the latter since
-    /// 1900, of which only differences matter until a unit is told its time.
+    /// 1900, of which only differences matter until a unit gets its time.
     report: Option<(i64, i128)>,
     /// The newest two reports agreed, and no unit since showed the clock to be wrong.
     steady: bool,

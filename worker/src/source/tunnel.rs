@@ -119,7 +119,7 @@ async fn run(
     teller: watch::Sender<Seen>,
 ) {
     let mut camera = Some(first);
-    // It is told before the client can see that its connection has ended.
+    // It is reported before the client can see that its connection has ended.
     let end = |over: Over| teller.send_modify(|seen| _ = seen.over.get_or_insert(over));
     for _ in 0..MAX_CONNECTIONS {
         // The owner's deadline ends this wait.

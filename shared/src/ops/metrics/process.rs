@@ -32,7 +32,7 @@ crate::metrics_table! {
 /// Reads `/proc` at each request; a value that cannot be read has no sample.
 pub struct ProcessFacts {
     table: ProcessTable,
-    /// Seconds since the Unix epoch; read once, as it is told against the clock of the machine, which may be set.
+    /// Seconds since the Unix epoch; read once, as it is measured against the clock of the machine, which may be set.
     started: Option<f64>,
 }
 

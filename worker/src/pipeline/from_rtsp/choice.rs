@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::encoding::{Encoding, names};
 
-/// Most streams of a session description that are looked at: the list is the camera's.
+/// Most streams of a session description that are read: the list is the camera's.
 const MAX_STREAMS: usize = 16;
 
 /// The camera's offers, and the choice from them: the first video and the first audio of those that can be used.
