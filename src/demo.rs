@@ -125,7 +125,7 @@ async fn ready(child: &mut Child) -> Result<Vec<String>, String> {
     if urls.is_empty() { Err("rsm-camera names no camera".into()) } else { Ok(urls) }
 }
 
-/// Copies the output of rsm-camera to the log until it ends.
+/// Passes its messages to the log, until it ends.
 async fn pass_on(stderr: ChildStderr) {
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {

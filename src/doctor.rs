@@ -1,6 +1,5 @@
-//! `rsm doctor`: checks everything that a role of `rsm` needs, and reports each package or setting to change. Nothing
-//! has to
-//! run for it, and nothing that runs notices it.
+//! `rsm doctor`: checks everything that a role of `rsm` needs, and names what to install or change. Nothing has to run
+//! for it, and running processes are not disturbed.
 
 mod clock;
 mod machine;
@@ -22,13 +21,13 @@ pub use self::patient::RoleName;
 use self::report::{Check, Report};
 use crate::exit::{EXIT_UNAVAILABLE, fail};
 
-/// The longest time that one check takes; a check that hangs is given up and reported.
+/// Time limit of one check: a check that hangs is given up and reported.
 const DEADLINE: Duration = Duration::from_secs(12);
 
-/// Arguments of `rsm doctor` alone.
+/// Options of `rsm doctor`.
 #[derive(Args, Clone, Debug)]
 pub struct DoctorOptions {
-    /// Only what this role needs, and strictly; without it what `rsm up` needs
+    /// Only the needs of this role, and strictly; without it those of `rsm up`
     #[arg(long, value_enum)]
     role: Option<RoleName>,
     /// Print one JSON object instead of lines
@@ -53,7 +52,7 @@ pub fn run(options: &DoctorOptions, invalid: Option<&str>, config: Config) -> Ex
         Some(text) => Check::failure("configuration", text, "mend it; `rsm config check` says more"),
     }];
     checks.extend(runtime.block_on(examine(&patient)));
-    // Checks that hang in a driver or on a disk are abandoned.
+    // Threads that hang in a driver or on a disk are left behind.
     runtime.shutdown_background();
     let report = Report { checks };
     report.print(options.json);
@@ -63,7 +62,7 @@ pub fn run(options: &DoctorOptions, invalid: Option<&str>, config: Config) -> Ex
 /// Runs all checks side by side; their results are in the order in which a system is set up.
 async fn examine(patient: &Patient) -> Vec<Check> {
     let media = patient.does(RoleName::Worker);
-    // Ports are read first, because other checks depend on the processes that run here.
+    // Not before the running processes are known.
     let running = if patient.readable { ports::running(patient).await } else { ports::Running::default() };
     let running = &running;
     let (machine, time, media, place, ports, nats) = tokio::join!(

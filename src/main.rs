@@ -114,7 +114,7 @@ fn serve(role: Role, config: Config) -> ExitCode {
     if let Some(exporter) = exporter {
         exporter.stop();
     }
-    // Work on other threads is abandoned: everything that must end in order has ended.
+    // Work that still runs on other threads is abandoned: everything that must end in order has.
     runtime.shutdown_background();
     match ended {
         Ok(()) => {

@@ -32,7 +32,7 @@ const NAMES_EVERY: u32 = 15;
 /// Between the two looks of `--once`: rates need two.
 const ONCE_APART: Duration = Duration::from_secs(1);
 
-/// Arguments of `rsm top` alone.
+/// Options of `rsm top`.
 #[derive(Args, Clone, Debug)]
 pub struct TopOptions {
     /// Print the tables once, as text, and end; so it does too when its output is no terminal
@@ -65,7 +65,7 @@ pub fn run(options: &TopOptions, api: Option<&str>, listen: SocketAddr) -> ExitC
     }
 }
 
-/// Reads the numbers at each interval, and keeps the earlier round for rates, and the names.
+/// Scrapes repeatedly, and keeps the earlier numbers and names that rates need.
 struct Looker {
     source: Source,
     earlier: Option<Round>,
@@ -92,7 +92,7 @@ impl Looker {
     }
 }
 
-/// Prints both tables as text. A reader that closed the pipe is no error.
+/// Prints both tables as text. The reader may be gone.
 async fn once(source: Source) -> Result<(), String> {
     let mut looker = Looker::new(source);
     looker.look().await?;

@@ -1,4 +1,4 @@
-//! Limits of the machine and of this user, compared with the needs of the configuration.
+//! Limits of the machine and of this user, against the needs of the configuration.
 
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -7,13 +7,14 @@ use super::report::Check;
 
 /// Descriptors of an idle process: libraries, database, connections.
 const OWN_FILES: u64 = 200;
-/// Most descriptors of one stream: its sockets over UDP, the event descriptors of its pipelines, one open segment.
+/// Descriptors of one stream at most: its sockets over UDP, its pipelines' event descriptors, a segment that is
+/// written.
 const FILES_PER_STREAM: u64 = 12;
 /// Streams for each core, when the configuration does not say; as a worker reckons.
 const STREAMS_PER_CORE: u64 = 100;
 /// Memory of one stream that is watched as HLS, MB; docs/cost.md has the measurement.
 const MB_PER_STREAM: u64 = 5;
-/// Receive buffer that rtspsrc requests for GStreamer's udpsrc, bytes.
+/// Receive buffer that rtspsrc demands of GStreamer's udpsrc, bytes.
 const UDP_BUFFER: u64 = 524_288;
 
 pub fn look(patient: &Patient) -> Vec<Check> {
@@ -45,7 +46,7 @@ pub fn look(patient: &Patient) -> Vec<Check> {
     checks
 }
 
-/// Pure: the limit of open files, compared with the most that one process may need.
+/// Compares the allowed open files with those that one process may reach. Pure.
 fn files(soft: u64, hard: u64, (need, key, value): (u64, &str, u64)) -> Check {
     let found = format!("{soft} allowed; {key} of {value} may come to {need}");
     if soft >= need {
@@ -59,7 +60,7 @@ fn files(soft: u64, hard: u64, (need, key, value): (u64, &str, u64)) -> Check {
     Check::warning("open_files", found, advice)
 }
 
-/// Pure: `/proc/meminfo`, which counts in kilobytes, compared with the streams that a worker would take.
+/// Compares the memory in `/proc/meminfo`, kilobytes there, with the streams that a worker would take. Pure.
 fn memory(meminfo: &str, capacity: u64, max_percent: u64) -> Option<Check> {
     let value = |name: &str| -> Option<u64> {
         let line = meminfo.lines().find(|line| line.starts_with(name))?;
@@ -80,7 +81,7 @@ fn memory(meminfo: &str, capacity: u64, max_percent: u64) -> Option<Check> {
     Some(Check::ok("memory", found))
 }
 
-/// The kernel's largest receive buffer, compared with the need of `cameras` over UDP.
+/// Compares the kernel's largest receive buffer with the needs of `cameras` over UDP.
 pub fn udp_buffers(cameras: i64) -> Option<Check> {
     let max = std::fs::read_to_string("/proc/sys/net/core/rmem_max").ok()?.trim().parse().ok()?;
     Some(buffers(max, cameras))

@@ -11,19 +11,19 @@ pub enum RoleName {
     Worker,
 }
 
-/// Everything that the checks read.
+/// Inputs of the checks.
 #[derive(Clone)]
 pub struct Patient {
     pub config: Config,
     /// The machine runs this role only.
     pub role: Option<RoleName>,
-    /// The configuration cannot be used, so checks that depend on it are skipped.
+    /// False when the configuration is invalid: checks that depend on it are left out.
     pub readable: bool,
     pub http: reqwest::Client,
 }
 
 impl Patient {
-    /// True when this machine is to run `role`; a machine without a role runs all of them.
+    /// True when this machine takes the role; without a named role it takes all.
     pub fn does(&self, role: RoleName) -> bool {
         self.role.is_none_or(|only| only == role)
     }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 /// Keys that wait to be read; more are lost.
 const KEYS: usize = 64;
-/// The reader of keys outlives the screen by this time at most.
+/// Longest time for which the reader of keys outlives the screen.
 const POLL: Duration = Duration::from_millis(200);
 
 /// The terminal of this process.
@@ -54,7 +54,7 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Draws the cells that have changed.
+    /// Draws the changed cells.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -62,7 +62,7 @@ impl Screen {
         self.terminal.draw(draw).map(drop)
     }
 
-    /// The next key; `None` once the terminal can send no more.
+    /// The next key; `None` once the terminal is gone.
     pub async fn key(&mut self) -> Option<KeyEvent> {
         self.keys.recv().await
     }

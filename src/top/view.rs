@@ -1,4 +1,4 @@
-//! The state of the display, and the effect of keys on it. Pure: no terminal, no time.
+//! The shown view, and the effects of keys on it. Pure: no terminal, no time.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -34,7 +34,7 @@ impl Table {
     }
 }
 
-/// The box over the table.
+/// The panel over the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Over {
     #[default]
@@ -45,7 +45,7 @@ pub enum Over {
     Help,
 }
 
-/// A key's request to the program.
+/// Request of a key to the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     Nothing,
@@ -240,7 +240,7 @@ impl View {
         let columns = self.table.columns();
         let order = &mut self.look_mut().order;
         order.column = order.column.saturating_add_signed(step + columns.len() as isize) % columns.len();
-        // Large numbers matter most, so they come first.
+        // Columns of numbers begin with the largest.
         let column = order.column;
         let number = self.rows().first().and_then(|row| row.get(column)).is_some_and(Cell::is_number);
         self.look_mut().order.reversed = number;

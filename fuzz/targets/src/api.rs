@@ -1,4 +1,4 @@
-//! Requests of clients to the API, and the API's reading of its workers' playlists.
+//! Requests of clients to the API, and workers' playlists.
 
 use std::time::Duration;
 

@@ -37,7 +37,7 @@ impl Feed {
         Self::of(&caps::pictures(video), with_dts)
     }
 
-    /// An appsrc of `caps`.
+    /// An appsrc with these caps.
     pub fn of(caps: &gst::Caps, with_dts: bool) -> Self {
         let room = Arc::new(Notify::new());
         let wake = room.clone();

@@ -12,7 +12,7 @@ use super::elements;
 use rsm_media::access_unit::AccessUnit;
 use rsm_media::parameters::{VideoCodec, VideoParameters};
 
-/// Size, rate and structure of a clip.
+/// The pictures that are encoded.
 pub(crate) struct Clip {
     pub width: i32,
     pub height: i32,
@@ -23,7 +23,7 @@ pub(crate) struct Clip {
     pub b_pictures: u32,
 }
 
-/// Encoding of a clip, and its pattern.
+/// The encoding, and the picture itself.
 #[derive(Clone, Copy)]
 pub(crate) struct Look {
     pub codec: VideoCodec,

@@ -35,7 +35,7 @@ use rsm_media::parameters::{VideoCodec, VideoParameters};
 /// drops.
 const MAX_WAITING: usize = 16;
 /// Key frames on their way through the decoder: the 8 units of the appsrc, the 16 that it reorders at most, and
-/// the pictures that hardware holds. Forgotten beyond that, the oldest first.
+/// those that hardware holds. Beyond that the oldest are forgotten.
 const MAX_KEYS: usize = 64;
 /// Every picture of a JPEG camera is a key frame; the encoded stream has one in this time.
 const KEY_INTERVAL: Duration = Duration::from_secs(1);
@@ -69,8 +69,7 @@ pub struct EncoderFeeder {
 }
 
 impl EncoderPipeline {
-    /// Builds and starts a decoder for `video` and an encoder for `form`. `fps` is the rate that the form was made
-    /// with. The
+    /// Builds and starts a decoder for `video` and an encoder for `form`. `fps` is the rate that the form was made with. The
     /// receiver ends after the last picture.
     ///
     /// # Errors
@@ -100,7 +99,7 @@ impl EncoderPipeline {
         (feeder, running.failed())
     }
 
-    /// Sets it to Null. Output that was not taken is dropped.
+    /// Sets the pipeline to Null. Frames that were not received are dropped.
     pub async fn stop(self) {
         let Self { running, feeder: _, _stopping: stopping } = self;
         drop(stopping);
@@ -110,8 +109,7 @@ impl EncoderPipeline {
 
 impl EncoderFeeder {
     /// Hands over one unit; the first must be a key frame. `shown` is false for a unit that is only needed to decode
-    /// the
-    /// pictures behind it.
+    /// the pictures after it.
     ///
     /// # Errors
     /// [`PipelineError`] when the decoder takes nothing any more.
@@ -120,13 +118,13 @@ impl EncoderFeeder {
         self.feed.push(unit, unit.pts).await
     }
 
-    /// Ends the input: the remaining units come out, then the output ends.
+    /// Ends the input: the pipeline encodes the rest, then the output ends.
     pub fn end(&self) {
         self.feed.end();
     }
 }
 
-/// State that the probe decides with; only the chain's own thread and [`EncoderFeeder::push`] use it.
+/// The state of the probe; only the chain's own thread and [`EncoderFeeder::push`] use it.
 #[derive(Debug)]
 struct Gate(Mutex<GateState>);
 
@@ -136,7 +134,7 @@ struct GateState {
     show_from: Duration,
     /// Times of the source's key frames that are on their way through the decoder; at most [`MAX_KEYS`].
     keys: VecDeque<Duration>,
-    /// Time of the next key frame, for a source that has key frames only.
+    /// When the next key frame is due, for a source that has key frames only.
     next_key: Option<Duration>,
     /// The next picture that is let through becomes a key frame.
     key_due: bool,
@@ -145,7 +143,7 @@ struct GateState {
     left_out: u32,
 }
 
-/// Decision about a decoded picture.
+/// The treatment of a decoded picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Drop,
@@ -199,7 +197,7 @@ impl GateState {
     }
 }
 
-/// Pads where pictures leave the decoder and the encoder, and the element that sets their size between them.
+/// Where pictures leave the decoder, and the encoder; and the element that sets their size between them.
 struct Ends {
     decoded: gst::Pad,
     encoded: gst::Pad,
@@ -264,8 +262,8 @@ fn watch_decoded(ends: &Ends, gate: Arc<Gate>, rate: gst::Fraction) {
     });
 }
 
-/// Colours stay the same, and the encoder declares them. Left open, they are guessed from the lines of either side,
-/// and small pictures are converted from BT.709 to BT.601: 8 % of a core for 1080p30, and nothing that is seen.
+/// Colours stay what they are, and the encoder says which. Left open, they are guessed from the lines of either side,
+/// and small pictures are converted from BT.709 to BT.601: 8 % of a core for 1080p30, without a visible gain.
 fn keep_colours(size: &gst::Element, decoded: &mut gst::CapsRef) {
     let Some(structure) = decoded.structure(0) else { return };
     let colours = structure.get::<String>("colorimetry").unwrap_or_else(|_| {
@@ -300,7 +298,7 @@ fn output(
     let at_end = sender.clone();
     let current = move || sender.lock().clone();
     let (form, stopping, runtime) = (form.clone(), stopping.clone(), tokio::runtime::Handle::current());
-    // The newest caps, and their values as the form declares them.
+    // The newest codec data, as the caps have it and as the form declares it.
     let mut known: (Bytes, Bytes) = Default::default();
     gst_app::AppSinkCallbacks::builder()
         .new_sample(move |sink| {

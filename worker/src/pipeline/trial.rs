@@ -34,7 +34,7 @@ pub(super) fn run(job: Job, element: &str, end: Instant) -> Trial {
     let (done, result) = mpsc::sync_channel(1);
     let name = element.to_owned();
     let thread = std::thread::Builder::new().name("trial".into()).spawn(move || {
-        // The receiver is gone past the deadline.
+        // The receiver is gone after the deadline.
         let _ = done.send(code(job, &name, patience));
     });
     // The element has the same deadline; this one is for drivers that do not return.
@@ -52,7 +52,7 @@ fn code(job: Job, element: &str, patience: Duration) -> Result<(), String> {
     let bus = pipeline.bus().ok_or("no bus")?;
     let coded = drive(job, &pipeline, &source, &sink, patience);
     let error = bus.pop_filtered(&[gst::MessageType::Error]);
-    // Going down does not fail; the result would only be the state.
+    // The change to Null does not fail.
     let _ = pipeline.set_state(gst::State::Null);
     if let Some(gst::MessageView::Error(error)) = error.as_ref().map(|message| message.view()) {
         return Err(error.error().message().trim_end_matches('.').to_owned());
@@ -157,7 +157,7 @@ fn build(
     Ok((pipeline, source, sink))
 }
 
-/// Input of an encoder's trial.
+/// The form that an encoder is tried with.
 fn small_form() -> Option<EncodedForm> {
     let video = VideoParameters {
         codec: VideoCodec::Jpeg,

@@ -1,4 +1,4 @@
-//! Errors of a camera session, at its beginning or end: texts that name the repair, and the consequence of each.
+//! Failures of camera sessions: sentences that tell a person the remedy, and the state that follows.
 
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// Meaning of an RTSP status (RFC 2326 section 7.1.1) other than success. `tried` tells whether credentials were
+    /// The meaning of an RTSP status (RFC 2326 section 7.1.1) other than success. `tried` is true when credentials were
     /// sent, `retry` when the next try with these credentials is.
     pub fn from_status(status: u16, tried: bool, retry: Duration) -> Self {
         match status {
@@ -132,7 +132,7 @@ impl SourceError {
     pub fn state(&self) -> StreamState {
         match self {
             Self::Unauthorized(..) | Self::CredentialsNeeded(..) => StreamState::AuthFailed,
-            // An operator must change something.
+            // An operator must change a setting.
             Self::AddressDenied
             | Self::NotFound(_)
             | Self::NotRtsp
@@ -169,7 +169,7 @@ fn offered(codecs: &[String]) -> String {
     codecs.iter().take(MAX_OFFERED).map(clean).collect::<Vec<_>>().join(", ")
 }
 
-/// Progress of a session.
+/// The progress of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Until PLAY was answered.
@@ -179,7 +179,7 @@ pub enum Phase {
     Running,
 }
 
-/// Meaning of retina's errors. It has no error kinds; its sentences are stable and start with these words
+/// The meaning of retina's errors. It has no error kinds; its sentences are stable and start with these words
 /// (retina 0.4.21, `src/error.rs`).
 pub fn from_retina(text: &str, status: Option<u16>, phase: Phase, tried: bool, retry: Duration) -> SourceError {
     match status {

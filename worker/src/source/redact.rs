@@ -1,8 +1,8 @@
-//! Removes credentials from texts of libraries. Pure.
+//! Removes credentials from the words of a library. Pure.
 
 use rsm_shared::stream::camera_link::Credentials;
 
-/// Text in their place.
+/// The replacement of credentials.
 const MASK: &str = "***";
 /// Longest text kept, in characters: libraries print packets.
 const MAX_CHARS: usize = 400;

@@ -22,11 +22,10 @@ impl Redirects {
 
     /// The stream to ask for next, when the camera at `from` answered `status` (RFC 2326 section 11.3) and `location`.
     ///
-    /// User and password go to the same host only. User info that the camera puts before the host is ignored.
+    /// User and password go to the same host only. User information in the location is not used.
     ///
     /// # Errors
-    /// [`SourceError::RedirectLoop`]; [`SourceError::BadRedirect`] for a text that is no camera's address, and for a
-    /// way out
+    /// [`SourceError::RedirectLoop`]; [`SourceError::BadRedirect`] for anything but a camera's address, and for a way out
     /// of TLS.
     pub fn follow(
         &mut self,

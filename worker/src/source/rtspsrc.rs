@@ -208,7 +208,7 @@ impl RtspsrcSource {
         tokio::select! {
             biased;
             unit = self.units.recv() => unit.ok_or(SourceError::Ended),
-            // The camera's own status is worth more than GStreamer's reading of it.
+            // The camera's own answer is more exact than GStreamer's report of it.
             over = self.tunnel.over() => Err(self.over(over)),
             (fault, text) = self.pipeline.failed() => {
                 log_detail(&self.spec, "rtspsrc", &text);

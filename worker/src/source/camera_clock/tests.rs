@@ -15,13 +15,13 @@ struct Camera {
     first: (i64, i64),
     /// By how many parts in a million the stamps and the wall clock of the camera run fast.
     ppm: i64,
-    /// Lead of the camera's wall clock, nanoseconds; `None` when it sends no reports.
+    /// Nanoseconds by which the camera's wall clock is ahead; `None` when it sends no reports.
     ahead: Option<i64>,
-    /// Time from taking to arrival of pictures and audio, nanoseconds.
+    /// Delay of pictures and audio, nanoseconds.
     delay: (i64, i64),
     /// Distance of each unit of audio from its true place beside the pictures, nanoseconds.
     off: Vec<i64>,
-    /// Reported time from taking to arrival of each picture.
+    /// Reported time from capture to arrival of each picture.
     late: Vec<i64>,
 }
 
