@@ -1,10 +1,10 @@
-//! The clock: whether something keeps it right, and how far it is from those of others.
+//! The clock: checks that something keeps it right, and its distance from the clocks of the servers.
 
 use super::patient::Patient;
 use super::ports::Running;
 use super::report::Check;
 
-/// HTTP tells whole seconds, and an answer takes a while; players and logs mind more than this.
+/// HTTP dates have whole seconds, and an answer takes a while; only more than this disturbs players and logs.
 const SKEW_S: i64 = 3;
 
 pub async fn look(patient: &Patient, running: &Running) -> Vec<Check> {
@@ -20,7 +20,7 @@ pub async fn look(patient: &Patient, running: &Running) -> Vec<Check> {
     checks
 }
 
-/// What the kernel knows of its clock.
+/// State of the kernel's clock.
 #[allow(clippy::useless_conversion, reason = "the type of `maxerror` differs between platforms")]
 fn kept() -> Check {
     // SAFETY: all-zero is a valid `timex`, with `modes` 0: nothing is set.

@@ -1,4 +1,4 @@
-//! nats-server on this machine, and the NATS of the configuration: who answers, what it can, what we may do there.
+//! nats-server on this machine, and the NATS of the configuration: reachable servers, their features, our permissions.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::ports::Running;
 use super::report::Check;
 use crate::nats_server;
 
-/// The oldest that the tests run with.
+/// The oldest version that the tests run with.
 const OLDEST: Version = Version(2, 9, 10);
 /// Before this one replicated streams had defects.
 const REPLICATES_WELL: Version = Version(2, 9, 21);
@@ -47,7 +47,7 @@ impl std::fmt::Display for Version {
 #[derive(Clone, Debug)]
 enum Program {
     Missing,
-    /// Where it is, and what it says of its version.
+    /// Its path, and the version that it reports.
     There(String, Option<Version>),
 }
 
@@ -71,7 +71,7 @@ pub async fn look(patient: &Patient, running: &Running) -> Vec<Check> {
     checks
 }
 
-/// Whether the configuration says more of NATS than the built-in file does.
+/// True when the configuration of NATS differs from the defaults.
 fn is_named(config: &Config) -> bool {
     let built_in = Config::built_in().is_ok_and(|built_in| built_in.nats.urls == config.nats.urls);
     !built_in || config.nats.user.is_some()
@@ -114,7 +114,7 @@ fn judge_program(program: &Program, elsewhere: bool) -> Check {
     }
 }
 
-/// Pure: who answers of the servers of the configuration.
+/// Judges which servers of the configuration answer. Pure.
 fn judge_reach(found: &Diagnosis, named: bool, running: &Running) -> Check {
     let check = "nats";
     let away = found.away.join(", ");
@@ -142,7 +142,7 @@ fn judge_reach(found: &Diagnosis, named: bool, running: &Running) -> Check {
     }
 }
 
-/// Pure: what the server is and can.
+/// Judges version and features of the server. Pure.
 fn judge_server(config: &Config, server: &Server) -> Vec<Check> {
     let replicas = config.nats.replicas as u64;
     let version = Version::find(&server.version);
@@ -186,7 +186,7 @@ fn judge_server(config: &Config, server: &Server) -> Vec<Check> {
     checks
 }
 
-/// Pure: whether as many copies as are wanted can be.
+/// Pure: checks that the servers are enough for the number of copies that is configured.
 fn judge_replicas(wanted: u64, cluster: Option<&str>, copies: Option<&Copies>) -> Check {
     let check = "nats_replicas";
     if wanted > 1 && cluster.is_none() {
@@ -222,7 +222,7 @@ fn judge_payload(max: usize, width: u64) -> Check {
     Check::warning("nats_payload", found, "raise max_payload of nats-server to 8MB: larger frames are dropped")
 }
 
-/// Pure: which roles the user is good for.
+/// Pure: the roles for which the user has all permissions.
 fn judge_permissions(server: &Server, role: Option<RoleName>) -> Check {
     let check = "nats_permissions";
     let role = role.map(|role| match role {
@@ -236,7 +236,7 @@ fn judge_permissions(server: &Server, role: Option<RoleName>) -> Check {
     if !good.is_empty() {
         return Check::ok(check, format!("the user may do what these need: {}", good.join(", ")));
     }
-    // The role that it is nearest to.
+    // The missing permissions are listed for the role that needs the fewest more.
     let Some((role, lacks)) = asked().min_by_key(|(_, lacks)| lacks.len()) else {
         return Check::ok(check, "not asked for");
     };

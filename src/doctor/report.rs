@@ -1,10 +1,10 @@
-//! What a look found, for people and for programs.
+//! Results of the checks, for people and for programs.
 
 use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
-/// How it is.
+/// Result of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -15,14 +15,14 @@ pub enum Status {
     Failure,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// A name of a closed set; docs/console.md lists them.
     pub check: &'static str,
     pub status: Status,
     pub found: String,
-    /// What to install or change; empty when all is well.
+    /// The remedy: a package to install or a setting to change; empty when all is well.
     pub advice: String,
 }
 
@@ -40,19 +40,19 @@ impl Check {
     }
 }
 
-/// All that was looked at.
+/// The results of all checks.
 #[derive(Debug)]
 pub struct Report {
     pub checks: Vec<Check>,
 }
 
 impl Report {
-    /// Whether nothing has to be mended.
+    /// True when nothing has to be repaired.
     pub fn is_ok(&self) -> bool {
         self.checks.iter().all(|check| check.status != Status::Failure)
     }
 
-    /// To stdout; whoever reads it may have had enough.
+    /// Prints to stdout; the reader may be gone.
     pub fn print(&self, json: bool) {
         let mut out = std::io::stdout().lock();
         let colours = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -94,7 +94,7 @@ fn plural(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Without what would break a line, or a terminal.
+/// Removes characters that would break a line or a terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

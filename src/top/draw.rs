@@ -1,4 +1,4 @@
-//! Draws a view. Only rows in sight are looked at, however many there are.
+//! Draws a view. Only rows in sight are read, however many there are.
 
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
@@ -12,7 +12,7 @@ use super::view::{Over, View};
 
 /// Lines above the table.
 const HEADER: u16 = 3;
-/// What keys do.
+/// Keys and their effects.
 const KEYS: [(&str, &str); 9] = [
     ("s S", "sort by the next, by the previous column (also arrows)"),
     ("r", "reverse the order"),
@@ -34,7 +34,7 @@ impl Paint {
         if self.0 { Style::new().fg(colour) } else { Style::new() }
     }
 
-    /// A state, as one looks at it.
+    /// Style of a state.
     fn state(self, state: &str) -> Style {
         match state {
             "running" | "live" => self.with(Color::Green),
@@ -45,7 +45,7 @@ impl Paint {
     }
 }
 
-/// Draws all of it, and tells the view how many rows are in sight.
+/// Draws all of it, and reports to the view the number of rows in sight.
 pub fn draw(frame: &mut Frame<'_>, view: &mut View, api: &str, paint: Paint) {
     let [top, middle, bottom] =
         Layout::vertical([Constraint::Length(HEADER), Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());
@@ -61,7 +61,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &mut View, api: &str, paint: Paint) {
     }
 }
 
-/// The lines above the table: what is known in a few words, and what somebody should look at.
+/// The lines above the table: a summary, and warnings.
 fn header<'a>(view: &View, api: &str, paint: Paint) -> Vec<Line<'a>> {
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let mut lines = Vec::from(summary(&view.farm.summary, view.loaded).map(|text| Line::styled(text, bold)));

@@ -1,4 +1,4 @@
-//! The terminal: taken over while this is there, given back as it was when it is dropped, also in a panic.
+//! The terminal: taken over while this exists, restored as it was when it is dropped, also in a panic.
 
 use std::io;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::{DefaultTerminal, Frame};
 use tokio::sync::mpsc;
 
-/// Keys that wait to be heeded; more are lost.
+/// Keys that wait to be read; more are lost.
 const KEYS: usize = 64;
-/// How long a reader of keys outlives the screen at most.
+/// Longest time for which the reader of keys outlives the screen.
 const POLL: Duration = Duration::from_millis(200);
 
 /// The terminal of this process.
@@ -27,7 +27,7 @@ impl Screen {
     /// # Errors
     /// When there is none, or it cannot be set.
     pub fn open() -> io::Result<Self> {
-        // Panics give it back first, too.
+        // Panics restore it first, too.
         let terminal = ratatui::try_init().inspect_err(|_| ratatui::restore())?;
         let (pressed, keys) = mpsc::channel(KEYS);
         let ended = Arc::new(AtomicBool::new(false));
@@ -54,7 +54,7 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Draws what has changed.
+    /// Draws the changed cells.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -62,7 +62,7 @@ impl Screen {
         self.terminal.draw(draw).map(drop)
     }
 
-    /// The next key; `None` once nobody can press one any more.
+    /// The next key; `None` once the terminal is gone.
     pub async fn key(&mut self) -> Option<KeyEvent> {
         self.keys.recv().await
     }

@@ -8,15 +8,17 @@ use super::check::{
     any, certificates, gstreamer_element, log_filter, nats_address, origin, proxy, rendition, worker_name, zone,
 };
 use super::declare::{Key, Section, configuration};
+use super::endpoint::OtlpEndpoint;
+use super::error::BadConfig;
 use super::form::Form;
+use super::log_format::LogFormat;
 use super::setting::Setting;
-use super::{BadConfig, LogFormat, OtlpEndpoint};
 use crate::stream::secret::Secret;
 use crate::stream::spec::JpegParams;
 
 /// Most zones of one worker.
 const MAX_ZONES: usize = 8;
-/// What a name in a NATS subject is made of.
+/// Characters that a name in a NATS subject may have.
 const TOKEN: &str = "1 to 32 of A-Z a-z 0-9 _ -";
 /// A text without a form.
 const ANY: &str = "text";

@@ -140,7 +140,7 @@ impl OwnedStreams {
         let sum = self.demands.on_message(slug, message, Instant::now());
         if let Some(owned) = self.holding.get(slug) {
             // Before the outputs see the demand.
-            wish.into_iter().for_each(|wish| owned.handle.trace.wished(wish));
+            wish.into_iter().for_each(|wish| owned.handle.trace.demanded(wish));
             owned.handle.demand.send_if_modified(|now| std::mem::replace(now, sum) != sum);
         }
     }
