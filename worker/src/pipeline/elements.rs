@@ -1,4 +1,4 @@
-//! What the machine has: every GStreamer element that pipelines here are made of.
+//! Finds every GStreamer element that the pipelines here are made of.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -82,7 +82,7 @@ pub fn version() -> Result<String, MissingElements> {
     Ok(format!("{major}.{minor}.{micro}"))
 }
 
-/// How many elements pipelines are made of.
+/// Number of elements that pipelines are made of.
 pub fn needed() -> usize {
     NEEDED.len()
 }

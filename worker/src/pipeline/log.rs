@@ -30,8 +30,8 @@ pub(super) fn take_over() {
     });
 }
 
-/// How much GStreamer tells at all: as much as is logged of it, because a message that nobody reads costs, too. After
-/// GStreamer has begun, which reads `GST_DEBUG`; that says more precisely what is wanted, so it stays.
+/// Sets the level of GStreamer's messages to the level that is logged: messages that are not logged cost, too. Must be
+/// called after GStreamer has begun, which reads `GST_DEBUG`; that is more precise, so it stays.
 pub(super) fn set_threshold() {
     if !telemetry::gstreamer_asked() {
         gst::log::set_default_threshold(threshold());

@@ -15,7 +15,7 @@ use rsm_shared::stream::rendition::Rendition;
 
 /// For one element. Drivers load firmware at first use.
 const TRIAL_DEADLINE: Duration = Duration::from_secs(3);
-/// For all of them; what is not tried by then is passed over.
+/// For all trials together; elements that are not tried by then are passed over.
 pub(super) const TRIALS_DEADLINE: Duration = Duration::from_secs(10);
 /// Pictures of a trial; more than an encoder holds back without B pictures.
 const PICTURES: u64 = 4;
