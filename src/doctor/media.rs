@@ -1,4 +1,4 @@
-//! GStreamer, and what decodes and encodes pictures on this machine.
+//! GStreamer, and the decoders and encoders of this machine.
 
 use std::path::{Path, PathBuf};
 
@@ -65,7 +65,7 @@ fn may_use(device: &Path) -> bool {
     access(device, AccessFlags::R_OK | AccessFlags::W_OK).is_ok()
 }
 
-/// Pure: what devices are there, and whether this user may open them.
+/// Lists the existing devices, and those that this user may open. Pure.
 fn judge(check: &'static str, what: &str, devices: &[PathBuf], may_use: impl Fn(&Path) -> bool, group: &str) -> Check {
     let names = |devices: &[&PathBuf]| devices.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(", ");
     let closed: Vec<_> = devices.iter().filter(|device| !may_use(device)).collect();
