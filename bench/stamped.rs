@@ -19,7 +19,7 @@ pub const HEAD: usize = 2 + STAMP;
 const LONGEST: usize = 0xffff;
 
 /// Pictures of one size in bytes.
-pub struct Pictures {
+pub struct StampedPictures {
     looks: Vec<Vec<u8>>,
     /// Pixels.
     pub width: u32,
@@ -28,14 +28,14 @@ pub struct Pictures {
 
 /// The stamp that a picture carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FrameStamp {
     /// Counts the pictures of a stream.
     pub number: u64,
     /// Microseconds since 1970.
     pub sent_us: u64,
 }
 
-impl Pictures {
+impl StampedPictures {
     /// All of exactly `bytes` bytes, `width` pixels wide, 16 by 9.
     ///
     /// # Panics
@@ -58,7 +58,7 @@ impl Pictures {
     }
 }
 
-impl Stamp {
+impl FrameStamp {
     /// Reads it from the first [`HEAD`] bytes of a picture; `None` when that has none.
     pub fn read(head: &[u8]) -> Option<Self> {
         let rest = head.get(..HEAD)?.strip_prefix(&[0xff, 0xd8, 0xff, 0xfe])?.get(2..)?.strip_prefix(&NAME)?;
@@ -123,11 +123,11 @@ mod tests {
     fn pictures_of_every_size_are_whole_and_say_their_number() {
         // Sizes around whole comments too: the rest must hold a comment of its own.
         for bytes in [12_000, 20_000, 65_536, 131_100, 150_000].into_iter().chain(69_000..69_010) {
-            let pictures = Pictures::of(bytes, 160);
+            let pictures = StampedPictures::of(bytes, 160);
             let begun = now_us();
             let jpeg = pictures.write(11, &[]);
             assert_eq!(jpeg.len(), bytes);
-            let stamp = Stamp::read(&jpeg).unwrap();
+            let stamp = FrameStamp::read(&jpeg).unwrap();
             assert_eq!(stamp.number, 11);
             assert!((begun..=now_us()).contains(&stamp.sent_us));
             let decoded = image::load_from_memory_with_format(&jpeg, image::ImageFormat::Jpeg).unwrap();
@@ -138,8 +138,8 @@ mod tests {
 
     #[test]
     fn other_pictures_have_no_stamp() {
-        let jpeg = Pictures::of(20_000, WIDTH).write(3, &[]);
-        assert_eq!(Stamp::read(&plain(0, 64, 36)), None);
-        assert!((0..HEAD).all(|len| Stamp::read(&jpeg[..len]).is_none()));
+        let jpeg = StampedPictures::of(20_000, WIDTH).write(3, &[]);
+        assert_eq!(FrameStamp::read(&plain(0, 64, 36)), None);
+        assert!((0..HEAD).all(|len| FrameStamp::read(&jpeg[..len]).is_none()));
     }
 }

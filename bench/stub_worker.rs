@@ -37,7 +37,7 @@ struct Stub {
 enum Shown {
     Tiny,
     /// So many a second.
-    Jpeg(Arc<stamped::Pictures>, u32),
+    Jpeg(Arc<stamped::StampedPictures>, u32),
 }
 
 impl Shown {
@@ -50,7 +50,7 @@ impl Shown {
         Ok(match number("RSM_STUB_FRAME_BYTES")? {
             Some(bytes) => {
                 let width = number("RSM_STUB_WIDTH")?.unwrap_or(stamped::WIDTH).clamp(64, 3840);
-                Self::Jpeg(Arc::new(stamped::Pictures::of(bytes as usize, width)), fps)
+                Self::Jpeg(Arc::new(stamped::StampedPictures::of(bytes as usize, width)), fps)
             }
             None => Self::Tiny,
         })
@@ -97,12 +97,12 @@ impl Opener for Stub {
         _: &'a CancellationToken,
     ) -> BoxFuture<'a, Option<Result<Source, SourceError>>> {
         let pictures =
-            Pictures { video: self.video.clone(), shown: self.shown.clone(), begun: Instant::now(), number: 0 };
+            StubPictures { video: self.video.clone(), shown: self.shown.clone(), begun: Instant::now(), number: 0 };
         std::future::ready(Some(Ok(Source::Synthetic(Box::new(pictures))))).boxed()
     }
 }
 
-struct Pictures {
+struct StubPictures {
     video: Arc<VideoParameters>,
     shown: Shown,
     begun: Instant,
@@ -110,7 +110,7 @@ struct Pictures {
     number: u64,
 }
 
-impl Synthetic for Pictures {
+impl Synthetic for StubPictures {
     fn next(&mut self) -> BoxFuture<'_, Result<SourceUnit, SourceError>> {
         async {
             let time = self.shown.time(self.number);

@@ -30,7 +30,7 @@ pub enum End {
 }
 
 /// Exit codes that a restart cannot mend: wrong configuration, and something missing or damaged.
-const HOPELESS: [i32; 2] = [rsm_shared::ops::shutdown::EXIT_USAGE, crate::EXIT_UNAVAILABLE as i32];
+const HOPELESS: [i32; 2] = [rsm_shared::ops::shutdown::EXIT_USAGE, crate::exit::EXIT_UNAVAILABLE as i32];
 
 /// Makes `command` end with this process, however this process ends: the kernel sends SIGTERM when the thread that
 /// started it is gone, so only the main thread may start children. A process group of its own keeps the terminal's

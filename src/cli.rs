@@ -231,5 +231,5 @@ impl Common {
 }
 
 fn usage(text: &str) -> ExitCode {
-    crate::fail(text, u8::try_from(EXIT_USAGE).unwrap_or(1))
+    crate::exit::fail(text, u8::try_from(EXIT_USAGE).unwrap_or(1))
 }

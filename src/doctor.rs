@@ -5,6 +5,7 @@ mod clock;
 mod machine;
 mod media;
 mod nats;
+mod patient;
 mod place;
 mod ports;
 mod report;
@@ -12,12 +13,13 @@ mod report;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use rsm_shared::config::Config;
-use rsm_shared::ops::process;
 
+use self::patient::Patient;
+pub use self::patient::RoleName;
 use self::report::{Check, Report};
-use crate::{EXIT_UNAVAILABLE, fail};
+use crate::exit::{EXIT_UNAVAILABLE, fail};
 
 /// The longest look takes: what hangs is given up, and said.
 const DEADLINE: Duration = Duration::from_secs(12);
@@ -31,32 +33,6 @@ pub struct DoctorOptions {
     /// Print one JSON object instead of lines
     #[arg(long)]
     json: bool,
-}
-
-/// Roles that have machines of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum RoleName {
-    Api,
-    Relay,
-    Worker,
-}
-
-/// What the checks look at.
-#[derive(Clone)]
-struct Patient {
-    config: Config,
-    /// The machine runs this role only.
-    role: Option<RoleName>,
-    /// The configuration cannot be used: what depends on it is not looked at.
-    readable: bool,
-    http: reqwest::Client,
-}
-
-impl Patient {
-    /// Whether this machine is to do what `role` does; without a role it does everything.
-    fn does(&self, role: RoleName) -> bool {
-        self.role.is_none_or(|only| only == role)
-    }
 }
 
 /// Looks, prints, and ends with 0, or with 1 when something has to be mended.
@@ -118,9 +94,4 @@ async fn blocking(what: &'static str, patient: &Patient, look: fn(&Patient) -> V
 fn late(what: &'static str) -> Check {
     let found = format!("no result within {} s", DEADLINE.as_secs());
     Check::warning(what, found, "a device, a disk or a network hangs; try again when the machine is less busy")
-}
-
-/// A word that no camera, worker or zone has.
-fn token() -> String {
-    format!("doctor-{}", &process::unique()[..12])
 }

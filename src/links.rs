@@ -12,7 +12,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use rsm_shared::stream::slug::Slug;
 use serde_json::{Map, Value, json};
 
-use crate::{EXIT_UNAVAILABLE, EXIT_USAGE, fail};
+use crate::exit::{EXIT_UNAVAILABLE, EXIT_USAGE, fail};
 
 /// An answer of the API. 5000 cameras are registered in a few seconds.
 const DEADLINE: Duration = Duration::from_secs(30);

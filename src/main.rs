@@ -4,6 +4,7 @@ mod children;
 mod cli;
 mod demo;
 mod doctor;
+mod exit;
 mod links;
 mod nats_server;
 mod top;
@@ -19,15 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::cli::{Command, ConfigCommand};
+use crate::exit::{EXIT_UNAVAILABLE, EXIT_USAGE, fail};
 
 /// Shown in logs, `/metrics` and `--version`.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Something that the role needs is missing, in use or damaged (EX_UNAVAILABLE of sysexits.h): starting again as it
-/// is would not help.
-pub const EXIT_UNAVAILABLE: u8 = 69;
-/// The configuration names what this machine does not have (EX_USAGE), as a wrong flag does.
-pub const EXIT_USAGE: u8 = shutdown::EXIT_USAGE as u8;
-
 fn main() -> ExitCode {
     let (command, config) = match cli::read() {
         Ok(read) => read,
@@ -140,10 +136,4 @@ fn deadline(role: Role, config: &Config) -> Duration {
         Role::Worker => Duration::from_secs(config.worker.drain_s),
     };
     drain + config.shutdown()
-}
-
-/// The last word of a process that cannot go on: one line, once.
-pub fn fail(text: &str, code: u8) -> ExitCode {
-    telemetry::say(&format!("rsm: {text}"));
-    ExitCode::from(code)
 }

@@ -23,8 +23,9 @@ use self::farm::{Farm, Round};
 use self::scrape::Source;
 use self::screen::Screen;
 use self::view::{Asked, View};
+use crate::exit::{EXIT_UNAVAILABLE, fail};
+use crate::links;
 use crate::links::Failed;
-use crate::{EXIT_UNAVAILABLE, fail, links};
 
 /// Names of cameras are read again after this many rounds.
 const NAMES_EVERY: u32 = 15;

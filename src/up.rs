@@ -21,8 +21,8 @@ use tracing::info;
 use crate::children::{self, End, Kept};
 use crate::cli::Up;
 use crate::demo::Demo;
+use crate::exit::{EXIT_UNAVAILABLE, fail};
 use crate::nats_server::{self, NatsServer};
-use crate::{EXIT_UNAVAILABLE, fail};
 
 /// From SIGTERM to SIGKILL for nats-server, whose clients are gone by then.
 const NATS_GRACE: Duration = Duration::from_millis(500);

@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::harness::cluster::{Server, environment, password};
+use crate::harness::cluster::{NatsServer, environment, password};
 use crate::harness::nats::Nats;
 use crate::harness::process::rsm;
 use crate::harness::system::System;
@@ -169,7 +169,7 @@ async fn an_old_nats_server_in_the_path_is_told() {
 
 #[tokio::test]
 async fn users_of_nats_are_judged_by_what_their_roles_need_and_passwords_stay_unsaid() {
-    let (dir, server) = (tempfile::tempdir().unwrap(), Server::single().await);
+    let (dir, server) = (tempfile::tempdir().unwrap(), NatsServer::single().await);
     for (user, role) in [("api", "api"), ("relay", "relay"), ("worker-default", "worker")] {
         let of_user = environment(&server.url, user);
         let of_user: Vec<_> = of_user.iter().map(|(key, value)| (*key, value.as_ref())).collect();

@@ -8,15 +8,15 @@ use crate::harness::camera::Camera;
 use crate::harness::nats::Nats;
 use crate::harness::process::signal;
 use crate::harness::service::Service;
-use crate::harness::sse::{Event, Events};
+use crate::harness::sse::{Events, SseEvent};
 use crate::harness::system::System;
 use crate::harness::viewer::JpegViewer;
 
-fn resync() -> Event {
-    Event { name: "resync".into(), data: json!({}) }
+fn resync() -> SseEvent {
+    SseEvent { name: "resync".into(), data: json!({}) }
 }
 
-fn of(slug: &str) -> impl Fn(&Event) -> bool {
+fn of(slug: &str) -> impl Fn(&SseEvent) -> bool {
     move |event| event.name == "stream" && event.data["slug"] == slug
 }
 

@@ -7,7 +7,7 @@ use crate::harness::chaos::Chaos;
 use crate::harness::eventually;
 use crate::harness::farm::Plan;
 use crate::harness::netns::Netns;
-use crate::harness::role::{Recipe, Role};
+use crate::harness::role::{Recipe, RoleProcess};
 
 #[tokio::test]
 async fn a_host_whose_network_dies_loses_its_streams_and_lets_go_of_them_later() {
@@ -28,7 +28,7 @@ async fn a_host_whose_network_dies_loses_its_streams_and_lets_go_of_them_later()
     let mut arguments: Vec<_> = enter.map(Into::into).into();
     arguments.push(recipe.program.clone().into());
     arguments.extend(recipe.arguments.clone());
-    farm.workers.push(Role::start("far", Recipe { program: program.into(), arguments, ..recipe }));
+    farm.workers.push(RoleProcess::start("far", Recipe { program: program.into(), arguments, ..recipe }));
     farm.add_streams().await;
     let before = farm.until_all_run().await;
     let watchers = farm.watch_all().await;

@@ -16,8 +16,8 @@ use crate::harness::nats::Nats;
 use crate::harness::system::System;
 use crate::harness::{eventually, within};
 use scripted::ScriptedCamera;
-use scripted::media::{Clip, Offer, Rtp, Section};
-use scripted::scene::{Act, End, Scene, Step};
+use scripted::media::{Offer, Rtp, ScriptedClip, Section};
+use scripted::scene::{Act, Scene, SceneEnd, Step};
 
 // The tests of the worker's sources use the rest of it.
 #[allow(dead_code)]
@@ -194,7 +194,7 @@ fn offer() -> Offer {
 /// A camera that plays, sends these bytes over and over, and so many milliseconds nothing in between.
 fn sends(bytes: Vec<u8>, pause_ms: u64) -> Scene {
     let media = vec![Step::Send(bytes), Step::Wait(Duration::from_millis(pause_ms))];
-    Scene { end: End::Again, ..Scene::new(offer(), media) }
+    Scene { end: SceneEnd::Again, ..Scene::new(offer(), media) }
 }
 
 fn closes() -> Scene {
@@ -356,14 +356,14 @@ async fn cameras_that_never_stay_leave_nothing_behind() {
     let environment =
         [("RSM__CAMERA__BACKOFF_MIN_S", "1"), ("RSM__CAMERA__BACKOFF_MAX_S", "1"), ("RSM__HLS__ALWAYS_ON", "true")];
     let system = System::start_with(None, &[], &environment).await;
-    let clip = || Clip::h264().steps(&mut Rtp::new(0, 96), (0..4).map(|n| n * 9000), Duration::from_millis(20));
+    let clip = || ScriptedClip::h264().steps(&mut Rtp::new(0, 96), (0..4).map(|n| n * 9000), Duration::from_millis(20));
     let scenes = [
         closes(),
-        Scene { end: End::Close, ..Scene::new(offer(), clip()) },
-        Scene { end: End::Close, ..Scene::new(offer(), Vec::new()) },
+        Scene { end: SceneEnd::Close, ..Scene::new(offer(), clip()) },
+        Scene { end: SceneEnd::Close, ..Scene::new(offer(), Vec::new()) },
         Scene::new(offer(), Vec::new()).with("SETUP", Act::Reset),
         Scene::new(offer(), Vec::new()).with("DESCRIBE", Act::Status(453, String::new())),
-        Scene { end: End::Close, ..Scene::new(offer(), vec![Step::Send(noise(2000))]) },
+        Scene { end: SceneEnd::Close, ..Scene::new(offer(), vec![Step::Send(noise(2000))]) },
     ];
     let mut cameras = Vec::new();
     for scene in scenes.iter().chain(&scenes) {

@@ -125,7 +125,7 @@ fn events_of_page(page: &str) -> Events {
 #[test]
 fn every_event_is_on_the_page_and_the_page_has_no_other() {
     let mut files = Vec::new();
-    for dir in ["src", "api/src", "viewing/src", "worker/src", "shared/src"] {
+    for dir in ["src", "api/src", "viewing/src", "worker/src", "shared/src", "control/src"] {
         sources(&root().join(dir), &mut files);
     }
     let mut events = Events::new();

@@ -15,7 +15,7 @@ use crate::harness::camera::Camera;
 use crate::harness::nats::Nats;
 use crate::harness::process::spawn;
 use crate::harness::{eventually, within};
-use crate::relay::Role;
+use crate::relay::RunningRole;
 
 /// Where each metric is written down for people; everything from here on is made from the tables.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
@@ -40,9 +40,9 @@ const SELDOM: &str = "rsm_fault rsm_frames_dropped_total rsm_output_failures_tot
 #[tokio::test]
 async fn every_role_shows_its_metrics_and_promtool_finds_nothing() {
     let (camera, nats) = (Camera::start().await, Nats::start().await);
-    let api = Role::serving("api", &nats).await;
-    let relay = Role::serving("relay", &nats).await;
-    let _worker = Role::worker(&nats);
+    let api = RunningRole::serving("api", &nats).await;
+    let relay = RunningRole::serving("relay", &nats).await;
+    let _worker = RunningRole::worker(&nats);
     let targets = async || api.json("/metrics/targets").await;
     let all = |all: &Value| ["api", "worker", "relay"].iter().all(|role| target(all, role).is_some());
     let targets = eventually("every role among the targets", targets, all).await;

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::harness::camera::Camera;
-use crate::harness::cluster::{Server, environment};
+use crate::harness::cluster::{NatsServer, environment};
 use crate::harness::eventually;
 use crate::harness::service::Service;
 use crate::harness::viewer::JpegViewer;
@@ -17,8 +17,8 @@ const ZONE: &str = "default";
 
 #[tokio::test]
 async fn a_worker_behind_a_leaf_serves_the_hub_and_does_not_take_its_absence_for_an_absent_api() {
-    let (camera, mut hub) = (Camera::start().await, Server::hub(ZONE, &[]).await);
-    let leaf = Server::leaf_of(&hub, ZONE).await;
+    let (camera, mut hub) = (Camera::start().await, NatsServer::hub(ZONE, &[]).await);
+    let leaf = NatsServer::leaf_of(&hub, ZONE).await;
     let (dir, segments) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let api = Service::api(dir.path(), &environment(&hub.url, "api")).await;
     let mut site = environment(&leaf.url, "worker-north");
@@ -62,8 +62,8 @@ async fn ear(client: &Client, subjects: [&'static str; 2]) -> SelectAll<Subscrib
 
 #[tokio::test]
 async fn a_site_that_forbids_itself_nothing_still_has_only_its_own_zone() {
-    let hub = Server::single().await;
-    let site = Server::rogue_leaf_of(&hub).await;
+    let hub = NatsServer::single().await;
+    let site = NatsServer::rogue_leaf_of(&hub).await;
     let dir = tempfile::tempdir().unwrap();
     let api = Service::api(dir.path(), &environment(&hub.url, "api")).await;
     api.until_ready().await;

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::harness::camera::Camera;
-use crate::harness::cluster::{Server, environment, password};
+use crate::harness::cluster::{NatsServer, environment, password};
 use crate::harness::service::Service;
 use crate::harness::viewer::JpegViewer;
 use crate::harness::{eventually, within};
@@ -22,7 +22,7 @@ struct Tester {
 }
 
 impl Tester {
-    async fn connect(server: &Server, user: &'static str) -> Self {
+    async fn connect(server: &NatsServer, user: &'static str) -> Self {
         let (refused, refusals) = mpsc::unbounded_channel();
         let options = async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password(user))
             .custom_inbox_prefix(format!("_INBOX_{user}"))
@@ -85,7 +85,7 @@ impl Tester {
 
 #[tokio::test]
 async fn roles_with_users_of_their_own_show_a_camera_and_are_refused_nothing() {
-    let (camera, server) = (Camera::start().await, Server::single().await);
+    let (camera, server) = (Camera::start().await, NatsServer::single().await);
     let (dir, segments) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let api = Service::api(dir.path(), &environment(&server.url, "api")).await;
     let worker = Service::worker("w1", segments.path(), &environment(&server.url, "worker-default")).await;
@@ -105,7 +105,7 @@ async fn roles_with_users_of_their_own_show_a_camera_and_are_refused_nothing() {
 
 #[tokio::test]
 async fn a_relay_with_a_user_of_its_own_lists_a_camera_and_shows_it_and_nobody_is_refused_anything() {
-    let (camera, server) = (Camera::start().await, Server::single().await);
+    let (camera, server) = (Camera::start().await, NatsServer::single().await);
     let dirs: [_; 3] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
     let api = Service::api(dirs[0].path(), &environment(&server.url, "api")).await;
     let worker = Service::worker("w1", dirs[1].path(), &environment(&server.url, "worker-default")).await;
@@ -131,7 +131,7 @@ async fn a_relay_with_a_user_of_its_own_lists_a_camera_and_shows_it_and_nobody_i
 
 #[tokio::test]
 async fn each_role_may_do_its_work_and_nothing_else() {
-    let server = Server::single().await;
+    let server = NatsServer::single().await;
     let dir = tempfile::tempdir().unwrap();
     let api = Service::api(dir.path(), &environment(&server.url, "api")).await;
     api.until_ready().await;
@@ -219,7 +219,7 @@ async fn each_role_may_do_its_work_and_nothing_else() {
 
 #[tokio::test]
 async fn a_relay_reads_the_directory_and_no_worker_can_wipe_the_claims_of_others() {
-    let server = Server::single().await;
+    let server = NatsServer::single().await;
     let dir = tempfile::tempdir().unwrap();
     let api = Service::api(dir.path(), &environment(&server.url, "api")).await;
     api.until_ready().await;
@@ -259,7 +259,7 @@ async fn a_relay_reads_the_directory_and_no_worker_can_wipe_the_claims_of_others
 
 #[tokio::test]
 async fn a_wrong_password_or_permission_is_one_error_line_and_no_readiness() {
-    let server = Server::single().await;
+    let server = NatsServer::single().await;
     let dir = tempfile::tempdir().unwrap();
     let mut wrong = environment(&server.url, "api");
     wrong.retain(|(key, _)| *key != "RSM__NATS__PASSWORD");

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::harness::cluster::{Server, environment};
+use crate::harness::cluster::{NatsServer, environment};
 use crate::harness::service::Service;
 use crate::harness::{process, within};
 
@@ -38,7 +38,7 @@ async fn servers_are_checked_against_the_authority_of_the_configuration() {
     let dir = tempfile::tempdir().unwrap();
     let (ca, certificate, key) = certificates(dir.path()).await;
     let flags = ["--tls", "--tlscert", certificate.to_str().unwrap(), "--tlskey", key.to_str().unwrap()];
-    let server = Server::single_with(&flags).await;
+    let server = NatsServer::single_with(&flags).await;
     let url = server.url.replace("nats://", "tls://");
 
     let data = tempfile::tempdir().unwrap();

@@ -14,10 +14,10 @@ use rsm_shared::stream::secret::Secret;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::{Priority, Ticket, TicketReason, VERSION};
 
-use crate::harness::cluster::{Server, password};
+use crate::harness::cluster::{NatsServer, password};
 use crate::harness::{eventually, within};
 
-async fn bus(server: &Server) -> Bus {
+async fn bus(server: &NatsServer) -> Bus {
     let config = NatsConfig {
         urls: vec![server.url.clone()],
         user: Some("api".into()),
@@ -64,7 +64,7 @@ async fn pull_one(worker: &Context) -> Option<String> {
 
 #[tokio::test]
 async fn a_round_at_rest_asks_six_questions_however_many_zones_there_are() {
-    let server = Server::single().await;
+    let server = NatsServer::single().await;
     let bus = bus(&server).await;
     let zones: Vec<Zone> = (0..16).map(|n| Zone::parse(&format!("zone-{n}")).unwrap()).collect();
     ensure(&bus, &zones).await;
@@ -81,7 +81,7 @@ async fn a_round_at_rest_asks_six_questions_however_many_zones_there_are() {
 
 #[tokio::test]
 async fn consumers_that_differ_from_ours_become_ours() {
-    let server = Server::single().await;
+    let server = NatsServer::single().await;
     let (bus, zones) = (bus(&server).await, [Zone::default_zone()]);
     ensure(&bus, &zones).await;
     let js = jetstream::new(server.client("api").await);
@@ -113,7 +113,7 @@ async fn consumers_that_differ_from_ours_become_ours() {
 
 #[tokio::test]
 async fn a_consumer_ahead_of_a_stream_that_lost_its_end_hands_out_tickets_again() {
-    let mut server = Server::single().await;
+    let mut server = NatsServer::single().await;
     let (bus, zones) = (bus(&server).await, [Zone::default_zone()]);
     ensure(&bus, &zones).await;
     let worker = jetstream::new(server.client("worker-default").await);
@@ -142,7 +142,7 @@ async fn a_consumer_ahead_of_a_stream_that_lost_its_end_hands_out_tickets_again(
 
 #[tokio::test]
 async fn a_queue_that_is_made_anew_hands_out_at_once_what_nobody_has_finished() {
-    let server = Server::single().await;
+    let server = NatsServer::single().await;
     let (bus, zone) = (bus(&server).await, Zone::default_zone());
     ensure(&bus, std::slice::from_ref(&zone)).await;
     let worker = jetstream::new(server.client("worker-default").await);

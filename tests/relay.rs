@@ -15,7 +15,7 @@ use crate::harness::system::QUICK;
 use crate::harness::viewer::{JpegViewer, MediaPlaylist, frame_number};
 
 /// One process of a role.
-pub struct Role {
+pub struct RunningRole {
     name: &'static str,
     /// `http://127.0.0.1:port`; empty for a worker.
     pub base: String,
@@ -25,7 +25,7 @@ pub struct Role {
     dir: tempfile::TempDir,
 }
 
-impl Role {
+impl RunningRole {
     /// An API or a relay.
     pub async fn serving(name: &'static str, nats: &Nats) -> Self {
         let mut role = Self::spawn(name, nats, &["--listen", "127.0.0.1:0"]);
@@ -93,7 +93,7 @@ impl Role {
     }
 }
 
-impl Drop for Role {
+impl Drop for RunningRole {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- log of rsm {}\n{}", self.name, self.log.text());
@@ -113,9 +113,9 @@ async fn next_number(viewer: &mut JpegViewer) -> u32 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_shows_a_cold_stream_and_goes_on_while_the_api_is_away() {
     let (nats, camera) = (Nats::start().await, Camera::start_with(0, &[], Some("s3cret-pw")).await);
-    let mut api = Role::serving("api", &nats).await;
-    let _worker = Role::worker(&nats);
-    let relay = Role::serving("relay", &nats).await;
+    let mut api = RunningRole::serving("api", &nats).await;
+    let _worker = RunningRole::worker(&nats);
+    let relay = RunningRole::serving("relay", &nats).await;
     let link = json!({ "url": camera.url(), "username": "admin", "password": "s3cret-pw", "name": "Yard" });
     let (slug, _) = api.add(&link).await;
     relay.until_listed(&slug).await;
@@ -154,7 +154,7 @@ async fn a_relay_shows_a_cold_stream_and_goes_on_while_the_api_is_away() {
     api.child.kill().await.unwrap();
     let then = next_number(&mut viewer).await;
     assert_ne!(first, then);
-    let second = Role::serving("relay", &nats).await;
+    let second = RunningRole::serving("relay", &nats).await;
     second.until_listed(&slug).await;
     let mut late = second.watch(&slug).await;
     next_number(&mut late).await;
@@ -165,9 +165,9 @@ async fn a_relay_shows_a_cold_stream_and_goes_on_while_the_api_is_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_plays_hls_of_a_worker_whose_disk_it_does_not_share() {
     let (nats, camera) = (Nats::start().await, Camera::start().await);
-    let api = Role::serving("api", &nats).await;
-    let _worker = Role::worker(&nats);
-    let relay = Role::serving("relay", &nats).await;
+    let api = RunningRole::serving("api", &nats).await;
+    let _worker = RunningRole::worker(&nats);
+    let relay = RunningRole::serving("relay", &nats).await;
     let (slug, id) = api.add(&json!({ "url": camera.url() })).await;
     relay.until_listed(&slug).await;
     for role in [&relay, &api] {
@@ -188,8 +188,8 @@ async fn a_relay_plays_hls_of_a_worker_whose_disk_it_does_not_share() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_without_nats_says_so_and_takes_viewers_all_the_same() {
     let (nats, camera) = (Nats::start().await, Camera::start().await);
-    let api = Role::serving("api", &nats).await;
-    let relay = Role::serving("relay", &nats).await;
+    let api = RunningRole::serving("api", &nats).await;
+    let relay = RunningRole::serving("relay", &nats).await;
     let (slug, _) = api.add(&json!({ "url": camera.url() })).await;
     relay.until_listed(&slug).await;
     let viewer = relay.watch(&slug).await;

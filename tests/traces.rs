@@ -10,7 +10,7 @@ use crate::harness::eventually;
 use crate::harness::nats::Nats;
 use crate::harness::service::Service;
 use crate::harness::viewer::JpegViewer;
-use collector::{Collector, Seen};
+use collector::{CollectedSpan, Collector};
 
 /// A farm of one worker, with cameras that have no viewer yet.
 struct Bench {
@@ -43,19 +43,19 @@ impl Bench {
     }
 }
 
-fn of<'a>(trace: &'a [Seen], name: &str) -> &'a Seen {
+fn of<'a>(trace: &'a [CollectedSpan], name: &str) -> &'a CollectedSpan {
     trace.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no {name} in {trace:#?}"))
 }
 
 /// Each of these is a child of the first.
-fn is_over(trace: &[Seen], parent: &str, children: &[&str]) {
+fn is_over(trace: &[CollectedSpan], parent: &str, children: &[&str]) {
     let id = &of(trace, parent).id;
     for child in children {
         assert_eq!(&of(trace, child).parent, id, "{child} under {parent} in {trace:#?}");
     }
 }
 
-fn begin_in_order(trace: &[Seen], names: &[&str]) {
+fn begin_in_order(trace: &[CollectedSpan], names: &[&str]) {
     for pair in names.windows(2) {
         let (first, second) = (of(trace, pair[0]), of(trace, pair[1]));
         assert!(first.begun <= second.begun, "{} before {} in {trace:#?}", pair[0], pair[1]);
@@ -180,7 +180,8 @@ async fn a_second_try_is_a_trace_of_its_own_linked_to_the_first() {
     let (slug, _) = bench.add(json!({ "url": format!("rtsp://127.0.0.1:{}/x", nobody().await) })).await;
     let _viewer = JpegViewer::try_open_at(&bench.api.base, &slug).await.unwrap();
     let tries = async || {
-        let mut tries: Vec<Seen> = collector.spans().into_iter().filter(|span| span.name == "open camera").collect();
+        let mut tries: Vec<CollectedSpan> =
+            collector.spans().into_iter().filter(|span| span.name == "open camera").collect();
         tries.sort_by_key(|span| span.begun);
         tries
     };

@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::harness::camera::Camera;
-use crate::harness::frames::{Listener, Parts, Said, refusal};
+use crate::harness::frames::{Listener, MultipartParts, Said, refusal};
 use crate::harness::nats::Nats;
 use crate::harness::process::signal;
 use crate::harness::service::Service;
@@ -72,7 +72,7 @@ async fn viewers_get_the_next_width_that_is_made_wherever_they_connect() {
         {
             let mut socket = Listener::open(base, &slug, query).await;
             assert_eq!(width(&socket.jpeg().await), wide, "over WebSocket with {query:?}");
-            let mut parts = Parts::open(base, &slug, query).await;
+            let mut parts = MultipartParts::open(base, &slug, query).await;
             let part = parts.next().await.expect("a part");
             assert_eq!(width(&part.jpeg), wide, "as multipart with {query:?}");
             assert!(part.headers.contains_key("x-timestamp"), "{:?}", part.headers);
@@ -80,7 +80,11 @@ async fn viewers_get_the_next_width_that_is_made_wherever_they_connect() {
         for query in ["?width=15", "?width=3841", "?fps=0", "?fps=61", "?fps=x"] {
             let opened = Listener::try_open(base, &slug, query, None).await;
             assert_eq!(refusal(opened).0, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
-            assert_eq!(Parts::ask(base, &slug, query).await.status(), StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+            assert_eq!(
+                MultipartParts::ask(base, &slug, query).await.status(),
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "{query}"
+            );
         }
     }
     assert_eq!(camera.sessions().await.1, 1, "the camera was opened once for all of them");
@@ -93,7 +97,7 @@ async fn a_viewer_gets_no_more_frames_than_it_asked_for() {
     let begun = Instant::now();
     let mut all = Listener::open(&system.base, &slug, "").await;
     let mut few = Listener::open(&system.base, &slug, "?fps=1").await;
-    let mut parts = Parts::open(&system.base, &slug, "?fps=1").await;
+    let mut parts = MultipartParts::open(&system.base, &slug, "?fps=1").await;
     let (mut socket_frames, mut part_frames) = (0, 0);
     let busy = async {
         for _ in 0..50 {
@@ -179,7 +183,7 @@ async fn seats_run_out_by_camera_by_address_and_in_all() {
 
     let (status, later) = refusal(open(&yard, None).await);
     assert_eq!((status, later.is_some()), (StatusCode::SERVICE_UNAVAILABLE, true), "the camera's are taken");
-    let answer = Parts::ask(base, &yard, "").await;
+    let answer = MultipartParts::ask(base, &yard, "").await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers().contains_key("retry-after"));
     assert_eq!(count("stream").await, 2);
@@ -230,7 +234,7 @@ async fn a_server_that_stops_says_so_at_once_and_closes_one_after_the_other() {
             viewer.jpeg().await;
             viewers.push(viewer);
         }
-        let mut parts = Parts::open(&role.base, &slug, "").await;
+        let mut parts = MultipartParts::open(&role.base, &slug, "").await;
         parts.next().await.expect("a part");
         signal(role.child.id().unwrap(), Signal::SIGTERM);
         let goodbyes = futures_util::future::join_all(viewers.into_iter().map(goodbye));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 
 use super::meter::Group;
-use super::pictures::Pictures;
+use super::pictures::PictureStream;
 use crate::harness::eventually_in;
 use crate::harness::process::spawn;
 
@@ -29,7 +29,7 @@ pub struct Passthrough {
 /// One ffmpeg that writes JPEG pictures.
 pub struct Jpeg {
     child: Child,
-    pub pictures: Pictures,
+    pub pictures: PictureStream,
 }
 
 fn command(url: &str) -> Command {
@@ -94,7 +94,7 @@ impl Jpeg {
         command.args(["-f", "mjpeg", "-q:v", &q.to_string(), "pipe:1"]).stdout(Stdio::piped());
         let mut child = spawn(&mut command);
         let output = child.stdout.take().expect("standard output");
-        Self { child, pictures: Pictures::of_stream(output) }
+        Self { child, pictures: PictureStream::of_stream(output) }
     }
 
     pub fn group(&self) -> Group {

@@ -6,9 +6,10 @@ use serde_json::json;
 
 use super::ffmpeg::{Container, Passthrough};
 use super::meter::watch;
+use super::ours;
 use super::players::Players;
-use super::report::{Report, Row};
-use super::{Span, ours};
+use super::report::{CostReport, Row};
+use super::windows::Windows;
 use crate::harness::camera::Camera;
 
 /// Filling the playlists takes six segments of two seconds and the start.
@@ -50,7 +51,7 @@ pub const SMALL: [&str; 12] = [
 ];
 
 /// Both sides at once, first with MPEG-TS on ffmpeg's side, then with fragmented MP4.
-pub async fn twenty(report: &mut Report, span: Span) {
+pub async fn twenty(report: &mut CostReport, windows: Windows) {
     const CAMERAS: usize = 20;
     let flags: Vec<_> = LARGE.into_iter().chain(["--count", "20"]).collect();
     let camera = Camera::start_with(0, &flags, None).await;
@@ -64,8 +65,8 @@ pub async fn twenty(report: &mut Report, span: Span) {
         tokio::time::sleep(SETTLE).await;
         let (group, other) = (ours::group(&system), theirs.group());
         let (mut seen, mut seen_there) = (Vec::new(), Vec::new());
-        for _ in 0..span.windows {
-            let [here, there] = watch([&group, &other], span.window).await;
+        for _ in 0..windows.count {
+            let [here, there] = watch([&group, &other], windows.length).await;
             seen.push(here);
             seen_there.push(there);
         }
@@ -79,7 +80,7 @@ pub async fn twenty(report: &mut Report, span: Span) {
 }
 
 /// Measures the cost of each further small camera.
-pub async fn growth(report: &mut Report, span: Span) {
+pub async fn growth(report: &mut CostReport, windows: Windows) {
     for cameras in [0, 1, 50, 200] {
         let count = cameras.max(1).to_string();
         let flags: Vec<_> = SMALL.into_iter().chain(["--count", &count]).collect();
@@ -95,8 +96,8 @@ pub async fn growth(report: &mut Report, span: Span) {
         tokio::time::sleep(SETTLE).await;
         let (group, other) = (ours::group(&system), theirs.as_ref().map(Passthrough::group).unwrap_or_default());
         let (mut seen, mut seen_there) = (Vec::new(), Vec::new());
-        for _ in 0..span.windows {
-            let [here, there] = watch([&group, &other], span.window).await;
+        for _ in 0..windows.count {
+            let [here, there] = watch([&group, &other], windows.length).await;
             seen.push(here);
             seen_there.push(there);
         }

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::ffmpeg::Jpeg;
 use super::likeness::Reference;
 use super::meter::{Window, watch};
-use super::pictures::Pictures;
+use super::pictures::PictureStream;
 use super::players::Link;
-use super::report::{Report, Row};
-use super::{Span, hls, ours};
+use super::report::{CostReport, Row};
+use super::windows::Windows;
+use super::{hls, ours};
 use crate::harness::camera::Camera;
 use crate::harness::eventually;
 use crate::harness::system::System;
@@ -32,7 +33,7 @@ struct Turns {
 }
 
 impl Turns {
-    async fn take(&mut self, group: &super::meter::Group, pictures: &Pictures, window: Duration) {
+    async fn take(&mut self, group: &super::meter::Group, pictures: &PictureStream, window: Duration) {
         let before = (pictures.count(), pictures.bytes());
         let begun = std::time::Instant::now();
         let [seen] = watch([group], window).await;
@@ -62,17 +63,17 @@ impl Turns {
 }
 
 /// Full size and full rate with one viewer and with ten, then as the default configuration has it.
-pub async fn compare(report: &mut Report, span: Span, quality: u32) {
+pub async fn compare(report: &mut CostReport, windows: Windows, quality: u32) {
     let camera = Camera::start_with(0, &hls::LARGE, None).await;
     let reference = Reference::record(camera.url(), CLIP_SECONDS).await;
     let mut system = ours::start(1).await;
     let full = json!({ "mjpeg": { "max_fps": 60, "max_width": 3840, "quality": quality } });
     let link = ours::add(&system, &camera.urls, &full).await.remove(0);
     let (mut one, mut ten, mut theirs) = (Turns::default(), Turns::default(), Turns::default());
-    for _ in 0..span.windows {
-        our_turn(&mut one, &system, &link, 1, span).await;
-        our_turn(&mut ten, &system, &link, 10, span).await;
-        their_turn(&mut theirs, camera.url(), None, span).await;
+    for _ in 0..windows.count {
+        our_turn(&mut one, &system, &link, 1, windows).await;
+        our_turn(&mut ten, &system, &link, 10, windows).await;
+        their_turn(&mut theirs, camera.url(), None, windows).await;
     }
     let case = format!("jpeg, 1080p30, quality {quality}");
     let theirs = theirs.row(&case, "ffmpeg -q:v 5, a pipe", &reference).await;
@@ -81,9 +82,9 @@ pub async fn compare(report: &mut Report, span: Span, quality: u32) {
 
     let link = ours::add(&system, &camera.urls, &json!({})).await.remove(0);
     let (mut one, mut theirs) = (Turns::default(), Turns::default());
-    for _ in 0..span.windows {
-        our_turn(&mut one, &system, &link, 1, span).await;
-        their_turn(&mut theirs, camera.url(), Some("fps=10,scale=1280:-2"), span).await;
+    for _ in 0..windows.count {
+        our_turn(&mut one, &system, &link, 1, windows).await;
+        their_turn(&mut theirs, camera.url(), Some("fps=10,scale=1280:-2"), windows).await;
     }
     let case = "jpeg, 10 fps, 1280 wide";
     let theirs = theirs.row(case, "ffmpeg -q:v 5, a pipe", &reference).await;
@@ -92,13 +93,13 @@ pub async fn compare(report: &mut Report, span: Span, quality: u32) {
     camera.kill().await;
 }
 
-async fn our_turn(turns: &mut Turns, system: &System, link: &Link, viewers: usize, span: Span) {
+async fn our_turn(turns: &mut Turns, system: &System, link: &Link, viewers: usize, windows: Windows) {
     let mut open = Vec::new();
     for _ in 0..viewers {
-        open.push(Pictures::of_viewer(system, &link.slug).await);
+        open.push(PictureStream::of_viewer(system, &link.slug).await);
     }
     tokio::time::sleep(SETTLE).await;
-    turns.take(&ours::group(system), &open[0], span.window).await;
+    turns.take(&ours::group(system), &open[0], windows.length).await;
     drop(open);
     // A stream without demand goes on for the idle timeout: it is stopped, so that the other side has its turn alone.
     let stop = format!("/video/{}/stop", link.slug);
@@ -110,10 +111,10 @@ async fn our_turn(turns: &mut Turns, system: &System, link: &Link, viewers: usiz
         .await;
 }
 
-async fn their_turn(turns: &mut Turns, url: &str, filter: Option<&str>, span: Span) {
+async fn their_turn(turns: &mut Turns, url: &str, filter: Option<&str>, windows: Windows) {
     let ffmpeg = Jpeg::start(url, FFMPEG_QUALITY, filter);
     eventually("ffmpeg's first picture", async || ffmpeg.pictures.count(), |count| *count > 0).await;
     tokio::time::sleep(SETTLE).await;
-    turns.take(&ffmpeg.group(), &ffmpeg.pictures, span.window).await;
+    turns.take(&ffmpeg.group(), &ffmpeg.pictures, windows.length).await;
     ffmpeg.stop().await;
 }

@@ -10,6 +10,8 @@ mod table;
 #[allow(dead_code)]
 #[path = "../usage.rs"]
 mod usage;
+#[path = "../windows.rs"]
+mod windows;
 
 mod ffmpeg;
 mod hls;
@@ -29,7 +31,8 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 
-use report::Report;
+use report::CostReport;
+use windows::Windows;
 
 /// The measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,29 +69,22 @@ struct Arguments {
     json: Option<PathBuf>,
 }
 
-/// Length of the measurements.
-#[derive(Clone, Copy)]
-struct Span {
-    windows: u64,
-    window: Duration,
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let arguments = Arguments::parse();
-    let span = Span { windows: arguments.windows, window: Duration::from_secs(arguments.seconds) };
+    let windows = Windows { count: arguments.windows, length: Duration::from_secs(arguments.seconds) };
     println!("{}", machine::machine());
     println!(
         "medians of {} windows of {} s; for each camera; CPU in percent of one core\n",
-        span.windows, arguments.seconds
+        windows.count, arguments.seconds
     );
-    Report::head();
-    let mut report = Report::default();
+    CostReport::head();
+    let mut report = CostReport::default();
     for scenario in &arguments.only {
         match scenario {
-            Scenario::Hls20 => hls::twenty(&mut report, span).await,
-            Scenario::Jpeg => jpeg::compare(&mut report, span, arguments.quality).await,
-            Scenario::Growth => hls::growth(&mut report, span).await,
+            Scenario::Hls20 => hls::twenty(&mut report, windows).await,
+            Scenario::Jpeg => jpeg::compare(&mut report, windows, arguments.quality).await,
+            Scenario::Growth => hls::growth(&mut report, windows).await,
             Scenario::Start200 => {
                 start::two_hundred(&mut report, Duration::from_secs(arguments.soak_minutes * 60)).await
             }

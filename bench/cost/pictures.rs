@@ -16,7 +16,7 @@ const KEPT: usize = 10;
 const EOI: [u8; 2] = [0xff, 0xd9];
 
 /// A sink that a task fills until it is dropped.
-pub struct Pictures {
+pub struct PictureStream {
     tally: Arc<Tally>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -28,7 +28,7 @@ struct Tally {
     newest: Mutex<VecDeque<Vec<u8>>>,
 }
 
-impl Pictures {
+impl PictureStream {
     /// Pictures one behind the other.
     pub fn of_stream(output: impl AsyncRead + Send + Unpin + 'static) -> Self {
         let tally = Arc::<Tally>::default();
@@ -61,7 +61,7 @@ impl Pictures {
     }
 }
 
-impl Drop for Pictures {
+impl Drop for PictureStream {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -25,7 +25,7 @@ pub struct Link {
 
 /// Observations of one player.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct PlayerObservations {
     /// From asking to the first playlist with a segment in it.
     pub playable: Option<Duration>,
     /// The newest playlist.
@@ -39,7 +39,7 @@ pub struct Seen {
 
 /// Players of many links, one each. Ended by dropping them.
 pub struct Players {
-    seen: Vec<Arc<Mutex<Seen>>>,
+    seen: Vec<Arc<Mutex<PlayerObservations>>>,
     // Held for the tasks in it.
     _tasks: JoinSet<()>,
 }
@@ -49,14 +49,14 @@ impl Players {
         let mut tasks = JoinSet::new();
         let begun = Instant::now();
         let seen = links.iter().map(|link| {
-            let seen = Arc::<Mutex<Seen>>::default();
+            let seen = Arc::<Mutex<PlayerObservations>>::default();
             tasks.spawn(play(system.http.clone(), system.base.clone(), link.clone(), begun, seen.clone()));
             seen
         });
         Self { seen: seen.collect(), _tasks: tasks }
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<PlayerObservations> {
         self.seen.iter().map(|seen| seen.lock().clone()).collect()
     }
 
@@ -77,7 +77,7 @@ async fn text(http: &reqwest::Client, url: &str) -> Option<String> {
 }
 
 /// For ever.
-async fn play(http: reqwest::Client, base: String, link: Link, begun: Instant, seen: Arc<Mutex<Seen>>) {
+async fn play(http: reqwest::Client, base: String, link: Link, begun: Instant, seen: Arc<Mutex<PlayerObservations>>) {
     let master = format!("/video/play/{}/", link.id);
     loop {
         // Asks for HLS; the answer is the status.
@@ -99,7 +99,7 @@ async fn play(http: reqwest::Client, base: String, link: Link, begun: Instant, s
     }
 }
 
-fn look(seen: &mut Seen, playlist: MediaPlaylist, begun: Instant) {
+fn look(seen: &mut PlayerObservations, playlist: MediaPlaylist, begun: Instant) {
     if !playlist.segments.is_empty() {
         seen.playable.get_or_insert_with(|| begun.elapsed());
     }

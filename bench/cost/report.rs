@@ -63,13 +63,13 @@ impl Row {
 
 /// All rows so far.
 #[derive(Default)]
-pub struct Report {
+pub struct CostReport {
     rows: Vec<Value>,
     comparisons: Vec<Value>,
     facts: Vec<Value>,
 }
 
-impl Report {
+impl CostReport {
     pub fn head() {
         println!(
             "{:<34} {:<22} {:>9} {:>9} {:>9} {:>9}   delivered",

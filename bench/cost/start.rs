@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use super::meter::{Reading, Window, median};
 use super::players::{Link, Players};
-use super::report::{Report, Row};
+use super::report::{CostReport, Row};
 use super::{hls, ours};
 use crate::harness::camera::Camera;
 use crate::harness::process::spawn;
@@ -36,7 +36,7 @@ struct Sample {
     complaints: Vec<String>,
 }
 
-pub async fn two_hundred(report: &mut Report, soak: Duration) {
+pub async fn two_hundred(report: &mut CostReport, soak: Duration) {
     let count = CAMERAS.to_string();
     let flags: Vec<_> = hls::SMALL.into_iter().chain(["--count", &count]).collect();
     let camera = Camera::start_with(0, &flags, None).await;

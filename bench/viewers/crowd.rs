@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::Span;
-use crate::part_process::{Load, PartProcess};
-use crate::report::{Aim, Report, number};
-use crate::scene::{Pictures, Scene};
+use crate::part_process::{LoadProcess, PartProcess};
+use crate::report::{Aim, ViewersReport, number};
+use crate::scene::{PictureSource, Scene};
 use crate::turns::{SETTLE, Turns};
 use crate::usage::Process;
+use crate::windows::Windows;
 
 /// Bytes that a relay sends in a second of its CPU, as a share of those that a bare writer sends.
 const RATIO: Aim = Aim::AtLeast(0.85);
@@ -41,28 +41,28 @@ impl Crowd {
 }
 
 /// Turns of a bare writer and of a relay, one after the other, with the same viewers.
-pub async fn one_stream(report: &mut Report, case: &str, crowd: Crowd, span: Span) {
+pub async fn one_stream(report: &mut ViewersReport, case: &str, crowd: Crowd, windows: Windows) {
     let Crowd { bytes, fps, viewers } = crowd;
     report.note(case, &format!("one stream of {} kB at {fps} fps to {viewers} viewers", bytes / 1000));
-    let mut scene = Scene::start(Pictures::stub(bytes, fps)).await;
+    let mut scene = Scene::start(PictureSource::stub(bytes, fps)).await;
     scene.add_stubs(1, &json!({})).await;
     let mut writer = PartProcess::start(&["writer", "--bytes", &bytes.to_string(), "--fps", &fps.to_string()]);
     let address = writer.said().await["address"].as_str().and_then(|text| text.parse().ok()).expect("an address");
     let bare = vec![("writer".to_owned(), writer.pid())];
-    let mut load = Load::start();
+    let mut load = LoadProcess::start();
     warm(&mut load, scene.relay_address, &scene.sockets(""), &json!({})).await;
     let (mut relayed, mut written) = (Turns::default(), Turns::default());
     let mut memory = None;
-    for _ in 0..span.windows {
+    for _ in 0..windows.count {
         open(&mut load, address, &["/".to_owned()], viewers).await;
-        written.take(&mut load, &bare, span.window).await;
+        written.take(&mut load, &bare, windows.length).await;
         load.close_all().await;
 
         let before = scene.relay_process();
         open(&mut load, scene.relay_address, &scene.sockets(""), viewers).await;
         let mut group = scene.group();
         group.extend(bare.iter().cloned());
-        relayed.take(&mut load, &group, span.window).await;
+        relayed.take(&mut load, &group, windows.length).await;
         // Memory of the first time: later ones find memory that earlier viewers left.
         memory.get_or_insert_with(|| [before, scene.relay_process()]);
         load.close_all().await;
@@ -89,18 +89,18 @@ pub async fn one_stream(report: &mut Report, case: &str, crowd: Crowd, span: Spa
 }
 
 /// A hundred streams with ten viewers each.
-pub async fn many_streams(report: &mut Report, case: &str, span: Span) {
+pub async fn many_streams(report: &mut ViewersReport, case: &str, windows: Windows) {
     let (bytes, fps, viewers) = (20_000, 10, STREAMS * VIEWERS_EACH);
     report.note(case, &format!("{STREAMS} streams of {} kB at {fps} fps to {VIEWERS_EACH} viewers each", bytes / 1000));
-    let mut scene = Scene::start(Pictures::stub(bytes, fps)).await;
+    let mut scene = Scene::start(PictureSource::stub(bytes, fps)).await;
     scene.add_stubs(STREAMS, &json!({})).await;
-    let mut load = Load::start();
+    let mut load = LoadProcess::start();
     warm(&mut load, scene.relay_address, &scene.sockets("")[..1], &json!({})).await;
     let before = scene.relay_process();
     open(&mut load, scene.relay_address, &scene.sockets(""), viewers).await;
     let mut relayed = Turns::default();
-    for _ in 0..span.windows {
-        relayed.take(&mut load, &scene.group(), span.window).await;
+    for _ in 0..windows.count {
+        relayed.take(&mut load, &scene.group(), windows.length).await;
     }
     let received = relayed.megabytes_per_cpu_second("relay");
     report.figure(case, "relay: received per CPU second", received, "MB", Aim::Nothing);
@@ -110,7 +110,7 @@ pub async fn many_streams(report: &mut Report, case: &str, span: Span) {
 }
 
 /// Opens viewers, all of which get a frame.
-async fn open(load: &mut Load, address: SocketAddr, paths: &[String], viewers: usize) {
+async fn open(load: &mut LoadProcess, address: SocketAddr, paths: &[String], viewers: usize) {
     // Not all at once: a listener's backlog is short, and the opening is not measured.
     let over_ms = viewers * OPENING_MS;
     let opened = load.open(address, paths, viewers, &json!({ "over_ms": over_ms })).await;
@@ -119,7 +119,7 @@ async fn open(load: &mut Load, address: SocketAddr, paths: &[String], viewers: u
 }
 
 /// Some viewers come and go first: code that was never used is no viewer's memory.
-async fn warm(load: &mut Load, address: SocketAddr, paths: &[String], more: &Value) {
+async fn warm(load: &mut LoadProcess, address: SocketAddr, paths: &[String], more: &Value) {
     let opened = load.open(address, paths, WARM, more).await;
     assert_eq!(opened["open"].as_u64(), u64::try_from(WARM).ok(), "{opened}");
     tokio::time::sleep(SETTLE).await;
@@ -128,9 +128,9 @@ async fn warm(load: &mut Load, address: SocketAddr, paths: &[String], more: &Val
 }
 
 /// Cost of upgraded sockets that get nothing, in a fresh relay: HTTP and WebSocket alone.
-async fn silent(report: &mut Report, case: &str, viewers: usize) {
-    let scene = Scene::start(Pictures::stub(20_000, 1)).await;
-    let mut load = Load::start();
+async fn silent(report: &mut ViewersReport, case: &str, viewers: usize) {
+    let scene = Scene::start(PictureSource::stub(20_000, 1)).await;
+    let mut load = LoadProcess::start();
     let silent = json!({ "silent": true, "over_ms": viewers * OPENING_MS });
     let paths = ["/ws/hellostream/".to_owned()];
     warm(&mut load, scene.relay_address, &paths, &silent).await;
@@ -142,14 +142,14 @@ async fn silent(report: &mut Report, case: &str, viewers: usize) {
     report.detail(case, "silent sockets", &opened);
 }
 
-fn per_viewer(report: &mut Report, case: &str, before: &Process, after: &Process, viewers: usize) {
+fn per_viewer(report: &mut ViewersReport, case: &str, before: &Process, after: &Process, viewers: usize) {
     let each = |before: f64, after: f64| (after - before) * 1024.0 / viewers as f64;
     report.figure(case, "relay's memory for each viewer (RSS)", each(before.rss_mb, after.rss_mb), "kB", MEMORY);
     report.figure(case, "relay's memory for each viewer (PSS)", each(before.pss_mb, after.pss_mb), "kB", Aim::Nothing);
 }
 
 /// Reports the received frames, their delay, and the CPU of each process.
-fn delivered(report: &mut Report, case: &str, turns: &Turns, fps: u32, side: &str) {
+fn delivered(report: &mut ViewersReport, case: &str, turns: &Turns, fps: u32, side: &str) {
     let relay = side == "relay";
     for key in ["p50", "p99", "max"] {
         let aim = if relay && key == "p99" { LATENCY } else { Aim::Nothing };

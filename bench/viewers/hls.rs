@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::Span;
 use crate::counting_proxy::CountingProxy;
 use crate::harness::camera::Camera;
 use crate::part_process::PartProcess;
-use crate::report::{Aim, Report, number};
-use crate::scene::{Pictures, Scene};
+use crate::report::{Aim, ViewersReport, number};
+use crate::scene::{PictureSource, Scene};
 use crate::usage::Process;
+use crate::windows::Windows;
 
 const CAMERAS: usize = 5;
 const PLAYERS: usize = 500;
@@ -33,15 +33,15 @@ const CAMERA: [&str; 14] = [
     "5",
 ];
 
-pub async fn measure(report: &mut Report, case: &str, span: Span) {
-    let seconds = span.window.as_secs() * span.windows;
+pub async fn measure(report: &mut ViewersReport, case: &str, windows: Windows) {
+    let seconds = windows.length.as_secs() * windows.count;
     report.note(case, &format!("{PLAYERS} players of {CAMERAS} cameras of 720p25, 2 Mbit/s, for {seconds} s"));
     let camera = Camera::start_with(0, &CAMERA, None).await;
     let worker = free_address();
     let proxy = CountingProxy::before(worker).await;
     let environment =
         vec![("RSM__WORKER__LISTEN", worker.to_string()), ("RSM__WORKER__ADVERTISE", proxy.address.to_string())];
-    let mut scene = Scene::start(Pictures::Real(environment)).await;
+    let mut scene = Scene::start(PictureSource::Real(environment)).await;
     scene.add(&camera.urls[..CAMERAS], &json!({})).await;
     let ids: Vec<String> = scene.streams.iter().map(|(_, id)| id.to_string()).collect();
     let mut players = PartProcess::start(&[

@@ -11,7 +11,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use serde_json::{Value, json};
 
 use crate::figures::spread;
-use crate::socket::{Frame, Over, Pace, Viewer};
+use crate::socket::{ConnectionOver, Pace, ReceivedFrame, Viewer};
 use crate::stamped::now_us;
 
 const ORDERS: u64 = u64::MAX;
@@ -33,7 +33,7 @@ struct Window {
     latencies: Vec<u32>,
 }
 
-struct Load {
+struct ViewerLoad {
     epoll: Epoll,
     viewers: Vec<Option<Viewer>>,
     free: Vec<usize>,
@@ -52,7 +52,7 @@ pub fn run() -> std::io::Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let orders = std::io::stdin();
     epoll.add(&orders, EpollEvent::new(EpollFlags::EPOLLIN, ORDERS))?;
-    let mut load = Load {
+    let mut load = ViewerLoad {
         epoll,
         viewers: Vec::new(),
         free: Vec::new(),
@@ -79,7 +79,7 @@ impl Window {
         Self { begun: Instant::now(), bytes: 0, frames: 0, skipped: 0, latencies: Vec::new() }
     }
 
-    fn take(&mut self, viewer: &mut Viewer, frame: Frame) {
+    fn take(&mut self, viewer: &mut Viewer, frame: ReceivedFrame) {
         if viewer.pace != Pace::All {
             return;
         }
@@ -93,7 +93,7 @@ impl Window {
     }
 }
 
-impl Load {
+impl ViewerLoad {
     fn obey(&mut self, order: &Value) -> std::io::Result<Value> {
         match order["do"].as_str().unwrap_or_default() {
             "open" => self.open(order),
@@ -303,10 +303,10 @@ fn target(order: &Value) -> std::io::Result<(SocketAddr, Vec<String>)> {
     if paths.is_empty() { Err(wrong("paths")) } else { Ok((address, paths)) }
 }
 
-fn describe(over: &Over) -> String {
+fn describe(over: &ConnectionOver) -> String {
     match over {
-        Over::Refused(status) => format!("refused with {status}"),
-        Over::Closed(code) => format!("closed with {code}"),
-        Over::Broken(what) => format!("broken: {what}"),
+        ConnectionOver::Refused(status) => format!("refused with {status}"),
+        ConnectionOver::Closed(code) => format!("closed with {code}"),
+        ConnectionOver::Broken(what) => format!("broken: {what}"),
     }
 }

@@ -12,6 +12,8 @@ mod stamped;
 #[allow(dead_code)] // the other benches use the rest
 #[path = "../usage.rs"]
 mod usage;
+#[path = "../windows.rs"]
+mod windows;
 
 mod counting_proxy;
 mod crowd;
@@ -38,7 +40,8 @@ use futures_util::FutureExt as _;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 
-use report::{Aim, Report};
+use report::{Aim, ViewersReport};
+use windows::Windows;
 
 /// Names of the measurements.
 const CASES: [&str; 9] = ["crowd150", "crowd50", "crowd20", "streams", "stalled", "snapshot", "hls", "storm", "wall"];
@@ -98,13 +101,6 @@ enum Part {
     },
 }
 
-/// Length of the measurements.
-#[derive(Clone, Copy)]
-pub struct Span {
-    pub windows: u64,
-    pub window: Duration,
-}
-
 fn main() -> std::io::Result<()> {
     let arguments = Arguments::parse();
     match &arguments.part {
@@ -131,28 +127,28 @@ fn measure(arguments: &Arguments) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn run(arguments: &Arguments) -> Report {
-    let span = Span { windows: arguments.windows, window: Duration::from_secs(arguments.seconds) };
-    println!("{}\nmedians of {} windows of {} s\n", machine::machine(), span.windows, arguments.seconds);
-    let mut report = Report::default();
+async fn run(arguments: &Arguments) -> ViewersReport {
+    let windows = Windows { count: arguments.windows, length: Duration::from_secs(arguments.seconds) };
+    println!("{}\nmedians of {} windows of {} s\n", machine::machine(), windows.count, arguments.seconds);
+    let mut report = ViewersReport::default();
     let wanted = |case: &&str| arguments.only.is_empty() || arguments.only.iter().any(|only| case.starts_with(only));
     for case in CASES.into_iter().filter(|case| wanted(case)) {
-        let measured = std::panic::AssertUnwindSafe(one(&mut report, case, arguments, span)).catch_unwind().await;
+        let measured = std::panic::AssertUnwindSafe(one(&mut report, case, arguments, windows)).catch_unwind().await;
         // One that fails does not take the others with it.
         report.figure(case, "measured to its end", f64::from(u8::from(measured.is_ok())), "", Aim::AtLeast(1.0));
     }
     report
 }
 
-async fn one(report: &mut Report, case: &str, arguments: &Arguments, span: Span) {
+async fn one(report: &mut ViewersReport, case: &str, arguments: &Arguments, windows: Windows) {
     match case {
-        "crowd150" => crowd::one_stream(report, case, crowd::Crowd::LARGE, span).await,
-        "crowd50" => crowd::one_stream(report, case, crowd::Crowd::MIDDLE, span).await,
-        "crowd20" => crowd::one_stream(report, case, crowd::Crowd::SMALL, span).await,
-        "streams" => crowd::many_streams(report, case, span).await,
-        "stalled" => stalled::beside_others(report, case, span).await,
+        "crowd150" => crowd::one_stream(report, case, crowd::Crowd::LARGE, windows).await,
+        "crowd50" => crowd::one_stream(report, case, crowd::Crowd::MIDDLE, windows).await,
+        "crowd20" => crowd::one_stream(report, case, crowd::Crowd::SMALL, windows).await,
+        "streams" => crowd::many_streams(report, case, windows).await,
+        "stalled" => stalled::beside_others(report, case, windows).await,
         "snapshot" => snapshot::measure(report, case).await,
-        "hls" => hls::measure(report, case, span).await,
+        "hls" => hls::measure(report, case, windows).await,
         "storm" => storm::measure(report, case, arguments.churn_seconds).await,
         "wall" => wall::measure(report, case, arguments.minutes).await,
         other => unreachable!("{other}"),

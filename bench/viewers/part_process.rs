@@ -51,9 +51,9 @@ impl PartProcess {
 }
 
 /// The process of [`crate::load`].
-pub struct Load(pub PartProcess);
+pub struct LoadProcess(pub PartProcess);
 
-impl Load {
+impl LoadProcess {
     pub fn start() -> Self {
         Self(PartProcess::start(&["load"]))
     }

@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const START: Duration = Duration::from_secs(90);
 
 #[derive(Default)]
-struct Seen {
+struct PlayerTally {
     /// Milliseconds, by kind of request.
     ms: BTreeMap<&'static str, Vec<f64>>,
     /// Errors, by request and answer.
@@ -34,7 +34,7 @@ struct Seen {
 struct Player {
     http: reqwest::Client,
     base: String,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<PlayerTally>>,
 }
 
 /// `count` players of `ids` in turn: prints a line when all play, and their observations after `seconds` more.
@@ -44,7 +44,7 @@ struct Player {
 pub fn run(base: &str, ids: &[i64], count: usize, seconds: u64) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let seen = Arc::<Mutex<Seen>>::default();
+        let seen = Arc::<Mutex<PlayerTally>>::default();
         let mut tasks = JoinSet::new();
         for n in 0..count {
             let http =
@@ -67,7 +67,7 @@ pub fn run(base: &str, ids: &[i64], count: usize, seconds: u64) -> std::io::Resu
     })
 }
 
-impl Seen {
+impl PlayerTally {
     /// Forgets the observations of the start.
     fn begin(&mut self) {
         *self = Self { playing: self.playing, ..Self::default() };

@@ -23,13 +23,13 @@ struct Row {
 
 /// All figures so far.
 #[derive(Default)]
-pub struct Report {
+pub struct ViewersReport {
     rows: Vec<Row>,
     /// All observations of each case.
     details: Vec<Value>,
 }
 
-impl Report {
+impl ViewersReport {
     /// One figure.
     pub fn figure(&mut self, case: &str, what: &str, seen: f64, unit: &'static str, aim: Aim) {
         let row = Row { case: case.to_owned(), what: what.to_owned(), seen, unit, aim };

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::harness::eventually;
 use crate::harness::nats::Nats;
 use crate::harness::process::rsm;
-use crate::harness::role::{Recipe, Role};
+use crate::harness::role::{Recipe, RoleProcess};
 use crate::usage::Process;
 
 /// For requests that wait for a camera.
@@ -20,9 +20,9 @@ const SEATS: &str = "20000";
 
 pub struct Scene {
     pub nats: Nats,
-    pub api: Role,
-    pub relay: Role,
-    pub worker: Role,
+    pub api: RoleProcess,
+    pub relay: RoleProcess,
+    pub worker: RoleProcess,
     pub api_base: String,
     pub relay_base: String,
     pub relay_address: SocketAddr,
@@ -34,7 +34,7 @@ pub struct Scene {
 }
 
 /// Kind of the worker.
-pub enum Pictures {
+pub enum PictureSource {
     /// Stamped pictures of so many bytes, so many a second, so many pixels wide.
     Stub { bytes: usize, fps: u32, width: u32 },
     /// Cameras; with more environment for the worker.
@@ -49,7 +49,7 @@ fn listener() -> (Arc<std::net::TcpListener>, SocketAddr) {
     (Arc::new(listener), address)
 }
 
-impl Pictures {
+impl PictureSource {
     /// 640 pixels wide.
     pub fn stub(bytes: usize, fps: u32) -> Self {
         Self::Stub { bytes, fps, width: crate::stamped::WIDTH }
@@ -58,7 +58,7 @@ impl Pictures {
 
 impl Scene {
     /// Starts everything; no link is registered yet.
-    pub async fn start(pictures: Pictures) -> Self {
+    pub async fn start(pictures: PictureSource) -> Self {
         let (nats, dir) = (Nats::start().await, tempfile::tempdir().expect("a directory"));
         let environment = |name: &str, own: &[(&str, String)]| {
             let common = [
@@ -76,13 +76,13 @@ impl Scene {
         };
         let role = |name: &str, program: PathBuf, own: &[(&str, String)], listener| {
             let arguments = if program == rsm() { vec![name.into()] } else { Vec::new() };
-            Role::start(name, Recipe { program, arguments, environment: environment(name, own), listener })
+            RoleProcess::start(name, Recipe { program, arguments, environment: environment(name, own), listener })
         };
         let (api_listener, api_address) = listener();
         let (relay_listener, relay_address) = listener();
         let api = role("api", rsm(), &[], Some(api_listener));
         let worker = match pictures {
-            Pictures::Stub { bytes, fps, width } => {
+            PictureSource::Stub { bytes, fps, width } => {
                 let own = [
                     ("RSM_STUB_FRAME_BYTES", bytes.to_string()),
                     ("RSM_STUB_FPS", fps.to_string()),
@@ -90,7 +90,7 @@ impl Scene {
                 ];
                 role("worker", rsm().with_file_name("rsm-stub-worker"), &own, None)
             }
-            Pictures::Real(own) => role("worker", rsm(), &own, None),
+            PictureSource::Real(own) => role("worker", rsm(), &own, None),
         };
         let relay = role("relay", rsm(), &[], Some(relay_listener));
         let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().expect("an HTTP client");

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::figures::spread;
 use crate::harness::camera::Camera;
-use crate::part_process::Load;
-use crate::report::{Aim, Report};
-use crate::scene::{Pictures, Scene};
+use crate::part_process::LoadProcess;
+use crate::report::{Aim, ViewersReport};
+use crate::scene::{PictureSource, Scene};
 
 const REQUESTS: usize = 200;
 /// Between two requests: some of them come between two frames.
@@ -34,16 +34,16 @@ struct Asked {
     bytes: usize,
 }
 
-pub async fn measure(report: &mut Report, case: &str) {
+pub async fn measure(report: &mut ViewersReport, case: &str) {
     watched(report, case).await;
     idle(report, case).await;
 }
 
-async fn watched(report: &mut Report, case: &str) {
-    let mut scene = Scene::start(Pictures::stub(50_000, 10)).await;
+async fn watched(report: &mut ViewersReport, case: &str) {
+    let mut scene = Scene::start(PictureSource::stub(50_000, 10)).await;
     scene.add_stubs(1, &json!({})).await;
     let slug = scene.streams[0].0.clone();
-    let mut load = Load::start();
+    let mut load = LoadProcess::start();
     load.open(scene.relay_address, &scene.sockets(""), 1, &json!({})).await;
     let path = format!("/video/{slug}/snapshot.jpg");
     let asked = ask(&scene, &path, REQUESTS).await;
@@ -57,9 +57,9 @@ async fn watched(report: &mut Report, case: &str) {
 }
 
 /// Each a camera that was never opened.
-async fn idle(report: &mut Report, case: &str) {
+async fn idle(report: &mut ViewersReport, case: &str) {
     let camera = Camera::start_with(0, &CAMERA, None).await;
-    let mut scene = Scene::start(Pictures::Real(Vec::new())).await;
+    let mut scene = Scene::start(PictureSource::Real(Vec::new())).await;
     scene.register(&camera.urls[..CAMERAS], &json!({ "always_on": false })).await;
     let mut all = Asked { ms: Vec::new(), others: Vec::new(), bytes: 0 };
     for (slug, _) in &scene.streams {
@@ -95,7 +95,7 @@ async fn ask(scene: &Scene, path: &str, requests: usize) -> Asked {
 }
 
 impl Asked {
-    fn told(self, report: &mut Report, case: &str, what: &str, aim: Aim) {
+    fn told(self, report: &mut ViewersReport, case: &str, what: &str, aim: Aim) {
         let (count, failed) = (self.ms.len(), self.others.len());
         let seen = spread(self.ms);
         report.spread(case, what, &seen, "p99", aim);

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::stamped::{HEAD, Stamp};
+use crate::stamped::{FrameStamp, HEAD};
 
 /// Longest answer to a handshake, bytes.
 const MAX_ANSWER: usize = 8 << 10;
@@ -30,14 +30,14 @@ pub enum Pace {
 
 /// A whole frame has come.
 #[derive(Clone, Copy, Debug)]
-pub struct Frame {
+pub struct ReceivedFrame {
     pub bytes: u64,
-    pub stamp: Option<Stamp>,
+    pub stamp: Option<FrameStamp>,
 }
 
 /// Why a viewer is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Over {
+pub enum ConnectionOver {
     /// The answer to the handshake had this status.
     Refused(u16),
     /// The server said goodbye with this code.
@@ -100,13 +100,17 @@ impl Viewer {
     /// Reads once into `buffer`, and hands on each whole frame. Returns the number of bytes.
     ///
     /// # Errors
-    /// [`Over`] when the connection has ended.
-    pub fn read(&mut self, buffer: &mut [u8], mut take: impl FnMut(&mut Self, Frame)) -> Result<usize, Over> {
+    /// [`ConnectionOver`] when the connection has ended.
+    pub fn read(
+        &mut self,
+        buffer: &mut [u8],
+        mut take: impl FnMut(&mut Self, ReceivedFrame),
+    ) -> Result<usize, ConnectionOver> {
         let read = match self.socket.read(buffer) {
-            Ok(0) => return Err(Over::Broken("the connection ended".to_owned())),
+            Ok(0) => return Err(ConnectionOver::Broken("the connection ended".to_owned())),
             Ok(read) => read,
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(0),
-            Err(e) => return Err(Over::Broken(e.kind().to_string())),
+            Err(e) => return Err(ConnectionOver::Broken(e.kind().to_string())),
         };
         let mut rest = &buffer[..read];
         while !rest.is_empty() {
@@ -116,18 +120,26 @@ impl Viewer {
     }
 
     /// Takes a part of `bytes`; the rest.
-    fn step<'a>(&mut self, bytes: &'a [u8], take: &mut impl FnMut(&mut Self, Frame)) -> Result<&'a [u8], Over> {
+    fn step<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        take: &mut impl FnMut(&mut Self, ReceivedFrame),
+    ) -> Result<&'a [u8], ConnectionOver> {
         match &mut self.place {
             Place::Handshake(answer) => {
                 let before = answer.len();
                 answer.extend_from_slice(bytes);
                 let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
                     let long = answer.len() > MAX_ANSWER;
-                    return if long { Err(Over::Broken("an answer without an end".to_owned())) } else { Ok(&[]) };
+                    return if long {
+                        Err(ConnectionOver::Broken("an answer without an end".to_owned()))
+                    } else {
+                        Ok(&[])
+                    };
                 };
                 let status = status(answer);
                 if status != 101 {
-                    return Err(Over::Refused(status));
+                    return Err(ConnectionOver::Refused(status));
                 }
                 self.upgraded = Some(self.opened.elapsed());
                 self.place = Place::Header([0; 14], 0);
@@ -160,17 +172,22 @@ impl Viewer {
         }
     }
 
-    fn whole(&mut self, opcode: u8, len: u64, take: &mut impl FnMut(&mut Self, Frame)) -> Result<(), Over> {
+    fn whole(
+        &mut self,
+        opcode: u8,
+        len: u64,
+        take: &mut impl FnMut(&mut Self, ReceivedFrame),
+    ) -> Result<(), ConnectionOver> {
         self.place = Place::Header([0; 14], 0);
         match opcode {
             BINARY => {
                 self.first_frame.get_or_insert_with(|| self.opened.elapsed());
-                let stamp = Stamp::read(&self.head[..self.head_len]);
-                take(self, Frame { bytes: len, stamp });
+                let stamp = FrameStamp::read(&self.head[..self.head_len]);
+                take(self, ReceivedFrame { bytes: len, stamp });
             }
             // A socket whose buffer is full is not asked for one.
             PING => drop(self.socket.write(&PONG)),
-            CLOSE => return Err(Over::Closed(u16::from_be_bytes([self.head[0], self.head[1]]))),
+            CLOSE => return Err(ConnectionOver::Closed(u16::from_be_bytes([self.head[0], self.head[1]]))),
             _ => {}
         }
         Ok(())

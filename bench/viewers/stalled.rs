@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::Span;
 use crate::figures::median;
-use crate::part_process::Load;
-use crate::report::{Aim, Report, number};
-use crate::scene::{Pictures, Scene};
+use crate::part_process::LoadProcess;
+use crate::report::{Aim, ViewersReport, number};
+use crate::scene::{PictureSource, Scene};
 use crate::turns::{SETTLE, Turns};
+use crate::windows::Windows;
 
 const BYTES: usize = 150_000;
 const FPS: u32 = 30;
@@ -19,7 +19,7 @@ const MEDIAN_MOVES: Aim = Aim::AtMost(1.0);
 const P99_MOVES: Aim = Aim::AtMost(5.0);
 
 /// Windows with and without the two, in turns.
-pub async fn beside_others(report: &mut Report, case: &str, span: Span) {
+pub async fn beside_others(report: &mut ViewersReport, case: &str, windows: Windows) {
     report.note(
         case,
         &format!(
@@ -28,23 +28,23 @@ pub async fn beside_others(report: &mut Report, case: &str, span: Span) {
             SLOW_BYTES_PER_SECOND / 1000
         ),
     );
-    let mut scene = Scene::start(Pictures::stub(BYTES, FPS)).await;
+    let mut scene = Scene::start(PictureSource::stub(BYTES, FPS)).await;
     scene.add_stubs(1, &json!({})).await;
-    let mut load = Load::start();
+    let mut load = LoadProcess::start();
     let (address, paths) = (scene.relay_address, scene.sockets(""));
     let opened = load.open(address, &paths, OTHERS, &json!({})).await;
     assert_eq!(opened["open"], OTHERS, "{opened}");
     let (mut without, mut with) = (Turns::default(), Turns::default());
-    for _ in 0..span.windows {
+    for _ in 0..windows.count {
         tokio::time::sleep(SETTLE).await;
-        without.take(&mut load, &scene.group(), span.window).await;
+        without.take(&mut load, &scene.group(), windows.length).await;
         for more in [json!({ "pace": "stalled" }), json!({ "pace": "slow", "bytes_per_second": SLOW_BYTES_PER_SECOND })]
         {
             let opened = load.open(address, &paths, 1, &more).await;
             assert_eq!(opened["open"], 1, "{opened}");
         }
         tokio::time::sleep(SETTLE).await;
-        with.take(&mut load, &scene.group(), span.window).await;
+        with.take(&mut load, &scene.group(), windows.length).await;
         load.0.ask(&json!({ "do": "close", "odd_only": true })).await;
     }
     let rate = |seen: &Value| number(&seen["frames"]) / number(&seen["seconds"]) / OTHERS as f64;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::eventually_in;
-use crate::part_process::Load;
-use crate::report::{Aim, Report, number};
-use crate::scene::{Pictures, Scene};
+use crate::part_process::LoadProcess;
+use crate::report::{Aim, ViewersReport, number};
+use crate::scene::{PictureSource, Scene};
 use crate::usage::Process;
 
 const VIEWERS: usize = 2000;
@@ -22,10 +22,10 @@ const MEMORY_STAYS: Aim = Aim::AtMost(5.0);
 /// Descriptors and threads: a connection of HTTP clients may come or go.
 const FEW: Aim = Aim::AtMost(5.0);
 
-pub async fn measure(report: &mut Report, case: &str, churn_seconds: u64) {
-    let mut scene = Scene::start(Pictures::stub(20_000, 10)).await;
+pub async fn measure(report: &mut ViewersReport, case: &str, churn_seconds: u64) {
+    let mut scene = Scene::start(PictureSource::stub(20_000, 10)).await;
     scene.add_stubs(STREAMS, &json!({})).await;
-    let mut load = Load::start();
+    let mut load = LoadProcess::start();
     let (address, paths) = (scene.relay_address, scene.sockets(""));
     let fresh = scene.relay_process();
 
@@ -70,7 +70,7 @@ pub async fn measure(report: &mut Report, case: &str, churn_seconds: u64) {
 }
 
 /// The relay, once no seat is taken.
-async fn settled(report: &mut Report, case: &str, scene: &Scene, when: &str) -> Process {
+async fn settled(report: &mut ViewersReport, case: &str, scene: &Scene, when: &str) -> Process {
     let seats = async || scene.metric("rsm_viewers{kind=\"mjpeg\"}").await;
     let left = eventually_in(FORGET, "every seat to be free", seats, |taken| *taken == 0.0).await;
     report.figure(case, &format!("seats taken {when}"), left, "", Aim::AtMost(0.0));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::figures::median;
-use crate::part_process::Load;
+use crate::part_process::LoadProcess;
 use crate::report::number;
 use crate::usage::Process;
 
@@ -24,7 +24,7 @@ pub struct Turns {
 
 impl Turns {
     /// One window. `processes` are those that work meanwhile, with their roles.
-    pub async fn take(&mut self, load: &mut Load, processes: &[(String, u32)], window: Duration) {
+    pub async fn take(&mut self, load: &mut LoadProcess, processes: &[(String, u32)], window: Duration) {
         let mut all = processes.to_vec();
         all.push(("load".to_owned(), load.0.pid()));
         let read = || all.iter().map(|(role, pid)| Process::read(role, *pid).cpu_seconds).collect::<Vec<f64>>();

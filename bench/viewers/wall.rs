@@ -10,8 +10,8 @@ use tokio::process::Command;
 
 use crate::figures::median;
 use crate::harness::process::{descendants, spawn};
-use crate::report::{Aim, Report, number};
-use crate::scene::{Pictures, Scene};
+use crate::report::{Aim, ViewersReport, number};
+use crate::scene::{PictureSource, Scene};
 use crate::usage::Process;
 
 const TILES: usize = 64;
@@ -38,13 +38,13 @@ struct Look {
     browser: Vec<Process>,
 }
 
-pub async fn measure(report: &mut Report, case: &str, minutes: f64) {
+pub async fn measure(report: &mut ViewersReport, case: &str, minutes: f64) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/browser");
     if !dir.join("node_modules").is_dir() {
         report.note(case, "left out: make deps-test first");
         return;
     }
-    let mut scene = Scene::start(Pictures::Stub { bytes: BYTES, fps: FPS, width: WIDTH }).await;
+    let mut scene = Scene::start(PictureSource::Stub { bytes: BYTES, fps: FPS, width: WIDTH }).await;
     scene.add_stubs(TILES, &json!({ "mjpeg": { "max_width": WIDTH, "max_fps": FPS } })).await;
     let mut command = Command::new("node");
     command
@@ -89,7 +89,7 @@ pub async fn measure(report: &mut Report, case: &str, minutes: f64) {
     }
 }
 
-fn told(report: &mut Report, case: &str, looks: &[Look], minutes: f64) {
+fn told(report: &mut ViewersReport, case: &str, looks: &[Look], minutes: f64) {
     let share = (END_MINUTES / minutes).min(0.5);
     let count = ((looks.len() as f64 * share) as usize).max(1);
     let (first, last) = (&looks[..count], &looks[looks.len() - count..]);

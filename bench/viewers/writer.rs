@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::socket::header;
-use crate::stamped::{Pictures, WIDTH};
+use crate::stamped::{StampedPictures, WIDTH};
 
 const LISTENER: u64 = u64::MAX;
 const UPGRADED: &[u8] =
@@ -41,7 +41,7 @@ pub fn run(bytes: usize, fps: u32) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
-    let (pictures, before) = (Pictures::of(bytes, WIDTH), header(bytes));
+    let (pictures, before) = (StampedPictures::of(bytes, WIDTH), header(bytes));
     println!("{}", serde_json::json!({ "address": listener.local_addr()?.to_string() }));
     let mut writer = Writer { epoll, listener, clients: HashMap::new() };
     let every = Duration::from_secs(1) / fps;

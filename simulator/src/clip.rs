@@ -43,11 +43,11 @@ pub struct Clip {
     pub delay: u32,
     pub track: Track,
     /// In the order of decoding.
-    frames: Vec<Frame>,
+    frames: Vec<ClipFrame>,
 }
 
 /// One encoded picture.
-pub struct Frame {
+pub struct ClipFrame {
     pub packets: Vec<Packet>,
     pub is_key: bool,
     /// Its place in the clip when shown: the number in its clock row.
@@ -98,7 +98,7 @@ impl Clip {
             if is_key && !has_sets && !spec.codec.sdp_parameter_sets().is_empty() {
                 return Err(ClipError::NoParameterSets);
             }
-            pictures.push(Frame { packets, is_key, shown: *shown });
+            pictures.push(ClipFrame { packets, is_key, shown: *shown });
         }
         let overtakes = order.iter().zip(0..).map(|(shown, index)| shown.saturating_sub(index));
         Ok(Self {
@@ -117,7 +117,7 @@ impl Clip {
 
     /// The picture to send when frame `number` of the schedule is due, and the schedule's number of the frame in it.
     /// `None` only in the first moments of 1970.
-    pub fn at(&self, number: u64) -> Option<(&Frame, u64)> {
+    pub fn at(&self, number: u64) -> Option<(&ClipFrame, u64)> {
         let decoded = number.checked_sub(u64::from(self.delay))?;
         let index = self.schedule.clip_frame(decoded);
         let frame = &self.frames[index as usize];
@@ -250,7 +250,7 @@ mod tests {
     }
 
     /// The slices that begin in a picture's packets: whole NAL units and first fragments.
-    fn slices(codec: Codec, frame: &Frame) -> usize {
+    fn slices(codec: Codec, frame: &ClipFrame) -> usize {
         let begins = |packet: &&Packet| {
             let payload = packet.payload.map_readable().expect("readable");
             match codec {

@@ -13,29 +13,29 @@ use crate::{
 pub const MAX_LINE: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Command {
+pub enum CameraCommand {
     Status,
-    Freeze(Target),
-    Resume(Target),
-    Close(Target),
-    Refuse(Target),
+    Freeze(CameraTarget),
+    Resume(CameraTarget),
+    Close(CameraTarget),
+    Refuse(CameraTarget),
     /// Every DESCRIBE and SETUP gets this status, one of [`STATUSES`].
-    Answer(Target, u16),
+    Answer(CameraTarget, u16),
     /// Switched off for so long.
-    Reboot(Target, Duration),
+    Reboot(CameraTarget, Duration),
     /// Timestamps jump by so many seconds.
-    Jump(Target, f64),
+    Jump(CameraTarget, f64),
     /// Timestamps run too fast by so many millionths.
-    Drift(Target, i32),
+    Drift(CameraTarget, i32),
     /// Pictures are late by up to so many milliseconds.
-    Jitter(Target, u32),
+    Jitter(CameraTarget, u32),
     /// Pictures a second that are left; 0: all.
-    Fps(Target, u32),
-    Resize(Target),
-    Mute(Target),
-    Unmute(Target),
-    Half(Target),
-    NoParams(Target),
+    Fps(CameraTarget, u32),
+    Resize(CameraTarget),
+    Mute(CameraTarget),
+    Unmute(CameraTarget),
+    Half(CameraTarget),
+    NoParams(CameraTarget),
     Quit,
 }
 
@@ -48,13 +48,13 @@ const MAX_DRIFT_PPM: i32 = 100_000;
 
 /// The cameras that a command is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum CameraTarget {
     All,
     /// Counted from 0: `cam1` is 0.
     Camera(usize),
 }
 
-impl Target {
+impl CameraTarget {
     pub fn includes(self, camera: usize) -> bool {
         self == Self::All || self == Self::Camera(camera)
     }
@@ -76,54 +76,54 @@ pub enum CommandError {
 }
 
 /// Reads one line; `cameras` is how many there are.
-pub fn parse(line: &str, cameras: usize) -> Result<Command, CommandError> {
+pub fn parse(line: &str, cameras: usize) -> Result<CameraCommand, CommandError> {
     let mut words = line.split_whitespace();
     let (verb, object, value, rest) = (words.next(), words.next(), words.next(), words.next());
     let alone = |verb, command| match object {
         None => Ok(command),
         Some(_) => Err(CommandError::Arguments(verb, "nothing more")),
     };
-    let targeted = |verb, command: fn(Target) -> Command| match (object, value) {
+    let targeted = |verb, command: fn(CameraTarget) -> CameraCommand| match (object, value) {
         (Some(name), None) => target(name, cameras).map(command),
         _ => Err(CommandError::Arguments(verb, "one camera or all")),
     };
-    let valued = |verb, takes, read: &dyn Fn(Target, &str) -> Option<Command>| match (object, value, rest) {
+    let valued = |verb, takes, read: &dyn Fn(CameraTarget, &str) -> Option<CameraCommand>| match (object, value, rest) {
         (Some(name), Some(value), None) => {
             read(target(name, cameras)?, value).ok_or(CommandError::Arguments(verb, takes))
         }
         _ => Err(CommandError::Arguments(verb, takes)),
     };
     match verb {
-        Some("status") => alone("status", Command::Status),
-        Some("quit") => alone("quit", Command::Quit),
-        Some("freeze") => targeted("freeze", Command::Freeze),
-        Some("resume") => targeted("resume", Command::Resume),
-        Some("close") => targeted("close", Command::Close),
-        Some("refuse") => targeted("refuse", Command::Refuse),
-        Some("resize") => targeted("resize", Command::Resize),
-        Some("mute") => targeted("mute", Command::Mute),
-        Some("unmute") => targeted("unmute", Command::Unmute),
-        Some("half") => targeted("half", Command::Half),
-        Some("noparams") => targeted("noparams", Command::NoParams),
+        Some("status") => alone("status", CameraCommand::Status),
+        Some("quit") => alone("quit", CameraCommand::Quit),
+        Some("freeze") => targeted("freeze", CameraCommand::Freeze),
+        Some("resume") => targeted("resume", CameraCommand::Resume),
+        Some("close") => targeted("close", CameraCommand::Close),
+        Some("refuse") => targeted("refuse", CameraCommand::Refuse),
+        Some("resize") => targeted("resize", CameraCommand::Resize),
+        Some("mute") => targeted("mute", CameraCommand::Mute),
+        Some("unmute") => targeted("unmute", CameraCommand::Unmute),
+        Some("half") => targeted("half", CameraCommand::Half),
+        Some("noparams") => targeted("noparams", CameraCommand::NoParams),
         Some("answer") => valued("answer", "a camera or all, and 401, 404, 453, 500 or 503", &|target, value| {
             let status = value.parse().ok().filter(|status| STATUSES.contains(status))?;
-            Some(Command::Answer(target, status))
+            Some(CameraCommand::Answer(target, status))
         }),
         Some("reboot") => valued("reboot", "a camera or all, and seconds (0 to 86400)", &|target, value| {
-            Some(Command::Reboot(target, Duration::from_secs_f64(seconds(value).filter(|s| *s >= 0.0)?)))
+            Some(CameraCommand::Reboot(target, Duration::from_secs_f64(seconds(value).filter(|s| *s >= 0.0)?)))
         }),
         Some("jump") => valued("jump", "a camera or all, and seconds (-86400 to 86400)", &|target, value| {
-            Some(Command::Jump(target, seconds(value)?))
+            Some(CameraCommand::Jump(target, seconds(value)?))
         }),
         Some("drift") => valued("drift", "a camera or all, and ppm (-100000 to 100000)", &|target, value| {
             let ppm = value.parse().ok().filter(|ppm| (-MAX_DRIFT_PPM..=MAX_DRIFT_PPM).contains(ppm))?;
-            Some(Command::Drift(target, ppm))
+            Some(CameraCommand::Drift(target, ppm))
         }),
         Some("jitter") => valued("jitter", "a camera or all, and ms (0 to 10000)", &|target, value| {
-            Some(Command::Jitter(target, value.parse().ok().filter(|ms| *ms <= MAX_JITTER_MS)?))
+            Some(CameraCommand::Jitter(target, value.parse().ok().filter(|ms| *ms <= MAX_JITTER_MS)?))
         }),
         Some("fps") => valued("fps", "a camera or all, and pictures a second (0: all)", &|target, value| {
-            Some(Command::Fps(target, value.parse().ok()?))
+            Some(CameraCommand::Fps(target, value.parse().ok()?))
         }),
         _ => Err(CommandError::Unknown),
     }
@@ -133,13 +133,13 @@ fn seconds(word: &str) -> Option<f64> {
     word.parse().ok().filter(|seconds: &f64| seconds.abs() <= MAX_SECONDS)
 }
 
-fn target(name: &str, cameras: usize) -> Result<Target, CommandError> {
+fn target(name: &str, cameras: usize) -> Result<CameraTarget, CommandError> {
     if name == "all" {
-        return Ok(Target::All);
+        return Ok(CameraTarget::All);
     }
     camera_index(name.trim_start_matches('/'))
         .filter(|index| *index < cameras)
-        .map(Target::Camera)
+        .map(CameraTarget::Camera)
         .ok_or(CommandError::NoCamera(cameras))
 }
 
@@ -202,23 +202,23 @@ mod tests {
     #[test]
     fn every_command_is_read() {
         for (line, command) in [
-            ("status", Command::Status),
-            ("  quit \r\n", Command::Quit),
-            ("freeze cam1", Command::Freeze(Target::Camera(0))),
-            ("resume cam20", Command::Resume(Target::Camera(19))),
-            ("close all", Command::Close(Target::All)),
-            ("refuse /cam2", Command::Refuse(Target::Camera(1))),
-            ("answer cam1 453", Command::Answer(Target::Camera(0), 453)),
-            ("reboot all 1.5", Command::Reboot(Target::All, Duration::from_millis(1500))),
-            ("jump cam1 -3.5", Command::Jump(Target::Camera(0), -3.5)),
-            ("drift cam1 -200", Command::Drift(Target::Camera(0), -200)),
-            ("jitter cam1 80", Command::Jitter(Target::Camera(0), 80)),
-            ("fps cam1 7", Command::Fps(Target::Camera(0), 7)),
-            ("resize cam1", Command::Resize(Target::Camera(0))),
-            ("mute cam1", Command::Mute(Target::Camera(0))),
-            ("unmute cam1", Command::Unmute(Target::Camera(0))),
-            ("half cam1", Command::Half(Target::Camera(0))),
-            ("noparams all", Command::NoParams(Target::All)),
+            ("status", CameraCommand::Status),
+            ("  quit \r\n", CameraCommand::Quit),
+            ("freeze cam1", CameraCommand::Freeze(CameraTarget::Camera(0))),
+            ("resume cam20", CameraCommand::Resume(CameraTarget::Camera(19))),
+            ("close all", CameraCommand::Close(CameraTarget::All)),
+            ("refuse /cam2", CameraCommand::Refuse(CameraTarget::Camera(1))),
+            ("answer cam1 453", CameraCommand::Answer(CameraTarget::Camera(0), 453)),
+            ("reboot all 1.5", CameraCommand::Reboot(CameraTarget::All, Duration::from_millis(1500))),
+            ("jump cam1 -3.5", CameraCommand::Jump(CameraTarget::Camera(0), -3.5)),
+            ("drift cam1 -200", CameraCommand::Drift(CameraTarget::Camera(0), -200)),
+            ("jitter cam1 80", CameraCommand::Jitter(CameraTarget::Camera(0), 80)),
+            ("fps cam1 7", CameraCommand::Fps(CameraTarget::Camera(0), 7)),
+            ("resize cam1", CameraCommand::Resize(CameraTarget::Camera(0))),
+            ("mute cam1", CameraCommand::Mute(CameraTarget::Camera(0))),
+            ("unmute cam1", CameraCommand::Unmute(CameraTarget::Camera(0))),
+            ("half cam1", CameraCommand::Half(CameraTarget::Camera(0))),
+            ("noparams all", CameraCommand::NoParams(CameraTarget::All)),
         ] {
             assert_eq!(parse(line, 20), Ok(command), "{line}");
         }

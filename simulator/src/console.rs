@@ -8,20 +8,20 @@ use std::{
 use gstreamer::glib;
 
 use crate::{
-    command::{self, Answer, Command, CommandError, MAX_LINE},
-    server::Server,
+    command::{self, Answer, CameraCommand, CommandError, MAX_LINE},
+    server::RtspServer,
 };
 
 /// Why the console ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ConsoleEnd {
     Quit,
     /// Standard input is at its end, or the reader of standard output is gone.
     Closed,
 }
 
 /// Reads commands until the end of `input`. Each runs on the main context; the next waits for its answer.
-pub fn run(mut input: impl BufRead, server: &Server, cameras: usize) -> End {
+pub fn run(mut input: impl BufRead, server: &RtspServer, cameras: usize) -> ConsoleEnd {
     while let Some(line) = read_line(&mut input) {
         let command = line.and_then(|line| command::parse(&line, cameras));
         let answer = match &command {
@@ -29,16 +29,16 @@ pub fn run(mut input: impl BufRead, server: &Server, cameras: usize) -> End {
             Err(error) => Answer::Error { error: error.to_string() },
         };
         if print(&answer).is_err() {
-            return End::Closed;
+            return ConsoleEnd::Closed;
         }
-        if command == Ok(Command::Quit) {
-            return End::Quit;
+        if command == Ok(CameraCommand::Quit) {
+            return ConsoleEnd::Quit;
         }
     }
-    End::Closed
+    ConsoleEnd::Closed
 }
 
-fn execute(server: &Server, command: Command) -> Answer {
+fn execute(server: &RtspServer, command: CameraCommand) -> Answer {
     let (sender, receiver) = mpsc::sync_channel(1);
     let server = server.clone();
     glib::MainContext::default().invoke(move || {

@@ -9,7 +9,7 @@ use gstreamer_app::{AppSrc, AppSrcCallbacks};
 use crate::{
     camera_clock::CameraClock,
     chance,
-    packet::{Numbering, Packet, Stamp, Track},
+    packet::{Numbering, Packet, PacketStamp, Track},
     source::TrackSource,
 };
 
@@ -105,7 +105,7 @@ impl Feed {
         if line.source.input().property::<u64>("current-level-buffers") >= QUEUE + 2 * line.track.burst {
             return Sent::Dropped;
         }
-        let stamp = Stamp { pts, rtp: self.clock.rtp(pts, line.track.clock_rate, line.start) };
+        let stamp = PacketStamp { pts, rtp: self.clock.rtp(pts, line.track.clock_rate, line.start) };
         let input = line.source.input();
         let mut buffers = packets.map(|(payload, marker)| line.numbering.packet(&line.track, payload, marker, stamp));
         let pushed = match (buffers.next(), buffers.len()) {
@@ -156,7 +156,7 @@ impl Line {
         input.set_is_live(true);
         // Bounded in `send`, which alone knows where a picture ends.
         input.set_max_bytes(0);
-        let stamp = Stamp { pts: PRIMER, rtp: start };
+        let stamp = PacketStamp { pts: PRIMER, rtp: start };
         let sequence = numbering.sequence;
         let mut primer = Some(numbering.packet(&track, gst::Memory::from_slice([0_u8; 1]), true, stamp));
         // It is never sent, so its number is still free.

@@ -47,7 +47,7 @@ use gstreamer_rtsp_server::gio;
 use crate::{
     options::{Options, Settings},
     programme::{Programme, ProgrammeError, ProgrammeSpec},
-    server::{Server, ServerError},
+    server::{RtspServer, ServerError},
     site::Site,
 };
 
@@ -116,13 +116,13 @@ fn serve(settings: Settings) -> Result<(), StartError> {
     let site = Site::new(programme, settings.cameras, settings.rtp_start);
     let cameras = settings.cameras;
     let exit_with_stdin = settings.exit_with_stdin;
-    let server = Server::start(Arc::clone(&site), &settings)?;
+    let server = RtspServer::start(Arc::clone(&site), &settings)?;
 
     thread::Builder::new().name("feeder".into()).spawn(move || feeder::run(&site.programme, &site.cameras))?;
     console::print(&server.ready())?;
     thread::Builder::new().name("console".into()).spawn(move || {
         let end_of_console = console::run(io::stdin().lock(), &server, cameras);
-        if end_of_console == console::End::Quit || exit_with_stdin {
+        if end_of_console == console::ConsoleEnd::Quit || exit_with_stdin {
             end("standard input");
         }
     })?;

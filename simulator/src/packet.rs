@@ -104,7 +104,7 @@ impl Track {
 
 impl Numbering {
     /// A buffer of the header, numbered and stamped, and the payload, which is shared and not copied.
-    pub fn packet(&mut self, track: &Track, payload: gst::Memory, marker: bool, time: Stamp) -> gst::Buffer {
+    pub fn packet(&mut self, track: &Track, payload: gst::Memory, marker: bool, time: PacketStamp) -> gst::Buffer {
         let mut header = [0; HEADER];
         header[0] = 0x80;
         header[1] = track.payload_type | if marker { 0x80 } else { 0 };
@@ -123,7 +123,7 @@ impl Numbering {
 
 /// When a picture or a piece of sound was captured.
 #[derive(Clone, Copy, Debug)]
-pub struct Stamp {
+pub struct PacketStamp {
     /// In the pipeline's running time.
     pub pts: gst::ClockTime,
     /// As the RTP header tells it.
@@ -140,7 +140,7 @@ mod tests {
         let track = Track { caps: gst::Caps::new_any(), clock_rate: 90_000, payload_type: 96, burst: 1 };
         let payload = gst::Memory::from_slice(vec![1_u8; 100]);
         let mut numbering = Numbering { ssrc: 0x0102_0304, sequence: u16::MAX };
-        let stamp = Stamp { pts: gst::ClockTime::SECOND, rtp: 0xFFFF_FFFE };
+        let stamp = PacketStamp { pts: gst::ClockTime::SECOND, rtp: 0xFFFF_FFFE };
         let buffer = numbering.packet(&track, payload.clone(), true, stamp);
         assert_eq!(numbering.sequence, 0);
         assert_eq!(buffer.size(), 112);

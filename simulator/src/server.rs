@@ -21,7 +21,7 @@ use gstreamer_rtsp_server::prelude::*;
 
 use crate::{
     camera::Camera,
-    command::{Answer, CameraStatus, Command, Target, camera_name},
+    command::{Answer, CameraCommand, CameraStatus, CameraTarget, camera_name},
     mount,
     options::Settings,
     quirks::Fault,
@@ -53,14 +53,14 @@ pub enum ServerError {
 
 /// The server, listening once it exists.
 #[derive(Clone)]
-pub struct Server {
+pub struct RtspServer {
     rtsp: rtsp::RTSPServer,
     site: Arc<Site>,
     address: SocketAddr,
     scheme: &'static str,
 }
 
-impl Server {
+impl RtspServer {
     /// Binds the port and hooks into the default main context, which must be run for clients to be served.
     pub fn start(site: Arc<Site>, settings: &Settings) -> Result<Self, ServerError> {
         let listen = settings.listen;
@@ -113,24 +113,24 @@ impl Server {
         Answer::Ready { ready: true, port: address.port(), urls }
     }
 
-    /// Carries out a command. To be called on the main context. [`Command::Quit`] is the caller's to carry out.
-    pub fn execute(&self, command: Command) -> Answer {
+    /// Carries out a command. To be called on the main context. [`CameraCommand::Quit`] is the caller's to carry out.
+    pub fn execute(&self, command: CameraCommand) -> Answer {
         let done = |closed| Answer::Done { ok: true, closed };
-        let each = |target: Target, act: &dyn Fn(&Camera)| {
+        let each = |target: CameraTarget, act: &dyn Fn(&Camera)| {
             let cameras = self.site.cameras.iter().enumerate();
             cameras.filter(|(index, _)| target.includes(*index)).for_each(|(_, camera)| act(camera));
             done(0)
         };
         match command {
-            Command::Status => self.status(),
-            Command::Freeze(target) => each(target, &|camera| camera.set_fault(Fault::Freeze)),
-            Command::Resume(target) => each(target, &Camera::resume),
-            Command::Refuse(target) => {
+            CameraCommand::Status => self.status(),
+            CameraCommand::Freeze(target) => each(target, &|camera| camera.set_fault(Fault::Freeze)),
+            CameraCommand::Resume(target) => each(target, &Camera::resume),
+            CameraCommand::Refuse(target) => {
                 each(target, &|camera| camera.set_fault(Fault::Refuse));
                 done(self.close(target))
             }
-            Command::Answer(target, status) => each(target, &|camera| camera.set_fault(Fault::Answer(status))),
-            Command::Reboot(target, duration) => {
+            CameraCommand::Answer(target, status) => each(target, &|camera| camera.set_fault(Fault::Answer(status))),
+            CameraCommand::Reboot(target, duration) => {
                 each(target, &|camera| camera.reboot(Instant::now() + duration));
                 let site = Arc::clone(&self.site);
                 gst::glib::timeout_add_once(duration, move || {
@@ -138,25 +138,25 @@ impl Server {
                 });
                 done(self.close(target))
             }
-            Command::Close(target) => done(self.close(target)),
-            Command::Jump(target, seconds) => each(target, &|camera| camera.jump(seconds)),
-            Command::Drift(target, ppm) => each(target, &|camera| camera.set_drift(ppm)),
-            Command::Jitter(target, ms) => each(target, &|camera| camera.change(|quirks| quirks.jitter_ms = ms)),
-            Command::Fps(target, fps) => each(target, &|camera| camera.set_fps(fps)),
-            Command::Resize(_) if !self.site.programme.has_second() => {
+            CameraCommand::Close(target) => done(self.close(target)),
+            CameraCommand::Jump(target, seconds) => each(target, &|camera| camera.jump(seconds)),
+            CameraCommand::Drift(target, ppm) => each(target, &|camera| camera.set_drift(ppm)),
+            CameraCommand::Jitter(target, ms) => each(target, &|camera| camera.change(|quirks| quirks.jitter_ms = ms)),
+            CameraCommand::Fps(target, fps) => each(target, &|camera| camera.set_fps(fps)),
+            CameraCommand::Resize(_) if !self.site.programme.has_second() => {
                 Answer::Error { error: "resize needs --second".into() }
             }
-            Command::Resize(target) => each(target, &|camera| camera.change(|quirks| quirks.resized ^= true)),
-            Command::Mute(target) => each(target, &|camera| camera.change(|quirks| quirks.muted = true)),
-            Command::Unmute(target) => each(target, &|camera| camera.change(|quirks| quirks.muted = false)),
-            Command::Half(target) => each(target, &|camera| camera.change(|quirks| quirks.half = true)),
-            Command::NoParams(target) => each(target, &|camera| camera.change(|quirks| quirks.noparams = true)),
-            Command::Quit => done(0),
+            CameraCommand::Resize(target) => each(target, &|camera| camera.change(|quirks| quirks.resized ^= true)),
+            CameraCommand::Mute(target) => each(target, &|camera| camera.change(|quirks| quirks.muted = true)),
+            CameraCommand::Unmute(target) => each(target, &|camera| camera.change(|quirks| quirks.muted = false)),
+            CameraCommand::Half(target) => each(target, &|camera| camera.change(|quirks| quirks.half = true)),
+            CameraCommand::NoParams(target) => each(target, &|camera| camera.change(|quirks| quirks.noparams = true)),
+            CameraCommand::Quit => done(0),
         }
     }
 
     /// Closes the connections that have asked for one of the cameras and returns how many.
-    fn close(&self, target: Target) -> usize {
+    fn close(&self, target: CameraTarget) -> usize {
         // Decided before closing: closing calls back into the ledger.
         let doomed = self.site.ledger().connections_of(|camera| target.includes(camera));
         let mut closed = 0;

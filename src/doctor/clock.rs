@@ -1,6 +1,6 @@
 //! The clock: whether something keeps it right, and how far it is from those of others.
 
-use super::Patient;
+use super::patient::Patient;
 use super::ports::Running;
 use super::report::Check;
 

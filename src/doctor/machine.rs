@@ -2,8 +2,8 @@
 
 use nix::sys::resource::{Resource, getrlimit};
 
+use super::patient::{Patient, RoleName};
 use super::report::Check;
-use super::{Patient, RoleName};
 
 /// Descriptors of an idle process: libraries, database, connections.
 const OWN_FILES: u64 = 200;

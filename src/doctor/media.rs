@@ -6,7 +6,7 @@ use nix::unistd::{AccessFlags, access};
 use rsm_worker::pipeline::elements;
 use rsm_worker::pipeline::hardware::{Chosen, Hardware};
 
-use super::Patient;
+use super::patient::Patient;
 use super::report::Check;
 
 /// Devices of one kind that are looked at.

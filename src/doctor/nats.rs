@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use rsm_shared::bus::diagnosis::{self, Copies, Diagnosis, JetStream, Role, Server};
 use rsm_shared::config::Config;
+use rsm_shared::ops::process;
 use rsm_shared::stream::names::Zone;
 use tokio::process::Command;
 
+use super::clock;
+use super::patient::{Patient, RoleName};
 use super::ports::Running;
 use super::report::Check;
-use super::{Patient, RoleName, clock, token};
 use crate::nats_server;
 
 /// The oldest that the tests run with.
@@ -244,6 +246,11 @@ fn judge_permissions(server: &Server, role: Option<RoleName>) -> Check {
         more => format!(", and {more} more"),
     };
     Check::failure(check, format!("for {} the user may not {}{more}", role.name(), named.join(", ")), advice)
+}
+
+/// A word that no camera, worker or zone has.
+fn token() -> String {
+    format!("doctor-{}", &process::unique()[..12])
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use nix::unistd::{AccessFlags, access};
 use rsm_api::store::inspect::{Inspection, inspect};
 use rsm_shared::ops::process;
 
+use super::machine;
+use super::patient::{Patient, RoleName};
 use super::report::{Check, Status};
-use super::{Patient, RoleName, machine};
 
 /// Files of HLS that are counted at most; more of them say nothing new.
 const MAX_FILES: usize = 100_000;

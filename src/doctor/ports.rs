@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
+use super::patient::{Patient, RoleName};
 use super::report::Check;
-use super::{Patient, RoleName};
 
 /// Largest answer that is read, bytes.
 const MAX_ANSWER: usize = 64 << 10;

@@ -5,8 +5,8 @@ use crate::sources::{self, SourceFile};
 /// Extensions of files that a document names in backticks.
 const NAMED: &[&str] = &["rs", "js", "md", "toml", "sh", "sql"];
 
-/// Documents that describe the sources as they are. A changelog and measurements speak of earlier states.
-const CURRENT: &[&str] = &["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md"];
+/// Documents that speak of earlier states of the sources.
+const HISTORY: &[&str] = &["CHANGELOG.md", "docs/measurements.md"];
 
 /// Files of the project that are named in backticks, with the function or type behind a colon: `api/src/lib.rs` or
 /// `api/src/lib.rs:serve`.
@@ -38,7 +38,7 @@ fn linked_files(text: &str) -> Vec<&str> {
 }
 
 fn is_current(document: &SourceFile) -> bool {
-    CURRENT.contains(&document.path.as_str()) || document.path.starts_with("docs/decisions/")
+    !HISTORY.contains(&document.path.as_str())
 }
 
 #[test]

@@ -12,8 +12,8 @@ use super::boards::{Board, Query, Values, all, chosen, filled, labels_in};
 use crate::harness::eventually;
 use crate::harness::farm::{Farm, Plan};
 use crate::harness::process::rsm;
-use crate::harness::prometheus::{HURRY, Prometheus, Sample, hurried};
-use crate::harness::role::{Recipe, Role};
+use crate::harness::prometheus::{HURRY, Prometheus, PrometheusSample, hurried};
+use crate::harness::role::{Recipe, RoleProcess};
 use crate::harness::viewer::MediaPlaylist;
 use crate::harness::watch::Watcher;
 
@@ -26,7 +26,7 @@ const WINDOWS: [(&str, &str); 2] = [("__rate_interval", "60s"), ("__range", "360
 
 struct Shown {
     farm: Farm,
-    relay: Role,
+    relay: RoleProcess,
     relay_base: String,
     dead: Vec<String>,
     prometheus: Prometheus,
@@ -49,7 +49,7 @@ impl Shown {
             ("RSM__DATA_DIR".to_owned(), dir.path().display().to_string()),
         ];
         let arguments = ["relay", "--listen", "127.0.0.1:0"].map(Into::into).to_vec();
-        let relay = Role::start("relay", Recipe { program: rsm(), arguments, environment, listener: None });
+        let relay = RoleProcess::start("relay", Recipe { program: rsm(), arguments, environment, listener: None });
         let address = async || {
             let text = relay.log.text();
             let (_, rest) = text.split_once(" begins")?.1.split_once("address=")?;
@@ -98,7 +98,7 @@ impl Shown {
     }
 
     /// Answers to a query, one for each choice of its variables.
-    async fn answers(&self, board: &Board, query: &Query) -> Vec<(String, Vec<Sample>)> {
+    async fn answers(&self, board: &Board, query: &Query) -> Vec<(String, Vec<PrometheusSample>)> {
         let mut answers = Vec::new();
         for values in self.choices(board) {
             // As the harness has hurried everything else.
@@ -138,7 +138,7 @@ fn plays(http: reqwest::Client, base: String, id: i64) -> AbortOnDropHandle<()> 
 }
 
 /// The lack of a panel: data, or the labels that its legend or its columns name.
-fn lacking(query: &Query, answer: &[Sample]) -> Option<String> {
+fn lacking(query: &Query, answer: &[PrometheusSample]) -> Option<String> {
     if answer.is_empty() {
         return Some("nothing".to_owned());
     }
@@ -167,8 +167,9 @@ async fn every_panel_shows_something_of_a_farm_and_never_a_series_for_each_camer
         for query in board.queries() {
             let look = async || {
                 let answers = shown.answers(&board, &query).await;
-                let lack =
-                    |(asked, answer): &(String, Vec<Sample>)| Some(format!("{} for {asked}", lacking(&query, answer)?));
+                let lack = |(asked, answer): &(String, Vec<PrometheusSample>)| {
+                    Some(format!("{} for {asked}", lacking(&query, answer)?))
+                };
                 answers.iter().filter_map(lack).collect::<Vec<String>>()
             };
             eventually(&query.place, look, Vec::is_empty).await;

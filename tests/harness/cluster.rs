@@ -37,7 +37,7 @@ impl Ports {
 }
 
 /// One nats-server with a configuration of config/nats-cluster.
-pub struct Server {
+pub struct NatsServer {
     pub url: String,
     pub leaf_port: u16,
     file: PathBuf,
@@ -48,7 +48,7 @@ pub struct Server {
     dir: tempfile::TempDir,
 }
 
-impl Server {
+impl NatsServer {
     /// The only server of a farm.
     pub async fn single() -> Self {
         Self::single_with(&[]).await
@@ -227,7 +227,7 @@ fn with_site_zone(text: String, zone: &str) -> String {
     text.replace(".north\"", &format!(".{zone}\""))
 }
 
-impl Drop for Server {
+impl Drop for NatsServer {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- log of nats-server at {}\n{}", self.url, self.log.text());
@@ -261,23 +261,23 @@ pub fn environment(urls: &str, user: &str) -> Vec<(&'static str, String)> {
 
 /// Three servers that form one cluster.
 pub struct Cluster {
-    pub nodes: Vec<Server>,
+    pub nodes: Vec<NatsServer>,
 }
 
 impl Cluster {
     pub async fn start() -> Self {
-        let cluster = Server::first_that_starts(async || {
+        let cluster = NatsServer::first_that_starts(async || {
             let ports = Ports::reserve(9);
             let numbers = ports.numbers();
             let routes: Vec<String> = (0..3)
                 .map(|n| format!("\"nats-route://route:{}@127.0.0.1:{}\"", password("route"), numbers[n + 3]))
                 .collect();
             let routes = format!("[{}]", routes.join(", "));
-            let mut nodes: Vec<Server> = (0..3)
+            let mut nodes: Vec<NatsServer> = (0..3)
                 .map(|n| {
                     let more =
                         [("RSM_NATS_CLUSTER_PORT", numbers[n + 3].to_string()), ("RSM_NATS_ROUTES", routes.clone())];
-                    Server::new("node.conf", &format!("nats-{}", n + 1), (numbers[n], numbers[n + 6]), &more)
+                    NatsServer::new("node.conf", &format!("nats-{}", n + 1), (numbers[n], numbers[n + 6]), &more)
                 })
                 .collect();
             drop(ports);

@@ -13,7 +13,7 @@ use super::camera::Camera;
 use super::chaos::Chaos;
 use super::nats::Nats;
 use super::process::rsm;
-use super::role::{Recipe, Role};
+use super::role::{Recipe, RoleProcess};
 use super::system::QUICK;
 use super::watch::{CLIP_SECONDS, FPS, Watcher};
 use super::{eventually, within};
@@ -57,8 +57,8 @@ pub struct Owner {
 
 pub struct Farm {
     pub nats: Nats,
-    pub api: Role,
-    pub workers: Vec<Role>,
+    pub api: RoleProcess,
+    pub workers: Vec<RoleProcess>,
     pub camera: Camera,
     /// Slug and id of each link, in the order of the cameras.
     pub streams: Vec<(String, i64)>,
@@ -119,7 +119,7 @@ impl Plan {
         let mut environment = self.environment_of("api");
         environment.push(("RSM__NATS__URLS".to_owned(), nats.url.clone()));
         environment.push(("RSM__DATA_DIR".to_owned(), dir.path().join("api").display().to_string()));
-        let api = Role::start(
+        let api = RoleProcess::start(
             "api",
             Recipe { program: rsm(), arguments: vec!["api".into()], environment, listener: Some(Arc::new(listener)) },
         );
@@ -152,7 +152,7 @@ impl Farm {
             self.chaos.insert(name.to_owned(), chaos);
         }
         let recipe = self.worker_recipe(name, server);
-        self.workers.push(Role::start(name, recipe));
+        self.workers.push(RoleProcess::start(name, recipe));
     }
 
     /// Recipe of a worker that reaches NATS at `server`.
@@ -175,7 +175,7 @@ impl Farm {
         self.dir.path().join(process)
     }
 
-    pub fn worker(&mut self, name: &str) -> &mut Role {
+    pub fn worker(&mut self, name: &str) -> &mut RoleProcess {
         self.workers.iter_mut().find(|role| role.name == name).unwrap_or_else(|| panic!("no worker {name}"))
     }
 

@@ -108,7 +108,7 @@ pub fn refusal(opened: Result<Listener, tungstenite::Error>) -> (StatusCode, Opt
 }
 
 /// Frames as one answer without end (RFC 2046 section 5.1).
-pub struct Parts {
+pub struct MultipartParts {
     answer: Response,
     boundary: String,
     unread: Vec<u8>,
@@ -121,7 +121,7 @@ pub struct Part {
     pub jpeg: Vec<u8>,
 }
 
-impl Parts {
+impl MultipartParts {
     /// At `http://host:port`, with a query such as `?fps=2`.
     pub async fn open(base: &str, slug: &str, query: &str) -> Self {
         let answer = Self::ask(base, slug, query).await;

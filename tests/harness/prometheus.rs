@@ -37,7 +37,7 @@ pub struct Prometheus {
 
 /// One sample of an instant query.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
+pub struct PrometheusSample {
     pub labels: BTreeMap<String, String>,
     pub value: f64,
 }
@@ -131,9 +131,9 @@ impl Prometheus {
     }
 
     /// The answer to an instant query, now.
-    pub async fn query(&self, expression: &str) -> Vec<Sample> {
+    pub async fn query(&self, expression: &str) -> Vec<PrometheusSample> {
         let answer = self.get("query", &[("query", expression)]).await;
-        let sample = |row: &Value| Sample {
+        let sample = |row: &Value| PrometheusSample {
             labels: texts(&row["metric"]),
             value: row["value"][1].as_str().unwrap().parse().unwrap(),
         };
@@ -145,7 +145,11 @@ impl Prometheus {
     }
 
     /// Waits until the answer to a query fits.
-    pub async fn until(&self, expression: &str, fits: impl Fn(&Vec<Sample>) -> bool) -> Vec<Sample> {
+    pub async fn until(
+        &self,
+        expression: &str,
+        fits: impl Fn(&Vec<PrometheusSample>) -> bool,
+    ) -> Vec<PrometheusSample> {
         eventually_in(ALERT_DEADLINE, expression, async || self.query(expression).await, fits).await
     }
 

@@ -22,7 +22,7 @@ pub struct Recipe {
     pub listener: Option<Arc<std::net::TcpListener>>,
 }
 
-pub struct Role {
+pub struct RoleProcess {
     pub name: String,
     pub recipe: Recipe,
     /// Log of the newest process.
@@ -30,7 +30,7 @@ pub struct Role {
     child: Option<Child>,
 }
 
-impl Role {
+impl RoleProcess {
     pub fn start(name: &str, recipe: Recipe) -> Self {
         let mut role = Self { name: name.to_owned(), recipe, log: Log::default(), child: None };
         role.start_again();

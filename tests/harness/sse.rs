@@ -9,7 +9,7 @@ use super::within;
 const MOST: usize = 500;
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
+pub struct SseEvent {
     pub name: String,
     pub data: Value,
 }
@@ -43,7 +43,7 @@ impl Events {
     }
 
     /// The next one; `None` at the end, however the connection ended. Comments are passed over.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<SseEvent> {
         loop {
             if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") {
                 let block: Vec<u8> = self.unread.drain(..end + 2).collect();
@@ -58,7 +58,7 @@ impl Events {
     }
 
     /// The first that fits, of those to come.
-    pub async fn until(&mut self, what: &str, fits: impl Fn(&Event) -> bool) -> Event {
+    pub async fn until(&mut self, what: &str, fits: impl Fn(&SseEvent) -> bool) -> SseEvent {
         let mut seen = Vec::new();
         let found = async {
             while seen.len() < MOST {
@@ -77,18 +77,19 @@ impl Events {
     }
 
     /// The next that says that a stream is in that state.
-    pub async fn until_state(&mut self, slug: &str, state: &str) -> Event {
-        let fits = |event: &Event| event.name == "stream" && event.data["slug"] == slug && event.data["state"] == state;
+    pub async fn until_state(&mut self, slug: &str, state: &str) -> SseEvent {
+        let fits =
+            |event: &SseEvent| event.name == "stream" && event.data["slug"] == slug && event.data["state"] == state;
         self.until(&format!("{slug} is {state}"), fits).await
     }
 
-    fn take(&mut self, block: &str) -> Option<Event> {
+    fn take(&mut self, block: &str) -> Option<SseEvent> {
         let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         if let Some(mark) = field("id") {
             self.mark = Some(mark.to_owned());
         }
         let data = field("data")?;
         let data = serde_json::from_str(data).unwrap_or_else(|e| panic!("{e}: {data}"));
-        Some(Event { name: field("event").unwrap_or("message").to_owned(), data })
+        Some(SseEvent { name: field("event").unwrap_or("message").to_owned(), data })
     }
 }

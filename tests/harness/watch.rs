@@ -26,7 +26,7 @@ const DEMAND_TTL_MS: u64 = 6000;
 
 /// Observations of one watcher.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct WatchObservations {
     pub frames: u64,
     /// Between two frames, or since the last one.
     pub longest_gap: Duration,
@@ -41,7 +41,7 @@ pub struct Seen {
     newest: Duration,
 }
 
-impl Seen {
+impl WatchObservations {
     fn frame(&mut self, jpeg: &[u8]) {
         let now = Instant::now();
         if let Some(last) = self.last.replace(now) {
@@ -73,7 +73,7 @@ impl Seen {
 /// A viewer over WebSocket that stays.
 pub struct Watcher {
     pub slug: String,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<WatchObservations>>,
     task: JoinHandle<()>,
 }
 
@@ -82,7 +82,7 @@ impl Watcher {
     pub async fn open(base: &str, slug: &str) -> Self {
         let url = format!("{}/ws/stream/{slug}/", base.replace("http://", "ws://"));
         let (mut socket, _) = within("a WebSocket", tokio_tungstenite::connect_async(url)).await.unwrap();
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen = Arc::new(Mutex::new(WatchObservations::default()));
         let noted = seen.clone();
         let task = tokio::spawn(async move {
             while let Some(Ok(message)) = socket.next().await {
@@ -97,7 +97,7 @@ impl Watcher {
         Self { slug: slug.to_owned(), seen, task }
     }
 
-    pub fn seen(&self) -> Seen {
+    pub fn seen(&self) -> WatchObservations {
         self.seen.lock().clone().until_now()
     }
 

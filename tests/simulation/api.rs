@@ -1,39 +1,38 @@
-//! A model of the API process around its own arbiter: the database, the passes, and commands carried out over a
-//! network that may fail between any two steps.
+//! A model of the API process around its real arbiter: the database, the passes, and commands carried out over a network
+//! that may fail between any two steps.
 
 use std::time::Duration;
 
 use rand::RngExt as _;
-use rsm_api::control::ControlMetrics;
-use rsm_api::control::arbiter::{Arbiter, Settings, Wish};
-use rsm_api::control::command::{Command, Place, Question};
-use rsm_api::control::outcomes::Done;
-use rsm_api::control::plan::Told;
-use rsm_api::store::assignments::{Assignment, Seen};
-use rsm_shared::bus::BusError;
-use rsm_shared::stream::camera_link::CameraUrl;
-use rsm_shared::stream::fence::Epoch;
-use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
-use rsm_shared::stream::rendition::RenditionSet;
-use rsm_shared::stream::slug::Slug;
-use rsm_shared::stream::spec::{HlsParams, StreamSpec, Transport};
-use rsm_shared::wire::latest_frame::KnownOwners;
-use rsm_shared::wire::messages::{
+use rsm_control::api::arbiter::{Arbiter, ArbiterSettings};
+use rsm_control::api::assignment::{Assignment, PlacementFloor};
+use rsm_control::api::command::{Command, PlaceCommand, PresenceQuery};
+use rsm_control::api::intent::StreamIntent;
+use rsm_control::api::outcome::{Cause, CommandOutcome, PlacedOutcome};
+use rsm_control::api::plan::DeliveryState;
+use rsm_model::stream::camera_link::CameraUrl;
+use rsm_model::stream::fence::Epoch;
+use rsm_model::stream::names::{SessionId, WorkerId, Zone};
+use rsm_model::stream::rendition::RenditionSet;
+use rsm_model::stream::slug::Slug;
+use rsm_model::stream::spec::{HlsParams, StreamSpec, Transport};
+use rsm_model::wire::latest_frame::KnownOwners;
+use rsm_model::wire::messages::{
     Desired, Event, Fleet, Heartbeat, HeartbeatReply, Priority, Ticket, TicketReason, VERSION, Want,
 };
-use rsm_shared::wire::presence::Presence;
-use rsm_shared::wire::ticket_queue::TicketQueue;
+use rsm_model::wire::presence::Presence;
+use rsm_model::wire::ticket_queue::TicketQueue;
 
 use crate::nats::Then;
 use crate::world::{Ms, Node, World};
 
 const PASS: Ms = 250;
-/// Topology and queues are looked at this often.
+/// The topology is checked this often, and queues are read this often.
 const TOPOLOGY: Ms = 20_000;
 const QUEUES: Ms = 1000;
-/// An offer that was not answered by now has failed.
+/// An offer without an answer fails after this long.
 const TAKE_DEADLINE: Ms = 1000;
-const PROBE_DEADLINE: Ms = 500;
+const PRESENCE_DEADLINE: Ms = 500;
 
 #[derive(Default)]
 pub struct Api {
@@ -56,14 +55,14 @@ pub struct Stored {
 }
 
 impl Api {
-    /// The epoch of the owner that goes on until another has pictures.
-    pub fn handed_from(&self, slug: &Slug) -> Option<Epoch> {
-        self.arbiter.as_ref()?.placement(slug)?.handed_from().map(|from| from.epoch)
+    /// The epoch of the earlier owner, which goes on until another has pictures.
+    pub fn earlier_epoch(&self, slug: &Slug) -> Option<Epoch> {
+        self.arbiter.as_ref()?.placement(slug)?.earlier_owner().map(|from| from.epoch)
     }
 }
 
-fn deadline() -> BusError {
-    BusError::Deadline { what: "ask a model" }
+fn deadline() -> Cause {
+    "no answer from the model within the deadline".into()
 }
 
 fn spec() -> StreamSpec {
@@ -96,15 +95,14 @@ fn assignment(slug: &Slug, stored: &Stored) -> Assignment {
 impl World {
     pub fn start_api(&mut self) {
         self.api.life += 1;
-        let settings = Settings {
+        let settings = ArbiterSettings {
             dead_after: Duration::from_secs(4),
             idle_timeout: Duration::from_secs(30),
             balance: self.balance,
         };
         let stored = self.database.iter().map(|(slug, stored)| assignment(slug, stored)).collect();
-        let metrics = ControlMetrics::unregistered().unwrap();
         let name = format!("api-{}", self.api.life);
-        self.api.arbiter = Some(Arbiter::new(settings, metrics, name, stored, self.instant()));
+        self.api.arbiter = Some(Arbiter::new(settings, Box::new(()), name, stored, self.instant()));
         self.api.begun = self.now;
         self.api.was_connected = false;
         self.api.generation = None;
@@ -131,12 +129,12 @@ impl World {
         }
         self.api.was_connected = connected;
         if connected && self.now >= self.api.next_topology {
-            self.look_at_topology();
+            self.check_topology();
         }
-        let wishes: Vec<Wish> = self
+        let intents: Vec<StreamIntent> = self
             .registered
             .iter()
-            .map(|(slug, link)| Wish {
+            .map(|(slug, link)| StreamIntent {
                 slug: slug.clone(),
                 zone: Zone::default_zone(),
                 enabled: link.enabled,
@@ -148,14 +146,14 @@ impl World {
             })
             .collect();
         let Some(arbiter) = &mut self.api.arbiter else { return };
-        let commands = arbiter.pass(&wishes, connected, now);
-        let waiting = !arbiter.waiting().is_empty();
-        for wish in &wishes {
-            let sight = arbiter.sight(wish, now);
-            let shown = sight.owner.map(|owner| owner.owned.fence());
-            // An API that has just begun leaves what relays know of owners that it has not heard yet.
+        let commands = arbiter.pass(&intents, connected, now);
+        let waiting = !arbiter.waiting_zones().is_empty();
+        for intent in &intents {
+            let snapshot = arbiter.snapshot(intent, now);
+            let shown = snapshot.owner.map(|owner| owner.owned.fence());
+            // An API that has just begun leaves the owners in the directory that it has not heard yet.
             if shown.is_some() || self.now - self.api.begun > 5000 {
-                self.checks.tell(&wish.slug, KnownOwners { shown, newest: sight.epoch });
+                self.checks.publish(&intent.slug, KnownOwners { shown, newest: snapshot.epoch });
             }
         }
         for command in commands {
@@ -170,7 +168,7 @@ impl World {
                     move |w, found| {
                         let Some((delivered, waiting)) = found else { return };
                         let (queue, now) = (TicketQueue { delivered, waiting, ..TicketQueue::default() }, w.instant());
-                        w.arbiter(|arbiter| arbiter.note_queue(&Zone::default_zone(), priority, queue, now));
+                        w.arbiter(|arbiter| arbiter.on_queue(&Zone::default_zone(), priority, queue, now));
                     },
                 );
             }
@@ -181,9 +179,9 @@ impl World {
         self.api.arbiter.as_mut().map(work)
     }
 
-    fn look_at_topology(&mut self) {
+    fn check_topology(&mut self) {
         self.api.next_topology = self.now + 1000;
-        // Not a request like others: it makes what is missing.
+        // Unlike other requests it makes missing streams.
         let Some(way) = self.leg(Node::Api) else { return };
         self.arrive(way, Node::Api, |w| {
             if !(w.server.up && w.server.leader) {
@@ -209,28 +207,28 @@ impl World {
             drop: Vec::new(),
             fleet: Fleet::default(),
         };
-        let Some((reply, question)) = self.arbiter(|arbiter| arbiter.hear_beat(beat, now)) else { return nothing() };
-        if let Some(question) = question {
-            self.probe(question);
+        let Some((reply, query)) = self.arbiter(|arbiter| arbiter.on_heartbeat(beat, now)) else { return nothing() };
+        if let Some(query) = query {
+            self.ask_presence(query);
         }
         reply
     }
 
     pub fn api_hears_event(&mut self, event: Event) {
         let now = self.instant();
-        self.arbiter(|arbiter| arbiter.hear_event(event, now));
+        self.arbiter(|arbiter| arbiter.on_event(event, now));
     }
 
-    fn note(&mut self, done: Done) {
+    fn on_outcome(&mut self, outcome: CommandOutcome) {
         let now = self.instant();
-        self.arbiter(|arbiter| arbiter.note(done, now));
+        self.arbiter(|arbiter| arbiter.on_outcome(outcome, now));
         self.arrive(10, Node::Api, World::pass);
     }
 
     /// Commits a placement, as the store does: the same rule for the epoch.
-    fn assign(&mut self, slug: &Slug, want: Want, spec_rev: i64, seen: Seen) -> Assignment {
+    fn assign(&mut self, slug: &Slug, want: Want, spec_rev: i64, floor: PlacementFloor) -> Assignment {
         let old = self.database.get(slug);
-        let epoch = Epoch::next(old.map(|stored| stored.epoch).max(seen.epoch), self.unix_ms());
+        let epoch = Epoch::next(old.map(|stored| stored.epoch).max(floor.epoch), self.unix_ms());
         let stored = Stored { epoch, want, spec_rev, discontinuity: old.map_or(0, |s| s.discontinuity + 1) };
         let assignment = assignment(slug, &stored);
         self.database.insert(slug.clone(), stored);
@@ -238,7 +236,7 @@ impl World {
         assignment
     }
 
-    fn put(&mut self, assignment: &Assignment, then: impl FnOnce(&mut World, Result<(), BusError>) + 'static) {
+    fn put(&mut self, assignment: &Assignment, then: impl FnOnce(&mut World, Result<(), Cause>) + 'static) {
         let spec = (assignment.want == Want::Run).then(spec);
         let (slug, epoch, state) = (assignment.slug.clone(), assignment.epoch, assignment.want);
         let record = Desired { v: VERSION, cam: slug.clone(), epoch, state, spec };
@@ -254,19 +252,21 @@ impl World {
     fn carry_out(&mut self, command: Command) {
         match command {
             Command::Place(place) => self.place(place),
-            Command::Halt { slug, spec_rev, seen, .. } => {
-                let assignment = self.assign(&slug, Want::Stop, spec_rev, seen);
+            Command::Halt { slug, spec_rev, floor, .. } => {
+                let assignment = self.assign(&slug, Want::Stop, spec_rev, floor);
                 self.say(|| format!("API stops {slug} with {}", assignment.epoch));
                 let again = assignment.clone();
-                self.tell_stop(&again, move |w, told| w.note(Done::Halted { assignment, told }));
+                self.send_stop(&again, move |w, delivery| {
+                    w.on_outcome(CommandOutcome::Halted { assignment, delivery })
+                });
             }
             Command::HaltAgain(assignment) => {
                 let slug = assignment.slug.clone();
-                self.tell_stop(&assignment, move |w, result| w.note(Done::Told { slug, result }));
+                self.send_stop(&assignment, move |w, result| w.on_outcome(CommandOutcome::Resent { slug, result }));
             }
             Command::Rewrite(assignment) => {
                 let slug = assignment.slug.clone();
-                self.put(&assignment, move |w, result| w.note(Done::Told { slug, result }));
+                self.put(&assignment, move |w, result| w.on_outcome(CommandOutcome::Resent { slug, result }));
             }
             Command::Tidy(Assignment { slug, want, .. }) => {
                 let of = slug.clone();
@@ -276,7 +276,7 @@ impl World {
                     s.claims.retain(|key, _| key.0 != of || Some(key) == keep.as_ref());
                 };
                 self.jetstream(Node::Api, work, move |w, done| {
-                    w.note(Done::Tidied { slug, result: done.ok_or_else(deadline) });
+                    w.on_outcome(CommandOutcome::Tidied { slug, result: done.ok_or_else(deadline) });
                 });
             }
             Command::Forget(Assignment { slug, .. }) => {
@@ -285,47 +285,47 @@ impl World {
                     Node::Api,
                     move |s| drop(s.desired.remove(&of)),
                     move |w, done| {
-                        let result = done.ok_or_else(|| "no answer".to_owned());
+                        let result = done.ok_or_else(deadline);
                         if result.is_ok() {
                             w.database.remove(&slug);
                         }
-                        w.note(Done::Forgotten { slug, result });
+                        w.on_outcome(CommandOutcome::Forgotten { slug, result });
                     },
                 );
             }
-            Command::Release { slug, up_to, .. } => self.tell_workers(&slug, up_to),
-            Command::Probe(question) => self.probe(question),
+            Command::Release { slug, up_to, .. } => self.send_release(&slug, up_to),
+            Command::AskPresence(query) => self.ask_presence(query),
         }
     }
 
-    fn tell_workers(&mut self, slug: &Slug, up_to: Epoch) {
+    fn send_release(&mut self, slug: &Slug, up_to: Epoch) {
         for n in 0..self.workers.len() {
             let slug = slug.clone();
-            self.send(Node::Api, Node::Worker(n), move |w| w.let_go(n, &slug, up_to));
+            self.send(Node::Api, Node::Worker(n), move |w| w.release(n, &slug, up_to));
         }
     }
 
-    fn tell_stop(&mut self, assignment: &Assignment, then: impl FnOnce(&mut World, Result<(), BusError>) + 'static) {
+    fn send_stop(&mut self, assignment: &Assignment, then: impl FnOnce(&mut World, Result<(), Cause>) + 'static) {
         let (slug, epoch) = (assignment.slug.clone(), assignment.epoch);
         self.put(assignment, move |w, put| {
             if put.is_err() {
                 return then(w, put);
             }
-            w.tell_workers(&slug, epoch);
+            w.send_release(&slug, epoch);
             w.jetstream(Node::Api, move |s| s.take_back(&slug), move |w, done| then(w, done.ok_or_else(deadline)));
         });
     }
 
-    fn place(&mut self, place: Place) {
+    fn place(&mut self, place: PlaceCommand) {
         let slug = place.slug.clone();
         self.jetstream(
             Node::Api,
             move |s| s.desired.get(&slug).map(|d| d.epoch),
             move |w, recorded| {
-                let seen = Seen { epoch: place.seen.epoch.max(recorded.flatten()), ..place.seen };
+                let floor = PlacementFloor { epoch: place.floor.epoch.max(recorded.flatten()), ..place.floor };
                 let spec_rev = w.registered.get(&place.slug).map_or(0, |link| link.spec_rev);
                 let before = w.database.get(&place.slug).map(|stored| stored.epoch);
-                let assignment = w.assign(&place.slug, Want::Run, spec_rev, seen);
+                let assignment = w.assign(&place.slug, Want::Run, spec_rev, floor);
                 w.say(|| format!("API places {} with {} for {:?}", place.slug, assignment.epoch, place.reason));
                 match (place.reason, before) {
                     (TicketReason::Retry, Some(epoch)) => {
@@ -340,7 +340,7 @@ impl World {
         );
     }
 
-    fn publish(&mut self, place: Place, assignment: Assignment, claimed_by: Option<SessionId>) {
+    fn publish(&mut self, place: PlaceCommand, assignment: Assignment, claimed_by: Option<SessionId>) {
         let ticket = Ticket {
             v: VERSION,
             cam: place.slug.clone(),
@@ -356,9 +356,10 @@ impl World {
         let record = assignment.clone();
         let asked = to.as_ref().map(|(_, session)| session.clone());
         self.put(&record, move |w, put| {
-            let placed = move |w: &mut World, told: Result<Told, BusError>, ticket: Option<u64>| {
+            let placed = move |w: &mut World, delivery: Result<DeliveryState, Cause>, ticket: Option<u64>| {
                 let ticket = ticket.map(|sequence| (sequence, priority));
-                w.note(Done::Placed { assignment, reason, from, to: asked, told, ticket, claimed_by });
+                let placed = PlacedOutcome { assignment, reason, from, to: asked, delivery, ticket, claimed_by };
+                w.on_outcome(CommandOutcome::Placed(placed));
             };
             let queue = move |w: &mut World, ticket: Ticket, placed: PlacedThen| {
                 w.jetstream(
@@ -366,7 +367,7 @@ impl World {
                     move |s| s.publish(ticket, priority),
                     move |w, sequence| match sequence {
                         Some(sequence) => {
-                            placed(w, Ok(Told::Queued { urgent: priority == Priority::Hi }), Some(sequence));
+                            placed(w, Ok(DeliveryState::Queued { urgent: priority == Priority::Hi }), Some(sequence));
                         }
                         None => placed(w, Err(deadline()), None),
                     },
@@ -378,7 +379,7 @@ impl World {
                 (Ok(()), None) => queue(w, ticket, placed),
                 (Ok(()), Some((worker, session))) => {
                     w.offer(ticket, &worker, session, move |w, ticket, taken| match taken {
-                        Some(true) => placed(w, Ok(Told::Taken), None),
+                        Some(true) => placed(w, Ok(DeliveryState::Delivered), None),
                         Some(false) => queue(w, ticket, placed),
                         None => placed(w, Err(deadline()), None),
                     })
@@ -387,7 +388,7 @@ impl World {
         });
     }
 
-    /// Asks one worker process to take a ticket: its answer, or `None` when none came.
+    /// Offers a ticket to one worker process. `then` gets its answer, or `None` when none came.
     fn offer(
         &mut self,
         ticket: Ticket,
@@ -405,7 +406,7 @@ impl World {
                 w.send(Node::Worker(n), Node::Api, move |_| answered.set(Some(taken)));
             });
         }
-        // Looked at often enough: an answer is used soon, and its absence at the deadline.
+        // Checked every 20 ms: an answer is used soon, and its absence at the deadline.
         fn wait(
             w: &mut World,
             life: u64,
@@ -424,22 +425,22 @@ impl World {
         wait(self, life, TAKE_DEADLINE, answer, then);
     }
 
-    /// NATS says at once when nobody listens; a process that is cut off looks silent, not gone.
-    fn probe(&mut self, question: Question) {
-        let found = self.workers.iter().position(|w| w.alive && w.session == question.session);
-        let probe = match found {
+    /// NATS reports at once that a process has no subscription; a process that is cut off looks silent, not gone.
+    fn ask_presence(&mut self, query: PresenceQuery) {
+        let found = self.workers.iter().position(|w| w.alive && w.session == query.session);
+        let presence = match found {
             _ if !self.open(Node::Api) => Presence::Unknown,
             None => Presence::Gone,
             Some(n) if !self.connected(Node::Worker(n)) => Presence::Gone,
             Some(n) if !self.open(Node::Worker(n)) || self.workers[n].paused_until > self.now => Presence::Unknown,
             Some(_) => Presence::Present,
         };
-        let took = match probe {
-            Presence::Unknown => PROBE_DEADLINE,
+        let took = match presence {
+            Presence::Unknown => PRESENCE_DEADLINE,
             Presence::Gone | Presence::Present => self.rng.random_range(1..30),
         };
-        self.arrive(took, Node::Api, move |w| w.note(Done::Probed { question, probe }));
+        self.arrive(took, Node::Api, move |w| w.on_outcome(CommandOutcome::PresenceAnswered { query, presence }));
     }
 }
 
-type PlacedThen = Box<dyn FnOnce(&mut World, Result<Told, BusError>, Option<u64>)>;
+type PlacedThen = Box<dyn FnOnce(&mut World, Result<DeliveryState, Cause>, Option<u64>)>;

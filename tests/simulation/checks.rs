@@ -1,24 +1,24 @@
-//! What must hold in every history, and what is seen of it: a relay that judges frames as the real one does.
+//! The invariants of every history, and the relay that observes it: it judges frames as the real one does.
 
 use std::collections::HashMap;
 
-use rsm_shared::stream::fence::{Epoch, Fence};
-use rsm_shared::stream::slug::Slug;
-use rsm_shared::wire::frame_headers::FrameHeaders;
-use rsm_shared::wire::latest_frame::{FrameDecision, KnownOwners, LatestFrame};
+use rsm_model::stream::fence::{Epoch, Fence};
+use rsm_model::stream::slug::Slug;
+use rsm_model::wire::frame_headers::FrameHeaders;
+use rsm_model::wire::latest_frame::{FrameDecision, KnownOwners, LatestFrame};
 
 use crate::world::{Ms, World};
 
 #[derive(Default)]
 pub struct Checks {
-    seen: HashMap<Slug, Seen>,
-    /// Epochs that were ever given out; they only grow.
+    seen: HashMap<Slug, RelayedStream>,
+    /// The last epoch of each stream; they only grow.
     epochs: HashMap<Slug, Epoch>,
     /// Pipelines started.
     pub starts: u32,
-    /// Camera sessions that are open, by stream.
+    /// Open camera sessions, by stream.
     pub sessions: HashMap<Slug, u32>,
-    /// The most that were open at a time of an exclusive camera.
+    /// The most sessions of one exclusive camera that were open at a time.
     pub exclusive_most: u32,
     /// Frames of stale owners that were refused.
     pub refused: u64,
@@ -26,9 +26,9 @@ pub struct Checks {
 }
 
 #[derive(Default)]
-struct Seen {
+struct RelayedStream {
     latest: LatestFrame,
-    /// What the API said last; kept while it is away.
+    /// The last owners that the API published; kept while it is away.
     known: KnownOwners,
     fence: Option<Fence>,
     at: Ms,
@@ -50,8 +50,8 @@ impl Checks {
         }
     }
 
-    /// What the relay is told of a stream.
-    pub fn tell(&mut self, slug: &Slug, known: KnownOwners) {
+    /// The API publishes the owners of a stream.
+    pub fn publish(&mut self, slug: &Slug, known: KnownOwners) {
         self.seen.entry(slug.clone()).or_default().known = known;
     }
 
@@ -87,7 +87,7 @@ impl World {
         }
         // Two owners never alternate in front of a viewer (I1, I2).
         let stale = seen.fence.is_some_and(|before| fence < before);
-        // What the newest owner shows may be late when its network was; of nobody else.
+        // Frames of the newest owner may be late when its network was; those of others may not.
         let back = seen.captured > captured + 700 && Some(fence.epoch) != newest;
         if seen.at > 0 {
             seen.longest_gap = seen.longest_gap.max(now - seen.at);
@@ -102,19 +102,18 @@ impl World {
         }
     }
 
-    /// Why the world is not yet as it should be: every wanted stream delivers and has one owner, the newest (I3); what
-    /// is not wanted runs nowhere (I4).
+    /// Why the world has not settled: every wanted stream delivers and has one owner, the newest (I3); other streams run
+    /// nowhere (I4).
     pub fn unsettled(&self) -> Option<String> {
         for (slug, link) in &self.registered {
-            let aside = self.poison.contains(slug);
             let owners = self.owners(slug);
-            if aside {
+            if self.poison.contains(slug) {
                 continue;
             }
             if link.enabled {
                 let newest = self.newest(slug);
-                // A hand-off that nobody takes up leaves the stream with its earlier owner.
-                let handed = self.api.handed_from(slug);
+                // A hand-off that no worker takes up leaves the stream with its earlier owner.
+                let handed = self.api.earlier_epoch(slug);
                 if owners.len() != 1 || (Some(owners[0].1.epoch) != newest && handed != Some(owners[0].1.epoch)) {
                     return Some(format!("{slug} should have one owner of {newest:?}, has {owners:?}"));
                 }

@@ -1,30 +1,30 @@
-//! What happens in one history: operators, viewers and faults, chosen by the seed.
+//! The events of one history: operators, viewers and faults, chosen by the seed.
 
 use std::time::Duration;
 
 use rand::RngExt as _;
-use rsm_shared::stream::slug::Slug;
+use rsm_model::stream::slug::Slug;
 
 use crate::world::{Ms, Node, Registered, Weather, World};
 
-/// Faults are over by then.
+/// All faults are over by then.
 const HEALED: Ms = 40_000;
-/// From then on everything must be as it should within this: a mass silence is waited out for 20 s, an offer or a
-/// ticket may be lost, and a suspect is set aside for a minute.
+/// The world must settle within this time after the last fault: a mass silence is waited out for 20 s, an offer or a ticket
+/// may be lost, and a suspect is quarantined for a minute.
 const SETTLE: Ms = 150_000;
-/// And stay so.
+/// It must stay settled for this long.
 const STEADY: Ms = 3_000;
 
-/// What kind of history a seed makes.
+/// The kind of history that a seed makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Anything, in bad weather.
+    /// Any faults, over a network that loses and delays messages.
     Storm,
     /// Faults that must not restart a single pipeline.
     Harmless,
     /// Workers that come and go in order, and an API that restarts: no viewer sees a gap.
     Moves,
-    /// Most workers are cut off at once, for less than is waited for: nothing moves.
+    /// Most workers are cut off at once, for less time than the arbiter waits: nothing moves.
     MassSilence,
 }
 
@@ -46,13 +46,16 @@ impl Kind {
     }
 }
 
-/// Lives through the history of a seed; what went wrong, if anything did.
+/// Lives through the history of a seed. Returns the world at its end.
+///
+/// # Errors
+/// The invariant that was broken.
 pub fn live(seed: u64, trace: bool) -> Result<World, String> {
     let kind = Kind::of(seed);
     let mut world = World::new(seed, kind.weather(), trace);
     world.say(|| format!("seed {seed}, {kind:?}"));
     if matches!(kind, Kind::Harmless | Kind::MassSilence) {
-        // Longer than all their faults in a row.
+        // Longer than all faults in a row.
         world.hold = Duration::from_secs(60);
         world.balance = None;
     }
@@ -64,7 +67,7 @@ pub fn live(seed: u64, trace: bool) -> Result<World, String> {
     let streams: usize = world.rng.random_range(1..6);
     for n in 0..streams {
         let exclusive = world.rng.random_range(0..5) == 0;
-        // Some run although nobody watches.
+        // Some run without viewers.
         let demanded = world.rng.random_range(0..4) != 0;
         world.registered.insert(slug(n), Registered { enabled: true, exclusive, spec_rev: 1, demanded });
     }
@@ -73,7 +76,7 @@ pub fn live(seed: u64, trace: bool) -> Result<World, String> {
         world.start_worker(None);
     }
     for _ in 0..world.rng.random_range(1..7) {
-        // After the first starts in the orderly kinds, else at any time.
+        // In orderly kinds after the first starts, else at any time.
         let at = world.rng.random_range(if kind == Kind::Storm { 0..25_000 } else { 8_000..20_000 });
         world.after(at, move |w| match kind {
             Kind::Storm => storm(w, streams),
@@ -120,7 +123,7 @@ fn judge(kind: Kind, streams: usize, world: &World) -> Result<(), String> {
     if kind != Kind::Storm && world.checks.exclusive_most > 1 {
         return Err("an exclusive camera had two sessions".into());
     }
-    // One that is about to kill whoever took it over is still open at its earlier owner.
+    // A stream that is about to kill its next owner is still open at its earlier one.
     let settled = |slug| !world.poison.contains(slug);
     let open: Vec<_> = world.checks.sessions.iter().filter(|(slug, open)| **open > 1 && settled(slug)).collect();
     if open.is_empty() { Ok(()) } else { Err(format!("cameras are opened more than once: {open:?}")) }
@@ -135,7 +138,7 @@ fn any_worker(w: &mut World) -> Option<usize> {
     (!live.is_empty()).then(|| live[w.rng.random_range(0..live.len())])
 }
 
-/// For how long a fault lasts: over when everything is healed.
+/// The duration of a fault, which ends before [`HEALED`].
 fn lasting(w: &mut World, most: Ms) -> Ms {
     w.rng.random_range(100..most).min(HEALED.saturating_sub(w.now + 1000)).max(100)
 }
@@ -192,7 +195,7 @@ fn storm(w: &mut World, streams: usize) {
             w.registered.remove(&stream);
         }
         17 => {
-            // A ticket that was done with comes again.
+            // An acknowledged ticket comes again.
             if let Some(link) = w.registered.get(&stream)
                 && let Some(epoch) = w.newest(&stream)
             {
@@ -219,7 +222,7 @@ fn storm(w: &mut World, streams: usize) {
 fn harmless(w: &mut World) {
     match w.rng.random_range(0..5) {
         0 => kill_api(w),
-        // Shorter than a cut-off worker holds on.
+        // Shorter than the time for which a cut-off worker goes on.
         1 => kill_nats(w, 6_000),
         2 => wipe(w),
         3 => lose_leader(w, 6_000),
@@ -252,13 +255,13 @@ fn moves(w: &mut World) {
     }
 }
 
-fn stale_ticket(slug: &Slug, epoch: u64, _rev: i64) -> rsm_shared::wire::messages::Ticket {
-    rsm_shared::wire::messages::Ticket {
+fn stale_ticket(slug: &Slug, epoch: u64, _rev: i64) -> rsm_model::wire::messages::Ticket {
+    rsm_model::wire::messages::Ticket {
         v: 1,
         cam: slug.clone(),
-        zone: rsm_shared::stream::names::Zone::default_zone(),
-        epoch: rsm_shared::stream::fence::Epoch(epoch),
-        reason: rsm_shared::wire::messages::TicketReason::Start,
+        zone: rsm_model::stream::names::Zone::default_zone(),
+        epoch: rsm_model::stream::fence::Epoch(epoch),
+        reason: rsm_model::wire::messages::TicketReason::Start,
         media_sequence: 0,
         discontinuity_sequence: 0,
         avoid: None,
@@ -302,7 +305,7 @@ fn lose_leader(w: &mut World, most: Ms) {
     }
 }
 
-/// New settings, or another wish of an operator.
+/// An operator changes the settings.
 fn change(w: &mut World, stream: Slug) {
     if let Some(link) = w.registered.get_mut(&stream) {
         link.spec_rev += 1;

@@ -1,5 +1,5 @@
 //! The decisions of API and worker, run against a model of workers, cameras and a NATS that loses, delays and reorders,
-//! with a seeded clock: ten thousand histories, each a function of its seed. A history that fails is told with its
+//! with a seeded clock: ten thousand histories, each a function of its seed. A history that fails is reported with its
 //! seed; `RSM_SIMULATION_SEED=<seed> cargo test -p rsm-simulation -- --nocapture` lives through it again and prints
 //! what happens. `RSM_SIMULATION_HISTORIES` sets another number.
 

@@ -1,12 +1,12 @@
-//! A model of nats-server with what JetStream stores, and requests to it that may be lost on either way: then nobody
-//! can tell whether they were carried out.
+//! A model of nats-server with the records of JetStream, and requests to it that may be lost on either way: then the
+//! caller cannot tell whether they were carried out.
 
 use std::collections::{BTreeMap, HashMap};
 
-use rsm_shared::stream::fence::{Epoch, Fence};
-use rsm_shared::stream::names::SessionId;
-use rsm_shared::stream::slug::Slug;
-use rsm_shared::wire::messages::{Desired, Priority, Ticket};
+use rsm_model::stream::fence::{Epoch, Fence};
+use rsm_model::stream::names::SessionId;
+use rsm_model::stream::slug::Slug;
+use rsm_model::wire::messages::{Desired, Priority, Ticket};
 
 use crate::world::{Ms, Node, World};
 
@@ -14,9 +14,9 @@ use crate::world::{Ms, Node, World};
 const ACK_WAIT: Ms = 5000;
 /// A pull waits this long.
 const PULL_EXPIRES: Ms = 5000;
-/// A ticket that was given back so often is ended.
+/// A ticket that was delivered more often is removed.
 const MOST_DELIVERIES: u32 = 20;
-/// A request that was not answered by now has failed.
+/// A request without an answer fails after this long.
 const DEADLINE: Ms = 2000;
 
 pub struct Server {
@@ -68,12 +68,12 @@ impl Default for Server {
     }
 }
 
-/// What follows a request: its result, or `None` when none came.
+/// The continuation of a request: it gets the result, or `None` when none came.
 pub type Then<R> = Box<dyn FnOnce(&mut World, Option<R>)>;
 
-/// What a try to claim led to.
+/// The result of a claim.
 #[derive(Clone, Debug)]
-pub enum Claim {
+pub enum ClaimResult {
     Won(Fence),
     Lost,
 }
@@ -84,16 +84,16 @@ impl Server {
         *self = Self { generation: self.generation + 1, up: self.up, leader: self.leader, ..Self::default() };
     }
 
-    /// Writes the claim if nobody has; what stands decides.
-    pub fn claim(&mut self, slug: &Slug, epoch: Epoch, session: &SessionId) -> Claim {
+    /// Writes the claim if there is none; the stored one decides.
+    pub fn claim(&mut self, slug: &Slug, epoch: Epoch, session: &SessionId) -> ClaimResult {
         let key = (slug.clone(), epoch);
         if let Some((owner, revision)) = self.claims.get(&key) {
             let fence = Fence { epoch, revision: *revision };
-            return if owner == session { Claim::Won(fence) } else { Claim::Lost };
+            return if owner == session { ClaimResult::Won(fence) } else { ClaimResult::Lost };
         }
         self.claim_sequence += 1;
         self.claims.insert(key, (session.clone(), self.claim_sequence));
-        Claim::Won(Fence { epoch, revision: self.claim_sequence })
+        ClaimResult::Won(Fence { epoch, revision: self.claim_sequence })
     }
 
     /// A newer ticket of a stream replaces the older one.
@@ -112,17 +112,17 @@ impl Server {
         self.tickets.remove(&sequence);
     }
 
-    /// A connection was closed: nobody waits there any more. One that is cut off looks alive.
+    /// A connection was closed, and its pulls end. One that is cut off looks alive.
     pub fn forget_pulls(&mut self, worker: usize) {
         self.waiting.retain(|pull| pull.worker != worker);
     }
 
-    /// A ticket that was done with is there again, as an old server does after it was killed.
+    /// An acknowledged ticket is there again, as an old server does after it was killed.
     pub fn resurrect(&mut self, ticket: Ticket) {
         self.publish(ticket, Priority::Hi);
     }
 
-    pub fn give_back(&mut self, sequence: u64, now: Ms) {
+    pub fn nak(&mut self, sequence: u64, now: Ms) {
         if let Some(queued) = self.tickets.get_mut(&sequence) {
             queued.not_before = now + 500;
             if queued.deliveries > MOST_DELIVERIES {
@@ -139,7 +139,7 @@ impl Server {
 }
 
 impl World {
-    /// A request to JetStream. `then` gets `None` when it failed, or nobody can tell.
+    /// A request to JetStream. `then` gets `None` when it failed, or its result is not known.
     pub fn jetstream<R: 'static>(
         &mut self,
         node: Node,

@@ -1,21 +1,21 @@
-//! A model of a worker process around the worker's own decisions: what to do with a ticket, what silence means, which
-//! placements run, end and wait. Cameras and pipelines are times from the dice.
+//! A model of a worker process around the real decisions about tickets, silence, and the placements that run, end and wait.
+//! Cameras and pipelines are random times.
 
 use std::time::Duration;
 
 use rand::RngExt as _;
-use rsm_shared::stream::fence::Fence;
-use rsm_shared::stream::names::{SessionId, WorkerId, Zone};
-use rsm_shared::stream::slug::Slug;
-use rsm_shared::stream::state::StreamState;
-use rsm_shared::wire::messages::{
+use rsm_control::worker::contact::{BeatResult, Contact, Pulse};
+use rsm_control::worker::holding::{Holding, OwnedStream, StartDecision};
+use rsm_control::worker::ticket::{TicketDecision, accepts, decide, is_current};
+use rsm_model::stream::fence::Fence;
+use rsm_model::stream::names::{SessionId, WorkerId, Zone};
+use rsm_model::stream::slug::Slug;
+use rsm_model::stream::state::StreamState;
+use rsm_model::wire::messages::{
     Event, Heartbeat, HeartbeatReply, Load, Owned, Priority, Ticket, VERSION, WorkerState,
 };
-use rsm_worker::control::contact::{Contact, Met, Pulse};
-use rsm_worker::control::decide::{Verdict, accepts, still_stands, verdict};
-use rsm_worker::control::holding::{Begin, Holding};
 
-use crate::nats::Claim;
+use crate::nats::ClaimResult;
 use crate::world::{Ms, Node, World};
 
 const BEAT: Ms = 1000;
@@ -23,9 +23,9 @@ const BEAT: Ms = 1000;
 const BEAT_DEADLINE: Ms = 900;
 /// A pull is renewed this often.
 const PULL: Ms = 5000;
-/// Between two frames.
+/// Time between two frames.
 const FRAME: Ms = 400;
-/// A draining worker ends after this, whatever it still has.
+/// A draining worker ends after this long, also with streams left.
 const DRAIN: Ms = 25_000;
 const DEAD: Duration = Duration::from_secs(4);
 
@@ -46,7 +46,7 @@ pub struct Worker {
     pub draining_since: Option<Ms>,
     pub capacity: u32,
     pub holding: Holding<Pipe, Ticket>,
-    /// Camera sessions that are open, also of streams that are ending; and whether the camera is exclusive.
+    /// Open camera sessions, also those of streams that are ending, and whether the camera is exclusive.
     open: Vec<(Slug, bool)>,
     /// Tickets taken and not yet started.
     taking: u32,
@@ -121,7 +121,7 @@ impl World {
         let (now, room) = (self.now, self.room(n));
         let worker = &mut self.workers[n];
         worker.beats += 1;
-        let row = |(slug, kept): (&Slug, &rsm_worker::control::holding::Kept<Pipe>)| Owned {
+        let row = |(slug, kept): (&Slug, &OwnedStream<Pipe>)| Owned {
             cam: slug.clone(),
             epoch: kept.fence.epoch,
             revision: kept.fence.revision,
@@ -158,21 +158,21 @@ impl World {
             let reply = w.api_hears(&message);
             w.send(Node::Api, Node::Worker(n), move |w| w.answered(n, number, reply));
         });
-        // The client learns at once when nobody listens; else it waits for the deadline.
+        // The client learns at once when no API listens; else it waits for the deadline.
         let absent = !self.alive(Node::Api) || !self.connected(Node::Api);
         if absent && self.open(Node::Worker(n)) {
             self.arrive(20, Node::Worker(n), move |w| {
                 w.reachable(Node::Worker(n), move |w, answered| {
-                    let met = if answered { Met::ApiAbsent } else { Met::Unknown };
+                    let result = if answered { BeatResult::ApiAbsent } else { BeatResult::Silence };
                     if w.workers[n].answered < number {
-                        w.met(n, met);
+                        w.on_beat(n, result);
                     }
                 });
             });
         } else {
             self.arrive(BEAT_DEADLINE, Node::Worker(n), move |w| {
                 if w.workers[n].answered < number {
-                    w.met(n, Met::Unknown);
+                    w.on_beat(n, BeatResult::Silence);
                 }
             });
         }
@@ -193,25 +193,25 @@ impl World {
     }
 
     fn answered(&mut self, n: usize, number: u64, reply: HeartbeatReply) {
-        // An answer that comes after the deadline is not waited for any more.
+        // An answer after the deadline is ignored.
         if number < self.workers[n].beats || reply.conflict {
             return;
         }
         self.workers[n].answered = number;
         self.workers[n].pulse.answered(number);
-        self.met(n, Met::Api);
+        self.on_beat(n, BeatResult::Answered);
         for (slug, up_to) in reply.drop {
-            self.let_go(n, &slug, up_to);
+            self.release(n, &slug, up_to);
         }
     }
 
-    fn met(&mut self, n: usize, met: Met) {
+    fn on_beat(&mut self, n: usize, result: BeatResult) {
         let now = self.instant();
-        let advice = self.workers[n].contact.met(met, now);
+        let advice = self.workers[n].contact.on_beat(result, now);
         self.workers[n].may_pull = advice.pull;
         if advice.stop_all {
             self.say(|| format!("w{n} was cut off for too long and stops everything"));
-            let mut all = self.workers[n].holding.let_all_go();
+            let mut all = self.workers[n].holding.release_all();
             all.sort_by(|a, b| a.0.cmp(&b.0));
             for (slug, kept) in all {
                 self.end(n, slug, kept.handle.exclusive);
@@ -219,10 +219,10 @@ impl World {
         }
     }
 
-    /// The API's word that an owned stream is to end.
-    pub fn let_go(&mut self, n: usize, slug: &Slug, up_to: rsm_shared::stream::fence::Epoch) {
-        if let Some(kept) = self.workers[n].holding.let_go(slug, up_to) {
-            self.say(|| format!("w{n} lets {slug} {:?} go", kept.fence));
+    /// The API has an owned stream released.
+    pub fn release(&mut self, n: usize, slug: &Slug, up_to: rsm_model::stream::fence::Epoch) {
+        if let Some(kept) = self.workers[n].holding.release(slug, up_to) {
+            self.say(|| format!("w{n} releases {slug} {:?}", kept.fence));
             self.end(n, slug.clone(), kept.handle.exclusive);
         }
     }
@@ -258,13 +258,13 @@ impl World {
         self.consider(n, ticket, Some(sequence));
     }
 
-    fn finish(&mut self, n: usize, sequence: u64, give_back: bool) {
+    fn finish(&mut self, n: usize, sequence: u64, nak: bool) {
         let now = self.now;
         let work = move |server: &mut crate::nats::Server| {
-            if give_back { server.give_back(sequence, now) } else { server.acknowledge(sequence) }
+            if nak { server.nak(sequence, now) } else { server.acknowledge(sequence) }
         };
         self.jetstream(Node::Worker(n), work, |_, _| {});
-        if give_back {
+        if nak {
             self.after(600, |w| w.hand_out());
         }
         // It pulls again at once.
@@ -274,7 +274,7 @@ impl World {
         }
     }
 
-    /// Ticket, desired record, claim, record again, start: as the real intake does.
+    /// Follows the steps of the real intake: ticket, desired record, claim, record again, start.
     fn consider(&mut self, n: usize, ticket: Ticket, sequence: Option<u64>) {
         self.workers[n].taking += 1;
         let slug = ticket.cam.clone();
@@ -284,13 +284,13 @@ impl World {
             move |w, read| {
                 let worker = &w.workers[n];
                 let owned_here = worker.holding.get(&ticket.cam).is_some_and(|kept| kept.fence.epoch == ticket.epoch);
-                let verdict = read.map(|record| verdict(&ticket, record.as_ref(), owned_here, &worker.session));
-                match verdict {
-                    Some(Verdict::Claim) => w.claim(n, ticket, sequence),
-                    Some(verdict) => {
+                let decision = read.map(|record| decide(&ticket, record.as_ref(), owned_here, &worker.session));
+                match decision {
+                    Some(TicketDecision::Claim) => w.claim(n, ticket, sequence),
+                    Some(decision) => {
                         w.workers[n].taking -= 1;
                         if let Some(sequence) = sequence {
-                            w.finish(n, sequence, verdict == Verdict::GiveBack);
+                            w.finish(n, sequence, decision == TicketDecision::Nak);
                         }
                     }
                     None => w.workers[n].taking -= 1,
@@ -307,13 +307,13 @@ impl World {
             move |s| s.claim(&slug, epoch, &session),
             move |w, claimed| match claimed {
                 Some(claimed) => w.claimed(n, ticket, sequence, claimed),
-                // Nobody knows: what is stored decides.
+                // Whether it was written is not known: the stored claim decides.
                 None => {
                     let slug = ticket.cam.clone();
                     let read = move |s: &mut crate::nats::Server| s.claims.get(&(slug, epoch)).cloned();
                     w.jetstream(Node::Worker(n), read, move |w, read| match read.flatten() {
                         Some((owner, revision)) if owner == again => {
-                            w.claimed(n, ticket, sequence, Claim::Won(Fence { epoch, revision }));
+                            w.claimed(n, ticket, sequence, ClaimResult::Won(Fence { epoch, revision }));
                         }
                         _ => w.workers[n].taking -= 1,
                     });
@@ -322,11 +322,11 @@ impl World {
         );
     }
 
-    fn claimed(&mut self, n: usize, ticket: Ticket, sequence: Option<u64>, claimed: Claim) {
+    fn claimed(&mut self, n: usize, ticket: Ticket, sequence: Option<u64>, claimed: ClaimResult) {
         if let Some(sequence) = sequence {
             self.finish(n, sequence, false);
         }
-        let Claim::Won(fence) = claimed else {
+        let ClaimResult::Won(fence) = claimed else {
             self.workers[n].taking -= 1;
             return;
         };
@@ -336,14 +336,14 @@ impl World {
             move |s| s.desired.get(&slug).cloned(),
             move |w, read| {
                 w.workers[n].taking -= 1;
-                let stands = read.is_some_and(|d| d.is_none_or(|d| still_stands(&ticket, &d)));
+                let stands = read.is_some_and(|d| d.is_none_or(|d| is_current(&ticket, &d)));
                 if !stands {
                     return;
                 }
                 match w.workers[n].holding.start(&ticket.cam, fence, ticket.clone()) {
-                    Begin::Now(ticket) => w.begin(n, fence, &ticket),
-                    Begin::Waits(Some(pipe)) => w.end(n, ticket.cam.clone(), pipe.exclusive),
-                    Begin::Waits(None) | Begin::Ignored => {}
+                    StartDecision::Start(ticket) => w.begin(n, fence, &ticket),
+                    StartDecision::Wait(Some(pipe)) => w.end(n, ticket.cam.clone(), pipe.exclusive),
+                    StartDecision::Wait(None) | StartDecision::Ignore => {}
                 }
             },
         );
@@ -392,7 +392,7 @@ impl World {
         if worker.holding.get(&slug).is_none_or(|kept| kept.fence != fence) {
             return;
         }
-        if worker.pulse.may_show(Duration::from_millis(self.now)) {
+        if worker.pulse.may_publish(Duration::from_millis(self.now)) {
             let (slug, captured) = (slug.clone(), self.now);
             self.send(Node::Worker(n), Node::Relay, move |w| w.relay(slug, fence, seq, captured));
         }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use rsm_shared::stream::fence::Epoch;
-use rsm_shared::stream::slug::Slug;
+use rsm_model::stream::fence::Epoch;
+use rsm_model::stream::slug::Slug;
 
 use crate::api::Api;
 use crate::checks::Checks;
@@ -18,7 +18,7 @@ use crate::worker::Worker;
 /// Milliseconds since the history's beginning.
 pub type Ms = u64;
 
-/// What happens at a time.
+/// An action at a time.
 pub type Act = Box<dyn FnOnce(&mut World)>;
 
 /// Ordered for a heap: the greatest is the earliest, and of one time the one that was scheduled first.
@@ -28,7 +28,7 @@ struct Event {
     act: Act,
 }
 
-/// Who has a connection to NATS.
+/// A process with a connection to NATS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Node {
     Api,
@@ -39,12 +39,12 @@ pub enum Node {
 /// The way between one node and NATS.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Link {
-    /// Nothing gets through until then; what is sent meanwhile is lost, or comes late.
+    /// No message gets through until then; those sent meanwhile are lost, or come late.
     pub cut_until: Ms,
     pub cut_since: Ms,
 }
 
-/// How bad the network is while nothing is cut.
+/// The faults of the network while nothing is cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Weather {
     /// Messages lost, of a thousand.
@@ -65,17 +65,17 @@ pub struct World {
     pub api: Api,
     pub workers: Vec<Worker>,
     pub checks: Checks,
-    /// What is registered: the part of the database that operators write.
+    /// The links: the part of the database that operators write.
     pub registered: BTreeMap<Slug, Registered>,
     /// The part of the database that the arbiter writes.
     pub database: HashMap<Slug, crate::api::Stored>,
-    /// How far the clock of the API's host is off.
+    /// Error of the clock of the API's host, milliseconds.
     pub clock_off: i64,
-    /// Starting one of these streams ends the process that does.
+    /// Streams that end the worker process that starts them.
     pub poison: BTreeSet<Slug>,
-    /// A worker that is cut off stops after this.
+    /// A worker that is cut off stops its streams after this.
     pub hold: Duration,
-    /// Streams move to emptier workers from this difference on.
+    /// Smallest difference in use at which streams move to emptier workers.
     pub balance: Option<f32>,
     pub trace: bool,
 }
@@ -89,7 +89,7 @@ pub struct Registered {
     pub demanded: bool,
 }
 
-/// Of the first event; far enough from zero that every age can be subtracted.
+/// Unix time of the first event; far enough from zero that every age can be subtracted.
 const UNIX_MS: i64 = 1_800_000_000_000;
 
 impl World {
@@ -97,7 +97,7 @@ impl World {
         Self {
             now: 0,
             rng: StdRng::seed_from_u64(seed),
-            // Any base will do: only differences count.
+            // Only differences to the base count.
             base: Instant::now() + Duration::from_secs(3600),
             events: BinaryHeap::new(),
             scheduled: 0,
@@ -143,7 +143,7 @@ impl World {
         self.events.push(Event { at: self.now + delay, id: self.scheduled, act: Box::new(act) });
     }
 
-    /// Lets everything happen until `end`.
+    /// Carries out all events until `end`.
     pub fn run_until(&mut self, end: Ms) {
         while self.events.peek().is_some_and(|event| event.at <= end) {
             let Some(event) = self.events.pop() else { break };
@@ -184,7 +184,7 @@ impl World {
             return None;
         }
         if link.cut_until > self.now {
-            // It waits in a buffer and is flushed late, or the connection breaks with it.
+            // The message waits in a buffer and is flushed late, or is lost with the connection.
             let late = link.cut_until - self.now + self.rng.random_range(1..200);
             return self.rng.random_bool(0.5).then_some(late);
         }
@@ -208,13 +208,13 @@ impl World {
         });
     }
 
-    /// Happens at a node once it runs: a paused process reads what came when it goes on; a dead one never.
+    /// An action at a node once it runs: a paused process acts on its messages when it goes on, a dead one never.
     pub fn arrive(&mut self, delay: Ms, to: Node, act: impl FnOnce(&mut World) + 'static) {
         let life = self.life(to);
         self.at_node(delay, to, life, act);
     }
 
-    /// The same, for one life of the process only.
+    /// The same as [`Self::arrive`], for one life of the process only.
     pub fn at_node(&mut self, delay: Ms, to: Node, life: u64, act: impl FnOnce(&mut World) + 'static) {
         self.after(delay, move |w| {
             if w.life(to) != life || !w.alive(to) {
@@ -230,7 +230,7 @@ impl World {
         });
     }
 
-    /// Counts the processes that a node has had.
+    /// The number of processes that a node has had.
     pub fn life(&self, node: Node) -> u64 {
         match node {
             Node::Api => self.api.life,
@@ -254,7 +254,7 @@ impl World {
         }
     }
 
-    /// The largest epoch that the database has given out for a stream.
+    /// The largest epoch of a stream in the database.
     pub fn newest(&self, slug: &Slug) -> Option<Epoch> {
         self.database.get(slug).map(|stored| stored.epoch)
     }

@@ -15,7 +15,7 @@ use crate::harness::eventually;
 
 /// One span, as a person reads it.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct CollectedSpan {
     pub service: String,
     pub name: String,
     /// Hexadecimal.
@@ -37,7 +37,7 @@ struct Got {
     connections: usize,
     /// Heads and bodies of requests, as they came.
     raw: Vec<(String, Vec<u8>)>,
-    spans: Vec<Seen>,
+    spans: Vec<CollectedSpan>,
 }
 
 pub struct Collector {
@@ -78,20 +78,20 @@ impl Collector {
         self.got.lock().raw.iter().map(|(head, _)| head.clone()).collect()
     }
 
-    pub fn spans(&self) -> Vec<Seen> {
+    pub fn spans(&self) -> Vec<CollectedSpan> {
         self.got.lock().spans.clone()
     }
 
     /// Waits for a trace with spans of all these names, by service; returns all that it has.
-    pub async fn until_trace(&self, what: &str, names: &[(&str, &str)]) -> Vec<Seen> {
+    pub async fn until_trace(&self, what: &str, names: &[(&str, &str)]) -> Vec<CollectedSpan> {
         let traces = async || {
-            let mut traces = BTreeMap::<String, Vec<Seen>>::new();
+            let mut traces = BTreeMap::<String, Vec<CollectedSpan>>::new();
             for span in self.spans() {
                 traces.entry(span.trace.clone()).or_default().push(span);
             }
             traces.into_values().collect::<Vec<_>>()
         };
-        let whole = |trace: &Vec<Seen>| {
+        let whole = |trace: &Vec<CollectedSpan>| {
             names.iter().all(|(service, name)| trace.iter().any(|s| s.service == *service && s.name == *name))
         };
         let traces = eventually(what, traces, |traces| traces.iter().any(whole)).await;
@@ -129,13 +129,13 @@ async fn serve(stream: TcpStream, got: Arc<Mutex<Got>>) -> Option<()> {
     }
 }
 
-fn read(request: ExportTraceServiceRequest) -> Vec<Seen> {
+fn read(request: ExportTraceServiceRequest) -> Vec<CollectedSpan> {
     let mut seen = Vec::new();
     for of_service in request.resource_spans {
         let resource = attributes(&of_service.resource.unwrap_or_default().attributes);
         let service = resource.get("service.name").cloned().unwrap_or_default();
         for span in of_service.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-            seen.push(Seen {
+            seen.push(CollectedSpan {
                 service: service.clone(),
                 trace: hex(&span.trace_id),
                 id: hex(&span.span_id),

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use prometheus::IntGauge;
+use rsm_control::worker::admission::{LoadLimits, WorkerStanding};
+use rsm_control::worker::slots::Slots;
 use rsm_shared::bus::connect::{BadServers, Bus, Purpose};
 use rsm_shared::bus::control::Orders;
 use rsm_shared::bus::demand;
@@ -20,11 +22,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::camera_probe::ProbeResponder;
-use crate::control::admission::{Limits, Standing};
 use crate::control::gate::{GatedPublisher, SharedPulse};
-use crate::control::held::Slots;
 use crate::control::intake::{self, Intake};
-use crate::control::keeper::{self, Ears, Ended};
+use crate::control::keeper::{self, KeeperEnd, KeeperInputs};
 use crate::control::load;
 use crate::hls::disk::DiskUse;
 use crate::hls::lingering::Lingering;
@@ -207,7 +207,7 @@ async fn on_control_thread(role: Role, stop: CancellationToken) -> Result<Option
 async fn control(role: Role, stop: CancellationToken) -> Result<Option<Instant>, WorkerError> {
     let bus = Bus::connect(&role.config.nats, Purpose::Control, &format!("rsm-worker-{}", role.worker)).await?;
     let limits = limits(&role.config);
-    let (standing, stands) = watch::channel(Standing::new(limits));
+    let (standing, stands) = watch::channel(WorkerStanding::new(limits));
     let (sampled, load) = watch::channel(Load::default());
     tokio::spawn(load::sample(sampled));
     let (starts_tx, starts) = mpsc::channel(STARTS);
@@ -240,8 +240,8 @@ async fn control(role: Role, stop: CancellationToken) -> Result<Option<Instant>,
     let stop_probes = CancellationToken::new();
     let probing = role.media.spawn(probes.run(stop_probes.clone()));
     let worker = role.worker;
-    let ears = Ears { starts, orders, demands, load };
-    let parts = keeper::Parts {
+    let inputs = KeeperInputs { starts, orders, demands, load };
+    let parts = keeper::KeeperParts {
         intake,
         http: role.http,
         engine: role.engine,
@@ -254,22 +254,22 @@ async fn control(role: Role, stop: CancellationToken) -> Result<Option<Instant>,
         health: role.health,
         nats_connected: role.nats_connected,
     };
-    let ended = keeper::run(parts, ears, stop).await;
+    let ended = keeper::run(parts, inputs, stop).await;
     stop_probes.cancel();
     // Sessions that were open are closed within a second or so; a panic was reported where it happened.
     let _ = tokio::time::timeout(PROBES_END, probing).await;
     bus.flush().await;
     match ended {
-        Ended::Stopped => Ok(None),
-        Ended::HandedOver { until } => Ok(Some(until)),
-        Ended::NameTaken => Err(WorkerError::NameTaken(worker)),
-        Ended::Closed => Err(WorkerError::Closed),
+        KeeperEnd::Stopped => Ok(None),
+        KeeperEnd::HandedOver { until } => Ok(Some(until)),
+        KeeperEnd::NameTaken => Err(WorkerError::NameTaken(worker)),
+        KeeperEnd::Closed => Err(WorkerError::Closed),
     }
 }
 
-fn limits(config: &Config) -> Limits {
+fn limits(config: &Config) -> LoadLimits {
     let share = |percent: u32| percent as f32 / 100.0;
-    Limits { memory: share(config.worker.max_memory_percent), cpu: share(config.worker.max_cpu_percent) }
+    LoadLimits { memory: share(config.worker.max_memory_percent), cpu: share(config.worker.max_cpu_percent) }
 }
 
 fn timing(config: &Config) -> Timing {

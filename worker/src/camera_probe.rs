@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rsm_control::worker::admission::WorkerStanding;
 use rsm_shared::bus::BusError;
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::look::{Look, Looks, PATIENCE};
@@ -18,7 +19,6 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::control::admission::Standing;
 use crate::stream::engine::Engine;
 pub use probe::{CameraProbe, ProbeOutcome};
 
@@ -45,7 +45,7 @@ pub struct ProbeResponder {
     /// The connection for frames: a picture must not delay a heartbeat.
     pub bus: Bus,
     /// A worker that drains or has no memory takes no requests.
-    pub standing: watch::Receiver<Standing>,
+    pub standing: watch::Receiver<WorkerStanding>,
 }
 
 impl ProbeResponder {
@@ -146,6 +146,6 @@ impl ProbeResponder {
     }
 }
 
-fn takes_requests(standing: &Standing) -> bool {
+fn takes_requests(standing: &WorkerStanding) -> bool {
     !standing.draining && standing.load.memory <= standing.limits.memory
 }

@@ -19,7 +19,7 @@ use rsm_worker::source::error::SourceError;
 use rsm_worker::source::open::{AddressPolicy, open};
 use tokio_util::sync::CancellationToken;
 
-use camera::Camera;
+use camera::CameraProcess;
 use scripted::{Reply, Scripted};
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -79,8 +79,8 @@ async fn a_round(good: &[StreamSpec], bad: &[StreamSpec], mute: &StreamSpec, ask
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tens_of_sessions_leave_no_thread_and_no_file_behind() {
     elements::init().unwrap();
-    let plain = Camera::start(&["--audio", "pcma"]);
-    let secure = Camera::start(&["--tls"]);
+    let plain = CameraProcess::start(&["--audio", "pcma"]);
+    let secure = CameraProcess::start(&["--tls"]);
     let silent = Scripted::start(|_, _| Reply::Silence);
     let busy = Scripted::start(|_, _| Reply::status(453, ""));
     let web = Scripted::start(|_, _| Reply::Bytes("HTTP/1.1 400 Bad Request\r\n\r\n".into()));
@@ -93,7 +93,7 @@ async fn tens_of_sessions_leave_no_thread_and_no_file_behind() {
     let mute = spec(&silent.url(), Transport::Tcp);
     let round = || a_round(&good, &bad, &mute, || silent.asked().len());
 
-    // What GStreamer and tokio make once stays.
+    // Threads and files that GStreamer and tokio make once stay.
     for _ in 0..2 {
         round().await;
     }
@@ -105,7 +105,7 @@ async fn tens_of_sessions_leave_no_thread_and_no_file_behind() {
     let began = Instant::now();
     loop {
         let now = held();
-        // Threads and files of pools come and go by a few; what leaks leaks 48 times.
+        // Threads and files of pools come and go by a few; a leak shows 48 times.
         if now.0 <= before.0 + 8 && now.1 <= before.1 + 8 {
             break;
         }

@@ -1,75 +1,78 @@
-//! Keeps NATS in shape: what is missing is made, what was lost is written again, and health says when it is away.
+//! Keeps NATS in shape: makes streams and consumers that are missing, notices when stored records were lost, and reports
+//! to health while NATS is away.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use rsm_control::api::arbiter::Arbiter;
+use rsm_control::api::intent::StreamIntent;
+use rsm_control::api::placement::ANSWER_AGE;
+use rsm_control::api::queue_progress::QueueProgress;
 use rsm_shared::bus::BusError;
+use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::tickets;
 use rsm_shared::bus::topology::{self, Found};
-use rsm_shared::ops::health::Dependency;
+use rsm_shared::ops::health::{Dependency, Health};
 use rsm_shared::stream::names::Zone;
 use rsm_shared::wire::messages::Priority;
 use rsm_shared::wire::ticket_queue::TicketQueue;
+use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, warn};
 
-use super::arbiter::Wish;
-use super::outcomes::Done;
-use super::queue_watch::Stand;
-use super::reconciler::{MAX_TASKS, Reconciler};
-use super::tracked::ANSWER_AGE;
-
-/// Topology and stored records are looked at this often, and at each connect.
+/// Topology and stored records are checked this often, and at each connect.
 const TOPOLOGY: Duration = Duration::from_secs(20);
-/// After a failed try. A cluster that just began needs a few seconds.
+/// The next check after a failed one. A cluster that just began needs a few seconds.
 const TOPOLOGY_RETRY: Duration = Duration::from_secs(1);
-/// How far the queues have come is asked this often while tickets wait.
-const DELIVERED: Duration = Duration::from_secs(1);
+/// The state of queues is read this often while tickets wait.
+const QUEUES: Duration = Duration::from_secs(1);
+/// Most requests under way; reads of further queues wait for the next time.
+const MAX_REQUESTS: usize = 64;
 
-/// What a task of the reconciler brought back.
-pub enum Finished {
-    /// `None` for a command that leads to nothing worth knowing.
-    Command(Option<Done>),
-    /// Whether a stream was missing: NATS is new or was wiped, and what it held must be written again.
+/// The answer of NATS to one request.
+pub enum NatsReport {
+    /// The topology was checked. `fresh`: a stream was missing, so NATS is new or was wiped, and what it held must be written
+    /// again.
     Topology { fresh: bool, found: Result<Found, BusError> },
-    /// How far a queue has come.
+    /// The state of one queue.
     Queue { zone: Zone, priority: Priority, result: Result<TicketQueue, BusError> },
+    /// The consumer of a queue was made anew, or the log says why not.
+    ConsumerRecreated,
 }
 
-/// How NATS stands.
-pub(super) struct NatsWatch {
-    pub next_topology: Instant,
-    under_way: bool,
+/// The shape of NATS as far as it is known, and the requests that are under way about it.
+pub struct NatsWatch {
+    bus: Bus,
+    /// Copies of each stored record.
+    replicas: usize,
+    requests: JoinSet<NatsReport>,
+    schedule: Schedule,
     fault: Option<String>,
-    /// The topology was seen to be whole once.
+    /// The topology was whole once.
     ready: bool,
-    next_delivered: Instant,
     /// A stream was missing, and what it held is not yet written again.
     fresh: bool,
-    /// Zones whose queues were asked for last.
-    asked: BTreeSet<Zone>,
-    /// Queues with tickets waiting, as they were when they last moved; two for each zone at most.
-    stands: HashMap<(Zone, Priority), Stand>,
+    next_queues: Instant,
+    /// The progress of queues with tickets waiting; two for each zone at most.
+    queues: HashMap<(Zone, Priority), QueueProgress>,
 }
 
-impl NatsWatch {
-    pub fn new(now: Instant) -> Self {
-        Self {
-            next_topology: now,
-            under_way: false,
-            fault: None,
-            ready: false,
-            next_delivered: now,
-            fresh: false,
-            asked: BTreeSet::new(),
-            stands: HashMap::new(),
-        }
+/// When to check the topology.
+struct Schedule {
+    next: Instant,
+    under_way: bool,
+    /// The zones of the last check.
+    checked: BTreeSet<Zone>,
+}
+
+impl Schedule {
+    fn new(now: Instant) -> Self {
+        Self { next: now, under_way: false, checked: BTreeSet::new() }
     }
 
-    /// Whether it is time to look: a zone that was not asked for yet does not wait for the next look. One that was, and
-    /// failed, does.
+    /// Whether a check is due. A zone that was never checked does not wait for the next time; one whose check failed does.
     fn is_due(&self, zones: &BTreeSet<Zone>, now: Instant) -> bool {
-        !self.under_way && (now >= self.next_topology || !zones.is_subset(&self.asked))
+        !self.under_way && (now >= self.next || !zones.is_subset(&self.checked))
     }
 }
 
@@ -84,125 +87,158 @@ fn zones<'a>(of_links: impl Iterator<Item = &'a Zone>, of_workers: impl Iterator
     zones
 }
 
-impl Reconciler {
-    /// Keeps NATS in shape, and says when it is away.
-    pub(super) fn check_nats(&mut self, wishes: &[Wish], now: Instant) {
-        let connected = self.executor.bus.connected();
-        self.metrics.nats_connected.set(i64::from(connected));
-        if let Some(refusal) = self.executor.bus.refusal() {
-            self.health.fault(Dependency::Nats, refusal);
+impl NatsWatch {
+    /// Watches NATS over that connection; stored records get `replicas` copies.
+    pub fn new(bus: Bus, replicas: usize, now: Instant) -> Self {
+        Self {
+            bus,
+            replicas,
+            requests: JoinSet::new(),
+            schedule: Schedule::new(now),
+            fault: None,
+            ready: false,
+            fresh: false,
+            next_queues: now,
+            queues: HashMap::new(),
+        }
+    }
+
+    /// The connection was made anew: the next check is due at once.
+    pub fn reconnected(&mut self, now: Instant) {
+        self.schedule.next = now;
+    }
+
+    /// The next answer; `None` while no request is under way. An error is a panic of its task. Cancel safe.
+    pub async fn next(&mut self) -> Option<Result<NatsReport, JoinError>> {
+        self.requests.join_next().await
+    }
+
+    /// Takes in an answer of NATS.
+    pub fn on_report(&mut self, report: NatsReport, arbiter: &mut Arbiter, now: Instant) {
+        match report {
+            NatsReport::Topology { fresh, found } => self.on_topology(fresh, found, arbiter, now),
+            NatsReport::Queue { zone, priority, result } => self.on_queue(&zone, priority, result, arbiter, now),
+            NatsReport::ConsumerRecreated => {}
+        }
+    }
+
+    /// Reports the state of NATS to health, and begins a check of the topology when one is due.
+    pub fn check(&mut self, intents: &[StreamIntent], arbiter: &Arbiter, health: &Health, now: Instant) {
+        let connected = self.bus.connected();
+        if let Some(refusal) = self.bus.refusal() {
+            health.fault(Dependency::Nats, refusal);
         } else if !connected {
-            self.health.fault(
+            health.fault(
                 Dependency::Nats,
                 "not connected to NATS; running streams go on, nothing can be started or stopped",
             );
-        } else if let Some(fault) = &self.nats.fault {
-            self.health.fault(Dependency::Nats, fault.clone());
-        } else if self.nats.ready {
-            self.health.well(Dependency::Nats);
+        } else if let Some(fault) = &self.fault {
+            health.fault(Dependency::Nats, fault.clone());
+        } else if self.ready {
+            health.well(Dependency::Nats);
         }
         if !connected {
-            // Silence says nothing now.
-            self.nats.stands.clear();
+            // Missing answers of queues mean nothing now.
+            self.queues.clear();
             return;
         }
         let zones = zones(
-            wishes.iter().map(|wish| &wish.zone),
-            self.arbiter.roster().live().flat_map(|session| session.zones.iter()),
+            intents.iter().map(|intent| &intent.zone),
+            arbiter.roster().live().flat_map(|session| session.zones.iter()),
         );
-        if self.nats.is_due(&zones, now) {
-            self.nats.under_way = true;
-            self.nats.asked.clone_from(&zones);
-            let (bus, replicas) = (self.executor.bus.clone(), self.executor.replicas);
-            self.tasks.spawn(async move {
+        if self.schedule.is_due(&zones, now) {
+            self.schedule.under_way = true;
+            self.schedule.checked.clone_from(&zones);
+            let (bus, replicas) = (self.bus.clone(), self.replicas);
+            self.requests.spawn(async move {
                 let zones: Vec<Zone> = zones.into_iter().collect();
                 let mut fresh = false;
                 let found = topology::ensure(&bus, &zones, replicas, &mut fresh).await;
-                Finished::Topology { fresh, found }
+                NatsReport::Topology { fresh, found }
             });
         }
     }
 
-    pub(super) fn note_topology(&mut self, fresh: bool, found: Result<Found, BusError>, now: Instant) {
-        self.nats.under_way = false;
-        // Kept until everything is in shape: a round that failed half-way must not forget it.
-        self.nats.fresh |= fresh;
+    fn on_topology(&mut self, fresh: bool, found: Result<Found, BusError>, arbiter: &mut Arbiter, now: Instant) {
+        self.schedule.under_way = false;
+        // Kept until everything is in shape: a check that failed half-way must not forget it.
+        self.fresh |= fresh;
         match found {
             Ok(found) => {
-                self.nats.fault = None;
-                self.nats.ready = true;
-                self.nats.next_topology = now + TOPOLOGY;
-                let told = self.arbiter.told_before(now, ANSWER_AGE);
-                let fewer = found.desired_records < u64::try_from(told).unwrap_or(u64::MAX);
-                if (std::mem::take(&mut self.nats.fresh) || fewer) && self.arbiter.store_lost() > 0 && told > 0 {
+                self.fault = None;
+                self.ready = true;
+                self.schedule.next = now + TOPOLOGY;
+                let delivered = arbiter.delivered_before(now, ANSWER_AGE);
+                let fewer = found.desired_records < u64::try_from(delivered).unwrap_or(u64::MAX);
+                if (std::mem::take(&mut self.fresh) || fewer) && arbiter.store_lost() > 0 && delivered > 0 {
                     warn!("NATS has lost its store; writing everything again");
                 }
             }
             Err(e) => {
-                if self.nats.fault.is_none() {
+                if self.fault.is_none() {
                     warn!(repeats = true, error = %e, "JetStream is not ready, trying again");
                 }
-                self.nats.fault = Some(format!("JetStream is not ready: {e}"));
-                self.nats.next_topology = now + TOPOLOGY_RETRY;
+                self.fault = Some(format!("JetStream is not ready: {e}"));
+                self.schedule.next = now + TOPOLOGY_RETRY;
             }
         }
     }
 
-    /// Asks how far the queues have come that have tickets waiting. Also while the topology is not whole: a consumer
-    /// that nobody leads keeps it from being so.
-    pub(super) fn ask_queues(&mut self, now: Instant) {
-        let mut waiting = self.arbiter.waiting();
-        waiting.retain(|zone| self.nats.asked.contains(zone));
-        self.nats.stands.retain(|(zone, _), _| waiting.contains(zone));
-        if waiting.is_empty() || now < self.nats.next_delivered {
+    /// Reads the state of queues that have tickets waiting, also while the topology is not whole: a consumer without a
+    /// leader keeps it from being so.
+    pub fn read_queues(&mut self, mut waiting: BTreeSet<Zone>, now: Instant) {
+        waiting.retain(|zone| self.schedule.checked.contains(zone));
+        self.queues.retain(|(zone, _), _| waiting.contains(zone));
+        if waiting.is_empty() || now < self.next_queues {
             return;
         }
-        self.nats.next_delivered = now + DELIVERED;
+        self.next_queues = now + QUEUES;
         for zone in waiting {
             for priority in Priority::ALL {
-                if self.tasks.len() < MAX_TASKS {
-                    let (bus, zone) = (self.executor.bus.clone(), zone.clone());
-                    self.tasks.spawn(async move {
+                if self.requests.len() < MAX_REQUESTS {
+                    let (bus, zone) = (self.bus.clone(), zone.clone());
+                    self.requests.spawn(async move {
                         let result = tickets::queue(&bus, &zone, priority).await;
-                        Finished::Queue { zone, priority, result }
+                        NatsReport::Queue { zone, priority, result }
                     });
                 }
             }
         }
     }
 
-    pub(super) fn note_queue(
+    fn on_queue(
         &mut self,
         zone: &Zone,
         priority: Priority,
         found: Result<TicketQueue, BusError>,
+        arbiter: &mut Arbiter,
         now: Instant,
     ) {
         let seen = match found {
             Ok(queue) => {
-                self.arbiter.note_queue(zone, priority, queue, now);
+                arbiter.on_queue(zone, priority, queue, now);
                 Some(queue)
             }
-            // Each second, while it lasts: what is done about it is what a person is told.
+            // It comes each second while it lasts, so operators get a line only when the consumer is made anew.
             Err(e) => {
-                debug!(%zone, priority = priority.as_str(), error = %e, "the queue of start tickets cannot be looked at");
+                debug!(%zone, priority = priority.as_str(), error = %e, "the state of a queue of start tickets cannot be read");
                 None
             }
         };
-        let why = match self.nats.stands.entry((zone.clone(), priority)) {
-            Entry::Occupied(mut stand) => stand.get_mut().look(seen, now),
+        let why = match self.queues.entry((zone.clone(), priority)) {
+            Entry::Occupied(mut progress) => progress.get_mut().observe(seen, now),
             Entry::Vacant(none) => {
-                none.insert(Stand::new(seen, now));
+                none.insert(QueueProgress::new(seen, now));
                 None
             }
         };
         if let Some(why) = why {
-            let (bus, zone) = (self.executor.bus.clone(), zone.clone());
-            self.tasks.spawn(async move {
+            let (bus, zone) = (self.bus.clone(), zone.clone());
+            self.requests.spawn(async move {
                 if let Err(e) = tickets::recreate(&bus, &zone, priority, why).await {
                     warn!(repeats = true, %zone, error = %e, "the consumer of start tickets cannot be made anew");
                 }
-                Finished::Command(None)
+                NatsReport::ConsumerRecreated
             });
         }
     }
@@ -213,20 +249,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_zone_is_looked_after_at_once_and_tried_again_at_leisure() {
+    fn a_new_zone_is_checked_at_once_and_a_failed_one_at_leisure() {
         let (north, start) = (Zone::parse("north").unwrap(), Instant::now());
-        let mut watch = NatsWatch::new(start);
+        let mut schedule = Schedule::new(start);
         let without = zones([].iter(), [].iter());
         assert_eq!(without, BTreeSet::from([Zone::default_zone()]));
-        assert!(watch.is_due(&without, start), "the first look");
-        (watch.asked, watch.next_topology) = (without.clone(), start + TOPOLOGY);
-        assert!(!watch.is_due(&without, start));
+        assert!(schedule.is_due(&without, start), "the first check");
+        (schedule.checked, schedule.next) = (without.clone(), start + TOPOLOGY);
+        assert!(!schedule.is_due(&without, start));
         for with in [zones([north.clone()].iter(), [].iter()), zones([].iter(), [north.clone()].iter())] {
-            assert!(watch.is_due(&with, start), "{with:?}");
-            let waits = NatsWatch { under_way: true, asked: without.clone(), ..NatsWatch::new(start) };
-            assert!(!waits.is_due(&with, start), "one look at a time");
-            let failed =
-                NatsWatch { asked: with.clone(), next_topology: start + TOPOLOGY_RETRY, ..NatsWatch::new(start) };
+            assert!(schedule.is_due(&with, start), "{with:?}");
+            let waits = Schedule { under_way: true, checked: without.clone(), ..Schedule::new(start) };
+            assert!(!waits.is_due(&with, start), "one check at a time");
+            let failed = Schedule { checked: with.clone(), next: start + TOPOLOGY_RETRY, ..Schedule::new(start) };
             assert!(!failed.is_due(&with, start), "a failure is not repeated with every pass");
             assert!(failed.is_due(&with, start + TOPOLOGY_RETRY));
         }

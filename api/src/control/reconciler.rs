@@ -1,10 +1,19 @@
-//! The task around the arbiter: it hears, has the arbiter decide, and has commands carried out. It never waits for the
-//! disk or for NATS; see [`super::execute`].
+//! The task around the arbiter: it receives messages, has the arbiter decide, and has commands carried out.
+//!
+//! It never waits for the disk, and for NATS only where it answers a heartbeat: the client queues the answer, and a queue
+//! that is full delays the task by the deadline of one request. Everything else that waits is a task of its own; see
+//! [`super::execute`] and [`super::nats_watch`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rsm_control::api::arbiter::{Arbiter, ArbiterSettings};
+use rsm_control::api::assignment::Assignment;
+use rsm_control::api::command::Command;
+use rsm_control::api::intent::StreamIntent;
+use rsm_control::api::outcome::CommandOutcome;
+use rsm_control::api::start_times::{StartObservation, StartTimes};
 use rsm_shared::bus::BusError;
 use rsm_shared::bus::demand::Demands;
 use rsm_shared::bus::heartbeat::{Answer, Ear, Heard};
@@ -13,53 +22,50 @@ use rsm_shared::ops::health::{Concern, Health};
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::{DemandMessage, Heartbeat};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::arbiter::{Arbiter, Settings, Sight, Wish};
-use super::command::Command;
+use super::client_view;
 use super::execute::{self, Executor};
-use super::nats_watch::{Finished, NatsWatch};
-use super::outcomes::Done;
-use super::roster::Owner;
-use super::starts::{self, Starts};
-use super::{ControlMetrics, view};
-use crate::directory::{Directory, Entry, View};
+use super::nats_watch::NatsWatch;
+use crate::directory::{Directory, Entry};
 use crate::discovery::workers::WorkerInfo;
-use crate::store::assignments::Assignment;
+use crate::metrics::control::ControlMetrics;
 
-/// A pass at least this often; events wake it at once.
+/// Longest time between two passes; events wake it at once.
 const PASS: Duration = Duration::from_millis(250);
 /// Events that come close together are served by one pass.
 const LEAST_PAUSE: Duration = Duration::from_millis(10);
 /// A pass over ten thousand streams takes some milliseconds: between two of them lies this many times what the last one
 /// took, so that events cannot make them take more than a third of a core.
 const REST: u32 = 2;
-/// Tasks under way at one time: the arbiter's commands, and a few of our own.
-pub(super) const MAX_TASKS: usize = 128;
-/// Longest time that somebody else's demand may hold, whatever it says.
+/// Most commands under way. The arbiter bounds those that change something; questions and releases are left out beyond
+/// this.
+const MAX_TASKS: usize = 128;
+/// Longest time that the demand of another process may hold, whatever its message says.
 const MAX_DEMAND: Duration = Duration::from_secs(60);
 
-/// Starts from what is stored; [`Reconciler::run`] does the rest.
+/// The task, ready to [`run`](Reconciler::run).
 pub struct Reconciler {
     config: Config,
-    pub(super) directory: Directory,
-    pub(super) executor: Executor,
+    directory: Directory,
+    executor: Executor,
     ear: Ear,
     demands: Demands,
-    pub(super) health: Health,
-    pub(super) metrics: ControlMetrics,
+    health: Health,
+    metrics: ControlMetrics,
     workers: watch::Sender<Vec<WorkerInfo>>,
-    pub(super) arbiter: Arbiter,
-    starts: Starts,
-    pub(super) tasks: JoinSet<Finished>,
-    pub(super) nats: NatsWatch,
+    arbiter: Arbiter,
+    starts: StartTimes,
+    /// Commands under way; `None` is one without an outcome.
+    tasks: JoinSet<Option<CommandOutcome>>,
+    nats: NatsWatch,
 }
 
-/// What the reconciler is made of.
-pub struct Parts {
+/// The parts that the reconciler is made of.
+pub struct ReconcilerParts {
     pub config: Config,
     pub directory: Directory,
     pub executor: Executor,
@@ -74,12 +80,13 @@ pub struct Parts {
 }
 
 impl Reconciler {
-    /// With the stored placements; nothing is told yet.
-    pub fn new(parts: Parts) -> Self {
+    /// Starts from the stored placements; nothing has been sent about them yet.
+    pub fn new(parts: ReconcilerParts) -> Self {
         let now = Instant::now();
-        let metrics = parts.metrics.clone();
+        let observer = Box::new(parts.metrics.clone());
+        let Executor { bus, replicas, .. } = parts.executor.clone();
         Self {
-            arbiter: Arbiter::new(settings(&parts.config), metrics, parts.api_session, parts.assignments, now),
+            arbiter: Arbiter::new(settings(&parts.config), observer, parts.api_session, parts.assignments, now),
             config: parts.config,
             directory: parts.directory,
             executor: parts.executor,
@@ -88,9 +95,9 @@ impl Reconciler {
             health: parts.health,
             metrics: parts.metrics,
             workers: parts.workers,
-            starts: Starts::default(),
+            starts: StartTimes::default(),
             tasks: JoinSet::new(),
-            nats: NatsWatch::new(now),
+            nats: NatsWatch::new(bus, replicas, now),
         }
     }
 
@@ -114,24 +121,28 @@ impl Reconciler {
                 }
                 Ok(()) = connects.changed() => {
                     connects.borrow_and_update();
-                    self.nats.next_topology = Instant::now();
+                    self.nats.reconnected(Instant::now());
                     self.arbiter.reconnected(Instant::now());
                     due = true;
                 }
                 heard = self.ear.next() => match heard {
-                    Some(heard) => due |= self.hear(heard).await,
+                    Some(heard) => due |= self.on_message(heard).await,
                     None => return,
                 },
-                Some(finished) = self.tasks.join_next() => match finished {
-                    Ok(finished) => { self.finished(finished); due = true; }
-                    // What it was about is not known any more: begin anew, from the database.
-                    Err(e) => {
-                        error!(error = %e, "a control task failed, reading everything anew");
-                        return;
+                Some(done) = self.tasks.join_next() => match done {
+                    Ok(outcome) => {
+                        outcome.into_iter().for_each(|outcome| self.arbiter.on_outcome(outcome, Instant::now()));
+                        due = true;
                     }
+                    // The stream of the command is not known any more: begin anew, from the database.
+                    Err(e) => return log_failed_task(&e),
+                },
+                Some(report) = self.nats.next() => match report {
+                    Ok(report) => { self.nats.on_report(report, &mut self.arbiter, Instant::now()); due = true; }
+                    Err(e) => return log_failed_task(&e),
                 },
                 demand = self.demands.next() => match demand {
-                    Some(Ok((slug, message))) => due |= self.hear_demand(&slug, &message),
+                    Some(Ok((slug, message))) => due |= self.on_demand(&slug, &message),
                     Some(Err(e)) => warn!(repeats = true, error = %e, "a demand of viewers is not readable"),
                     None => return,
                 },
@@ -141,14 +152,14 @@ impl Reconciler {
         }
     }
 
-    /// Whether a pass is due.
-    async fn hear(&mut self, heard: Result<Heard, BusError>) -> bool {
+    /// Takes in a message of a worker. Returns whether a pass is due.
+    async fn on_message(&mut self, heard: Result<Heard, BusError>) -> bool {
         match heard {
             Ok(Heard::Beat(beat, answer)) => {
-                self.hear_beat(&beat, answer).await;
+                self.on_heartbeat(&beat, answer).await;
                 false
             }
-            Ok(Heard::Event(event)) => self.arbiter.hear_event(event, Instant::now()),
+            Ok(Heard::Event(event)) => self.arbiter.on_event(event, Instant::now()),
             Err(e) => {
                 warn!(repeats = true, error = %e, "a heartbeat or an event of a worker is not readable");
                 false
@@ -156,65 +167,56 @@ impl Reconciler {
         }
     }
 
-    async fn hear_beat(&mut self, beat: &Heartbeat, answer: Answer) {
-        let (reply, question) = self.arbiter.hear_beat(beat, Instant::now());
+    async fn on_heartbeat(&mut self, beat: &Heartbeat, answer: Answer) {
+        let (reply, query) = self.arbiter.on_heartbeat(beat, Instant::now());
         if let Err(e) = answer.send(&reply).await {
             warn!(repeats = true, worker = %beat.worker, error = %e, "a heartbeat was not answered");
         }
-        if let Some(question) = question {
-            self.carry_out(Command::Probe(question));
+        if let Some(query) = query {
+            self.carry_out(Command::AskPresence(query));
         }
         self.show_workers();
     }
 
-    /// Somebody else's viewers: the stream has to run for them too. What they want of it the worker hears itself.
-    /// Whether a pass is due.
-    fn hear_demand(&mut self, slug: &Slug, message: &DemandMessage) -> bool {
+    /// Takes in the demand of viewers at another process: the stream has to run for them too. The worker gets the message
+    /// itself. Returns whether a pass is due.
+    fn on_demand(&mut self, slug: &Slug, message: &DemandMessage) -> bool {
         let Some(entry) = self.directory.by_slug(slug.as_str()) else { return false };
         let hold = Duration::from_millis(message.ttl_ms).min(MAX_DEMAND);
         if !message.demand.any() {
             return false;
         }
         let new = entry.demand.wanted_elsewhere(hold);
-        // What we said ourselves is heard, too, and known.
+        // This process receives its own messages too, with wishes that it knows.
         if let Some(wish) = message.traceparent {
             entry.start.wanted(wish, new, Instant::now());
         }
         new
     }
 
-    fn finished(&mut self, finished: Finished) {
-        let now = Instant::now();
-        match finished {
-            Finished::Command(Some(done)) => self.arbiter.note(done, now),
-            Finished::Command(None) => {}
-            Finished::Topology { fresh, found } => self.note_topology(fresh, found, now),
-            Finished::Queue { zone, priority, result } => self.note_queue(&zone, priority, result, now),
-        }
-    }
-
-    /// Has the arbiter look at everything, carries out what it commands, and shows clients what is seen.
+    /// One pass of the arbiter: begins its commands, and updates the views of clients.
     fn pass(&mut self) {
         let now = Instant::now();
         let entries = self.directory.all();
-        let wishes: Vec<Wish> = entries.iter().map(|entry| self.wish(entry)).collect();
-        self.check_nats(&wishes, now);
+        let intents: Vec<StreamIntent> = entries.iter().map(|entry| self.intent(entry)).collect();
         let connected = self.executor.bus.connected();
-        for command in self.arbiter.pass(&wishes, connected, now) {
+        self.metrics.nats_connected.set(i64::from(connected));
+        self.nats.check(&intents, &self.arbiter, &self.health, now);
+        for command in self.arbiter.pass(&intents, connected, now) {
             self.carry_out(command);
         }
         self.starts.retain(|slug| self.directory.by_slug(slug.as_str()).is_some());
         self.warn_of_workers();
-        // One look at the workers for each zone, not for each stream.
+        // Counted once for each zone, not for each stream.
         let mut capacities = HashMap::new();
-        for (entry, wish) in entries.iter().zip(&wishes) {
+        for (entry, intent) in entries.iter().zip(&intents) {
             let roster = self.arbiter.roster();
-            let capacity = *capacities.entry(&wish.zone).or_insert_with(|| roster.capacity(&wish.zone));
-            self.show(entry, wish, capacity, now);
+            let capacity = *capacities.entry(&intent.zone).or_insert_with(|| roster.capacity(&intent.zone));
+            self.show(entry, intent, capacity, now);
         }
         self.show_workers();
         if connected {
-            self.ask_queues(now);
+            self.nats.read_queues(self.arbiter.waiting_zones(), now);
         }
     }
 
@@ -224,10 +226,10 @@ impl Reconciler {
         self.health.warn(Concern::Workers, none.then(|| why.to_owned()));
     }
 
-    fn wish(&self, entry: &Entry) -> Wish {
+    fn intent(&self, entry: &Entry) -> StreamIntent {
         let link = entry.link();
         let demanded = entry.demand.current(link.jpeg_params(self.config.mjpeg)).any() || entry.demand.elsewhere();
-        Wish {
+        StreamIntent {
             slug: link.slug.clone(),
             zone: link.zone.clone(),
             enabled: link.enabled,
@@ -245,8 +247,8 @@ impl Reconciler {
             Command::Place(place) => {
                 let entry = self.directory.by_slug(place.slug.as_str()).map(|entry| (entry.link(), entry));
                 let Some((link, entry)) = entry.filter(|(link, _)| link.zone == place.zone) else {
-                    // Removed or moved to another zone in this very moment.
-                    self.arbiter.give_up(&place.slug);
+                    // It was removed or moved to another zone in this moment.
+                    self.arbiter.abandon(&place.slug);
                     return;
                 };
                 let spec = link.spec(self.config.hls.params());
@@ -255,29 +257,29 @@ impl Reconciler {
             }
             Command::Rewrite(assignment) => {
                 let Some(link) = self.directory.by_slug(assignment.slug.as_str()).map(|entry| entry.link()) else {
-                    self.arbiter.give_up(&assignment.slug);
+                    self.arbiter.abandon(&assignment.slug);
                     return;
                 };
                 self.command(executor.rewrite(assignment, link.spec(self.config.hls.params())));
             }
-            Command::Halt { slug, zone, spec_rev, seen } => self.command(executor.halt(slug, zone, spec_rev, seen)),
+            Command::Halt { slug, zone, spec_rev, floor } => self.command(executor.halt(slug, zone, spec_rev, floor)),
             Command::HaltAgain(assignment) => self.command(executor.halt_again(assignment)),
             Command::Tidy(assignment) => self.command(executor.tidy(assignment)),
             Command::Forget(assignment) => self.command(executor.forget(assignment)),
-            // Lost ones of these are made up for: they are not waited for, and may be left out.
-            Command::Probe(question) if self.tasks.len() < MAX_TASKS => self.command(executor.probe(question)),
+            // These two may be left out: the arbiter repeats them.
+            Command::AskPresence(query) if self.tasks.len() < MAX_TASKS => self.command(executor.ask_presence(query)),
             Command::Release { slug, zone, up_to } if self.tasks.len() < MAX_TASKS => {
                 self.tasks.spawn(async move {
                     executor.release(slug, zone, up_to).await;
-                    Finished::Command(None)
+                    None
                 });
             }
-            Command::Probe(_) | Command::Release { .. } => {}
+            Command::AskPresence(_) | Command::Release { .. } => {}
         }
     }
 
-    fn command(&mut self, work: impl Future<Output = Done> + Send + 'static) {
-        self.tasks.spawn(async move { Finished::Command(Some(work.await)) });
+    fn command(&mut self, work: impl Future<Output = CommandOutcome> + Send + 'static) {
+        self.tasks.spawn(async move { Some(work.await) });
     }
 
     fn show_workers(&mut self) {
@@ -291,64 +293,36 @@ impl Reconciler {
         self.workers.send_replace(workers);
     }
 
-    /// Puts what clients see, if it changed.
-    fn show(&mut self, entry: &Arc<Entry>, wish: &Wish, (workers, free): (usize, u32), now: Instant) {
-        let sight = self.arbiter.sight(wish, now);
-        let Sight { owner, detail, .. } = &sight;
-        let (state, reason) = view::state(&view::Seen {
-            enabled: wish.enabled,
-            wanted: sight.wanted,
-            demanded: wish.demanded,
-            owner: owner.map(|o| detail.map_or((o.owned.state, None), |d| (d.state, d.reason.as_ref()))),
-            held_back: sight.held_back,
-            workers,
-            free,
-            zone: wish.zone.as_str(),
-        });
-        let seen = starts::Look {
+    /// Updates the view of a stream, if it changed.
+    fn show(&mut self, entry: &Arc<Entry>, intent: &StreamIntent, capacity: (usize, u32), now: Instant) {
+        let snapshot = self.arbiter.snapshot(intent, now);
+        let (state, reason) = client_view::state_of(intent, &snapshot, capacity);
+        let observed = StartObservation {
             state,
-            owned: owner.is_some(),
-            adopted: sight.adopted,
-            held_back: sight.held_back.is_some(),
+            owned: snapshot.owner.is_some(),
+            adopted: snapshot.adopted,
+            held_back: snapshot.hold_back.is_some(),
         };
-        if let Some(took) = self.starts.look(&wish.slug, seen, now) {
+        if let Some(took) = self.starts.observe(&intent.slug, observed, now) {
             self.metrics.started(took);
         }
         let before = entry.view();
-        let since = match detail.filter(|d| d.state == state) {
-            Some(d) => from_millis(d.since_ms).unwrap_or(before.since),
-            None if before.state == state => before.since,
-            None => jiff::Timestamp::now(),
-        };
-        let after = View {
-            state,
-            reason,
-            since,
-            worker: owner.map(|o| o.session.worker.to_string()),
-            fence: owner.map(|o| o.owned.fence()),
-            http: owner.map(|o| o.session.http.clone()),
-            epoch: sight.epoch.map(|epoch| epoch.0),
-            video: detail.and_then(|d| d.video.clone()),
-            audio: detail.and_then(|d| d.audio.clone()),
-            restarts: detail.map_or(0, |d| d.restarts),
-            last_media: owner.as_ref().and_then(Owner::last_media),
-            hls_error: detail.and_then(|d| d.hls_error.clone()),
-        };
+        let after = client_view::view((state, reason), &snapshot, &before);
         if *before != after {
             self.directory.show(entry, after);
         }
     }
 }
 
-fn settings(config: &Config) -> Settings {
+fn log_failed_task(error: &JoinError) {
+    error!(error = %error, "a control task failed, reading everything anew");
+}
+
+fn settings(config: &Config) -> ArbiterSettings {
     let percent = f32::from(u8::try_from(config.control.rebalance_percent).unwrap_or(u8::MAX));
-    Settings {
+    ArbiterSettings {
         dead_after: Duration::from_secs(config.control.worker_dead_s),
         idle_timeout: Duration::from_secs(config.camera.idle_timeout_s),
         balance: config.control.rebalance.then_some(percent / 100.0),
     }
-}
-
-fn from_millis(ms: u64) -> Option<jiff::Timestamp> {
-    jiff::Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use prometheus::{Error, Histogram, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec};
+use rsm_control::api::observer::{ClaimChange, CommandResult, Observer, Workforce};
 use rsm_viewing::metrics::samples::show_all;
 
 /// From a camera that answers at once to one whose worker has to be declared dead first; seconds.
@@ -35,71 +36,7 @@ rsm_shared::metrics_table! {
     }
 }
 
-/// Why the owner of a stream changes. A closed set: it is a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClaimChange {
-    Claimed,
-    Released,
-    Failover,
-    Drain,
-    Rebalance,
-    Quarantined,
-}
-
-impl ClaimChange {
-    const ALL: [Self; 6] =
-        [Self::Claimed, Self::Released, Self::Failover, Self::Drain, Self::Rebalance, Self::Quarantined];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Claimed => "claimed",
-            Self::Released => "released",
-            Self::Failover => "failover",
-            Self::Drain => "drain",
-            Self::Rebalance => "rebalance",
-            Self::Quarantined => "quarantined",
-        }
-    }
-}
-
-/// What became of a command. A closed set: it is two labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Commanded {
-    Started,
-    NotStarted,
-    Stopped,
-    NotStopped,
-    NotStored,
-}
-
-impl Commanded {
-    const ALL: [Self; 5] = [Self::Started, Self::NotStarted, Self::Stopped, Self::NotStopped, Self::NotStored];
-
-    /// Kind and outcome.
-    fn labels(self) -> [&'static str; 2] {
-        match self {
-            Self::Started => ["start", "ok"],
-            Self::NotStarted => ["start", "error"],
-            Self::Stopped => ["stop", "ok"],
-            Self::NotStopped => ["stop", "error"],
-            Self::NotStored => ["store", "error"],
-        }
-    }
-}
-
-/// How the workers stand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Workforce {
-    pub live: usize,
-    pub draining: usize,
-    pub lost: usize,
-    /// Streams that the live ones run at most.
-    pub capacity: u64,
-    /// Streams that they would take now.
-    pub room: u64,
-}
-
-/// What control counts. Cheap to clone.
+/// The metrics of control. Cheap to clone.
 #[derive(Clone)]
 pub struct ControlMetrics {
     table: ControlTable,
@@ -110,46 +47,36 @@ impl ControlMetrics {
     /// Every sample of the closed sets is there from the beginning, so that the first one shows as an increase.
     pub fn new(table: ControlTable, nats_connected: IntGauge) -> Self {
         show_all(&table.claim_changes, ClaimChange::ALL.map(|change| [change.as_str()]));
-        show_all(&table.commands, Commanded::ALL.map(Commanded::labels));
+        show_all(&table.commands, CommandResult::ALL.map(CommandResult::labels));
         let metrics = Self { table, nats_connected };
         metrics.count_workers(Workforce::default());
         metrics
     }
 
-    /// Counted for nobody: for whoever runs the arbiter without a registry.
-    ///
-    /// # Errors
-    /// Never: the names are well formed.
-    pub fn unregistered() -> Result<Self, Error> {
-        Ok(Self::new(ControlTable::unregistered()?, IntGauge::new("nats_connected", "nats_connected")?))
+    /// A stream runs, `after` it was wanted or lost its owner.
+    pub fn started(&self, after: Duration) {
+        self.table.start_seconds.observe(after.as_secs_f64());
     }
+}
 
-    /// The owner of a stream changes.
-    pub fn claim_change(&self, change: ClaimChange) {
+impl Observer for ControlMetrics {
+    fn claim_changed(&self, change: ClaimChange) {
         self.table.claim_changes.with_label_values(&[change.as_str()]).inc();
     }
 
-    /// Something became of a command.
-    pub fn commanded(&self, done: Commanded) {
-        self.table.commands.with_label_values(&done.labels()).inc();
+    fn command_ended(&self, result: CommandResult) {
+        self.table.commands.with_label_values(&result.labels()).inc();
     }
 
-    /// So many streams have an owner.
-    pub fn count_claims(&self, streams: usize) {
+    fn count_claims(&self, streams: usize) {
         self.table.claims.set(i64::try_from(streams).unwrap_or(i64::MAX));
     }
 
-    /// How the workers stand now.
-    pub fn count_workers(&self, now: Workforce) {
+    fn count_workers(&self, now: Workforce) {
         for (state, count) in [("live", now.live), ("draining", now.draining), ("lost", now.lost)] {
             self.table.workers.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         self.table.capacity.set(i64::try_from(now.capacity).unwrap_or(i64::MAX));
         self.table.room.set(i64::try_from(now.room).unwrap_or(i64::MAX));
-    }
-
-    /// A stream runs, so long after it was wanted or lost its owner.
-    pub fn started(&self, after: Duration) {
-        self.table.start_seconds.observe(after.as_secs_f64());
     }
 }

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use rsm_control::api::assignment::Assignment;
 use rsm_shared::bus::connect::{Bus, Purpose};
 use rsm_shared::bus::demand::Demands;
 use rsm_shared::bus::heartbeat::Ear;
@@ -26,7 +27,6 @@ use crate::directory::Directory;
 use crate::directory::publisher::DirectoryPublisher;
 use crate::metrics::control::{ControlMetrics, ControlTable};
 use crate::routes::table;
-use crate::store::assignments::Assignment;
 use crate::store::{OpenError, Store, StoreError, writable};
 
 /// The error of an API that cannot serve. One line for the person at the terminal.
@@ -102,7 +102,7 @@ async fn serve(
         workers,
         stop: over.clone(),
     })?;
-    let working = thread.give(reconciler::Parts {
+    let working = thread.give(reconciler::ReconcilerParts {
         executor: Executor { store, bus: control.clone(), replicas: config.nats.replicas },
         ear: Ear::open(&control).await?,
         demands: Demands::open_all(&control).await?,

@@ -1,5 +1,6 @@
 //! Placements of streams: the epochs. An epoch that is committed here was not used before and never will be again.
 
+use rsm_control::api::assignment::{Assignment, PlacementFloor};
 use rsm_shared::stream::fence::Epoch;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
@@ -8,29 +9,8 @@ use rusqlite::OptionalExtension as _;
 
 use super::{Store, StoreError};
 
-/// The last placement of a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assignment {
-    pub slug: Slug,
-    pub zone: Zone,
-    pub epoch: Epoch,
-    pub want: Want,
-    /// The link's `spec_rev` that it was made for.
-    pub spec_rev: i64,
-    /// Discontinuity sequence number that its playlist begins with: one more than its predecessor's at least.
-    pub discontinuity: u64,
-}
-
-/// Epochs that were seen outside the database; a new placement goes beyond them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    pub epoch: Option<Epoch>,
-    /// The smallest discontinuity sequence number that a new owner may begin with.
-    pub discontinuity: u64,
-}
-
 impl Store {
-    /// Commits a new placement: an epoch larger than any before, and larger than those of `seen`. On return it is on the
+    /// Commits a new placement: an epoch larger than any before, and larger than `floor`. On return it is on the
     /// disk.
     ///
     /// # Errors
@@ -41,7 +21,7 @@ impl Store {
         zone: Zone,
         want: Want,
         spec_rev: i64,
-        seen: Seen,
+        floor: PlacementFloor,
     ) -> Result<Assignment, StoreError> {
         self.call(move |db| {
             let tx = db.transaction()?;
@@ -51,13 +31,13 @@ impl Store {
                 })
                 .optional()?;
             let (old_epoch, old_discontinuity) = old.unzip();
-            let old_epoch = old_epoch.and_then(|epoch| u64::try_from(epoch).ok()).map(Epoch).max(seen.epoch);
+            let old_epoch = old_epoch.and_then(|epoch| u64::try_from(epoch).ok()).map(Epoch).max(floor.epoch);
             let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
             let epoch = Epoch::next(old_epoch, now);
-            let seen_discontinuity = i64::try_from(seen.discontinuity).unwrap_or(0);
+            let least_discontinuity = i64::try_from(floor.discontinuity).unwrap_or(0);
             let (state, discontinuity) = match want {
-                Want::Run => ("run", old_discontinuity.map_or(0, |old| old + 1).max(seen_discontinuity)),
-                Want::Stop => ("stop", old_discontinuity.unwrap_or(0).max(seen_discontinuity)),
+                Want::Run => ("run", old_discontinuity.map_or(0, |old| old + 1).max(least_discontinuity)),
+                Want::Stop => ("stop", old_discontinuity.unwrap_or(0).max(least_discontinuity)),
             };
             tx.execute(
                 "INSERT INTO assignments (slug, zone, epoch, state, spec_rev, discontinuity)
@@ -137,7 +117,7 @@ mod tests {
         let store = Store::open(&dir.path().join("rsm.sqlite3")).unwrap();
         let slug = Slug::parse("yard").unwrap();
         let assign = |epoch, discontinuity| {
-            store.assign(slug.clone(), Zone::default_zone(), Want::Run, 1, Seen { epoch, discontinuity })
+            store.assign(slug.clone(), Zone::default_zone(), Want::Run, 1, PlacementFloor { epoch, discontinuity })
         };
         let before = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
         let first = assign(None, 0).await.unwrap().epoch;

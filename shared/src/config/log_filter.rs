@@ -11,7 +11,7 @@ pub const PARTS: [(&str, &[&str]); 16] = [
         "http",
         &["rsm_viewing::http", "rsm_viewing::routes", "rsm_api::routes", "rsm_shared::ops::listener", "salvo", "hyper"],
     ),
-    ("control", &["rsm_api::control", "rsm_worker::control"]),
+    ("control", &["rsm_control", "rsm_api::control", "rsm_worker::control"]),
     ("relay", &["rsm_viewing::relay", "rsm_viewing::process::relay", "rsm_viewing::process::directory_follower"]),
     ("hls", &["rsm_viewing::hls", "rsm_worker::hls", "rsm_worker::output::hls"]),
     ("store", &["rsm_api::store"]),

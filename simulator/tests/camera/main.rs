@@ -7,7 +7,7 @@ mod rtsp;
 
 use std::time::Duration;
 
-use process::Camera;
+use process::CameraProcess;
 use rtsp::{Heard, Viewer};
 
 /// Two small cameras with a key frame every 200 ms.
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_viewer_gets_pictures_and_is_counted_while_it_plays() {
-    let mut camera = Camera::start(&SMALL);
+    let mut camera = CameraProcess::start(&SMALL);
     let mut first = Viewer::play(camera.port, "cam1").expect("plays");
     let mut second = Viewer::play(camera.port, "cam1").expect("plays");
     assert_eq!(first.listen(PATIENCE), Heard::Picture);
@@ -35,7 +35,7 @@ fn a_viewer_gets_pictures_and_is_counted_while_it_plays() {
 
 #[test]
 fn a_frozen_camera_keeps_the_connection_and_goes_on_when_resumed() {
-    let mut camera = Camera::start(&SMALL);
+    let mut camera = CameraProcess::start(&SMALL);
     let mut viewer = Viewer::play(camera.port, "cam1").expect("plays");
     assert_eq!(viewer.listen(PATIENCE), Heard::Picture);
     assert_eq!(camera.command("freeze cam1")["ok"], true);
@@ -47,7 +47,7 @@ fn a_frozen_camera_keeps_the_connection_and_goes_on_when_resumed() {
 
 #[test]
 fn close_and_refuse_end_the_viewers_of_one_camera_only() {
-    let mut camera = Camera::start(&SMALL);
+    let mut camera = CameraProcess::start(&SMALL);
     let mut other = Viewer::play(camera.port, "cam2").expect("plays");
     let mut viewer = Viewer::play(camera.port, "cam1").expect("plays");
     assert_eq!(camera.command("close cam1")["closed"], 1);
@@ -63,10 +63,10 @@ fn close_and_refuse_end_the_viewers_of_one_camera_only() {
 
 #[test]
 fn strangers_and_unknown_paths_are_turned_away() {
-    let camera = Camera::start(&SMALL);
+    let camera = CameraProcess::start(&SMALL);
     assert_eq!(Viewer::play(camera.port, "cam3").err(), Some(404));
     let options: Vec<_> = SMALL.into_iter().chain(["--username", "ann", "--password", "secret"]).collect();
-    let guarded = Camera::start(&options);
+    let guarded = CameraProcess::start(&options);
     assert_eq!(Viewer::play(guarded.port, "cam1").err(), Some(401));
 }
 
@@ -74,7 +74,7 @@ fn strangers_and_unknown_paths_are_turned_away() {
 /// then died within some 10 to 500 such clients.
 #[test]
 fn clients_that_hang_up_at_once_do_not_kill_the_camera() {
-    let mut camera = Camera::start(&SMALL);
+    let mut camera = CameraProcess::start(&SMALL);
     for visit in 0..600 {
         let path = ["cam1", "cam2"][visit % 2];
         let visit = Viewer::play(camera.port, path);
@@ -85,7 +85,7 @@ fn clients_that_hang_up_at_once_do_not_kill_the_camera() {
 
 #[test]
 fn a_wrong_command_is_answered_and_the_end_of_input_ends_the_process() {
-    let mut camera = Camera::start(&SMALL);
+    let mut camera = CameraProcess::start(&SMALL);
     assert!(camera.command("dance")["error"].is_string());
     assert!(camera.command("freeze cam9")["error"].is_string());
     assert_eq!(camera.end().code(), Some(0));
@@ -93,7 +93,7 @@ fn a_wrong_command_is_answered_and_the_end_of_input_ends_the_process() {
 
 #[test]
 fn a_port_in_use_is_one_line_and_exit_code_1() {
-    let camera = Camera::start(&SMALL);
+    let camera = CameraProcess::start(&SMALL);
     let address = format!("127.0.0.1:{}", camera.port);
     let output = process::refused(&[&SMALL[..], &["--listen", &address]].concat());
     assert_eq!(output.status.code(), Some(1));

@@ -4,14 +4,14 @@ use std::process::{Command, Output, Stdio};
 
 use rsm_simulator::clock_row;
 
-use crate::process::Camera;
+use crate::process::CameraProcess;
 
 /// 640x360, which every codec here can carry.
 const MEDIUM: [&str; 12] =
     ["--width", "640", "--height", "360", "--fps", "15", "--clip-seconds", "2", "--gop", "15", "--bitrate-kbps", "600"];
 
-fn start(options: &[&str]) -> Camera {
-    Camera::start(&[&MEDIUM, options].concat())
+fn start(options: &[&str]) -> CameraProcess {
+    CameraProcess::start(&[&MEDIUM, options].concat())
 }
 
 /// Runs `program` for at most 30 s by its own clock.

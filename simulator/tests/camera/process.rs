@@ -12,7 +12,7 @@ use serde_json::Value;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rsm-camera");
 const DEADLINE: Duration = Duration::from_secs(10);
 
-pub struct Camera {
+pub struct CameraProcess {
     pub port: u16,
     pub url: String,
     child: Child,
@@ -20,7 +20,7 @@ pub struct Camera {
     output: BufReader<ChildStdout>,
 }
 
-impl Camera {
+impl CameraProcess {
     /// Starts on a free port and returns when it serves.
     pub fn start(options: &[&str]) -> Self {
         let mut child = Command::new(PROGRAM)
@@ -71,7 +71,7 @@ impl Camera {
     }
 }
 
-impl Drop for Camera {
+impl Drop for CameraProcess {
     fn drop(&mut self) {
         // Errors mean that it has ended by itself.
         let _ = self.child.kill();

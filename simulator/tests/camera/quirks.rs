@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use crate::{
     SMALL,
-    process::Camera,
+    process::CameraProcess,
     rtsp::{Heard, Rtp, Viewer},
 };
 
 /// Ticks between two pictures of 25 a second.
 const STEP: i64 = 3600;
 
-fn start(options: &[&str]) -> Camera {
-    Camera::start(&[&SMALL, options].concat())
+fn start(options: &[&str]) -> CameraProcess {
+    CameraProcess::start(&[&SMALL, options].concat())
 }
 
-fn play(camera: &Camera) -> Viewer {
+fn play(camera: &CameraProcess) -> Viewer {
     Viewer::play(camera.port, "cam1").expect("plays")
 }
 
@@ -26,7 +26,7 @@ struct Steps {
 }
 
 impl Steps {
-    fn of(camera: &Camera) -> Self {
+    fn of(camera: &CameraProcess) -> Self {
         let mut viewer = play(camera);
         let last = viewer.picture()[0].timestamp;
         Self { viewer, last }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Since the machine began. Zero on kernels without this clock; none that this runs on.
+/// Time since the machine began. Zero on kernels without this clock, on which this program does not run.
 pub fn now() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }

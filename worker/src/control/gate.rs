@@ -1,4 +1,4 @@
-//! What keeps a process that stood still from showing streams that may run elsewhere by now.
+//! The gate before published frames: a process that was paused publishes nothing of streams that may run elsewhere by now.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use rsm_control::worker::contact::Pulse;
 use rsm_shared::bus::frames::{FramePublisher, Published};
 use rsm_shared::stream::jpeg_width::JpegWidth;
 use rsm_shared::stream::names::Zone;
@@ -13,16 +14,15 @@ use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::frame_headers::FrameHeaders;
 
 use super::boot_clock;
-use super::contact::Pulse;
 use crate::metrics::FrameLoss;
 use crate::output::frames::FrameSink;
 
-/// The pulse of this process, felt by the keeper and looked at for every frame. Cheap to clone.
+/// The pulse of this process, beaten by the keeper and read for every frame. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct SharedPulse(Arc<Mutex<Pulse>>);
 
 impl SharedPulse {
-    /// From now on; a worker that is silent for `dead` is taken for dead.
+    /// Starts now; a worker that is silent for `dead` counts as dead.
     pub fn new(dead: Duration) -> Self {
         Self(Arc::new(Mutex::new(Pulse::new(dead, boot_clock::now()))))
     }
@@ -37,19 +37,19 @@ impl SharedPulse {
         self.0.lock().answered(number);
     }
 
-    fn may_show(&self) -> bool {
-        self.0.lock().may_show(boot_clock::now())
+    fn may_publish(&self) -> bool {
+        self.0.lock().may_publish(boot_clock::now())
     }
 }
 
-/// NATS, while this process may show something.
+/// Publishes frames to NATS while this process may.
 pub struct GatedPublisher {
     publisher: FramePublisher,
     pulse: SharedPulse,
 }
 
 impl GatedPublisher {
-    /// Over a connection made for frames.
+    /// Publishes over a connection made for frames.
     pub fn new(publisher: FramePublisher, pulse: SharedPulse) -> Self {
         Self { publisher, pulse }
     }
@@ -65,7 +65,7 @@ impl FrameSink for GatedPublisher {
         jpeg: Bytes,
     ) -> BoxFuture<'a, Result<(), FrameLoss>> {
         Box::pin(async move {
-            if !self.pulse.may_show() {
+            if !self.pulse.may_publish() {
                 return Err(FrameLoss::Silenced);
             }
             match self.publisher.publish(zone, slug, width, &headers, jpeg).await {
@@ -89,7 +89,7 @@ mod tests {
     use rsm_shared::stream::fence::{Epoch, Fence};
 
     #[tokio::test]
-    async fn a_frame_passes_only_while_the_process_may_show_something() {
+    async fn a_frame_passes_only_while_the_process_may_publish() {
         let config = Config::load(None, &[("nats.urls", "nats://127.0.0.1:9".to_owned())]).unwrap();
         let publisher = FramePublisher::new(Bus::connect(&config.nats, Purpose::Frames, "test").await.unwrap());
         let headers = FrameHeaders {

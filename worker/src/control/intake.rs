@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rsm_control::worker::admission::{PullDecision, WorkerStanding};
+use rsm_control::worker::slots::{Slot, Slots};
+use rsm_control::worker::ticket::{TicketDecision, accepts, decide, is_current};
 use rsm_shared::bus::claims::{self, Claimed};
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::tickets::{self, PULL_EXPIRES, Pulled};
@@ -16,33 +19,31 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::admission::{Pull, Standing};
-use super::decide::{Verdict, accepts, still_stands, verdict};
-use super::held::{Slot, Slots};
 use crate::stream_trace::mark;
 
-/// A pull that failed is tried again after this long: NATS is away, or the API has not made the queue yet. So is an
-/// offer whose record is not there yet.
+/// A pull that failed is tried again after this long: NATS is away, or the API has not made the queue yet. An offer whose
+/// record is not there yet waits for as long.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How often a worker that must wait looks whether it may pull again.
-const LOOK: Duration = Duration::from_millis(200);
-/// A worker with more streams than others lets them go first for this long, then asks the queue for a moment.
+/// A worker that must wait checks this often whether it may pull again.
+const RECHECK: Duration = Duration::from_millis(200);
+/// A worker with more streams than others waits for them for this long.
 const STEP_BACK: Duration = Duration::from_millis(400);
-const MOMENT: Duration = Duration::from_millis(100);
-/// Looks at the record of an offer. The API writes it first, so only a replica that lags does not have it.
+/// Then its pull waits at the queue for this long.
+const SHORT_PULL: Duration = Duration::from_millis(100);
+/// Reads of the record of an offer. The API writes it first, so only a replica that lags does not have it.
 const OFFER_TRIES: u32 = 4;
 
 /// A claimed stream, on its way to the keeper.
-pub struct Start {
+pub struct ClaimedStream {
     pub ticket: Ticket,
     pub spec: StreamSpec,
     pub fence: Fence,
     pub slot: Slot,
-    /// From the claim to the first picture.
+    /// The span from the claim to the first picture.
     pub span: Span,
 }
 
-/// What a puller needs. Cheap to clone.
+/// Takes tickets and offers. Cheap to clone.
 #[derive(Clone)]
 pub struct Intake {
     pub bus: Bus,
@@ -50,20 +51,20 @@ pub struct Intake {
     pub session: SessionId,
     pub zones: Arc<[Zone]>,
     pub slots: Slots,
-    /// How this worker stands, as the keeper sees it.
-    pub standing: watch::Receiver<Standing>,
-    /// Whether an epoch is owned here already: a ticket that came twice.
+    /// The inputs of admission, as the keeper sees them.
+    pub standing: watch::Receiver<WorkerStanding>,
+    /// Whether the epoch of a ticket is owned here already: a ticket that came twice.
     pub owned: Arc<dyn Fn(&Ticket) -> bool + Send + Sync>,
-    pub starts: mpsc::Sender<Start>,
+    pub starts: mpsc::Sender<ClaimedStream>,
 }
 
-/// What becomes of a ticket.
-enum Outcome {
+/// The result of a ticket.
+enum TicketOutcome {
     /// This process owns the epoch.
     Claimed(Fence, Box<StreamSpec>),
-    /// Done with: out of date, stopped, or another's.
-    Over,
-    /// Somebody may take it later.
+    /// It is out of date, stopped, or claimed by another process.
+    Discarded,
+    /// Another try may succeed later.
     Later,
 }
 
@@ -75,7 +76,7 @@ pub async fn run(mut intake: Intake, zone: Zone, priority: Priority, stop: Cance
             () = stop.cancelled() => return,
             expires = intake.turn(priority) => expires,
         };
-        // A pull that waits at a server that is gone would wait for nothing: pull anew at each connect.
+        // A server that is gone would never answer the pull: pull anew at each connect.
         let mut connects = intake.bus.connects();
         let pulled = tokio::select! {
             () = stop.cancelled() => return,
@@ -90,13 +91,13 @@ pub async fn run(mut intake: Intake, zone: Zone, priority: Priority, stop: Cance
                 }
             }
             Ok(None) => failing = false,
-            // It is gone for good, and the next one waits.
+            // The server has removed the ticket, and the next one waits.
             Err(e @ BusError::Malformed { .. }) => {
                 warn!(repeats = true, %zone, error = %e, "a start ticket is not readable and is dropped");
             }
             Err(e) => {
                 if !failing {
-                    debug!(%zone, priority = priority.as_str(), error = %e, "start tickets cannot be asked for");
+                    debug!(%zone, priority = priority.as_str(), error = %e, "start tickets cannot be pulled");
                 }
                 failing = true;
                 tokio::time::sleep(PAUSE).await;
@@ -106,23 +107,23 @@ pub async fn run(mut intake: Intake, zone: Zone, priority: Priority, stop: Cance
 }
 
 impl Intake {
-    /// Takes a slot for an offered stream, if it is to be taken. How many start at a time is up to the API here; cameras
-    /// are opened one after the other in any case.
+    /// Takes a slot for an offered stream, if this worker accepts it. The API bounds how many start at a time; cameras are
+    /// opened one after the other in any case.
     pub fn accept(&self, offer: &Ticket) -> Option<Slot> {
-        let room = self.standing.borrow().room(self.slots.room());
+        let room = self.standing.borrow().room(self.slots.count());
         if accepts(offer, &self.zones, &self.session, room) { self.slots.take() } else { None }
     }
 
-    /// Carries out an offer that was accepted. One that comes to nothing is made again by the API.
+    /// Carries out an offer that was accepted. The API repeats an offer that fails.
     pub async fn offered(self, ticket: Ticket, slot: Slot) {
         for _ in 0..OFFER_TRIES {
             let done = match self.claim(&ticket).await {
-                Ok(Outcome::Later) => {
+                Ok(TicketOutcome::Later) => {
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
-                Ok(Outcome::Over) => Ok(()),
-                Ok(Outcome::Claimed(fence, spec)) => self.begin(&ticket, fence, *spec, slot).await,
+                Ok(TicketOutcome::Discarded) => Ok(()),
+                Ok(TicketOutcome::Claimed(fence, spec)) => self.begin(&ticket, fence, *spec, slot).await,
                 Err(e) => Err(e),
             };
             if let Err(e) = done {
@@ -133,20 +134,21 @@ impl Intake {
         debug!(stream = %ticket.cam, epoch = %ticket.epoch, "an offered stream has no record");
     }
 
-    /// Waits until a ticket of that priority may be asked for; how long to wait for one then. The slot itself is taken
-    /// once there is a ticket: several pulls wait at the same time, and must not keep each other from the last slots.
+    /// Waits until a ticket of that priority may be pulled. Returns the time that the pull may wait at the queue. The slot
+    /// itself is taken once there is a ticket: several pulls wait at the same time, and must not keep each other from the
+    /// last slots. Cancel safe.
     async fn turn(&mut self, priority: Priority) -> Duration {
         loop {
-            let pull = self.standing.borrow_and_update().pull(priority, self.slots.room());
+            let pull = self.standing.borrow_and_update().pull(priority, self.slots.count());
             match pull {
-                Pull::Park => return PULL_EXPIRES,
-                Pull::StepBack => {
+                PullDecision::Park => return PULL_EXPIRES,
+                PullDecision::StepBack => {
                     tokio::time::sleep(STEP_BACK).await;
-                    if self.standing.borrow().pull(priority, self.slots.room()) != Pull::Wait {
-                        return MOMENT;
+                    if self.standing.borrow().pull(priority, self.slots.count()) != PullDecision::Wait {
+                        return SHORT_PULL;
                     }
                 }
-                Pull::Wait => match tokio::time::timeout(LOOK, self.standing.changed()).await {
+                PullDecision::Wait => match tokio::time::timeout(RECHECK, self.standing.changed()).await {
                     Ok(Ok(())) | Err(_) => {}
                     // The keeper is gone; `stop` follows.
                     Ok(Err(_)) => std::future::pending().await,
@@ -156,43 +158,43 @@ impl Intake {
     }
 
     async fn take(&self, pulled: Pulled) -> Result<(), BusError> {
-        // Much may have changed while the pull was parked.
-        let room = self.standing.borrow().room(self.slots.room());
+        // The standing may have changed while the pull was parked.
+        let room = self.standing.borrow().room(self.slots.count());
         let Some(slot) = (room > 0).then(|| self.slots.take()).flatten() else { return pulled.give_back().await };
         let ticket = pulled.ticket.clone();
         self.waited(&ticket, pulled.stored());
         match self.claim(&ticket).await? {
-            Outcome::Over => pulled.done().await,
-            Outcome::Later => pulled.give_back().await,
-            Outcome::Claimed(fence, spec) => {
-                // Nothing depends on this being confirmed: a ticket that comes again meets the claim.
+            TicketOutcome::Discarded => pulled.done().await,
+            TicketOutcome::Later => pulled.give_back().await,
+            TicketOutcome::Claimed(fence, spec) => {
+                // An error does no harm: a ticket that comes again finds the claim.
                 if let Err(e) = pulled.done().await {
-                    debug!(stream = %ticket.cam, error = %e, "that a start ticket is done was not confirmed");
+                    debug!(stream = %ticket.cam, error = %e, "the acknowledgement of a start ticket was not confirmed");
                 }
                 self.begin(&ticket, fence, *spec, slot).await
             }
         }
     }
 
-    /// Looks at the record, and claims the epoch if that is right.
-    async fn claim(&self, ticket: &Ticket) -> Result<Outcome, BusError> {
+    /// Reads the record, and claims the epoch if the ticket is current.
+    async fn claim(&self, ticket: &Ticket) -> Result<TicketOutcome, BusError> {
         let mut span = self.part("claim", ticket, None);
         let outcome = self.try_claim(ticket).await;
         match &outcome {
-            Ok(Outcome::Claimed(fence, _)) => span.count("rsm.revision", fence.revision),
-            Ok(Outcome::Over) => span.set("rsm.outcome", "over"),
-            Ok(Outcome::Later) => span.set("rsm.outcome", "later"),
+            Ok(TicketOutcome::Claimed(fence, _)) => span.count("rsm.revision", fence.revision),
+            Ok(TicketOutcome::Discarded) => span.set("rsm.outcome", "over"),
+            Ok(TicketOutcome::Later) => span.set("rsm.outcome", "later"),
             Err(e) => span.fail("nats", e),
         }
         outcome
     }
 
-    async fn try_claim(&self, ticket: &Ticket) -> Result<Outcome, BusError> {
+    async fn try_claim(&self, ticket: &Ticket) -> Result<TicketOutcome, BusError> {
         let desired = registers::get(&self.bus, &ticket.zone, &ticket.cam).await?;
-        let spec = match verdict(ticket, desired.as_ref(), (self.owned)(ticket), &self.session) {
-            Verdict::Discard => return Ok(Outcome::Over),
-            Verdict::GiveBack => return Ok(Outcome::Later),
-            Verdict::Claim => desired.and_then(|desired| desired.spec),
+        let spec = match decide(ticket, desired.as_ref(), (self.owned)(ticket), &self.session) {
+            TicketDecision::Discard => return Ok(TicketOutcome::Discarded),
+            TicketDecision::Nak => return Ok(TicketOutcome::Later),
+            TicketDecision::Claim => desired.and_then(|desired| desired.spec),
         };
         let now = SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let claim = Claim {
@@ -202,31 +204,31 @@ impl Intake {
             at_ms: u64::try_from(now.as_millis()).unwrap_or(0),
         };
         match (claims::claim(&self.bus, &ticket.zone, &ticket.cam, ticket.epoch, &claim).await?, spec) {
-            (Claimed::Won(fence), Some(spec)) => Ok(Outcome::Claimed(fence, Box::new(spec))),
-            _ => Ok(Outcome::Over),
+            (Claimed::Won(fence), Some(spec)) => Ok(TicketOutcome::Claimed(fence, Box::new(spec))),
+            _ => Ok(TicketOutcome::Discarded),
         }
     }
 
-    /// Hands a claimed stream to the keeper, unless a stop or a newer placement came between the first look and the
-    /// claim. A record that is older than the first look comes from a replica that lags.
+    /// Hands a claimed stream to the keeper, unless a stop or a newer placement came between the first read and the claim.
+    /// A record that is older than the first one comes from a replica that lags.
     async fn begin(&self, ticket: &Ticket, fence: Fence, spec: StreamSpec, slot: Slot) -> Result<(), BusError> {
         let again = registers::get(&self.bus, &ticket.zone, &ticket.cam).await?;
-        if again.is_none_or(|desired| still_stands(ticket, &desired)) {
-            // The keeper lives as long as this; when it is gone the process ends.
+        if again.is_none_or(|desired| is_current(ticket, &desired)) {
+            // The keeper runs as long as this task; when it is gone the process ends.
             let mut span = traces::span("start").under(ticket.traceparent).begin();
             mark(&mut span, &ticket.cam, fence);
             self.sign(&mut span, ticket);
-            let _ = self.starts.send(Start { ticket: ticket.clone(), spec, fence, slot, span }).await;
+            let _ = self.starts.send(ClaimedStream { ticket: ticket.clone(), spec, fence, slot, span }).await;
         }
         Ok(())
     }
 
-    /// A ticket waited in the queue since then. The clock is that of nats-server.
+    /// Records that a ticket waited in the queue since that time, by the clock of nats-server.
     fn waited(&self, ticket: &Ticket, since: Option<SystemTime>) {
         self.part("ticket queued", ticket, since).end();
     }
 
-    /// Begins a span in the ticket's trace; none when it has none.
+    /// Begins a span in the trace of the ticket, if it has one.
     fn part(&self, name: &'static str, ticket: &Ticket, since: Option<SystemTime>) -> Span {
         if ticket.traceparent.is_none() {
             return Span::none();

@@ -1,10 +1,18 @@
-//! The task that owns what this process owns: it starts and stops streams, beats, and tells the API.
+//! The task that owns the streams of this process: it starts and stops them, sends heartbeats, and reports to the API.
+//!
+//! Heartbeats, offers and the ends of streams wait in tasks of their own. The keeper itself waits for NATS only where it
+//! publishes events, which the client queues; a queue that is full delays it by the deadline of one request.
 
 mod parts;
 mod streams;
 
 use std::time::{Duration, Instant};
 
+use rsm_control::worker::admission::{WorkerStanding, counts_as_starting};
+use rsm_control::worker::contact::{BeatResult, Contact};
+use rsm_control::worker::demand_table::DemandTable;
+use rsm_control::worker::drain::{Drain, DrainEnd};
+use rsm_control::worker::holding::Holding;
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::control::{Order, Reply};
 use rsm_shared::bus::heartbeat::{self, Beat};
@@ -18,52 +26,48 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::admission::{Standing, counts_as_starting};
-use super::contact::{Contact, Met};
-use super::demands::Demands;
-use super::drain::{Drain, Over};
-use super::held::Held;
-use super::holding::Holding;
-use super::intake::Start;
-pub use parts::{Ears, Ended, OwnedEpochs, Parts};
+use super::intake::ClaimedStream;
+use super::running_stream::RunningStream;
+pub use parts::{KeeperEnd, KeeperInputs, KeeperParts, OwnedEpochs};
 
-/// One heartbeat each second.
+/// Time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(1);
-/// Demand that has ended is noticed within this time.
+/// Demand that has ended, and streams that have, are noticed within this time.
 const PRUNE: Duration = Duration::from_millis(500);
-/// State changes on their way to the API; a stream whose change finds no room is told with the next heartbeat.
+/// State changes on their way to the keeper; a stream waits with its next change while there is no room.
 const CHANGES: usize = 1024;
 
 struct Keeper {
-    p: Parts,
-    holding: Holding<Held, Start>,
-    demands: Demands,
+    p: KeeperParts,
+    holding: Holding<RunningStream, ClaimedStream>,
+    demands: DemandTable,
     contact: Contact,
-    /// Told to end, and others are to take over first.
+    /// Set once the process was told to stop, while other workers take over.
     drain: Option<Drain>,
     api_session: String,
-    /// Number of the last heartbeat.
+    /// Sequence number of the last heartbeat.
     sequence: u64,
-    /// Streams whose status changed.
+    /// Slugs of streams whose status changed.
     changes: mpsc::Sender<Slug>,
     ending: JoinSet<Slug>,
 }
 
-/// What a heartbeat led to.
-struct Beaten {
+/// The outcome of one heartbeat.
+struct BeatOutcome {
+    /// Its sequence number.
     number: u64,
-    met: Met,
+    result: BeatResult,
     reply: Option<HeartbeatReply>,
 }
 
-/// Runs until `stop`, lets others take over, then ends every stream and says goodbye.
-pub async fn run(parts: Parts, ears: Ears, stop: CancellationToken) -> Ended {
-    let Ears { mut starts, mut orders, demands: mut wishes, mut load } = ears;
+/// Runs until `stop`, waits for other workers to take over, then ends every stream and says goodbye.
+pub async fn run(parts: KeeperParts, inputs: KeeperInputs, stop: CancellationToken) -> KeeperEnd {
+    let KeeperInputs { mut starts, mut orders, mut demands, mut load } = inputs;
     let (changes, mut changed) = mpsc::channel(CHANGES);
     let mut connects = parts.intake.bus.connects();
     let mut keeper = Keeper {
         holding: Holding::default(),
-        demands: Demands::default(),
+        demands: DemandTable::default(),
         contact: Contact::new(parts.hold, Instant::now()),
         drain: None,
         api_session: String::new(),
@@ -85,44 +89,44 @@ pub async fn run(parts: Parts, ears: Ears, stop: CancellationToken) -> Ended {
         tokio::select! {
             biased;
             () = stop.cancelled(), if keeper.drain.is_none() => {
-                if !keeper.begin_drain() { break Ended::Stopped; }
-                // The API hears of it at once.
+                if !keeper.begin_drain() { break KeeperEnd::Stopped; }
+                // The next heartbeat reports it at once.
                 beat.reset_immediately();
             }
             // A heartbeat waits for its answer in a task of its own; at most one is under way.
             _ = beat.tick() => {
-                keeper.feel_pulse();
+                keeper.beat_pulse();
                 if beating.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
                     let (bus, message, beats) = (keeper.p.intake.bus.clone(), keeper.heartbeat(), beats.clone());
-                    beating = Some(tokio::spawn(async move { let _ = beats.send(meet(&bus, &message).await).await; }));
+                    beating = Some(tokio::spawn(async move { let _ = beats.send(send_beat(&bus, &message).await).await; }));
                 }
             }
             Some(beaten) = beaten.recv() => {
-                if keeper.met(beaten).await { break Ended::NameTaken; }
+                if keeper.on_beat(beaten).await { break KeeperEnd::NameTaken; }
             }
             Some(start) = starts.recv() => keeper.start(start),
             order = orders.next() => match order {
-                Some(Ok(Order::Stop(slug, stop))) => keeper.let_go(&slug, stop.epoch_le, "stopped"),
-                // The answer was sent by the bus: that it came is all that a probe asks.
+                Some(Ok(Order::Stop(slug, stop))) => keeper.release(&slug, stop.epoch_le, "stopped"),
+                // The bus has answered it already.
                 Some(Ok(Order::Probe)) => {}
                 Some(Ok(Order::Take(ticket, reply))) => keeper.consider(*ticket, reply),
                 Some(Err(e)) => warn!(repeats = true, error = %e, "an order of the API is not readable"),
-                None => break Ended::Closed,
+                None => break KeeperEnd::Closed,
             },
-            wish = wishes.next() => match wish {
-                Some(Ok((slug, message))) => keeper.wish(&slug, message),
+            demand = demands.next() => match demand {
+                Some(Ok((slug, message))) => keeper.on_demand(&slug, message),
                 Some(Err(e)) => warn!(repeats = true, error = %e, "a demand of viewers is not readable"),
-                None => break Ended::Closed,
+                None => break KeeperEnd::Closed,
             },
             Ok(()) = connects.changed() => {
                 connects.borrow_and_update();
-                keeper.tell_all().await;
+                keeper.report_all().await;
             }
-            Some(slug) = changed.recv() => keeper.changed(&slug).await,
-            Some(ended) = keeper.ending.join_next() => keeper.ended(ended),
+            Some(slug) = changed.recv() => keeper.on_change(&slug).await,
+            Some(ended) = keeper.ending.join_next() => keeper.on_stream_end(ended),
             Ok(()) = load.changed() => {
                 let load = *load.borrow_and_update();
-                keeper.stand(|standing| standing.load = load);
+                keeper.update_standing(|standing| standing.load = load);
             }
             _ = prune.tick() => keeper.prune(),
         }
@@ -131,24 +135,24 @@ pub async fn run(parts: Parts, ears: Ears, stop: CancellationToken) -> Ended {
     ended
 }
 
-/// One heartbeat, and what silence means.
-async fn meet(bus: &Bus, message: &Heartbeat) -> Beaten {
-    let (met, reply) = match heartbeat::beat(bus, message).await {
-        Beat::Answered(reply) => (Met::Api, Some(reply)),
+/// Sends one heartbeat, and finds out what silence means.
+async fn send_beat(bus: &Bus, message: &Heartbeat) -> BeatOutcome {
+    let (result, reply) = match heartbeat::beat(bus, message).await {
+        Beat::Answered(reply) => (BeatResult::Answered, Some(reply)),
         // Behind a leaf node or in a split cluster this answer does not prove that the hub is there.
-        Beat::NobodyListens if registers::reachable(bus).await => (Met::ApiAbsent, None),
-        Beat::NobodyListens | Beat::Silence => (Met::Unknown, None),
+        Beat::NobodyListens if registers::reachable(bus).await => (BeatResult::ApiAbsent, None),
+        Beat::NobodyListens | Beat::Silence => (BeatResult::Silence, None),
     };
-    Beaten { number: message.seq, met, reply }
+    BeatOutcome { number: message.seq, result, reply }
 }
 
 impl Keeper {
-    /// Takes note of a pause of this process.
-    fn feel_pulse(&self) {
+    /// Beats the pulse, which notices a pause of this process.
+    fn beat_pulse(&self) {
         if self.p.pulse.beat(self.sequence + 1) {
             warn!(
                 repeats = true,
-                "this process stood still; it shows no frames until the API says what is still its own"
+                "this process was paused; it publishes no frames until the API has confirmed its streams"
             );
         }
     }
@@ -156,7 +160,7 @@ impl Keeper {
     fn heartbeat(&mut self) -> Heartbeat {
         self.sequence += 1;
         let (intake, standing) = (&self.p.intake, *self.p.standing.borrow());
-        let room = intake.slots.room();
+        let room = intake.slots.count();
         self.p.engine.metrics.set_load(room.used());
         Heartbeat {
             v: VERSION,
@@ -173,22 +177,22 @@ impl Keeper {
         }
     }
 
-    /// Acts on what a heartbeat met; `true` when this worker must end.
-    async fn met(&mut self, Beaten { number, met, reply }: Beaten) -> bool {
-        self.tell_health(met);
+    /// Acts on the outcome of a heartbeat; `true` when this worker must end.
+    async fn on_beat(&mut self, BeatOutcome { number, result, reply }: BeatOutcome) -> bool {
+        self.report_health(result);
         let fleet = reply.as_ref().map(|reply| reply.fleet);
         if let Some(drain) = &mut self.drain {
-            drain.met(met, fleet);
+            drain.on_beat(result, fleet);
         }
-        let advice = self.contact.met(met, Instant::now());
-        self.stand(|standing| (standing.contact, standing.fleet) = (advice.pull, fleet));
+        let advice = self.contact.on_beat(result, Instant::now());
+        self.update_standing(|standing| (standing.contact, standing.fleet) = (advice.pull, fleet));
         if advice.reconnect {
             let bus = self.p.intake.bus.clone();
             tokio::spawn(async move { bus.reconnect().await });
         }
         if advice.stop_all && !self.holding.is_empty() {
-            warn!(streams = self.holding.len(), "cut off for too long, stopping what may run elsewhere by now");
-            self.let_all_go();
+            warn!(streams = self.holding.len(), "cut off for too long, stopping streams that may run elsewhere by now");
+            self.release_all();
         }
         let Some(reply) = reply else { return false };
         if reply.conflict {
@@ -197,33 +201,33 @@ impl Keeper {
             return true;
         }
         for (slug, up_to) in reply.drop {
-            self.let_go(&slug, up_to, "no longer ours");
+            self.release(&slug, up_to, "no longer ours");
         }
-        // Not before what moved was let go.
+        // Only now: streams that moved elsewhere are released before frames are published again.
         self.p.pulse.answered(number);
         if reply.api_session != self.api_session {
-            // An API that just began knows no details.
+            // An API that just began has no details yet.
             self.api_session = reply.api_session;
-            self.tell_all().await;
+            self.report_all().await;
         }
         false
     }
 
-    fn tell_health(&self, met: Met) {
+    fn report_health(&self, result: BeatResult) {
         let connected = self.p.intake.bus.connected();
         self.p.nats_connected.set(i64::from(connected));
         let away = || (!connected).then(|| "not connected to NATS; streams go on for a while".to_owned());
         self.p.health.put(Dependency::Nats, self.p.intake.bus.refusal().or_else(away));
-        let api = match met {
-            Met::Api => None,
-            Met::ApiAbsent => Some("the API is away; running streams go on".to_owned()),
-            Met::Unknown => Some("no contact with NATS or the API".to_owned()),
+        let api = match result {
+            BeatResult::Answered => None,
+            BeatResult::ApiAbsent => Some("the API is away; running streams go on".to_owned()),
+            BeatResult::Silence => Some("no contact with NATS or the API".to_owned()),
         };
         self.p.health.put(Dependency::Api, api);
     }
 
-    /// Changes how this worker stands, for those who pull.
-    fn stand(&self, change: impl FnOnce(&mut Standing)) {
+    /// Changes the standing of this worker, which the tasks that pull tickets read.
+    fn update_standing(&self, change: impl FnOnce(&mut WorkerStanding)) {
         let starting = Priority::ALL
             .map(counts_as_starting)
             .map(|young| self.holding.inventory().filter(|(_, kept)| kept.handle.is_starting(young)).count());
@@ -235,7 +239,7 @@ impl Keeper {
         });
     }
 
-    /// Answers an offer at once, and carries it out in a task of its own: one for each slot at most.
+    /// Answers an offer at once, and carries it out, in a task of its own: one for each slot at most.
     fn consider(&self, ticket: Ticket, reply: Reply) {
         let intake = self.p.intake.clone();
         let slot = intake.accept(&ticket);
@@ -249,40 +253,41 @@ impl Keeper {
         });
     }
 
-    async fn tell_all(&mut self) {
+    async fn report_all(&mut self) {
         let all: Vec<Slug> = self.holding.inventory().map(|(slug, _)| slug.clone()).collect();
         for slug in all {
-            self.tell(&slug).await;
+            self.report(&slug).await;
         }
     }
 
-    async fn changed(&mut self, slug: &Slug) {
+    async fn on_change(&mut self, slug: &Slug) {
         if self.p.standing.borrow().starting != [0; 2] {
-            self.stand(|_| {});
+            self.update_standing(|_| {});
         }
-        self.tell(slug).await;
+        self.report(slug).await;
     }
 
-    async fn tell(&mut self, slug: &Slug) {
+    async fn report(&mut self, slug: &Slug) {
         let Some(kept) = self.holding.get_mut(slug) else { return };
         kept.handle.status.mark_unchanged();
         let (bus, session) = (&self.p.intake.bus, &self.p.intake.session);
-        // While the connection is away nothing is queued; everything is told again at the next connect.
+        // Without a connection nothing is queued; everything is reported again at the next connect.
         if !bus.connected() {
             return;
         }
         let event = kept.handle.event(slug, kept.fence, session);
         if let Err(e) = heartbeat::tell(bus, &self.p.intake.worker, &event).await {
-            warn!(repeats = true, stream = %slug, error = %e, "a change of a stream was not told to the API");
+            warn!(repeats = true, stream = %slug, error = %e, "a change of a stream was not reported to the API");
         }
     }
 
-    /// From now on nothing new is taken, and what there is goes on until others have it; `false` when it need not.
+    /// From now on no stream is taken, and the running ones go on until other workers have them. `false` when there is nothing
+    /// to wait for.
     fn begin_drain(&mut self) -> bool {
         let fleet = self.p.standing.borrow().fleet;
         let drain = Drain::new(self.p.drain, fleet, Instant::now());
         self.take_nothing_new();
-        if drain.over(self.holding.is_idle(), Instant::now()).is_some() {
+        if drain.end(self.holding.is_idle(), Instant::now()).is_some() {
             return false;
         }
         let (streams, drain_s) = (self.holding.len(), self.p.drain.as_secs());
@@ -292,26 +297,26 @@ impl Keeper {
     }
 
     fn take_nothing_new(&self) {
-        self.stand(|standing| standing.draining = true);
+        self.update_standing(|standing| standing.draining = true);
         self.p.engine.metrics.set_draining();
         self.p.health.fault(Dependency::Shutdown, "the process was told to stop; others take its streams over");
     }
 
-    /// How a drain ended, once it has.
-    fn drained(&self) -> Option<Ended> {
+    /// How the drain ended, once it has.
+    fn drained(&self) -> Option<KeeperEnd> {
         let drain = self.drain.as_ref()?;
-        let over = drain.over(self.holding.is_idle(), Instant::now())?;
-        info!(streams = self.holding.len(), why = over.as_str(), "drained");
-        Some(match over {
-            Over::NothingLeft => Ended::HandedOver { until: drain.until() },
-            Over::TimeUp | Over::Alone | Over::NoApi => Ended::Stopped,
+        let end = drain.end(self.holding.is_idle(), Instant::now())?;
+        info!(streams = self.holding.len(), why = end.as_str(), "drained");
+        Some(match end {
+            DrainEnd::NothingLeft => KeeperEnd::HandedOver { until: drain.until() },
+            DrainEnd::TimeUp | DrainEnd::Alone | DrainEnd::NoApi => KeeperEnd::Stopped,
         })
     }
 
-    /// Stops pulling, ends every stream, says goodbye so that nobody waits for our silence.
+    /// Stops pulling, ends every stream, and says goodbye, so that the API need not wait until this worker counts as dead.
     async fn end(&mut self) {
         self.take_nothing_new();
-        self.let_all_go();
+        self.release_all();
         while self.ending.join_next().await.is_some() {}
         let goodbye = Heartbeat { state: WorkerState::Draining, ..self.heartbeat() };
         let _ = heartbeat::beat(&self.p.intake.bus, &goodbye).await;

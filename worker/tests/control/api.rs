@@ -21,7 +21,7 @@ use rsm_shared::wire::messages::{
     VERSION, Want,
 };
 
-use super::eventually;
+use super::waiting::eventually;
 
 pub struct Api {
     bus: Bus,
@@ -62,7 +62,7 @@ impl Api {
         Self { bus, said }
     }
 
-    /// What every heartbeat is answered from now on.
+    /// Sets the answer to every heartbeat from now on.
     pub fn say(&self, fleet: Fleet, drop: &[(&str, u64)]) {
         let mut said = self.said.lock();
         said.fleet = fleet;

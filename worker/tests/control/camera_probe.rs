@@ -11,7 +11,8 @@ use rsm_shared::wire::messages::{Heartbeat, LookReport, WorkerState};
 use super::api::Api;
 use super::nats::Nats;
 use super::stills::Stills;
-use super::{Worker, eventually, others};
+use super::waiting::eventually;
+use super::{Worker, others};
 
 /// A worker that looks, once this returns.
 async fn worker(nats: &Nats, api: &Api, more: &[(&str, &str)]) -> Worker<Stills> {
@@ -53,7 +54,7 @@ async fn two_cameras_are_looked_at_at_a_time_some_wait_and_one_more_is_told_so()
         assert!(picture && report.video.is_some_and(|video| &*video.codec == "jpeg"));
         answers += 1;
     }
-    // A camera is let go of before whoever asked is told.
+    // A camera session is closed before the answer is sent.
     assert_eq!((answers, worker.cameras.open_sessions(), worker.cameras.most_sessions()), (10, 0, 2));
     worker.stop.cancel();
     worker.gone().await;
@@ -71,7 +72,7 @@ async fn a_draining_worker_leaves_looks_to_others() {
     worker.stop.cancel();
     let draining = |beat: &Heartbeat| beat.state == WorkerState::Draining;
     api.until("the drain", "w1", draining).await;
-    // What it is still asked is answered.
+    // Requests that still arrive are answered.
     while let Looked::Seen(report, picture) = api.look().await {
         assert!(picture.is_some(), "{report:?}");
     }

@@ -5,9 +5,9 @@ mod camera_probe;
 mod nats;
 mod no_camera;
 mod stills;
+mod waiting;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rsm_shared::config::Config;
 use rsm_shared::stream::demand::Demand;
@@ -23,22 +23,7 @@ use tokio_util::sync::CancellationToken;
 use api::{Api, owned};
 use nats::Nats;
 use no_camera::NoCamera;
-
-/// Longer than anything here takes on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Looks again and again until `fits`.
-pub async fn eventually<T: std::fmt::Debug>(what: &str, mut look: impl FnMut() -> T, fits: impl Fn(&T) -> bool) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        let seen = look();
-        if fits(&seen) {
-            return seen;
-        }
-        assert!(Instant::now() < deadline, "waited for {what}; last seen: {seen:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
+use waiting::DEADLINE;
 
 struct Worker<C = NoCamera> {
     stop: CancellationToken,
@@ -216,7 +201,7 @@ async fn a_full_worker_leaves_tickets_in_the_queue() {
     api.queue(&api.place("yard", 5).await).await;
     api.until_ready("w1", "yard").await;
     api.queue(&api.place("door", 6).await).await;
-    // A pull that was parked before it was full is returned; after that nobody asks.
+    // A pull that was parked before it was full is returned; after that no pull is open.
     let beat = api.heard("w1").unwrap();
     api.until("some heartbeats", "w1", |later| later.seq > beat.seq + 2).await;
     assert!(api.heard("w1").unwrap().inv.len() == 1);

@@ -4,11 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
-use super::eventually;
+use super::waiting::eventually;
 
 pub struct Nats {
     pub url: String,
-    /// Host and port of what tells of connections.
+    /// Host and port of the monitoring endpoint, which lists connections.
     monitoring: String,
     child: Child,
     _dir: tempfile::TempDir,

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 /// Opens sessions that give a tiny key frame every 100 ms.
 #[derive(Default)]
 pub struct NoCamera {
-    /// How often all sessions were ended.
+    /// Number of times that all sessions were ended.
     ended: watch::Sender<u64>,
     opened: AtomicUsize,
 }

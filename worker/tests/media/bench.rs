@@ -1,4 +1,4 @@
-//! An engine without NATS, and what came out of it.
+//! An engine without NATS, and its output.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
-pub struct Camera {
+pub struct CameraProcess {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
     link: String,
 }
 
-impl Camera {
+impl CameraProcess {
     /// One small camera with a key frame per second, and `options` beside.
     pub fn start(options: &[&str]) -> Self {
         let mut command = Command::new(binary());
@@ -50,7 +50,7 @@ impl Camera {
     }
 }
 
-impl Drop for Camera {
+impl Drop for CameraProcess {
     fn drop(&mut self) {
         // It ends with its standard input.
         drop(self.stdin.take());

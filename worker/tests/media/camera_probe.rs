@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::{Bench, DEADLINE};
-use crate::camera::Camera;
+use crate::camera::CameraProcess;
 use crate::mute_camera::MuteCamera;
 use crate::scripted::{Reply, Scripted};
 
@@ -49,7 +49,7 @@ fn code(outcome: &ProbeOutcome) -> Option<&'static str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_probe_shows_one_picture_within_the_bounds_that_were_asked_for() {
-    let camera = Camera::start(&[]);
+    let camera = CameraProcess::start(&[]);
     let bench = Bench::new();
     let outcome = probe(&bench, &camera.url("")).await;
     assert_eq!((outcome.state, code(&outcome)), (StreamState::Running, None));
@@ -63,7 +63,7 @@ async fn a_probe_shows_one_picture_within_the_bounds_that_were_asked_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_probe_says_what_a_stream_of_that_camera_would_say() {
-    let camera = Camera::start(&["--username", "admin"]);
+    let camera = CameraProcess::start(&["--username", "admin"]);
     let audio = "m=audio 0 RTP/AVP 8\r\na=control:a\r\n";
     let mute = Scripted::start(move |method, _| match method {
         "DESCRIBE" => Reply::description(audio),

@@ -17,12 +17,12 @@ use std::time::Duration;
 use rsm_shared::stream::state::StreamState;
 
 use bench::{Bench, open_files};
-use camera::Camera;
+use camera::CameraProcess;
 use mute_camera::MuteCamera;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_camera_becomes_frames_and_segments_and_survives_a_lost_connection() {
-    let mut camera = Camera::start(&[]);
+    let mut camera = CameraProcess::start(&[]);
     let bench = Bench::new();
     let stream = bench.spawn(&camera.url(""), true);
 
@@ -49,7 +49,7 @@ async fn a_camera_becomes_frames_and_segments_and_survives_a_lost_connection() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_of_a_running_stream_sees_a_current_picture_at_once() {
-    let camera = Camera::start(&["--gop", "50"]);
+    let camera = CameraProcess::start(&["--gop", "50"]);
     let bench = Bench::new();
     let stream = bench.spawn(&camera.url(""), false);
     bench.until("running", || stream.status().borrow().video.as_ref().is_some_and(|video| video.fps.is_some())).await;
@@ -66,7 +66,7 @@ async fn a_viewer_of_a_running_stream_sees_a_current_picture_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_password_is_told_without_being_shown() {
-    let camera = Camera::start(&["--username", "admin"]);
+    let camera = CameraProcess::start(&["--username", "admin"]);
     let bench = Bench::new();
     for transport in ["tcp", "udp"] {
         let stream = bench.spawn_over(&camera.url("admin:not-the-one@"), true, transport);
@@ -83,7 +83,7 @@ async fn a_wrong_password_is_told_without_being_shown() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_camera_is_noticed_and_comes_back() {
-    let mut camera = Camera::start(&[]);
+    let mut camera = CameraProcess::start(&[]);
     let bench = Bench::new();
     let stream = bench.spawn(&camera.url(""), true);
     bench.until("running", || stream.status().borrow().state == StreamState::Running).await;
@@ -110,7 +110,7 @@ async fn a_stream_stopped_while_it_opens_gives_its_session_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_left_over_after_starts_and_stops() {
-    let camera = Camera::start(&[]);
+    let camera = CameraProcess::start(&[]);
     let bench = Bench::new();
     let mut before = None;
     for cycle in 0..4 {
@@ -118,7 +118,7 @@ async fn nothing_is_left_over_after_starts_and_stops() {
         let frames = bench.sink.count();
         bench.until("frames", || bench.sink.count() > frames).await;
         stream.stopped().await;
-        // What GStreamer and tokio open once stays; other tests of this process open files of their own.
+        // Files that GStreamer and tokio open once stay; other tests of this process open files of their own.
         bench.until("closed sockets", || before.is_none_or(|before| open_files() <= before + 20)).await;
         if cycle == 0 {
             before = Some(open_files());

@@ -1,4 +1,4 @@
-//! Opening sessions: what a camera's answers come to, by either carrier.
+//! Opening sessions: the outcome of a camera's answers, with either carrier.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -13,10 +13,10 @@ use rsm_worker::source::error::SourceError;
 use rsm_worker::source::open::{AddressPolicy, open};
 use rsm_worker::source::{Source, SourceUnit};
 
-use crate::camera::Camera;
+use crate::camera::CameraProcess;
 use crate::scenes::ScriptedCamera;
-use crate::scenes::media::{Clip, Offer, Rtp, Section};
-use crate::scenes::scene::{End, Scene, Step};
+use crate::scenes::media::{Offer, Rtp, ScriptedClip, Section};
+use crate::scenes::scene::{Scene, SceneEnd, Step};
 use crate::scripted::{Reply, Scripted};
 
 const BOTH: [Carrier; 2] = [Carrier::Retina, Carrier::Rtspsrc];
@@ -125,7 +125,7 @@ fn sends_to(location: String) -> impl Fn(&str, &str) -> Reply {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redirection_is_followed_by_both_carriers() {
-    let camera = Camera::start(&["--username", "admin"]);
+    let camera = CameraProcess::start(&["--username", "admin"]);
     for status in [301, 302, 303, 305, 307] {
         let location = camera.url("");
         let first = Scripted::start(move |_, _| Reply::status(status, &format!("Location: {location}\r\n")));
@@ -177,7 +177,7 @@ async fn a_redirection_to_nowhere_or_in_a_circle_is_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pictures_come_by_datagrams_and_interleaved() {
-    let camera = Camera::start(&[]);
+    let camera = CameraProcess::start(&[]);
     for transport in [Transport::Tcp, Transport::Udp] {
         let stream = spec(&camera.url(""), transport);
         shows_a_picture(open_with(&stream, Carrier::Rtspsrc, &AddressPolicy::any(), 10).await).await;
@@ -186,7 +186,7 @@ async fn pictures_come_by_datagrams_and_interleaved() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_address_of_a_name_is_tried() {
-    let camera = Camera::start(&[]);
+    let camera = CameraProcess::start(&[]);
     // The camera listens on one of the addresses of localhost.
     let link = camera.url("").replace("127.0.0.1", "localhost");
     for carrier in BOTH {
@@ -203,7 +203,7 @@ async fn rtspsrc_takes_every_codec_interleaved_and_by_datagrams() {
         ("h264", "none", None),
     ] {
         let size = ["--width", "320", "--height", "184"];
-        let camera = Camera::start(&[&["--codec", codec, "--audio", audio][..], &size].concat());
+        let camera = CameraProcess::start(&[&["--codec", codec, "--audio", audio][..], &size].concat());
         for transport in [Transport::Tcp, Transport::Udp] {
             let stream = spec(&camera.url(""), transport);
             let mut source = open_with(&stream, Carrier::Rtspsrc, &AddressPolicy::any(), 10).await.unwrap();
@@ -228,7 +228,7 @@ async fn rtspsrc_takes_every_codec_interleaved_and_by_datagrams() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rtspsrc_leaves_out_torn_pictures_and_what_was_made_from_them() {
-    let clip = Clip::h264();
+    let clip = ScriptedClip::h264();
     let mut rtp = Rtp::new(0, 96);
     let mut media = Vec::new();
     for (number, units) in clip.pictures.iter().enumerate() {
@@ -243,14 +243,14 @@ async fn rtspsrc_leaves_out_torn_pictures_and_what_was_made_from_them() {
         media.push(Step::Send(packets.concat()));
     }
     media.extend(clip.steps(&mut rtp, (10..40).map(|n| n * 9000), Duration::ZERO));
-    let scene = Scene { end: End::Silence, ..Scene::new(Offer::default().and(Section::h264()), media) };
+    let scene = Scene { end: SceneEnd::Silence, ..Scene::new(Offer::default().and(Section::h264()), media) };
     let camera = ScriptedCamera::start(vec![scene]).await;
     let mut source = try_open(&camera.url(""), Carrier::Rtspsrc).await.unwrap();
     let mut keys = String::new();
     while keys.len() < 10 {
         keys.push(if next(&mut source, |_| true).await.is_key { 'K' } else { 'p' });
     }
-    // The first picture, and what came behind the next whole key frame.
+    // The first picture, and the pictures from the next whole key frame on.
     assert_eq!(keys, "KKppppKppp");
     assert!(source.left_out().is_some());
     source.close().await;
@@ -258,7 +258,7 @@ async fn rtspsrc_leaves_out_torn_pictures_and_what_was_made_from_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_camera_that_signs_its_own_certificate_is_taken_when_the_link_says_so() {
-    let camera = Camera::start(&["--tls", "--username", "admin"]);
+    let camera = CameraProcess::start(&["--tls", "--username", "admin"]);
     for carrier in BOTH {
         let mut stream = spec(&camera.url("admin:right%2Fone@"), Transport::Auto);
         let opened = open_with(&stream, carrier, &AddressPolicy::any(), 10).await;
@@ -266,14 +266,14 @@ async fn a_camera_that_signs_its_own_certificate_is_taken_when_the_link_says_so(
         stream.tls_insecure = true;
         shows_a_picture(open_with(&stream, carrier, &AddressPolicy::any(), 10).await).await;
     }
-    let plain = Camera::start(&[]);
+    let plain = CameraProcess::start(&[]);
     let link = plain.url("").replace("rtsp://", "rtsps://");
     assert_eq!(error(&link, Carrier::Retina).await, SourceError::TlsHandshake);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_camera_at_an_ipv6_address_is_taken() {
-    let camera = Camera::start(&["--listen", "[::1]:0"]);
+    let camera = CameraProcess::start(&["--listen", "[::1]:0"]);
     assert!(camera.url("").starts_with("rtsp://[::1]:"));
     for (carrier, transport) in
         [(Carrier::Retina, Transport::Tcp), (Carrier::Rtspsrc, Transport::Tcp), (Carrier::Rtspsrc, Transport::Udp)]
@@ -286,7 +286,7 @@ async fn a_camera_at_an_ipv6_address_is_taken() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rtspsrc_says_who_it_is_in_every_way_that_cameras_ask() {
     for method in ["basic", "digest", "both"] {
-        let camera = Camera::start(&["--username", "us er@/é", "--auth", method]);
+        let camera = CameraProcess::start(&["--username", "us er@/é", "--auth", method]);
         let stream = spec(&camera.url("us%20er%40%2F%C3%A9:right%2Fone@"), Transport::Tcp);
         shows_a_picture(open_with(&stream, Carrier::Rtspsrc, &AddressPolicy::any(), 10).await).await;
         let wrong = camera.url("us%20er%40%2F%C3%A9:wrong@");
@@ -296,7 +296,7 @@ async fn rtspsrc_says_who_it_is_in_every_way_that_cameras_ask() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rtspsrc_tells_when_the_camera_took_a_picture() {
-    let mut camera = Camera::start(&[]);
+    let mut camera = CameraProcess::start(&[]);
     camera.command("jitter cam1 400");
     let stream = spec(&camera.url(""), Transport::Tcp);
     let mut source = open_with(&stream, Carrier::Rtspsrc, &AddressPolicy::any(), 10).await.unwrap();
@@ -337,7 +337,7 @@ async fn a_camera_that_wants_datagrams_gets_its_way_and_is_told_when_none_come()
         "SETUP" if request.contains("interleaved") => Reply::status(461, ""),
         "SETUP" => {
             let ports = request.split("client_port=").nth(1).unwrap().split(['\r', '\n', ';']).next().unwrap();
-            // The camera names somebody else as the source of its datagrams.
+            // The camera names another host as the source of its datagrams.
             let ports = format!("client_port={ports};server_port=9-9;source=192.0.2.1");
             Reply::status(200, &format!("Session: 1\r\nTransport: RTP/AVP;unicast;{ports}\r\n"))
         }
@@ -354,7 +354,7 @@ async fn a_camera_that_wants_datagrams_gets_its_way_and_is_told_when_none_come()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rtspsrc_tells_that_the_camera_ended_the_session() {
-    let mut camera = Camera::start(&["--audio", "pcma"]);
+    let mut camera = CameraProcess::start(&["--audio", "pcma"]);
     let stream = spec(&camera.url(""), Transport::Tcp);
     let mut source = open_with(&stream, Carrier::Rtspsrc, &AddressPolicy::any(), 10).await.unwrap();
     camera.command("close cam1");

@@ -6,23 +6,23 @@ use rsm_shared::stream::state::StreamState;
 
 use crate::bench::{Bench, DEADLINE};
 use crate::scenes::ScriptedCamera;
-use crate::scenes::media::{Clip, Offer, Rtp, Section};
-use crate::scenes::scene::{Act, End, Scene, Step};
+use crate::scenes::media::{Offer, Rtp, ScriptedClip, Section};
+use crate::scenes::scene::{Act, Scene, SceneEnd, Step};
 
 const TENTH: Duration = Duration::from_millis(100);
 
 /// Ten pictures per second at these tenths of seconds of the camera's time.
 fn live(tenths: impl IntoIterator<Item = u32>) -> Vec<Step> {
-    Clip::h264().steps(&mut Rtp::new(0, 96), tenths.into_iter().map(|n| n * 9000), TENTH)
+    ScriptedClip::h264().steps(&mut Rtp::new(0, 96), tenths.into_iter().map(|n| n * 9000), TENTH)
 }
 
-fn scene(media: Vec<Step>, end: End) -> Scene {
+fn scene(media: Vec<Step>, end: SceneEnd) -> Scene {
     Scene { end, ..Scene::new(Offer::default().and(Section::h264()), media) }
 }
 
 /// Runs long enough for every test.
 fn fine() -> Scene {
-    scene(live(0..600), End::Silence)
+    scene(live(0..600), SceneEnd::Silence)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,9 +38,9 @@ async fn a_fault_is_told_and_the_next_session_is_fine() {
             "not_found",
         ),
         ("is no camera", fine().with("DESCRIBE", raw(b"HTTP/1.1 200 OK\r\n\r\n")), StreamState::Failed, "not_rtsp"),
-        ("freezes", scene(live(0..2), End::Silence), StreamState::Reconnecting, "stalled"),
-        ("closes", scene(live(0..2), End::Close), StreamState::Reconnecting, "ended"),
-        ("is mute", scene(vec![], End::Silence), StreamState::Reconnecting, "stalled"),
+        ("freezes", scene(live(0..2), SceneEnd::Silence), StreamState::Reconnecting, "stalled"),
+        ("closes", scene(live(0..2), SceneEnd::Close), StreamState::Reconnecting, "ended"),
+        ("is mute", scene(vec![], SceneEnd::Silence), StreamState::Reconnecting, "stalled"),
     ] {
         let camera = ScriptedCamera::start(vec![first, fine()]).await;
         let bench = Bench::new();
@@ -61,7 +61,7 @@ async fn a_fault_is_told_and_the_next_session_is_fine() {
 async fn a_jump_of_the_camera_s_time_is_a_discontinuity_of_one_session() {
     for (before, behind) in [(0, 36_000), (36_000, 0)] {
         let media = live((before..before + 30).chain(behind..behind + 600));
-        let camera = ScriptedCamera::start(vec![scene(media, End::Silence)]).await;
+        let camera = ScriptedCamera::start(vec![scene(media, SceneEnd::Silence)]).await;
         let bench = Bench::new();
         let stream = bench.spawn_over(&camera.url(""), true, "tcp");
         bench.until("a discontinuity", || bench.read("source.m3u8").contains("#EXT-X-DISCONTINUITY\n")).await;
@@ -75,8 +75,8 @@ async fn a_jump_of_the_camera_s_time_is_a_discontinuity_of_one_session() {
 async fn pictures_that_cannot_be_decoded_yet_are_no_silence() {
     // Three seconds without parameter sets, which is longer than this bench's patience with silence.
     let mut rtp = Rtp::new(0, 96);
-    let mut media = Clip::h264().bare().steps(&mut rtp, (0..30).map(|n| n * 9000), TENTH);
-    media.extend(Clip::h264().steps(&mut rtp, (30..600).map(|n| n * 9000), TENTH));
+    let mut media = ScriptedClip::h264().bare().steps(&mut rtp, (0..30).map(|n| n * 9000), TENTH);
+    media.extend(ScriptedClip::h264().steps(&mut rtp, (30..600).map(|n| n * 9000), TENTH));
     let offer = Offer::default().and(Section::h264_bare());
     let camera = ScriptedCamera::start(vec![Scene::new(offer, media)]).await;
     let bench = Bench::new();

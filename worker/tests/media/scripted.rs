@@ -1,4 +1,4 @@
-//! A camera that answers whatever a test wants, and tells what it was asked.
+//! A camera that answers as a test demands, and records its requests.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 type Script = dyn Fn(&str, &str) -> Reply + Send + Sync;
 
-/// What happens after a request.
+/// Reaction to a request.
 pub enum Reply {
     /// These bytes. `{cseq}` in them becomes the request's own line.
     Bytes(String),

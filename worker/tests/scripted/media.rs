@@ -1,8 +1,13 @@
-//! What a scripted camera offers, and the packets it sends: RTP (RFC 3550) interleaved as in RFC 2326 section 10.12.
+//! The SDP of a scripted camera, and the packets it sends: RTP (RFC 3550) interleaved as in RFC 2326 section 10.12.
 
 use std::time::{Duration, SystemTime};
 
-use super::scene::{Step, base64_of};
+/// One item of the data after PLAY.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Send(Vec<u8>),
+    Wait(Duration),
+}
 
 /// Ten pictures of 128x72, a key frame each five, baseline.
 const H264: &[u8] = include_bytes!("clip.h264");
@@ -56,9 +61,9 @@ impl Section {
         Self { media, payload_type, rtpmap, fmtp, control }
     }
 
-    /// Of the clip.
+    /// Section of the H.264 clip.
     pub fn h264() -> Self {
-        let sets: Vec<_> = Clip::h264().sets().iter().map(|set| base64_of(set)).collect();
+        let sets: Vec<_> = ScriptedClip::h264().sets().iter().map(|set| base64_of(set)).collect();
         Self::new("video", 96, "H264/90000", format!("packetization-mode=1;sprop-parameter-sets={}", sets.join(",")))
     }
 
@@ -67,9 +72,9 @@ impl Section {
         Self::new("video", 96, "H264/90000", "packetization-mode=1".into())
     }
 
-    /// Of the clip.
+    /// Section of the H.265 clip.
     pub fn h265() -> Self {
-        let clip = Clip::h265();
+        let clip = ScriptedClip::h265();
         let sets = ["sprop-vps", "sprop-sps", "sprop-pps"].iter().zip(clip.sets());
         let fmtp: Vec<_> = sets.map(|(name, set)| format!("{name}={}", base64_of(set))).collect();
         Self::new("video", 98, "H265/90000", fmtp.join("; "))
@@ -88,19 +93,19 @@ impl Section {
         Self::new("audio", 97, "mpeg4-generic/16000/1", fmtp.into())
     }
 
-    /// What this workspace does not take.
+    /// A section that this project does not accept.
     pub fn of(media: &'static str, rtpmap: &'static str) -> Self {
         Self::new(media, 101, rtpmap, String::new())
     }
 }
 
 /// Pictures, each as its NAL units.
-pub struct Clip {
+pub struct ScriptedClip {
     pub pictures: Vec<Vec<Vec<u8>>>,
     hevc: bool,
 }
 
-impl Clip {
+impl ScriptedClip {
     pub fn h264() -> Self {
         Self::read(H264, false)
     }
@@ -233,4 +238,17 @@ impl Rtp {
 
 fn interleaved(channel: u8, packet: &[u8]) -> Vec<u8> {
     [&[b'$', channel][..], &(packet.len() as u16).to_be_bytes(), packet].concat()
+}
+
+pub(super) fn base64_of(bytes: &[u8]) -> String {
+    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for sign in 0..4 {
+            let index = (bits >> (18 - 6 * sign)) as usize & 63;
+            text.push(if sign <= three.len() { char::from(SIGNS[index]) } else { '=' });
+        }
+    }
+    text
 }

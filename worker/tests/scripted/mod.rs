@@ -1,7 +1,8 @@
-//! An RTSP server that does what a scene says: answers each request as told, sends the bytes it is given, and keeps
-//! what it was asked. No codec, no GStreamer.
+//! An RTSP server that plays a scene: answers each request by script, sends the scene's bytes, and records its
+//! requests. No codec, no GStreamer.
 
 pub mod media;
+mod request;
 pub mod scene;
 
 use std::net::SocketAddr;
@@ -14,21 +15,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use scene::{Act, End, Scene, Step};
-
-/// A request as it came.
-#[derive(Clone, Debug)]
-pub struct Request {
-    pub method: String,
-    pub uri: String,
-    pub headers: Vec<(String, String)>,
-}
-
-impl Request {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-    }
-}
+use request::Request;
+use scene::{Act, Scene, SceneEnd, Step};
 
 #[derive(Default)]
 struct Seen {
@@ -67,7 +55,7 @@ impl ScriptedCamera {
         self.seen.lock().requests.clone()
     }
 
-    /// How many requests with this method came.
+    /// Number of requests with this method.
     pub fn asked(&self, method: &str) -> usize {
         self.seen.lock().requests.iter().filter(|request| request.method == method).count()
     }
@@ -167,9 +155,9 @@ async fn play(
                 }
                 Some(Step::Wait(time)) => pause = *time,
                 None => match script.end {
-                    End::Close => return,
-                    End::Silence => pause = Duration::from_secs(3600),
-                    End::Again => steps = script.media.iter(),
+                    SceneEnd::Close => return,
+                    SceneEnd::Silence => pause = Duration::from_secs(3600),
+                    SceneEnd::Again => steps = script.media.iter(),
                 },
             }
         }
@@ -221,7 +209,7 @@ async fn perform(writer: &mut OwnedWriteHalf, act: Act, scene: &Scene, request: 
         Act::Silence => true,
         Act::Close => false,
         Act::Reset => {
-            // The peer sees a reset when what it sent is unread, or at once with no linger.
+            // The peer sees a reset when its data is unread, or at once with no linger.
             let _ = socket2::SockRef::from(writer.as_ref()).set_linger(Some(Duration::ZERO));
             false
         }

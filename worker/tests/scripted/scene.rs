@@ -1,11 +1,12 @@
-//! What a scripted camera does, as plain values.
+//! Behaviour of a scripted camera, as plain values.
 
 use std::time::Duration;
 
-use super::Request;
-use super::media::Offer;
+pub use super::media::Step;
+use super::media::{Offer, base64_of};
+use super::request::Request;
 
-/// What becomes of a request.
+/// Reaction to a request.
 #[derive(Clone, Debug)]
 pub enum Act {
     /// As a good camera would.
@@ -22,23 +23,16 @@ pub enum Act {
     Reset,
 }
 
-/// What is sent after PLAY.
-#[derive(Clone, Debug)]
-pub enum Step {
-    Send(Vec<u8>),
-    Wait(Duration),
-}
-
-/// What comes after the last step.
+/// Behaviour after the last step.
 #[derive(Clone, Copy, Debug)]
-pub enum End {
+pub enum SceneEnd {
     Close,
     Silence,
     /// All steps again.
     Again,
 }
 
-/// How credentials are asked for.
+/// The demanded login.
 #[derive(Clone, Debug)]
 pub struct Login {
     pub user: String,
@@ -59,12 +53,12 @@ pub struct Scene {
     /// The `Public` header of OPTIONS.
     pub public: String,
     pub login: Option<Login>,
-    /// What becomes of a method's `n`th request on this connection's SETUPs and others: the first that fits.
+    /// Reactions by method: the first that fits a request.
     pub acts: Vec<(&'static str, Act)>,
-    /// Of the SETUP whose address ends so; before `acts`.
+    /// Reactions to a SETUP whose address ends so; before `acts`.
     pub setups: Vec<(&'static str, Act)>,
     pub media: Vec<Step>,
-    pub end: End,
+    pub end: SceneEnd,
     /// Sent before anything is asked.
     pub greeting: Option<Vec<u8>>,
     /// Closes before anything is asked.
@@ -83,7 +77,7 @@ impl Scene {
             acts: Vec::new(),
             setups: Vec::new(),
             media,
-            end: End::Silence,
+            end: SceneEnd::Silence,
             greeting: None,
             end_at_once: false,
         }
@@ -142,7 +136,7 @@ impl Login {
         let Some(said) = request.header("Authorization") else { return false };
         let Self { user, password, digest } = self;
         if !digest {
-            return said == format!("Basic {}", base64(format!("{user}:{password}").as_bytes()));
+            return said == format!("Basic {}", base64_of(format!("{user}:{password}").as_bytes()));
         }
         let field = |name: &str| Some(said.split(&format!("{name}=\"")).nth(1)?.split('"').next()?.to_owned());
         // RFC 2069, as cameras do it: no qop.
@@ -157,22 +151,4 @@ impl Login {
 fn md5(text: &str) -> String {
     use md5::Digest as _;
     md5::Md5::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-        for sign in 0..4 {
-            let index = (bits >> (18 - 6 * sign)) as usize & 63;
-            text.push(if sign <= three.len() { char::from(SIGNS[index]) } else { '=' });
-        }
-    }
-    text
-}
-
-/// For descriptions.
-pub(super) fn base64_of(bytes: &[u8]) -> String {
-    base64(bytes)
 }

@@ -1,4 +1,4 @@
-//! Opens scripted cameras as a stream does, and reads what comes.
+//! Opens scripted cameras as a stream does, and reads their units.
 
 use std::future::pending;
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub async fn opened(scenes: Vec<Scene>) -> (ScriptedCamera, Result<Source, Sourc
     (camera, source)
 }
 
-/// What is wrong with a camera, said at opening or later.
+/// The error of a camera, at opening or later.
 pub async fn fault(scene: Scene) -> SourceError {
     let (_camera, source) = opened(vec![scene]).await;
     match source {

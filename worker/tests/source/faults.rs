@@ -1,4 +1,4 @@
-//! What a camera does wrong, and what a person is told.
+//! Faults of cameras, and the sentence that an operator reads.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use rsm_worker::source::error::SourceError;
 
 use crate::bench::{RETRY, fault, open_link, opened};
 use crate::scripted::ScriptedCamera;
-use crate::scripted::media::{Clip, Offer, Rtp, Section};
-use crate::scripted::scene::{Act, End, Scene, Step};
+use crate::scripted::media::{Offer, Rtp, ScriptedClip, Section};
+use crate::scripted::scene::{Act, Scene, SceneEnd, Step};
 
 fn good() -> Scene {
     let mut rtp = Rtp::new(0, 96);
-    let media = Clip::h264().steps(&mut rtp, (0..10).map(|n| n * 9000), Duration::ZERO);
-    Scene { end: End::Close, ..Scene::new(Offer::default().and(Section::h264()), media) }
+    let media = ScriptedClip::h264().steps(&mut rtp, (0..10).map(|n| n * 9000), Duration::ZERO);
+    Scene { end: SceneEnd::Close, ..Scene::new(Offer::default().and(Section::h264()), media) }
 }
 
 fn offering(sections: &[Section]) -> Scene {
@@ -99,7 +99,7 @@ async fn descriptions_without_usable_video() {
 #[tokio::test]
 async fn media_that_breaks() {
     let mut rtp = Rtp::new(0, 96);
-    let steps = Clip::h264().steps(&mut rtp, [0, 9000], Duration::ZERO);
+    let steps = ScriptedClip::h264().steps(&mut rtp, [0, 9000], Duration::ZERO);
     let garbage = |bytes: &[u8]| {
         let mut scene = good();
         scene.media = steps.clone();
@@ -133,7 +133,7 @@ async fn damaged_packets_of_every_kind_end_sessions_and_nothing_else() {
         (random >> 33) as usize % bound
     };
     for _ in 0..400 {
-        let (h264, h265) = (Clip::h264(), Clip::h265());
+        let (h264, h265) = (ScriptedClip::h264(), ScriptedClip::h265());
         let (video, clip) = [(Section::h264(), &h264), (Section::h265(), &h265)][below(2)].clone();
         let (mut pictures, mut audio) = (Rtp::new(0, video.payload_type), Rtp::new(1, 97));
         let mut packets = Vec::new();
@@ -155,7 +155,7 @@ async fn damaged_packets_of_every_kind_end_sessions_and_nothing_else() {
         }
         let media = packets.into_iter().map(Step::Send).collect();
         let offer = Offer::default().and(video).and(Section::aac());
-        let error = fault(Scene { end: End::Close, ..Scene::new(offer, media) }).await;
+        let error = fault(Scene { end: SceneEnd::Close, ..Scene::new(offer, media) }).await;
         let expected = [SourceError::Ended, SourceError::ProtocolAtOpen, SourceError::BadVideo];
         assert!(expected.contains(&error), "{error}");
         ended += usize::from(error == SourceError::Ended);

@@ -6,12 +6,12 @@ use rsm_worker::source::error::SourceError;
 
 use crate::bench::{DEADLINE, all, opened};
 use crate::scripted::ScriptedCamera;
-use crate::scripted::media::{Clip, Offer, Rtp, Section};
+use crate::scripted::media::{Offer, Rtp, ScriptedClip, Section};
 use crate::scripted::scene::{Act, Scene};
 
 /// With the shortest timeout there is: it is asked twice as often.
 fn scene(public: &str) -> Scene {
-    let media = Clip::h264().steps(&mut Rtp::new(0, 96), [0, 9000], Duration::ZERO);
+    let media = ScriptedClip::h264().steps(&mut Rtp::new(0, 96), [0, 9000], Duration::ZERO);
     let scene = Scene::new(Offer::default().and(Section::h264()), media);
     Scene { session: "7;timeout=1".into(), public: public.into(), ..scene }
 }

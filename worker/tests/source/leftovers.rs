@@ -6,8 +6,8 @@ use tokio::runtime::Handle;
 
 use crate::bench::{all, open_link};
 use crate::scripted::ScriptedCamera;
-use crate::scripted::media::{Clip, Offer, Rtp, Section};
-use crate::scripted::scene::{Act, End, Scene};
+use crate::scripted::media::{Offer, Rtp, ScriptedClip, Section};
+use crate::scripted::scene::{Act, Scene, SceneEnd};
 
 const CYCLES: usize = 2000;
 /// Other tests of this process open files and take memory, too; a leak of each cycle would be far above.
@@ -27,9 +27,9 @@ fn resident_kib() -> usize {
 /// Every way to fail that takes no time, one after the other.
 fn scenes() -> Vec<Scene> {
     let good = || {
-        let media = Clip::h264().steps(&mut Rtp::new(0, 96), [0, 9000, 18_000], Duration::ZERO);
+        let media = ScriptedClip::h264().steps(&mut Rtp::new(0, 96), [0, 9000, 18_000], Duration::ZERO);
         let offer = Offer::default().and(Section::h264()).and(Section::pcma());
-        Scene { end: End::Close, ..Scene::new(offer, media) }
+        Scene { end: SceneEnd::Close, ..Scene::new(offer, media) }
     };
     vec![
         Scene { end_at_once: true, ..good() },

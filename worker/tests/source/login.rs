@@ -6,14 +6,14 @@ use rsm_worker::source::error::SourceError;
 
 use crate::bench::{RETRY, all, open_link};
 use crate::scripted::ScriptedCamera;
-use crate::scripted::media::{Clip, Offer, Rtp, Section};
-use crate::scripted::scene::{End, Login, Scene};
+use crate::scripted::media::{Offer, Rtp, ScriptedClip, Section};
+use crate::scripted::scene::{Login, Scene, SceneEnd};
 
 async fn camera(user: &str, password: &str, digest: bool) -> ScriptedCamera {
-    let media = Clip::h264().steps(&mut Rtp::new(0, 96), (0..10).map(|n| n * 9000), Duration::ZERO);
+    let media = ScriptedClip::h264().steps(&mut Rtp::new(0, 96), (0..10).map(|n| n * 9000), Duration::ZERO);
     let login = Some(Login { user: user.into(), password: password.into(), digest });
     let scene = Scene::new(Offer::default().and(Section::h264()), media);
-    ScriptedCamera::start(vec![Scene { login, end: End::Close, ..scene }]).await
+    ScriptedCamera::start(vec![Scene { login, end: SceneEnd::Close, ..scene }]).await
 }
 
 fn encoded(text: &str) -> String {

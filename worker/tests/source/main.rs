@@ -1,5 +1,5 @@
-//! Camera sessions against scripted cameras: every fault to its reason, what is received, its time, and what is left
-//! behind. No GStreamer.
+//! Camera sessions against scripted cameras: every fault with its reason, received units, their times, and leftovers.
+//! No GStreamer.
 
 mod bench;
 mod faults;

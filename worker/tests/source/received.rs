@@ -1,4 +1,4 @@
-//! What comes of good and of middling cameras.
+//! Units of good and of middling cameras.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use rsm_media::parameters::{AudioCodec, VideoCodec};
 use rsm_worker::source::error::SourceError;
 
 use crate::bench::{all, opened, units};
-use crate::scripted::media::{Clip, Offer, Rtp, Section};
-use crate::scripted::scene::{Act, End, Scene, Step};
+use crate::scripted::media::{Offer, Rtp, ScriptedClip, Section};
+use crate::scripted::scene::{Act, Scene, SceneEnd, Step};
 
 /// Pictures of the clip with audio between them.
-fn scene(video: Section, audio: Section, clip: &Clip) -> Scene {
+fn scene(video: Section, audio: Section, clip: &ScriptedClip) -> Scene {
     let mut pictures = Rtp::new(0, video.payload_type);
     let mut frames = Rtp::new(1, audio.payload_type);
     let is_aac = audio.rtpmap.starts_with("mpeg4");
@@ -23,12 +23,12 @@ fn scene(video: Section, audio: Section, clip: &Clip) -> Scene {
             false => frames.packet(number * 800, true, &frame),
         }));
     }
-    Scene { end: End::Close, ..Scene::new(Offer::default().and(video).and(audio), media) }
+    Scene { end: SceneEnd::Close, ..Scene::new(Offer::default().and(video).and(audio), media) }
 }
 
 #[tokio::test]
 async fn every_codec_with_every_audio() {
-    let (h264, h265) = (Clip::h264(), Clip::h265());
+    let (h264, h265) = (ScriptedClip::h264(), ScriptedClip::h265());
     for (video, clip, codec) in [(Section::h264(), &h264, VideoCodec::H264), (Section::h265(), &h265, VideoCodec::H265)]
     {
         for (audio, heard) in [(Section::aac(), AudioCodec::Aac), (Section::pcma(), AudioCodec::Pcma)] {
@@ -52,7 +52,7 @@ async fn every_codec_with_every_audio() {
 async fn jpeg_and_its_size() {
     let mut rtp = Rtp::new(0, 26);
     let media = (0..3).map(|n| Step::Send(rtp.jpeg(640, 360, n * 9000))).collect();
-    let scene = Scene { end: End::Close, ..Scene::new(Offer::default().and(Section::jpeg()), media) };
+    let scene = Scene { end: SceneEnd::Close, ..Scene::new(Offer::default().and(Section::jpeg()), media) };
     let units = units(scene).await;
     assert_eq!(units.len(), 3);
     let video = &units[0].video;
@@ -62,7 +62,7 @@ async fn jpeg_and_its_size() {
 
 #[tokio::test]
 async fn audio_that_is_refused_or_unknown_is_not_missed() {
-    let clip = Clip::h264();
+    let clip = ScriptedClip::h264();
     for (audio, act, connections) in [
         (Section::pcma(), Act::Status(461, String::new()), 1),
         (Section::pcma(), Act::Status(500, String::new()), 1),
@@ -83,7 +83,7 @@ async fn audio_that_is_refused_or_unknown_is_not_missed() {
 
 #[tokio::test]
 async fn descriptions_of_every_shape() {
-    let clip = Clip::h264();
+    let clip = ScriptedClip::h264();
     let section = |control: Option<&str>| Section { control: control.map(str::to_owned), ..Section::h264() };
     let offer = |section| Offer::default().and(section);
     let whole = |session: &str| Offer { session: session.into(), ..offer(section(Some("track96"))) };
@@ -99,7 +99,7 @@ async fn descriptions_of_every_shape() {
         (offer(Section::of("video", "MP4V-ES/90000")).and(section(Some("second"))), None, "/cam1/second"),
     ] {
         let media = clip.steps(&mut Rtp::new(0, 96), (0..5).map(|n| n * 9000), Duration::ZERO);
-        let mut scene = Scene { end: End::Close, ..Scene::new(offer, media) };
+        let mut scene = Scene { end: SceneEnd::Close, ..Scene::new(offer, media) };
         scene.content_base = base.map(str::to_owned);
         let shown = format!("{} {base:?}", scene.sdp);
         let (camera, source) = opened(vec![scene]).await;
@@ -113,7 +113,7 @@ async fn descriptions_of_every_shape() {
 
 #[tokio::test]
 async fn torn_pictures_and_what_was_made_from_them_are_left_out() {
-    let clip = Clip::h264();
+    let clip = ScriptedClip::h264();
     let mut rtp = Rtp::new(0, 96);
     let mut media = Vec::new();
     for (number, units) in clip.pictures.iter().enumerate() {
@@ -128,7 +128,7 @@ async fn torn_pictures_and_what_was_made_from_them_are_left_out() {
         media.push(Step::Send(packets.concat()));
     }
     media.extend(clip.steps(&mut rtp, (10..20).map(|n| n * 9000), Duration::ZERO));
-    let scene = Scene { end: End::Close, ..Scene::new(Offer::default().and(Section::h264()), media) };
+    let scene = Scene { end: SceneEnd::Close, ..Scene::new(Offer::default().and(Section::h264()), media) };
     let units = units(scene).await;
     let numbers: Vec<_> = units.iter().map(|unit| (unit.time_ns - units[0].time_ns + 500) / 100_000_000).collect();
     assert_eq!(numbers, [0, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
@@ -137,11 +137,11 @@ async fn torn_pictures_and_what_was_made_from_them_are_left_out() {
 
 #[tokio::test]
 async fn a_picture_is_known_once_its_parameter_sets_come() {
-    let (whole, bare) = (Clip::h264(), Clip::h264().bare());
+    let (whole, bare) = (ScriptedClip::h264(), ScriptedClip::h264().bare());
     let mut rtp = Rtp::new(0, 96);
     let mut media = bare.steps(&mut rtp, (0..10).map(|n| n * 9000), Duration::ZERO);
     media.extend(whole.steps(&mut rtp, (10..20).map(|n| n * 9000), Duration::ZERO));
-    let scene = Scene { end: End::Close, ..Scene::new(Offer::default().and(Section::h264_bare()), media) };
+    let scene = Scene { end: SceneEnd::Close, ..Scene::new(Offer::default().and(Section::h264_bare()), media) };
     let units = units(scene).await;
     assert_eq!((units.len(), units[0].is_key, units[0].video.width), (10, true, 128));
 }
@@ -152,7 +152,7 @@ async fn another_size_in_mid_stream_is_another_set_of_parameters() {
     for (number, width) in [640, 640, 320, 320].into_iter().enumerate() {
         media.push(Step::Send(rtp.jpeg(width, 360, number as u32 * 9000)));
     }
-    let scene = Scene { end: End::Close, ..Scene::new(Offer::default().and(Section::jpeg()), media) };
+    let scene = Scene { end: SceneEnd::Close, ..Scene::new(Offer::default().and(Section::jpeg()), media) };
     let widths: Vec<_> = units(scene).await.iter().map(|unit| unit.video.width).collect();
     assert_eq!(widths, [640, 640, 320, 320]);
     // 2048 pixels: a header that says zero.

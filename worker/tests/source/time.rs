@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime};
 use rsm_worker::source::SourceUnit;
 
 use crate::bench::units;
-use crate::scripted::media::{Clip, Offer, Rtp, Section};
-use crate::scripted::scene::{End, Scene, Step};
+use crate::scripted::media::{Offer, Rtp, ScriptedClip, Section};
+use crate::scripted::scene::{Scene, SceneEnd, Step};
 
 const MS: i64 = 1_000_000;
 
 async fn stamped(stamps: &[u32]) -> Vec<SourceUnit> {
-    let media = Clip::h264().steps(&mut Rtp::new(0, 96), stamps.iter().copied(), Duration::ZERO);
-    units(Scene { end: End::Close, ..Scene::new(Offer::default().and(Section::h264()), media) }).await
+    let media = ScriptedClip::h264().steps(&mut Rtp::new(0, 96), stamps.iter().copied(), Duration::ZERO);
+    units(Scene { end: SceneEnd::Close, ..Scene::new(Offer::default().and(Section::h264()), media) }).await
 }
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn stamps_may_wrap_jump_and_double() {
 
 /// Pictures and audio of one second, with reports by a clock that is ahead by `ahead` ms, at the times given.
 async fn reported(ahead: i64, at: &[u32]) -> (Vec<SourceUnit>, Vec<SourceUnit>) {
-    let (clip, mut pictures, mut audio) = (Clip::h264(), Rtp::new(0, 96), Rtp::new(1, 8));
+    let (clip, mut pictures, mut audio) = (ScriptedClip::h264(), Rtp::new(0, 96), Rtp::new(1, 8));
     let now = SystemTime::now();
     let mut media = Vec::new();
     for tenth in 0..40u32 {
@@ -53,7 +53,7 @@ async fn reported(ahead: i64, at: &[u32]) -> (Vec<SourceUnit>, Vec<SourceUnit>) 
         media.push(Step::Send(audio.packet(audio_stamp, false, &[0; 80])));
     }
     let offer = Offer::default().and(Section::h264()).and(Section::pcma());
-    let units = units(Scene { end: End::Close, ..Scene::new(offer, media) }).await;
+    let units = units(Scene { end: SceneEnd::Close, ..Scene::new(offer, media) }).await;
     units.into_iter().partition(|unit| unit.audio.is_none())
 }
 

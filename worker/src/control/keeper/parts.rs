@@ -1,10 +1,11 @@
-//! What the keeper is made of, and how it ends.
+//! The parts and inputs of the keeper, and how it ends.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rsm_control::worker::admission::WorkerStanding;
 use rsm_shared::bus::control::Orders;
 use rsm_shared::bus::demand;
 use rsm_shared::ops::health::Health;
@@ -14,37 +15,36 @@ use rsm_shared::wire::messages::Load;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
-use crate::control::admission::Standing;
 use crate::control::gate::SharedPulse;
-use crate::control::intake::{Intake, Start};
+use crate::control::intake::{ClaimedStream, Intake};
 use crate::stream::engine::Engine;
 
-/// Epochs owned here, for those who pull: one entry for each slot at most.
+/// Epochs owned here, read by the tasks that pull tickets: one entry for each slot at most.
 pub type OwnedEpochs = Arc<Mutex<HashMap<Slug, Epoch>>>;
 
-/// What does not change while the keeper runs.
-pub struct Parts {
-    /// Knows the bus, the names and the slots, and carries out what the API offers.
+/// The parts of the keeper that do not change while it runs.
+pub struct KeeperParts {
+    /// Has the bus, the names and the slots, and carries out offers of the API.
     pub intake: Intake,
-    /// Where metrics, health and segments are served, as it is told to others.
+    /// `host:port` where metrics, health and segments are served, as heartbeats report it.
     pub http: String,
     pub engine: Arc<Engine>,
-    /// Where media runs.
+    /// The runtime of media.
     pub media: Handle,
-    /// Cut off for longer than this, pipelines stop.
+    /// Pipelines stop when this worker is cut off for longer than this.
     pub hold: Duration,
-    /// How long streams go on at most, once told to end.
+    /// Longest time that streams go on after the process was told to stop.
     pub drain: Duration,
     pub pulse: SharedPulse,
-    pub standing: watch::Sender<Standing>,
+    pub standing: watch::Sender<WorkerStanding>,
     pub owned: OwnedEpochs,
     pub health: Health,
     pub nats_connected: prometheus::IntGauge,
 }
 
-/// What it hears.
-pub struct Ears {
-    pub starts: mpsc::Receiver<Start>,
+/// The inputs of the keeper.
+pub struct KeeperInputs {
+    pub starts: mpsc::Receiver<ClaimedStream>,
     pub orders: Orders,
     pub demands: demand::Demands,
     pub load: watch::Receiver<Load>,
@@ -52,10 +52,11 @@ pub struct Ears {
 
 /// Why the keeper ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It was told to.
+pub enum KeeperEnd {
+    /// The process was told to stop.
     Stopped,
-    /// It was told to, and others have taken over all that it had. Until then players may fetch what it left.
+    /// The process was told to stop, and others have taken over all streams. Players may fetch the segments that it left
+    /// until that time.
     HandedOver { until: Instant },
     /// Another live worker has this name.
     NameTaken,

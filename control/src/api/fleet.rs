@@ -1,0 +1,134 @@
+//! The workers as they will be once all moves under way are over: the input of [`super::moves::choose`].
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use rsm_model::stream::names::SessionId;
+use rsm_model::stream::state::StreamState;
+
+use super::in_flight::InFlight;
+use super::intent::StreamIntent;
+use super::moves::{self, FleetWorker, MovableStream, StreamMove};
+use super::placements::Placements;
+use super::roster::WorkerSession;
+use super::workers::Workers;
+
+/// Moves to be made now. `balance` is the smallest difference in use at which streams move to emptier workers.
+pub fn choose_moves(
+    intents: &[StreamIntent],
+    workers: &Workers,
+    placements: &Placements,
+    in_flight: &InFlight,
+    balance: Option<f32>,
+    now: Instant,
+) -> Vec<StreamMove> {
+    if !workers.settled(now) {
+        return Vec::new();
+    }
+    let sessions: Vec<&WorkerSession> = workers.roster().live().collect();
+    let draining = sessions.iter().any(|s| s.draining && !s.owned.is_empty());
+    let balance = balance.filter(|_| placements.none_queued() && !draining && in_flight.is_empty());
+    let shares = || sessions.iter().filter(|s| !s.draining).map(|s| s.used());
+    let spread = shares().fold(0.0, f32::max) - shares().fold(1.0, f32::min);
+    if !draining && balance.is_none_or(|balance| spread <= balance) {
+        return Vec::new();
+    }
+    let mut fleet = Fleet::new(&sessions);
+    let under_way = fleet.count_moves(workers, placements, in_flight);
+    let movable = |intent| movable(intent, &fleet.index, draining, workers, placements, in_flight, now);
+    let streams: Vec<MovableStream> = intents.iter().filter_map(movable).collect();
+    moves::choose(&mut fleet.workers, &streams, under_way, balance)
+}
+
+/// The workers, and where each process stands among them.
+struct Fleet<'a> {
+    workers: Vec<FleetWorker>,
+    index: HashMap<&'a SessionId, usize>,
+}
+
+impl<'a> Fleet<'a> {
+    fn new(sessions: &[&'a WorkerSession]) -> Self {
+        let worker = |session: &&WorkerSession| FleetWorker {
+            worker: session.worker.clone(),
+            session: session.id.clone(),
+            zones: session.zones.clone(),
+            capacity: session.capacity,
+            used: session.owned.len(),
+            room: session.room,
+            draining: session.draining,
+            arriving: 0,
+        };
+        Self {
+            workers: sessions.iter().map(worker).collect(),
+            index: sessions.iter().enumerate().map(|(at, session)| (&session.id, at)).collect(),
+        }
+    }
+
+    fn get_mut(&mut self, session: &SessionId) -> Option<&mut FleetWorker> {
+        self.workers.get_mut(*self.index.get(session)?)
+    }
+
+    /// Counts streams that move for the worker that will have them. Returns the number of moves under way.
+    fn count_moves(&mut self, workers: &Workers, placements: &Placements, in_flight: &InFlight) -> usize {
+        let mut under_way = in_flight.destinations().len();
+        for tracked in placements.all() {
+            let Some(from) = tracked.earlier_owner() else { continue };
+            under_way += 1;
+            // Both own it for now.
+            self.leave(&from.session);
+            match (tracked.owner(), &from.to) {
+                (Some((owner, _)), _) => {
+                    if let Some(worker) = self.get_mut(owner) {
+                        worker.arriving += 1;
+                    }
+                }
+                (None, Some(to)) => self.expect(to),
+                (None, None) => {}
+            }
+        }
+        for (slug, to) in in_flight.destinations() {
+            self.expect(to);
+            if let Some(owner) = workers.owner(slug) {
+                self.leave(owner);
+            }
+        }
+        under_way
+    }
+
+    fn leave(&mut self, session: &SessionId) {
+        if let Some(worker) = self.get_mut(session) {
+            worker.used = worker.used.saturating_sub(1);
+        }
+    }
+
+    /// A stream is on its way to a process that does not list it yet.
+    fn expect(&mut self, session: &SessionId) {
+        if let Some(worker) = self.get_mut(session) {
+            worker.arriving += 1;
+            worker.used += 1;
+            worker.room = worker.room.saturating_sub(1);
+        }
+    }
+}
+
+fn movable(
+    intent: &StreamIntent,
+    index: &HashMap<&SessionId, usize>,
+    draining: bool,
+    workers: &Workers,
+    placements: &Placements,
+    in_flight: &InFlight,
+    now: Instant,
+) -> Option<MovableStream> {
+    let tracked = placements.get(&intent.slug)?;
+    let owner = workers.owner(&intent.slug)?;
+    let owned = workers.roster().get(owner)?.owned.get(&intent.slug)?;
+    let unmoved = tracked.earlier_owner().is_none() && !in_flight.contains(&intent.slug);
+    if owned.epoch != tracked.assignment().epoch || !unmoved || !intent.enabled {
+        return None;
+    }
+    let well = owned.state == StreamState::Running && owned.ready;
+    let may_rebalance = !draining && well && tracked.has_rested(now) && !intent.exclusive;
+    let (slug, zone) = (intent.slug.clone(), tracked.assignment().zone.clone());
+    Some(MovableStream { slug, zone, owner: *index.get(owner)?, may_rebalance })
+}
