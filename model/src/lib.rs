@@ -1,4 +1,4 @@
-//! What every part of `rsm` must agree on, as plain data: ids, camera links, specs and states ([`stream`]), and the
+//! The agreement of all parts of `rsm`, as plain data: ids, camera links, specs and states ([`stream`]), and the
 //! messages, subjects and headers that cross NATS ([`wire`]); and the pauses between attempts ([`backoff`]). No I/O, no clock, no task: the decisions of API and
 //! worker depend on this crate and on nothing that could wait.
 

@@ -21,7 +21,7 @@ const DEADLINE: Ms = 2000;
 
 pub struct Server {
     pub up: bool,
-    /// Whether JetStream has a leader.
+    /// True when JetStream has a leader.
     pub leader: bool,
     /// Streams are there; after a wipe the API makes them again.
     pub made: bool,
@@ -168,7 +168,7 @@ impl World {
         });
     }
 
-    /// Whether JetStream answers at all; that a stream is missing is an answer.
+    /// Returns whether JetStream answers at all; that a stream is missing is an answer.
     pub fn reachable(&mut self, node: Node, then: impl FnOnce(&mut World, bool) + 'static) {
         let way = if self.server.leader { self.leg(node).zip(self.leg(node)) } else { None };
         match way {

@@ -166,18 +166,18 @@ impl World {
         link.cut_until = link.cut_until.max(now + for_ms);
     }
 
-    /// Whether the node's client says that it is connected: a black hole is noticed after three pings.
+    /// Returns whether the node's client says that it is connected: a black hole is noticed after three pings.
     pub fn connected(&self, node: Node) -> bool {
         let link = self.link(node);
         self.server.up && !(link.cut_until > self.now && self.now - link.cut_since > 3000)
     }
 
-    /// Whether messages get through at this moment.
+    /// Returns whether messages get through at this moment.
     pub fn open(&self, node: Node) -> bool {
         self.server.up && self.link(node).cut_until <= self.now
     }
 
-    /// How long a message takes between a node and NATS; `None` when it is lost.
+    /// The time that a message takes between a node and NATS; `None` when it is lost.
     pub fn leg(&mut self, node: Node) -> Option<Ms> {
         let link = self.link(node);
         if !self.server.up {

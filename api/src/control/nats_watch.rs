@@ -31,8 +31,8 @@ const MAX_REQUESTS: usize = 64;
 
 /// The answer of NATS to one request.
 pub enum NatsReport {
-    /// The topology was checked. `fresh`: a stream was missing, so NATS is new or was wiped, and what it held must be written
-    /// again.
+    /// The topology was checked. `fresh`: a stream was missing, so NATS is new or was wiped, and what it held must be
+    /// written again.
     Topology { fresh: bool, found: Result<Found, BusError> },
     /// The state of one queue.
     Queue { zone: Zone, priority: Priority, result: Result<TicketQueue, BusError> },
@@ -70,7 +70,8 @@ impl Schedule {
         Self { next: now, under_way: false, checked: BTreeSet::new() }
     }
 
-    /// Whether a check is due. A zone that was never checked does not wait for the next time; one whose check failed does.
+    /// Returns whether a check is due. A zone that was never checked does not wait for the next time; one whose check
+    /// failed does.
     fn is_due(&self, zones: &BTreeSet<Zone>, now: Instant) -> bool {
         !self.under_way && (now >= self.next || !zones.is_subset(&self.checked))
     }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 /// Interval of rounds without a wake-up.
-const LOOK: Duration = Duration::from_secs(20);
+const ROUND: Duration = Duration::from_secs(20);
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(1);
 /// So many failures in a row are worth a warning: at a first start the store is being made meanwhile.
@@ -88,11 +88,11 @@ impl DirectoryPublisher {
                 next = Instant::now() + RETRY;
                 continue;
             }
-            let looking = Instant::now() >= next;
-            match self.round(known, looking, settled).await {
+            let timed = Instant::now() >= next;
+            match self.round(known, timed, settled).await {
                 Ok(()) => {
-                    if looking || !known {
-                        next = Instant::now() + LOOK;
+                    if timed || !known {
+                        next = Instant::now() + ROUND;
                     }
                     if Instant::now() < settled {
                         next = next.min(settled);
@@ -114,9 +114,9 @@ impl DirectoryPublisher {
         }
     }
 
-    async fn round(&mut self, known: bool, looking: bool, settled: Instant) -> Result<(), BusError> {
+    async fn round(&mut self, known: bool, timed: bool, settled: Instant) -> Result<(), BusError> {
         let mut known = known;
-        if known && looking {
+        if known && timed {
             let stored = u64::try_from(self.stored.len()).unwrap_or(u64::MAX);
             known = directory::count(&self.bus).await? >= stored;
             if !known {

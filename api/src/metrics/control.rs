@@ -1,4 +1,4 @@
-//! What control counts: only the API has it.
+//! Metrics of control: only the API has them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use rsm_viewing::metrics::samples::show_all;
 const START_BUCKETS: [f64; 12] = [0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0];
 
 rsm_shared::metrics_table! {
-    /// What the API counts of workers and of what it has them do.
+    /// Counters of workers and of the commands that they get.
     #[derive(Clone)]
     pub struct ControlTable {
         /// Worker processes: live, draining (they let others take over), lost (they fell silent without a goodbye, and are
@@ -18,7 +18,7 @@ rsm_shared::metrics_table! {
         pub workers: IntGaugeVec = "rsm_workers" by ["state"],
         /// Streams that all live workers run at most.
         pub capacity: IntGauge = "rsm_farm_capacity",
-        /// Streams that all live workers would take now: what capacity, memory and processor allow. At 0 new streams wait:
+        /// Streams that all live workers would take now: as capacity, memory and processor allow. At 0 new streams wait:
         /// add a worker.
         pub room: IntGauge = "rsm_farm_room",
         /// Time from the moment a stream was wanted, or had to be placed anew, until it is running. Starts that the camera
@@ -26,7 +26,7 @@ rsm_shared::metrics_table! {
         /// NATS and the disk of the database are quick.
         pub start_seconds: Histogram = "rsm_stream_start_seconds" in START_BUCKETS,
         /// Commands by kind and outcome: start and stop as NATS took them, store when no epoch could be committed before.
-        /// Of errors the log has the cause; they are tried again.
+        /// Errors are tried again; the log has the cause.
         pub commands: IntCounterVec = "rsm_commands_total" by ["kind", "outcome"],
         /// Streams that live workers own.
         pub claims: IntGauge = "rsm_claims",

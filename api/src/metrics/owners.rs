@@ -10,10 +10,10 @@ use rsm_viewing::streams::Streams;
 rsm_shared::metrics_table! {
     /// Values that only the API can look up, because workers report them.
     pub struct OwnersTable {
-        /// Since the last picture came from the camera, to a second; no sample while nobody owns the stream. When it grows,
-        /// the camera is silent: its status says what to do.
+        /// Since the last picture came from the camera, to a second; no sample while no worker owns the stream. When it grows,
+        /// the camera is silent: its status tells the remedy.
         pub frame_age: Seen = "rsm_stream_last_frame_age_seconds" by ["stream"],
-        /// 1 for the worker that owns a stream; no sample while nobody does.
+        /// 1 for the worker that owns a stream; no sample while no worker does.
         pub stream_worker: Seen = "rsm_stream_worker" by ["stream", "worker"],
     }
 }

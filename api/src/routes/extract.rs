@@ -22,11 +22,11 @@ impl Handler for ProvideApp {
 }
 
 /// The API's handles.
-pub struct Operating(pub Arc<App>);
+pub struct AppHandles(pub Arc<App>);
 
-handler_argument!(Operating);
+handler_argument!(AppHandles);
 
-impl RequestPart for Operating {
+impl RequestPart for AppHandles {
     fn read(_: &Request, depot: &Depot) -> Result<Self, Problem> {
         depot.get_typed::<Arc<App>>().cloned().map(Self).map_err(|_| Problem::internal())
     }
@@ -39,7 +39,7 @@ handler_argument!(LinkBySlug);
 
 impl RequestPart for LinkBySlug {
     fn read(request: &Request, depot: &Depot) -> Result<Self, Problem> {
-        let Operating(app) = Operating::read(request, depot)?;
+        let AppHandles(app) = AppHandles::read(request, depot)?;
         app.directory.by_slug(slug(request)).map(Self).ok_or_else(Problem::unknown_stream)
     }
 

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::camera_csv::{self, CsvLine};
-use super::extract::Operating;
+use super::extract::AppHandles;
 use super::settings::NewLink;
 use super::{body, change, settings};
 use crate::app::App;
@@ -88,7 +88,7 @@ struct ImportedRowError {
         StoreProblems
     )
 )]
-pub async fn import(request: &mut Request, app: Operating, response: &mut Response) -> RouteResult {
+pub async fn import(request: &mut Request, app: AppHandles, response: &mut Response) -> RouteResult {
     let (dry_run, skip_invalid) = (query::flag(request, "dry_run")?, query::flag(request, "skip_invalid")?);
     let list = body::csv(request, MAX_BYTES).await?;
     let lines = camera_csv::read(&list)?;
@@ -117,7 +117,7 @@ pub async fn import(request: &mut Request, app: Operating, response: &mut Respon
     tags("cameras"),
     responses((status_code = 200, description = "The list", body = String, content_type = "text/csv"))
 )]
-pub async fn export(app: Operating, response: &mut Response) -> RouteResult {
+pub async fn export(app: AppHandles, response: &mut Response) -> RouteResult {
     let links: Vec<_> = app.0.directory.all().iter().map(|entry| entry.link()).collect();
     for (name, value) in [
         (CONTENT_TYPE, "text/csv; charset=utf-8"),

@@ -11,7 +11,7 @@ use salvo::prelude::Json;
 use salvo::{Request, Response, Writer as _};
 use serde::Serialize;
 
-use super::extract::{LinkBySlug, Operating};
+use super::extract::{AppHandles, LinkBySlug};
 use super::settings::NewLink;
 use super::{body, change, settings};
 use crate::directory::shown::{ShownHls, ShownJpeg, ShownLink, TransportName, show};
@@ -100,7 +100,7 @@ pub struct Ordered {
             headers(("X-Total-Count" = u32, description = "Cameras that fit, on all pages")))
     )
 )]
-pub async fn list(page: Page, app: Operating, response: &mut Response) -> RouteResult {
+pub async fn list(page: Page, app: AppHandles, response: &mut Response) -> RouteResult {
     let fitting: Vec<_> = app
         .0
         .directory
@@ -129,7 +129,7 @@ pub async fn list(page: Page, app: Operating, response: &mut Response) -> RouteR
         StoreProblems
     )
 )]
-pub async fn create(request: &mut Request, app: Operating, response: &mut Response) -> RouteResult {
+pub async fn create(request: &mut Request, app: AppHandles, response: &mut Response) -> RouteResult {
     let members = body::json_object(request, app.0.viewing.config.api.max_body_bytes).await?;
     let NewLink { settings, slug_label } = settings::create(members)?;
     let link = change::add(&app.0, slug_label, settings).await?;
@@ -157,7 +157,12 @@ pub async fn create(request: &mut Request, app: Operating, response: &mut Respon
         StoreProblems
     )
 )]
-pub async fn update(request: &mut Request, app: Operating, stream: LinkBySlug, response: &mut Response) -> RouteResult {
+pub async fn update(
+    request: &mut Request,
+    app: AppHandles,
+    stream: LinkBySlug,
+    response: &mut Response,
+) -> RouteResult {
     let members = body::json_object(request, app.0.viewing.config.api.max_body_bytes).await?;
     change::change(&app.0, &stream.0, move |link| settings::change(members, &link.settings)).await?;
     response.render(Json(show(&stream.0, &app.0.viewing.hls.players)));
@@ -172,7 +177,7 @@ pub async fn update(request: &mut Request, app: Operating, stream: LinkBySlug, r
     tags("cameras"),
     responses((status_code = 204, description = "Removed"), Refusable, StoreProblems)
 )]
-pub async fn remove(app: Operating, stream: LinkBySlug, response: &mut Response) -> RouteResult {
+pub async fn remove(app: AppHandles, stream: LinkBySlug, response: &mut Response) -> RouteResult {
     change::remove(&app.0, &stream.0).await?;
     response.status_code(StatusCode::NO_CONTENT);
     Ok(Written)
@@ -186,7 +191,7 @@ pub async fn remove(app: Operating, stream: LinkBySlug, response: &mut Response)
     tags("cameras"),
     responses((status_code = 202, description = "May run", body = Ordered), Refusable, StoreProblems)
 )]
-pub async fn start(request: &mut Request, app: Operating, stream: LinkBySlug, response: &mut Response) -> RouteResult {
+pub async fn start(request: &mut Request, app: AppHandles, stream: LinkBySlug, response: &mut Response) -> RouteResult {
     order(request, &app, &stream, true, response).await
 }
 
@@ -198,13 +203,13 @@ pub async fn start(request: &mut Request, app: Operating, stream: LinkBySlug, re
     tags("cameras"),
     responses((status_code = 202, description = "Will not run", body = Ordered), Refusable, StoreProblems)
 )]
-pub async fn stop(request: &mut Request, app: Operating, stream: LinkBySlug, response: &mut Response) -> RouteResult {
+pub async fn stop(request: &mut Request, app: AppHandles, stream: LinkBySlug, response: &mut Response) -> RouteResult {
     order(request, &app, &stream, false, response).await
 }
 
 async fn order(
     request: &mut Request,
-    app: &Operating,
+    app: &AppHandles,
     stream: &LinkBySlug,
     enabled: bool,
     response: &mut Response,

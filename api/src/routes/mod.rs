@@ -7,7 +7,7 @@ pub mod extract;
 pub mod fields;
 pub mod import;
 pub mod links;
-pub mod look;
+pub mod probe;
 pub mod settings;
 pub mod store_problem;
 pub mod table;

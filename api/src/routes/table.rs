@@ -8,7 +8,7 @@ use salvo::Service;
 use salvo::http::Method;
 
 use super::extract::ProvideApp;
-use super::{import, links, look, targets};
+use super::{import, links, probe, targets};
 use crate::app::App;
 
 /// The table. A path matches with and without its last slash; of several that match, the first that is listed.
@@ -18,7 +18,7 @@ pub fn routes() -> Vec<Route> {
         Route::at("/").on(Method::GET, page::index),
         Route::at("/metrics/targets").on(Method::GET, targets::targets),
         Route::at("/video/").on(Method::GET, links::list).on(Method::POST, links::create),
-        Route::at("/video/test").on(Method::POST, look::unsaved),
+        Route::at("/video/test").on(Method::POST, probe::unsaved),
         Route::at("/video/import").on(Method::POST, import::import),
         Route::at("/video/export.csv").on(Method::GET, import::export),
         Route::at("/video/{slug}/")
@@ -27,7 +27,7 @@ pub fn routes() -> Vec<Route> {
             .on(Method::DELETE, links::remove),
         Route::at("/video/{slug}/start").on(Method::POST, links::start),
         Route::at("/video/{slug}/stop").on(Method::POST, links::stop),
-        Route::at("/video/{slug}/test").on(Method::POST, look::changed),
+        Route::at("/video/{slug}/test").on(Method::POST, probe::changed),
     ]);
     routes
 }

@@ -9,7 +9,7 @@ use salvo::prelude::Json;
 use salvo::{Request, Response, Writer as _};
 use serde::Serialize;
 
-use super::extract::Operating;
+use super::extract::AppHandles;
 
 /// Longest Host header that is taken for a name, bytes.
 const MAX_HOST: usize = 262;
@@ -40,7 +40,7 @@ struct TargetLabels {
     tags("operation"),
     responses((status_code = 200, description = "The API, every live worker and relay", body = Vec<TargetGroup>))
 )]
-pub async fn targets(request: &mut Request, app: Operating, response: &mut Response) -> RouteResult {
+pub async fn targets(request: &mut Request, app: AppHandles, response: &mut Response) -> RouteResult {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let here = host.and_then(asked_at).unwrap_or_else(|| host::advertised(None, app.0.viewing.config.api.listen));
     let api = TargetGroup { targets: vec![here], labels: TargetLabels { role: "api", worker: None } };

@@ -105,7 +105,7 @@ impl Arbiter {
         self.placements.get(slug)
     }
 
-    /// Whether workers came or went since the last call.
+    /// Returns whether workers came or went since the last call.
     pub fn take_roster_changed(&mut self) -> bool {
         self.workers.take_changed()
     }
@@ -341,8 +341,8 @@ impl Arbiter {
         }
     }
 
-    /// A worker died. Streams that it had just begun may be the reason, if its process has gone; one that is only silent
-    /// may be cut off.
+    /// A worker died. Streams that it had just begun may be the reason, if its process has gone; one that is only
+    /// silent may be cut off.
     fn on_worker_death(&mut self, death: &WorkerDeath, now: Instant) {
         if !death.process_gone {
             return;

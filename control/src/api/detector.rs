@@ -68,7 +68,7 @@ impl Detector {
         self.asked.clear();
     }
 
-    /// Whether silence means something now.
+    /// Returns whether silence means something now.
     pub fn settled(&self, now: Instant) -> bool {
         now >= self.settles_at
     }
@@ -115,7 +115,7 @@ impl Detector {
         report
     }
 
-    /// Whether NATS reported twice that a worker has no subscriber: its process is gone, not only cut off.
+    /// Returns whether NATS reported twice that a worker has no subscriber: its process is gone, not only cut off.
     pub fn is_gone(&self, session: &SessionId) -> bool {
         self.asked.get(session).is_some_and(|asked| asked.gone)
     }

@@ -33,7 +33,7 @@ impl Failures {
         }
     }
 
-    /// Whether a stream must wait before its next command.
+    /// Returns whether a stream must wait before its next command.
     pub fn waits(&self, slug: &Slug) -> bool {
         self.not_before.contains_key(slug)
     }

@@ -21,17 +21,17 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// Whether a command about `slug` is under way.
+    /// Returns whether a command about `slug` is under way.
     pub fn contains(&self, slug: &Slug) -> bool {
         self.streams.contains(slug)
     }
 
-    /// Whether no command is under way.
+    /// Returns whether no command is under way.
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }
 
-    /// Whether another command of that class may begin.
+    /// Returns whether another command of that class may begin.
     pub fn has_room(&self, class: u8) -> bool {
         self.streams.len() < if class < LAST_CLASS { MAX_COMMANDS } else { MAX_LAST_CLASS }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rsm_model::stream::names::Zone;
 use rsm_model::stream::slug::Slug;
 
-/// What operators and viewers want of one registered stream, at the moment of a pass.
+/// The wishes of operators and viewers for one registered stream, at the moment of a pass.
 #[derive(Clone, Debug)]
 pub struct StreamIntent {
     pub slug: Slug,

@@ -1,4 +1,4 @@
-//! The newest placement of one stream: how far its command has come, who owns it, and which owner goes on meanwhile.
+//! The newest placement of one stream: how far its command has come, its owner, and the earlier owner that goes on meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ use super::roster::Roster;
 
 /// Placements younger than this may be newer than an answer that was asked for before them.
 pub const ANSWER_AGE: Duration = Duration::from_secs(5);
-/// An owner that has not reported a stream for this long may be followed by another one with a claim of the same number.
+/// An owner that has not reported a stream for this long may be followed by another one with a claim of the same
+/// number.
 const RIVAL_AFTER: Duration = Duration::from_secs(4);
 /// Camera sessions that may have begun since the last heartbeat: one each second, at worst, until a worker is dead.
 const DISCONTINUITY_SLACK: u64 = 5;
@@ -89,8 +90,9 @@ impl TrackedPlacement {
         }
     }
 
-    /// This process has committed a newer placement of the same stream. The numbers that were seen of the older one stay.
-    /// With `keep_handoff` an earlier owner that goes on stays too: unless the placement has other settings, or is a stop.
+    /// This process has committed a newer placement of the same stream. The numbers that were seen of the older one
+    /// stay. With `keep_handoff` an earlier owner that goes on stays too: unless the placement has other settings, or
+    /// is a stop.
     pub fn renew(&mut self, assignment: Assignment, now: Instant, tries: u32, keep_handoff: bool) {
         let (largest_epoch, delivery) = (self.largest_epoch.max(assignment.epoch), self.delivery);
         let (media_sequence, discontinuity_sequence) = (self.media_sequence, self.discontinuity_sequence);
@@ -113,17 +115,17 @@ impl TrackedPlacement {
         &self.assignment
     }
 
-    /// Whether the placement was made by this process.
+    /// Returns whether the placement was made by this process.
     pub fn is_ours(&self) -> bool {
         self.ours
     }
 
-    /// Whether a ticket of it waits in a queue, as far as is known.
+    /// Returns whether a ticket of it waits in a queue, as far as is known.
     pub fn is_queued(&self) -> bool {
         matches!(self.delivery, DeliveryState::Queued { .. })
     }
 
-    /// Whether NATS must hold its desired record, as of an answer at most `age` old.
+    /// Returns whether NATS must hold its desired record, as of an answer at most `age` old.
     pub fn is_delivered_before(&self, now: Instant, age: Duration) -> bool {
         let delivered = self.is_queued() || self.delivery == DeliveryState::Delivered;
         delivered && now.saturating_duration_since(self.since) > age
@@ -151,7 +153,7 @@ impl TrackedPlacement {
         (owned.epoch == self.assignment.epoch).then(|| now.saturating_duration_since(since))
     }
 
-    /// Whether it has not moved for long enough to move again.
+    /// Returns whether it has not moved for long enough to move again.
     pub fn has_rested(&self, now: Instant) -> bool {
         self.moved.is_none_or(|at| now.saturating_duration_since(at) >= moves::MOVE_REST)
     }
@@ -164,8 +166,8 @@ impl TrackedPlacement {
         }
     }
 
-    /// The numbers that the next placement must go beyond. Events since the last heartbeat are not known, so it leaves some
-    /// room.
+    /// The numbers that the next placement must go beyond. Events since the last heartbeat are not known, so it leaves
+    /// some room.
     pub fn floor(&self) -> PlacementFloor {
         PlacementFloor {
             epoch: Some(self.largest_epoch),
@@ -245,8 +247,8 @@ impl TrackedPlacement {
         plan::to_release(owned.epoch, Some((newest, self.assignment.want)))
     }
 
-    /// Takes in one row of an inventory. Returns whether the newest placement has a new owner by it. `detail` is the last
-    /// event of the stream.
+    /// Takes in one row of an inventory. Returns whether the newest placement has a new owner by it. `detail` is the
+    /// last event of the stream.
     pub fn on_inventory(
         &mut self,
         session: &SessionId,
@@ -273,7 +275,7 @@ impl TrackedPlacement {
             let (session, epoch, reason) = (session.clone(), owned.epoch, TicketReason::Drain);
             self.earlier_owner = Some(EarlierOwner { session, epoch, to: None, reason, since: now });
         }
-        // Of two owners of one epoch the later claim counts; the other one has to release the stream.
+        // Between two owners of one epoch the later claim counts; the other one has to release the stream.
         if owned.epoch != self.assignment.epoch || owned.revision < self.revision || self.is_rival(session, owned, now)
         {
             return false;
@@ -289,8 +291,8 @@ impl TrackedPlacement {
         new
     }
 
-    /// Whether another session owns the same epoch by a claim of the same number, because NATS was wiped between the two.
-    /// The first one stays.
+    /// Returns whether another session owns the same epoch by a claim of the same number, because NATS was wiped
+    /// between the two. The first one stays.
     fn is_rival(&self, session: &SessionId, owned: &Owned, now: Instant) -> bool {
         let heard = self.owner_last_seen.is_some_and(|at| now.saturating_duration_since(at) < RIVAL_AFTER);
         owned.revision == self.revision && heard && self.owner.as_ref().is_some_and(|owner| owner != session)
@@ -306,9 +308,9 @@ impl TrackedPlacement {
         }
     }
 
-    /// Takes in the state of a queue. The time in which a taken ticket must lead to an owner begins when it was taken, as
-    /// it may have waited long. A ticket that the queue neither handed out nor holds is gone: an operator purged it, or the
-    /// store was lost.
+    /// Takes in the state of a queue. The time in which a taken ticket must lead to an owner begins when it was taken,
+    /// as it may have waited long. A ticket that the queue neither handed out nor holds is gone: an operator purged
+    /// it, or the store was lost.
     pub fn on_queue(&mut self, zone: &Zone, priority: Priority, queue: TicketQueue, now: Instant) {
         let Some((sequence, _)) = self.ticket.filter(|(_, of)| *of == priority) else { return };
         if !self.is_queued() || self.assignment.zone != *zone {

@@ -14,8 +14,8 @@ use super::intent::StreamIntent;
 use super::placement::TrackedPlacement;
 use super::roster::Roster;
 
-/// The newest placement of every stream, one for each that was ever placed and is not forgotten: links, and removed ones
-/// for a minute.
+/// The newest placement of every stream, one for each that was ever placed and is not forgotten: links, and removed
+/// ones for a minute.
 pub struct Placements {
     tracked: HashMap<Slug, TrackedPlacement>,
     /// The last event of each stream's owner: at most one for each placement.
@@ -24,7 +24,7 @@ pub struct Placements {
     queued: HashMap<Zone, u32>,
 }
 
-/// What follows from one row of a heartbeat's inventory.
+/// Consequences of one row of a heartbeat's inventory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InventoryRow {
     /// The newest placement has a new owner.
@@ -103,7 +103,7 @@ impl Placements {
         }
     }
 
-    /// Whether no ticket waits.
+    /// Returns whether no ticket waits.
     pub fn none_queued(&self) -> bool {
         self.queued.is_empty()
     }

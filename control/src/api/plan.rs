@@ -10,8 +10,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(6);
 /// Longest such wait.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 /// A ticket that waits this long, while workers have room, is replaced, doubled with each try: the server may have lost
-/// its place, and hands out a new one. The bound is longer than one worker takes to start as many streams as its capacity
-/// allows, so that a long queue keeps its order.
+/// its place, and hands out a new one. The bound is longer than one worker takes to start as many streams as its
+/// capacity allows, so that a long queue keeps its order.
 const WAITED_LONG: Duration = Duration::from_secs(300);
 /// Longest such wait.
 const WAITED_LONGEST: Duration = Duration::from_secs(1200);
@@ -20,15 +20,15 @@ pub const RESEND_AFTER: Duration = Duration::from_secs(1);
 /// A live worker that owned a stream and stopped reporting it has lost it after this long: longer than the way from
 /// a claim to the next heartbeat.
 const ADOPT_GRACE: Duration = Duration::from_secs(4);
-/// Claims of a stopped stream are removed after this long: a claim that was under way is then written, and its worker has
-/// seen that it is out of date.
+/// Claims of a stopped stream are removed after this long: a claim that was under way is then written, and its worker
+/// has seen that it is out of date.
 const TIDY_AFTER: Duration = Duration::from_secs(6);
 /// An earlier owner goes on for this long at most while the new one has no picture yet.
 const HANDOFF_MAX: Duration = Duration::from_secs(15);
 /// A worker that was asked to release a stream, and did not, is asked again after this long.
 const RECALL_AGAIN: Duration = Duration::from_secs(2);
-/// The heartbeats of a worker that released a stream no longer list it, while its camera session may still be closing: the
-/// camera is left alone for this long.
+/// The heartbeats of a worker that released a stream no longer list it, while its camera session may still be closing:
+/// the camera is left alone for this long.
 const CAMERA_REST: Duration = Duration::from_secs(2);
 /// The records of a removed link are forgotten after this long.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
@@ -92,14 +92,15 @@ pub enum HandoffProgress {
     Complete,
 }
 
-/// How far the command of a placement has come.
+/// The progress of the command of a placement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryState {
     /// This process has sent nothing: it began after the placement, or NATS was wiped.
     Unsent,
     /// NATS did not take it.
     Failed,
-    /// A ticket waits in a queue, as far as is known; `urgent` when that is the queue for streams that viewers wait for.
+    /// A ticket waits in a queue, as far as is known; `urgent` when that is the queue for streams that viewers wait
+    /// for.
     Queued { urgent: bool },
     /// A worker took the ticket, or NATS took the stop.
     Delivered,
@@ -141,7 +142,8 @@ pub enum Step {
 }
 
 impl Step {
-    /// The order in which steps begin when not all can: 0 for those that viewers wait for, 2 for those that no viewer notices.
+    /// The order in which steps begin when not all can: 0 for those that viewers wait for, 2 for those that no viewer
+    /// notices.
     pub fn class(self, urgent: bool) -> u8 {
         match self {
             Self::Nothing | Self::Halt | Self::EndHandoff | Self::Recall => 0,
@@ -268,8 +270,8 @@ fn doubled(first: Duration, tries: u32, longest: Duration) -> Duration {
     first.saturating_mul(1 << tries.min(8)).min(longest)
 }
 
-/// Whether a stream should run. `unwanted_for` is the time since this process saw a viewer of it; a restarted process has
-/// seen none, and gives viewers `idle_timeout` from its start to come back.
+/// Returns whether a stream should run. `unwanted_for` is the time since this process saw a viewer of it; a restarted
+/// process has seen none, and gives viewers `idle_timeout` from its start to come back.
 pub fn wanted(
     enabled: bool,
     always_on: bool,

@@ -16,8 +16,8 @@ const WINDOW: Duration = Duration::from_secs(600);
 const TRIAL: Duration = Duration::from_secs(5);
 /// A trial that no worker took up ends after this long.
 const TRIAL_MAX: Duration = Duration::from_secs(30);
-/// A stream that ended a worker during its trial is quarantined: for the first time here, as it may have been chance, then
-/// for the second.
+/// A stream that ended a worker during its trial is quarantined: for the first time here, as it may have been chance,
+/// then for the second.
 const QUARANTINE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
 
 /// Streams whose workers died: at most one entry for each placement, gone after [`WINDOW`].
@@ -97,7 +97,7 @@ impl Suspects {
         }
     }
 
-    /// Whether there is a suspect besides `slug` that was not tried just before.
+    /// Returns whether there is a suspect besides `slug` that was not tried just before.
     fn another_waits(&self, slug: &Slug, now: Instant) -> bool {
         self.marks.iter().any(|(other, mark)| {
             let free =

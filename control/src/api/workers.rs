@@ -33,7 +33,7 @@ pub struct Workers {
     changed: bool,
 }
 
-/// What follows from a heartbeat for its sender.
+/// Consequences of a heartbeat for its sender.
 pub struct HeartbeatCheck {
     /// The sender has to end: another live process has its name.
     pub conflict: bool,
@@ -70,12 +70,12 @@ impl Workers {
         self.detector.unsettle(now);
     }
 
-    /// Whether silence of a worker means something now.
+    /// Returns whether silence of a worker means something now.
     pub fn settled(&self, now: Instant) -> bool {
         self.detector.settled(now)
     }
 
-    /// Whether workers came or went since the last call.
+    /// Returns whether workers came or went since the last call.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }

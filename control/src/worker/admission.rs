@@ -50,7 +50,7 @@ pub struct SlotCount {
     pub free: u32,
 }
 
-/// How to ask the queue for a ticket.
+/// The way to ask the queue for a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PullDecision {
     /// Do not ask now.
@@ -80,7 +80,7 @@ impl WorkerStanding {
         if self.draining || self.load.memory > self.limits.memory { 0 } else { room.free }
     }
 
-    /// How to ask for a ticket of that priority.
+    /// The way to ask for a ticket of that priority.
     pub fn pull(&self, priority: Priority, room: SlotCount) -> PullDecision {
         // The last free slot is kept for tickets that a viewer waits for, unless the worker has only one.
         let (spare, starting) = match priority {

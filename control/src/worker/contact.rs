@@ -11,7 +11,8 @@ const SILENT_BEATS: u32 = 3;
 pub enum BeatResult {
     /// The API answered.
     Answered,
-    /// No API listens, but JetStream answers: the API is away, and nothing else can hand this worker's streams to another.
+    /// No API listens, but JetStream answers: the API is away, and nothing else can hand this worker's streams to
+    /// another.
     ApiAbsent,
     /// Neither answers: this worker may be cut off, and its streams may run elsewhere by now.
     Silence,
@@ -64,8 +65,8 @@ impl Contact {
 }
 
 /// Notices that this process was paused for so long that its streams may run elsewhere by now: it was stopped, or its
-/// machine slept. Then it publishes nothing until the API has answered a heartbeat that it sent since. All times are of a
-/// clock that goes on while the machine sleeps.
+/// machine slept. Then it publishes nothing until the API has answered a heartbeat that it sent since. All times are
+/// of a clock that goes on while the machine sleeps.
 #[derive(Clone, Debug)]
 pub struct Pulse {
     dead: Duration,
@@ -80,7 +81,8 @@ impl Pulse {
         Self { dead, last: now, silent_until: None }
     }
 
-    /// The beat at `now`, one each second; `next` is the number of the next heartbeat. Returns whether it found a pause.
+    /// The beat at `now`, one each second; `next` is the number of the next heartbeat. Returns whether it found a
+    /// pause.
     pub fn beat(&mut self, now: Duration, next: u64) -> bool {
         let paused = now.saturating_sub(self.last) > self.dead;
         self.last = now;
@@ -95,7 +97,7 @@ impl Pulse {
         self.silent_until = self.silent_until.filter(|until| number < *until);
     }
 
-    /// Whether frames may be published at `now`. It also notices a pause that no beat has found yet.
+    /// Returns whether frames may be published at `now`. It also notices a pause that no beat has found yet.
     pub fn may_publish(&self, now: Duration) -> bool {
         self.silent_until.is_none() && now.saturating_sub(self.last) <= self.dead
     }

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use rsm_model::stream::fence::{Epoch, Fence};
 use rsm_model::stream::slug::Slug;
 
-/// The streams of one worker process. `H` is the handle of a running stream, `N` all that is needed to start one. Bounded
-/// by the slots of the worker: every stream that runs, ends or waits here has one.
+/// The streams of one worker process. `H` is the handle of a running stream, `N` all that is needed to start one.
+/// Bounded by the slots of the worker: every stream that runs, ends or waits here has one.
 #[derive(Debug)]
 pub struct Holding<H, N> {
     held: HashMap<Slug, OwnedStream<H>>,
@@ -44,8 +44,8 @@ impl<H, N> Default for Holding<H, N> {
 }
 
 impl<H, N> Holding<H, N> {
-    /// Takes in a placement that this process has claimed. The handle in [`StartDecision::Wait`] counts as ending from now
-    /// on: call [`Self::ended`] once it has ended.
+    /// Takes in a placement that this process has claimed. The handle in [`StartDecision::Wait`] counts as ending from
+    /// now on: call [`Self::ended`] once it has ended.
     pub fn start(&mut self, slug: &Slug, fence: Fence, next: N) -> StartDecision<H, N> {
         let known = self.held.get(slug).map(|held| held.fence).max(self.next.get(slug).map(|(fence, _)| *fence));
         if known.is_some_and(|known| known >= fence) {
@@ -68,8 +68,8 @@ impl<H, N> Holding<H, N> {
         self.held.insert(slug, OwnedStream { fence, handle });
     }
 
-    /// Releases every placement of a stream up to `up_to`. The returned stream counts as ending: call [`Self::ended`] once
-    /// it has ended.
+    /// Releases every placement of a stream up to `up_to`. The returned stream counts as ending: call [`Self::ended`]
+    /// once it has ended.
     pub fn release(&mut self, slug: &Slug, up_to: Epoch) -> Option<OwnedStream<H>> {
         if self.next.get(slug).is_some_and(|(fence, _)| fence.epoch <= up_to) {
             self.next.remove(slug);
@@ -120,12 +120,12 @@ impl<H, N> Holding<H, N> {
         self.held.len()
     }
 
-    /// Whether none is owned.
+    /// Returns whether none is owned.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
 
-    /// Whether nothing is owned, ends or waits.
+    /// Returns whether nothing is owned, ends or waits.
     pub fn is_idle(&self) -> bool {
         self.held.is_empty() && self.ending.is_empty() && self.next.is_empty()
     }

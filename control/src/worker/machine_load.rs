@@ -1,4 +1,4 @@
-//! How busy the machine is, as far as this process may use it: parsed from `/proc`, and from the files of control groups
+//! The load of the machine, as far as this process may use it: parsed from `/proc`, and from the files of control groups
 //! (cgroup v2) where these set a limit. The caller reads the files.
 
 use std::collections::VecDeque;
@@ -27,8 +27,8 @@ pub struct LoadSample {
 }
 
 impl LoadSample {
-    /// Takes a sample, `elapsed` after the first one. `text` gives the text of a file by its path below the root, and an
-    /// empty one for a missing file, which limits nothing.
+    /// Takes a sample, `elapsed` after the first one. `text` gives the text of a file by its path below the root, and
+    /// an empty one for a missing file, which limits nothing.
     pub fn take(text: impl Fn(&Path) -> String, elapsed: Duration) -> Self {
         let text = |path: PathBuf| text(&path);
         let mut cpu = vec![machine_cpu(&text("proc/stat".into())).unwrap_or(Account { used: 0.0, of: 0.0 })];

@@ -22,7 +22,7 @@ pub struct OutputProgress {
     pub hls_failed: bool,
 }
 
-/// Whether every wanted output has something to show, or never will, so that an earlier owner may end.
+/// Returns whether every wanted output has something to show, or never will, so that an earlier owner may end.
 pub fn is_ready(state: StreamState, demand: Demand, shown: OutputProgress) -> bool {
     let playable = if shown.target_s >= LONG_S { 1 } else { PLAYABLE };
     state == StreamState::Running

@@ -34,13 +34,14 @@ pub fn decide(ticket: &Ticket, desired: Option<&Desired>, owned_here: bool, own:
     }
 }
 
-/// Whether a claimed ticket is still current, by a record read after the claim. A record that is older than the ticket
-/// proves nothing: the one read before the claim was right, and this one comes from a replica that lags.
+/// Returns whether a claimed ticket is still current, by a record read after the claim. A record that is older than
+/// the ticket proves nothing: the one read before the claim was right, and this one comes from a replica that lags.
 pub fn is_current(ticket: &Ticket, again: &Desired) -> bool {
     again.epoch < ticket.epoch || (again.epoch == ticket.epoch && again.state == Want::Run)
 }
 
-/// Whether to take a stream that the API offers to this process; `room` is the number of streams that it has room for.
+/// Returns whether to take a stream that the API offers to this process; `room` is the number of streams that it has
+/// room for.
 pub fn accepts(offer: &Ticket, zones: &[Zone], own: &SessionId, room: u32) -> bool {
     room > 0 && zones.contains(&offer.zone) && offer.avoid.as_ref() != Some(own)
 }

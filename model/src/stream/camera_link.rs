@@ -13,7 +13,7 @@ use super::secret::{MASK, Secret};
 pub const MAX_URL_LEN: usize = 2048;
 /// Longest user name or password, in bytes.
 pub const MAX_CREDENTIAL_LEN: usize = 256;
-/// What stays unescaped in the user part of a shown address.
+/// Characters that stay unescaped in the user part of a shown address.
 const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// An `rtsp` or `rtsps` address without user info: what may be shown, logged and stored in the open.
@@ -134,7 +134,7 @@ impl CameraUrl {
     }
 }
 
-/// Whether a segment of a path has a sign that stands between names, values and credentials, escaped or not.
+/// Returns whether a segment of a path has a sign that stands between names, values and credentials, escaped or not.
 fn may_hold_credentials(segment: &str) -> bool {
     percent_decode_str(segment).any(|byte| matches!(byte, b'=' | b'&' | b'@' | b':'))
 }

@@ -1,4 +1,4 @@
-//! The live wish of viewers for a stream's outputs.
+//! The live demand of viewers for a stream's outputs.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +12,13 @@ pub struct Demand {
     /// JPEG frames, at most this fast, wide and fine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jpeg: Option<JpegParams>,
-    /// JPEG frames of other widths, each encoded once, whoever asks for it.
+    /// JPEG frames of other widths, each encoded once for all viewers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaled: Option<ScaledJpeg>,
     /// HLS segments.
     #[serde(default)]
     pub hls: bool,
-    /// Renditions of the HLS that are encoded only while somebody watches them. Nothing without `hls`.
+    /// Renditions of the HLS that are encoded only while a viewer watches them. They have no effect without `hls`.
     #[serde(default, skip_serializing_if = "RenditionSet::is_empty")]
     pub renditions: RenditionSet,
 }
@@ -35,12 +35,12 @@ pub struct ScaledJpeg {
 }
 
 impl Demand {
-    /// Whether anything is wanted.
+    /// Returns whether anything is wanted.
     pub fn any(&self) -> bool {
         self.frames() || self.hls
     }
 
-    /// Whether JPEG frames are wanted, of whatever width.
+    /// Returns whether JPEG frames are wanted, of whatever width.
     pub fn frames(&self) -> bool {
         self.jpeg.is_some() || self.scaled.is_some_and(|scaled| !scaled.widths.is_empty())
     }

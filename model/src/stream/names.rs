@@ -90,7 +90,7 @@ token!(
 );
 
 impl Zone {
-    /// The zone of every camera until somebody names others.
+    /// The zone of every camera until an operator names others.
     pub fn default_zone() -> Self {
         Self("default".into())
     }

@@ -9,11 +9,11 @@ use super::bit_set::{BitSet, BitSetMember};
 pub enum Rendition {
     /// The camera's own pictures, not encoded again where browsers can play them.
     Source,
-    /// The camera's sound, shared by all renditions of its pictures.
+    /// The camera's audio, shared by all renditions of its pictures.
     Audio,
     /// H.264 of the source's size, for players that cannot play the source's codec.
     H264,
-    /// H.264 of that many lines, for those who have less bandwidth.
+    /// H.264 of that many lines, for viewers with less bandwidth.
     P1080,
     P720,
     P540,
@@ -69,7 +69,7 @@ impl Rendition {
         }
     }
 
-    /// Whether pictures are encoded for it alone, so that it is made only while somebody watches it.
+    /// Returns whether pictures are encoded for it alone, so that it is made only while somebody watches it.
     pub fn is_encoded(self) -> bool {
         !matches!(self, Self::Source | Self::Audio)
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What stands where a password is left out. Sent back by a client it means "unchanged".
+/// The text in place of a password that is left out. When a client sends it back it means "unchanged".
 pub const MASK: &str = "***";
 
 /// A password. `Debug` and `Display` show [`MASK`]; serde writes the real text, because the desired record must

@@ -1,11 +1,11 @@
-//! What a worker needs to run a stream.
+//! All that a worker needs to run a stream.
 
 use serde::{Deserialize, Serialize};
 
 use super::camera_link::{CameraUrl, Credentials};
 use super::rendition::RenditionSet;
 
-/// How RTP travels from the camera.
+/// The transport of RTP from the camera.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transport {
@@ -39,10 +39,10 @@ pub struct HlsParams {
     /// or 0 for none: then latency is that of whole segments.
     #[serde(default)]
     pub part_ms: u32,
-    /// Made from the first picture on, whether somebody watches or not.
+    /// Segments are made from the first picture on, with or without viewers.
     #[serde(default)]
     pub always_on: bool,
-    /// What is offered beside the source, as far as it has fewer lines than the source. Of those with a height.
+    /// Renditions with a height that are offered beside the source, as far as they have fewer lines than it.
     #[serde(default)]
     pub renditions: RenditionSet,
 }
@@ -56,7 +56,7 @@ pub struct StreamSpec {
     pub credentials: Option<Credentials>,
     #[serde(default)]
     pub transport: Transport,
-    /// Whether any certificate of an `rtsps` camera is taken: most cameras sign their own.
+    /// True when any certificate of an `rtsps` camera is taken: most cameras sign their own.
     #[serde(default)]
     pub tls_insecure: bool,
     pub hls: HlsParams,

@@ -1,4 +1,4 @@
-//! What a stream is doing, and why, in words for people and codes for machines.
+//! The state of a stream and its reason, in words for people and codes for machines.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamState {
-    /// May run; nobody watches.
+    /// It may run and has no viewers.
     Idle,
     /// Wanted; no media yet.
     Starting,
@@ -16,7 +16,7 @@ pub enum StreamState {
     Reconnecting,
     /// The camera refused the credentials; tried again rarely, at once when they change.
     AuthFailed,
-    /// Cannot run as it is; somebody must change something. Still tried again, at the slowest pace.
+    /// It cannot run until a person changes something. It is still tried again, at the slowest pace.
     Failed,
     /// Switched off by an operator.
     Stopped,
@@ -62,7 +62,7 @@ pub enum ReasonCode {
     NotFound,
     /// 453 or 503: the camera serves no further session.
     Busy,
-    /// What answers is not an RTSP server.
+    /// The peer is not an RTSP server.
     NotRtsp,
     /// The camera offers no video that can be used.
     Unsupported,
@@ -109,7 +109,7 @@ pub struct Reason {
     pub text: String,
 }
 
-/// What is known of a stream's picture.
+/// The properties of a stream's video.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VideoInfo {
     /// `h264`, `h265` or `jpeg`.
@@ -125,7 +125,7 @@ pub struct VideoInfo {
     pub bitrate: Option<u64>,
 }
 
-/// What is known of a stream's sound.
+/// The properties of a stream's audio.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioInfo {
     /// As the camera sends it: `aac`, `pcma` or `pcmu`.

@@ -6,9 +6,9 @@ use crate::stream::fence::Fence;
 pub const FENCE: &str = "Rsm-Fence";
 /// From 1 within a fence.
 pub const SEQ: &str = "Rsm-Seq";
-/// When the picture reached the worker, microseconds since the Unix epoch.
+/// Time at which the picture reached the worker, microseconds since the Unix epoch.
 pub const CAPTURED_AT: &str = "Rsm-Captured-At";
-/// When the frame was handed to NATS, microseconds since the Unix epoch.
+/// Time at which the frame was handed to NATS, microseconds since the Unix epoch.
 pub const PUBLISHED_AT: &str = "Rsm-Published-At";
 /// Pixels.
 pub const WIDTH: &str = "Rsm-Width";

@@ -19,7 +19,7 @@ pub struct KnownOwners {
     pub newest: Option<Epoch>,
 }
 
-/// Whether a frame may be shown.
+/// The decision about one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameDecision {
     /// The newest so far.
@@ -31,7 +31,7 @@ pub enum FrameDecision {
 impl LatestFrame {
     /// Judges a frame, and remembers it when it is the newest. A larger fence wins whatever its frame number: it
     /// counts from 1 again. Within a fence numbers must grow. A frame of an earlier placement than the newest counts
-    /// only while its owner is the one that is shown: others are dead or were told to end, and what they sent before
+    /// only while its owner is the one that is shown: others are dead or have to end, and frames that they sent before
     /// may come late, out of a buffer.
     pub fn admit(&mut self, headers: &FrameHeaders, known: KnownOwners) -> FrameDecision {
         let this = (headers.fence, headers.seq);

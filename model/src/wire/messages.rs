@@ -20,9 +20,9 @@ pub const MAX_MESSAGE_LEN: usize = 4 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
-    /// Somebody waits for a picture.
+    /// A viewer waits for a picture.
     Hi,
-    /// Nobody watches: always-on streams.
+    /// No viewer waits: always-on streams.
     Lo,
 }
 
@@ -39,7 +39,7 @@ impl Priority {
     }
 }
 
-/// Whether a stream should run.
+/// The wanted state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Want {
@@ -47,7 +47,8 @@ pub enum Want {
     Stop,
 }
 
-/// What should be true of a stream; written by the API only. Carries the camera's password.
+/// The desired record of a stream: the state that it should be in. Only the API writes it. Carries the camera's
+/// password.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Desired {
     pub v: u8,
@@ -63,7 +64,7 @@ pub struct Desired {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TicketReason {
-    /// Somebody wants the stream.
+    /// A viewer or an operator wants the stream.
     Start,
     /// Its address or settings changed.
     Change,
@@ -91,7 +92,7 @@ impl TicketReason {
     }
 }
 
-/// The start command: who pulls it may claim the stream.
+/// The start command: the worker that pulls it may claim the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ticket {
     pub v: u8,
@@ -99,7 +100,7 @@ pub struct Ticket {
     pub zone: Zone,
     pub epoch: Epoch,
     pub reason: TicketReason,
-    /// Where the next owner's playlist goes on at the earliest.
+    /// The smallest media sequence number that the next owner's playlist may go on with.
     #[serde(default)]
     pub media_sequence: u64,
     #[serde(default)]
@@ -117,11 +118,11 @@ pub struct Ticket {
 pub struct LookRequest {
     pub v: u8,
     pub spec: StreamSpec,
-    /// Of the picture that is wanted.
+    /// Bounds of the wanted picture.
     pub jpeg: JpegParams,
 }
 
-/// What a worker saw of a camera.
+/// The report of a worker on a camera.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LookReport {
     pub v: u8,
@@ -145,11 +146,11 @@ pub struct Claim {
     pub v: u8,
     pub session: SessionId,
     pub worker: WorkerId,
-    /// When, by the worker's clock, in Unix milliseconds. For people; nothing decides by it.
+    /// Time of the claim by the worker's clock, Unix milliseconds. It is for people; nothing decides by it.
     pub at_ms: u64,
 }
 
-/// What a worker process says every second.
+/// The message that a worker process sends every second.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Heartbeat {
     pub v: u8,
@@ -166,13 +167,13 @@ pub struct Heartbeat {
     pub room: u32,
     #[serde(default)]
     pub load: Load,
-    /// Where its metrics, health and segments are served: `host:port`.
+    /// `host:port` where its metrics, health and segments are served.
     pub http: String,
     /// All that it owns.
     pub inv: Vec<Owned>,
 }
 
-/// How busy a worker's machine is, as far as this process may use it. Shares, 0 to 1.
+/// The load of a worker's machine, as far as its process may use it. Shares, 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     /// Mean of the last seconds.
@@ -198,7 +199,7 @@ pub struct Owned {
     pub state: StreamState,
     /// Milliseconds since the last picture came from the camera; `None` before the first.
     pub media_age_ms: Option<u64>,
-    /// Of the newest segment; 0 before the first.
+    /// Media sequence number of the newest segment; 0 before the first.
     pub media_sequence: u64,
     pub discontinuity_sequence: u64,
     /// Every output that viewers want of it has something to show: a frame was published, and the playlist is long
@@ -207,7 +208,7 @@ pub struct Owned {
 }
 
 impl Owned {
-    /// What its media carries.
+    /// The fence in its frames and directories.
     pub fn fence(&self) -> Fence {
         Fence { epoch: self.epoch, revision: self.revision }
     }
@@ -244,23 +245,23 @@ pub struct HeartbeatReply {
     /// Another live process has this worker's name: end.
     #[serde(default)]
     pub conflict: bool,
-    /// What to let go: every owned epoch of that stream up to and including this one.
+    /// Streams to release: every owned epoch of that stream up to and including this one.
     #[serde(default)]
     pub drop: Vec<(Slug, Epoch)>,
     #[serde(default)]
     pub fleet: Fleet,
 }
 
-/// How the other workers of a worker's zones stand: decides who takes the next ticket.
+/// Totals over the other workers of a worker's zones. They decide which worker takes the next ticket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fleet {
     /// Others that live and are not draining.
     pub others: u32,
     /// Streams that they would take.
     pub room: u32,
-    /// The smallest share of its capacity that one of them with room uses, 0 to 1; 0 when nobody has.
+    /// The smallest share of its capacity that one of them with room uses, 0 to 1; 0 when none has room.
     pub least_used: f32,
-    /// How busy the processor of the least busy one with room is, 0 to 1; 1 when nobody has.
+    /// Processor load of the least busy one with room, 0 to 1; 1 when none has room.
     #[serde(default)]
     pub least_cpu: f32,
     /// Tickets that wait in the queues, as far as is known.
@@ -273,7 +274,7 @@ pub struct Fleet {
 pub enum Control {
     /// Is this process there?
     Probe,
-    /// Take this stream over: a ticket that does not wait in the queue, because it is known who should have it.
+    /// Take this stream over: a ticket that does not wait in the queue, because the API has chosen the worker.
     Take { ticket: Box<Ticket> },
 }
 
@@ -281,11 +282,11 @@ pub enum Control {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlReply {
     pub v: u8,
-    /// Whether it is done, or will be tried.
+    /// True when it is done, or will be tried.
     pub ok: bool,
 }
 
-/// The fast form of a stop: let go every owned epoch up to and including this one.
+/// The fast form of a stop: release every owned epoch up to and including this one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stop {
     pub v: u8,
@@ -322,7 +323,7 @@ pub struct DemandMessage {
     pub v: u8,
     /// Which relay says so; demands of several are added up.
     pub from: String,
-    /// How long it holds, milliseconds.
+    /// Time for which it holds, milliseconds.
     pub ttl_ms: u64,
     #[serde(flatten)]
     pub demand: Demand,
@@ -331,8 +332,8 @@ pub struct DemandMessage {
     pub traceparent: Option<TraceContext>,
 }
 
-/// What relays know of a stream: all that viewers need, and no address or password of the camera. Written by the API
-/// only.
+/// The record of a stream for relays: all that viewers need, and no address or password of the camera. Only the API
+/// writes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DirectoryRecord {
     pub v: u8,
@@ -372,7 +373,7 @@ pub struct DirectoryRecord {
     pub removed: bool,
 }
 
-/// Who owns a stream, as relays know it.
+/// The owner of a stream, as relays know it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DirectoryOwner {
     pub worker: WorkerId,
@@ -381,7 +382,7 @@ pub struct DirectoryOwner {
     pub http: String,
 }
 
-/// What a relay says every few seconds, so that Prometheus finds it.
+/// The message that a relay sends every few seconds, so that Prometheus finds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayHello {
     pub v: u8,

@@ -1,4 +1,4 @@
-//! Every subject, stream, bucket and consumer name. docs/nats.md shows them with who publishes and who reads.
+//! Every subject, stream, bucket and consumer name. docs/nats.md shows them with their publishers and readers.
 
 use crate::stream::fence::Epoch;
 use crate::stream::jpeg_width::JpegWidth;
@@ -8,20 +8,20 @@ use crate::wire::messages::Priority;
 
 /// Work queue of start tickets.
 pub const COMMANDS_STREAM: &str = "RSM_CMD";
-/// What [`COMMANDS_STREAM`] stores.
+/// Subjects that [`COMMANDS_STREAM`] stores.
 pub const COMMANDS_SUBJECTS: &str = "rsm.v1.cmd.start.*.*.*";
 /// JetStream stream of the bucket that holds the last desired record per stream.
 pub const DESIRED_STREAM: &str = "KV_RSM_DESIRED";
-/// What [`DESIRED_STREAM`] stores.
+/// Subjects that [`DESIRED_STREAM`] stores.
 pub const DESIRED_SUBJECTS: &str = "$KV.RSM_DESIRED.>";
 /// JetStream stream of the bucket that holds write-once claims.
 pub const CLAIMS_STREAM: &str = "KV_RSM_CLAIMS";
-/// What [`CLAIMS_STREAM`] stores.
+/// Subjects that [`CLAIMS_STREAM`] stores.
 pub const CLAIMS_SUBJECTS: &str = "$KV.RSM_CLAIMS.>";
 
 /// JetStream stream of the bucket that tells relays what may be watched, and where.
 pub const DIRECTORY_STREAM: &str = "KV_RSM_DIRECTORY";
-/// What [`DIRECTORY_STREAM`] stores.
+/// Subjects that [`DIRECTORY_STREAM`] stores.
 pub const DIRECTORY_SUBJECTS: &str = "$KV.RSM_DIRECTORY.>";
 
 /// Hellos of every relay.
@@ -32,7 +32,7 @@ pub const ALL_HEARTBEATS: &str = "rsm.v1.hb.*";
 /// Events of every worker.
 pub const ALL_EVENTS: &str = "rsm.v1.evt.*.*";
 
-/// Where the start ticket of a stream goes.
+/// The start ticket of a stream.
 pub fn start(zone: &Zone, priority: Priority, slug: &Slug) -> String {
     format!("rsm.v1.cmd.start.{zone}.{}.{slug}", priority.as_str())
 }
@@ -67,12 +67,13 @@ pub fn heartbeat(worker: &WorkerId) -> String {
     format!("rsm.v1.hb.{worker}")
 }
 
-/// Requests to one process of a worker. Nobody listens once that process is gone: a request says so at once.
+/// Requests to one process of a worker. Once that process is gone the subject has no subscriber, and a request fails at
+/// once.
 pub fn control(worker: &WorkerId, session: &SessionId) -> String {
     format!("rsm.v1.ctl.{worker}.{session}")
 }
 
-/// State changes of a stream, told by its worker.
+/// State changes of a stream, reported by its worker.
 pub fn event(worker: &WorkerId, slug: &Slug) -> String {
     format!("rsm.v1.evt.{worker}.{slug}")
 }
@@ -121,7 +122,7 @@ pub fn desired_of_stream(slug: &Slug) -> String {
     format!("$KV.RSM_DESIRED.*.{slug}")
 }
 
-/// What relays know of a stream.
+/// The directory record of a stream.
 pub fn directory(zone: &Zone, slug: &Slug) -> String {
     format!("$KV.RSM_DIRECTORY.{zone}.{slug}")
 }

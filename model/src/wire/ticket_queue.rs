@@ -14,9 +14,9 @@ pub struct TicketQueue {
 }
 
 impl TicketQueue {
-    /// Whether the queue has handed out nothing since `earlier`, though tickets and workers waited then and wait now.
-    /// If two observations 10 s apart say so, and nothing is unacknowledged that could come back, the consumer is stuck
-    /// and has to be made anew.
+    /// Returns whether the queue has handed out nothing since `earlier`, though tickets and workers waited then and
+    /// wait now. If two observations 10 s apart say so, and nothing is unacknowledged that could come back, the
+    /// consumer is stuck and has to be made anew.
     pub fn stands_still_since(&self, earlier: &Self) -> bool {
         let waits = |queue: &Self| queue.waiting > 0 && queue.pulls > 0;
         waits(earlier) && waits(self) && self.delivered == earlier.delivered

@@ -56,7 +56,7 @@ impl TraceContext {
         self.span
     }
 
-    /// Whether it is recorded.
+    /// Returns whether it is recorded.
     pub fn is_sampled(self) -> bool {
         self.sampled
     }

@@ -27,7 +27,7 @@ use crate::streams::{Stream, Streams, View};
 /// A playlist request is held for the first segments for this long.
 const HOLD: Duration = Duration::from_secs(10);
 /// Interval at which a held request looks for the playlist; requests for the same playlist share one look.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(100);
 /// Requests held at a time, of all streams; more are told to come again.
 const MAX_HELD: usize = 1024;
 /// A request for a part whose worker fails is repeated after this pause, until another worker owns the stream.
@@ -193,21 +193,21 @@ impl Hls {
     /// Looks until there is a playlist, or `deadline`.
     async fn held(&self, stream: &Stream, which: Playlist, deadline: Instant) -> Result<PlaylistText, Problem> {
         // A worker that does not answer must not hold its players for longer than one that has nothing yet.
-        let look = || async {
-            let look = timeout_at(deadline, self.read_playlist(stream, which)).await.unwrap_or(Ok(None))?;
-            Ok::<_, Problem>(look.inspect(|text| note_target(stream, text)))
+        let attempt = || async {
+            let text = timeout_at(deadline, self.read_playlist(stream, which)).await.unwrap_or(Ok(None))?;
+            Ok::<_, Problem>(text.inspect(|text| note_target(stream, text)))
         };
-        if let Some(text) = look().await? {
+        if let Some(text) = attempt().await? {
             return Ok(text);
         }
         let Ok(_held) = self.held.try_acquire() else {
             return Err(Problem::later(RETRY_AFTER, "too many players wait for streams to start"));
         };
-        let mut waiting = request_trace::part("first playlist");
+        let mut waiting = request_trace::begin_part("first playlist");
         while Instant::now() < deadline {
-            sleep(LOOK).await;
+            sleep(POLL).await;
             self.check(stream)?;
-            if let Some(text) = look().await? {
+            if let Some(text) = attempt().await? {
                 return Ok(text);
             }
         }

@@ -78,13 +78,13 @@ impl RequestTrace {
 
 /// The span of the request that this task answers, made if there was none; `None` in other tasks, and while traces are
 /// off.
-pub fn wanting() -> Option<TraceContext> {
+pub fn span_context() -> Option<TraceContext> {
     REQUEST.try_with(|request| request.with(|span| span.context())).ok().flatten()
 }
 
 /// The request that this task answers has to do with `stream`; `first` is the request that its start belongs to, if that is
 /// another's.
-pub fn about(stream: &str, first: Option<TraceContext>) {
+pub fn relate_to_stream(stream: &str, first: Option<TraceContext>) {
     let _ = REQUEST.try_with(|request| {
         request.with(|span| {
             span.set("rsm.stream", stream);
@@ -96,7 +96,7 @@ pub fn about(stream: &str, first: Option<TraceContext>) {
 }
 
 /// Begins a part of the request's span; none when it has none.
-pub fn part(name: &'static str) -> Span {
+pub fn begin_part(name: &'static str) -> Span {
     let part = |request: &Arc<RequestTrace>| {
         let span = request.span.lock();
         span.as_ref().map(|span| span.child(name))

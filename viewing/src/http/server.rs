@@ -20,7 +20,7 @@ const BODY_STALL: Duration = Duration::from_secs(30);
 /// Time that requests may take to end, once viewers have gone.
 pub const DRAIN: Duration = Duration::from_secs(1);
 /// Interval of the checks for the last viewer's departure.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL: Duration = Duration::from_millis(10);
 
 /// Serves until `stop`. Then viewers go one after the other, while new ones are told to come back later; then `over` is
 /// cancelled, and requests end.
@@ -58,10 +58,10 @@ async fn say_goodbye(viewing: &Viewing) {
     // Half of the last viewer's own deadline is granted: most viewers have closed by then.
     let deadline = Instant::now() + drain + GOODBYE / 2;
     let gone = async {
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while viewing.seats.taken() + viewing.closing.goodbyes() > 0 {
-            look.tick().await;
+            poll.tick().await;
         }
     };
     let _ = timeout_at(deadline, gone).await;

@@ -18,7 +18,7 @@ rsm_shared::metrics_table! {
     /// Values that both roles look up. A label `stream` has as many values as there are streams, `api.max_links` at most.
     pub struct ObservedTable {
         /// Registered streams by state. Of auth_failed ones: correct the credentials. Of failed and reconnecting ones: the
-        /// status of each says what to do.
+        /// status of each tells the remedy.
         pub streams: Seen = "rsm_streams" by ["state"],
         /// 1 for the state that a stream is in; other states have no sample.
         pub stream_state: Seen = "rsm_stream_state" by ["stream", "state"],

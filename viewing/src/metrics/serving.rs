@@ -36,9 +36,9 @@ rsm_shared::metrics_table! {
         /// absent at the worker, error. Of errors: see whether the workers' addresses can be reached from here.
         pub hls_fetches: IntCounterVec = "rsm_hls_fetches_total" by ["outcome"],
         /// Frames dropped because a newer owner's, or a newer one, was there already. Some at each move of a stream; for
-        /// long: a worker goes on with what is not its own any more.
+        /// long: a worker goes on with a stream that is not its own any more.
         pub stale_frames: IntCounter = "rsm_stale_frames_total",
-        /// Frames dropped because their headers were missing or not readable: somebody else publishes on these subjects.
+        /// Frames dropped because their headers were missing or not readable: another program publishes on these subjects.
         pub malformed_frames: IntCounter = "rsm_malformed_frames_total",
         /// Viewers that may be connected at one time (api.max_viewers).
         pub viewer_seats: IntGauge = "rsm_viewer_seats",
@@ -48,7 +48,7 @@ rsm_shared::metrics_table! {
         /// Viewers of frames whose connection ended: they left, vanished, stalled or broke the protocol, the camera was
         /// stopped or removed, or this process shut down. Of many stalled: look at the network to the viewers.
         pub viewers_closed: IntCounterVec = "rsm_viewers_closed_total" by ["reason"],
-        /// Frames that viewers were too slow for and that were replaced by newer ones. Compare with what is sent: a large
+        /// Frames that viewers were too slow for and that were replaced by newer ones. Compare with the frames sent: a large
         /// share means that viewers have too little bandwidth for this size and rate.
         pub frames_skipped: IntCounter = "rsm_viewer_frames_skipped_total",
         /// Bytes of frames that viewers were sent.

@@ -17,8 +17,8 @@ use crate::relay::limits;
 /// [`ServeError`] when the address cannot be used.
 pub fn listen(config: &mut Config) -> Result<TcpListener, ServeError> {
     let tcp = process::listen(config.api.listen).map_err(ServeError::Environment)?;
-    limits::crowd_may_wait(&tcp)?;
-    limits::send_at_once(&tcp, Duration::from_secs(config.api.viewer_stall_s))?;
+    limits::set_backlog(&tcp)?;
+    limits::bound_unsent(&tcp, Duration::from_secs(config.api.viewer_stall_s))?;
     let address = tcp.local_addr()?;
     config.api.listen = address;
     if !address.ip().is_loopback() {

@@ -28,7 +28,7 @@ use crate::streams::Streams;
 use crate::viewing::{Viewing, ViewingParts};
 
 /// Interval of the checks for the connection to NATS.
-const LOOK: Duration = Duration::from_millis(250);
+const CHECK: Duration = Duration::from_millis(250);
 
 /// Runs a relay until `stop`. Call on the runtime that serves viewers.
 ///
@@ -90,19 +90,19 @@ impl Follow {
         let following = directory::follow(bus, |news| {
             follower.lock().take(news, Instant::now());
         });
-        let looking = async {
-            let mut look = tokio::time::interval(LOOK);
-            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let checking = async {
+            let mut timer = tokio::time::interval(CHECK);
+            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                look.tick().await;
-                self.look(bus);
+                timer.tick().await;
+                self.check_nats(bus);
                 follower.lock().sweep(Instant::now());
             }
         };
-        tokio::join!(following, looking, self.greet(bus));
+        tokio::join!(following, checking, self.greet(bus));
     }
 
-    fn look(&self, bus: &Bus) {
+    fn check_nats(&self, bus: &Bus) {
         let connected = bus.connected() && self.frames.connected();
         self.nats_connected.set(i64::from(connected));
         if let Some(refusal) = bus.refusal() {

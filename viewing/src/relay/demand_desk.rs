@@ -73,7 +73,7 @@ impl DemandDesk {
     }
 
     /// The request that this task answers is about to want frames, in a task of its own.
-    pub fn foresee_frames(&self, stream: &Stream) {
+    pub fn announce_frames(&self, stream: &Stream) {
         trace(stream, &stream.demand.current(ANY_SIZE), Demand::frames);
     }
 
@@ -98,8 +98,8 @@ fn trace(stream: &Stream, before: &Demand, made: impl Fn(&Demand) -> bool) {
     if made(before) && stream.view().state == StreamState::Running {
         return;
     }
-    if let Some(request) = request_trace::wanting() {
+    if let Some(request) = request_trace::span_context() {
         let first = stream.start.wanted(request, !before.any(), Instant::now());
-        request_trace::about(stream.slug.as_str(), first);
+        request_trace::relate_to_stream(stream.slug.as_str(), first);
     }
 }

@@ -26,7 +26,7 @@ const BACKLOG: i32 = 4096;
 ///
 /// # Errors
 /// When it is no listener.
-pub fn crowd_may_wait(listener: &TcpListener) -> std::io::Result<()> {
+pub fn set_backlog(listener: &TcpListener) -> std::io::Result<()> {
     SockRef::from(listener).listen(BACKLOG)
 }
 
@@ -36,7 +36,7 @@ pub fn crowd_may_wait(listener: &TcpListener) -> std::io::Result<()> {
 ///
 /// # Errors
 /// When the system does not know the options (Linux does since 3.12).
-pub fn send_at_once(listener: &TcpListener, stall: Duration) -> std::io::Result<()> {
+pub fn bound_unsent(listener: &TcpListener, stall: Duration) -> std::io::Result<()> {
     let socket = SockRef::from(listener);
     socket.set_tcp_nodelay(true)?;
     let alive = TcpKeepalive::new().with_time(ASK_AFTER).with_interval(ASK_AGAIN).with_retries(ASK_TIMES);

@@ -2,7 +2,7 @@
 //! boundary that ends it: Chromium draws a picture only when it has seen that.
 //!
 //! The HTTP library queues up to 16 pieces or 400 kB of a body. So that a slow viewer gets the newest picture, and not
-//! those, the next part is given out only when the library has let go of the one before: when the kernel has it.
+//! those, the next part is given out only when the library has released the one before: when the kernel has it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ struct PartUnderWay {
     done: Arc<Notify>,
 }
 
-/// A part on its way through the HTTP library; says when that lets go of it.
+/// A part on its way through the HTTP library; says when that releases it.
 struct Piece {
     part: Bytes,
     done: Arc<Notify>,

@@ -128,7 +128,7 @@ impl SocketViewer {
         let mut clock = pin!(sleep_until(begun + PING.min(self.stall)));
         // Set only for viewers that want fewer frames.
         let mut due: Option<Pin<Box<Sleep>>> = None;
-        if let Some(leave) = self.look(&mut progress, clock.as_mut()).await {
+        if let Some(leave) = self.take_news(&mut progress, clock.as_mut()).await {
             return leave;
         }
         progress.next = progress.next.filter(|frame| frame.received.elapsed() < FRESH);
@@ -155,7 +155,7 @@ impl SocketViewer {
                     clock.as_mut().reset(self.next_tick(socket, &progress));
                 }
                 ViewerStep::News => {
-                    if let Some(leave) = self.look(&mut progress, clock.as_mut()).await {
+                    if let Some(leave) = self.take_news(&mut progress, clock.as_mut()).await {
                         return leave;
                     }
                 }
@@ -164,7 +164,7 @@ impl SocketViewer {
     }
 
     /// Takes a new frame and events out of the slot.
-    async fn look(&mut self, progress: &mut Progress, clock: Pin<&mut Sleep>) -> Option<Leave> {
+    async fn take_news(&mut self, progress: &mut Progress, clock: Pin<&mut Sleep>) -> Option<Leave> {
         let (end, closing) = {
             let slot = self.watching.borrow_and_update();
             progress.notices.hear(slot.news);

@@ -57,8 +57,8 @@ pub async fn frames(request: &mut Request, app: Handles, stream: BySlug, respons
     }
     upgrade::check(request, response)?;
     let seat = seat::take(&app, request, ViewerKind::Mjpeg, Some(&stream.slug))?;
-    app.desk.foresee_frames(&stream);
-    let first = request_trace::part("first frame");
+    app.desk.announce_frames(&stream);
+    let first = request_trace::begin_part("first frame");
     let threads = app.threads.clone();
     let serve = move |connection: Connected| async move {
         let viewer = SocketViewer {

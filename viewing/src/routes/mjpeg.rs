@@ -52,7 +52,7 @@ pub async fn mjpeg(request: &mut Request, app: Handles, stream: BySlug, response
             stall: Duration::from_secs(app.config.api.viewer_stall_s),
             counts: app.metrics.viewer.clone(),
             closing: app.closing.clone(),
-            first: request_trace::part("first frame"),
+            first: request_trace::begin_part("first frame"),
         };
         response.stream(viewer.body());
     }

@@ -16,6 +16,7 @@ use crate::http::problem::Problem;
 
 /// The process runs.
 #[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(name = "Live"))]
 struct LiveBody {
     live: bool,
 }

@@ -94,7 +94,7 @@ async fn young_enough(
         return Err(Problem::stopped());
     }
     app.desk.want_jpeg(stream, source, WAIT);
-    let mut first = request_trace::part("first frame");
+    let mut first = request_trace::begin_part("first frame");
     let frame = timeout_at(begun + WAIT, newest(&mut watching, fits)).await.unwrap_or(Err(None));
     match &frame {
         Ok(frame) => frame.ends(&mut first),

@@ -21,8 +21,8 @@ use tracing::{debug, warn};
 
 use crate::stream_trace::mark;
 
-/// A pull that failed is tried again after this long: NATS is away, or the API has not made the queue yet. An offer whose
-/// record is not there yet waits for as long.
+/// A pull that failed is tried again after this long: NATS is away, or the API has not made the queue yet. An offer
+/// whose record is not there yet waits for as long.
 const PAUSE: Duration = Duration::from_millis(500);
 /// A worker that must wait checks this often whether it may pull again.
 const RECHECK: Duration = Duration::from_millis(200);
@@ -53,7 +53,7 @@ pub struct Intake {
     pub slots: Slots,
     /// The inputs of admission, as the keeper sees them.
     pub standing: watch::Receiver<WorkerStanding>,
-    /// Whether the epoch of a ticket is owned here already: a ticket that came twice.
+    /// True when the epoch of a ticket is owned here already: a ticket that came twice.
     pub owned: Arc<dyn Fn(&Ticket) -> bool + Send + Sync>,
     pub starts: mpsc::Sender<ClaimedStream>,
 }
@@ -107,8 +107,8 @@ pub async fn run(mut intake: Intake, zone: Zone, priority: Priority, stop: Cance
 }
 
 impl Intake {
-    /// Takes a slot for an offered stream, if this worker accepts it. The API bounds how many start at a time; cameras are
-    /// opened one after the other in any case.
+    /// Takes a slot for an offered stream, if this worker accepts it. The API bounds how many start at a time; cameras
+    /// are opened one after the other in any case.
     pub fn accept(&self, offer: &Ticket) -> Option<Slot> {
         let room = self.standing.borrow().room(self.slots.count());
         if accepts(offer, &self.zones, &self.session, room) { self.slots.take() } else { None }
@@ -134,9 +134,9 @@ impl Intake {
         debug!(stream = %ticket.cam, epoch = %ticket.epoch, "an offered stream has no record");
     }
 
-    /// Waits until a ticket of that priority may be pulled. Returns the time that the pull may wait at the queue. The slot
-    /// itself is taken once there is a ticket: several pulls wait at the same time, and must not keep each other from the
-    /// last slots. Cancel safe.
+    /// Waits until a ticket of that priority may be pulled. Returns the time that the pull may wait at the queue. The
+    /// slot itself is taken once there is a ticket: several pulls wait at the same time, and must not keep each other
+    /// from the last slots. Cancel safe.
     async fn turn(&mut self, priority: Priority) -> Duration {
         loop {
             let pull = self.standing.borrow_and_update().pull(priority, self.slots.count());
@@ -209,8 +209,8 @@ impl Intake {
         }
     }
 
-    /// Hands a claimed stream to the keeper, unless a stop or a newer placement came between the first read and the claim.
-    /// A record that is older than the first one comes from a replica that lags.
+    /// Hands a claimed stream to the keeper, unless a stop or a newer placement came between the first read and the
+    /// claim. A record that is older than the first one comes from a replica that lags.
     async fn begin(&self, ticket: &Ticket, fence: Fence, spec: StreamSpec, slot: Slot) -> Result<(), BusError> {
         let again = registers::get(&self.bus, &ticket.zone, &ticket.cam).await?;
         if again.is_none_or(|desired| is_current(ticket, &desired)) {

@@ -281,8 +281,8 @@ impl Keeper {
         }
     }
 
-    /// From now on no stream is taken, and the running ones go on until other workers have them. `false` when there is nothing
-    /// to wait for.
+    /// From now on no stream is taken, and the running ones go on until other workers have them. `false` when there is
+    /// nothing to wait for.
     fn begin_drain(&mut self) -> bool {
         let fleet = self.p.standing.borrow().fleet;
         let drain = Drain::new(self.p.drain, fleet, Instant::now());
@@ -302,7 +302,7 @@ impl Keeper {
         self.p.health.fault(Dependency::Shutdown, "the process was told to stop; others take its streams over");
     }
 
-    /// How the drain ended, once it has.
+    /// The end of the drain, once it is over.
     fn drained(&self) -> Option<KeeperEnd> {
         let drain = self.drain.as_ref()?;
         let end = drain.end(self.holding.is_idle(), Instant::now())?;
@@ -313,7 +313,8 @@ impl Keeper {
         })
     }
 
-    /// Stops pulling, ends every stream, and says goodbye, so that the API need not wait until this worker counts as dead.
+    /// Stops pulling, ends every stream, and says goodbye, so that the API need not wait until this worker counts as
+    /// dead.
     async fn end(&mut self) {
         self.take_nothing_new();
         self.release_all();

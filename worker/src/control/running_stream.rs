@@ -68,7 +68,7 @@ impl RunningStream {
         }
     }
 
-    /// Whether it has been without a picture since it was started, less than `young` ago.
+    /// Returns whether it has been without a picture since it was started, less than `young` ago.
     pub fn is_starting(&self, young: Duration) -> bool {
         self.status.borrow().state == StreamState::Starting && self.started.elapsed() < young
     }

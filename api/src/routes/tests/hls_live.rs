@@ -182,7 +182,7 @@ async fn a_part_that_is_announced_is_waited_for_and_fetched_once() {
     assert_eq!(stage.worker.asked(&asked), 1);
     stage.worker.answer(stage.of_owner("source/99.0.m4s"), 400, "");
     problem(stage.api.get(&stage.play("7-3/source/99.0.m4s")).await, 404).await;
-    stage.worker.put(stage.of_owner("audio/init-0.mp4"), "header of sound");
+    stage.worker.put(stage.of_owner("audio/init-0.mp4"), "header of audio");
     let answer = stage.api.get(&stage.play("7-3/audio/init-0.mp4")).await;
     assert_eq!(answer.headers()["content-type"], "audio/mp4");
 }

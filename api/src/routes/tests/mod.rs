@@ -10,8 +10,8 @@ mod hls_remote;
 mod hls_worker;
 mod import;
 mod links;
-mod look;
 mod multipart;
+mod probe;
 mod relay;
 mod viewers;
 
@@ -28,7 +28,7 @@ use rsm_shared::ops::health::Health;
 use rsm_shared::ops::metrics;
 use rsm_shared::stream::fence::{Epoch, Fence};
 use rsm_viewing::http::server;
-use rsm_viewing::relay::limits::send_at_once;
+use rsm_viewing::relay::limits::bound_unsent;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -86,7 +86,7 @@ impl Api {
         .unwrap();
         app.viewing.start();
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        send_at_once(&tcp, Duration::from_secs(app.viewing.config.api.viewer_stall_s)).unwrap();
+        bound_unsent(&tcp, Duration::from_secs(app.viewing.config.api.viewer_stall_s)).unwrap();
         let address = tcp.local_addr().unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(server::serve(

@@ -106,13 +106,13 @@ impl Stage {
 /// The tasks that the API's process runs for relays.
 fn tell(api: &Api, bus: &Bus) -> CancellationToken {
     let stop = CancellationToken::new();
-    let teller = DirectoryPublisher::new(
+    let publisher = DirectoryPublisher::new(
         bus.clone(),
         api.app.directory.streams.clone(),
         api.app.viewing.config.mjpeg,
         Duration::ZERO,
     );
-    tokio::spawn(teller.run(stop.clone()));
+    tokio::spawn(publisher.run(stop.clone()));
     tokio::spawn(api.app.relays.clone().listen(bus.clone(), stop.clone()));
     stop
 }

@@ -19,7 +19,7 @@ use salvo::{Request, Response, Writer as _};
 use serde::Serialize;
 use tracing::warn;
 
-use super::extract::{LinkBySlug, Operating};
+use super::extract::{AppHandles, LinkBySlug};
 use super::links::{LinkChange, LinkInput};
 use super::{body, settings};
 use crate::app::App;
@@ -73,7 +73,7 @@ struct TestReason {
         TestProblems
     )
 )]
-pub async fn unsaved(request: &mut Request, app: Operating, response: &mut Response) -> RouteResult {
+pub async fn unsaved(request: &mut Request, app: AppHandles, response: &mut Response) -> RouteResult {
     let members = body::json_object(request, app.0.viewing.config.api.max_body_bytes).await?;
     let new = settings::create(members)?;
     answer(&app.0, &new.settings, response).await
@@ -96,7 +96,7 @@ pub async fn unsaved(request: &mut Request, app: Operating, response: &mut Respo
 )]
 pub async fn changed(
     request: &mut Request,
-    app: Operating,
+    app: AppHandles,
     stream: LinkBySlug,
     response: &mut Response,
 ) -> RouteResult {
