@@ -4,11 +4,14 @@
 //! table, `RSM_WRITE_REFERENCE=1 cargo test -p rsm-shared reference` writes both.
 
 mod check;
+mod consistency;
 mod declare;
 mod endpoint;
+mod error;
 mod form;
 mod layers;
 pub mod log_filter;
+mod log_format;
 mod reference;
 mod setting;
 mod show;
@@ -21,22 +24,15 @@ use config::builder::DefaultState;
 use config::{ConfigBuilder, Environment, File, FileFormat};
 
 pub use self::endpoint::OtlpEndpoint;
+pub use self::error::{BadConfig, bad};
 use self::layers::{keys, refuse_unknown};
+pub use self::log_format::LogFormat;
 pub use self::table::{
     ApiConfig, CameraConfig, Config, ControlConfig, HlsConfig, LogConfig, NatsConfig, TracesConfig, WorkerConfig,
 };
 use crate::stream::names::Zone;
 use crate::stream::rendition::Rendition;
 use crate::stream::spec::HlsParams;
-
-/// Shape of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One object a line.
-    Json,
-}
 
 impl HlsConfig {
     /// Parameters of the HLS output of a stream.
@@ -49,16 +45,6 @@ impl HlsConfig {
             renditions: self.renditions.iter().filter_map(|name| Rendition::from_name(name)).collect(),
         }
     }
-}
-
-/// An invalid configuration: one line that names the key, the value and what was expected.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct BadConfig(String);
-
-/// The error of one key: `KEY is VALUE, expected EXPECTED`.
-pub fn bad(key: &str, value: impl std::fmt::Display, expected: &str) -> BadConfig {
-    BadConfig(format!("{key} is {value}, expected {expected}"))
 }
 
 impl Config {

@@ -1,39 +1,16 @@
-//! Checks that bounds alone cannot express: texts of a certain form, and keys that must agree.
+//! Checks of texts that must have a certain form.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::form::TextRefusal;
-use super::table::SECTIONS;
-use super::{BadConfig, Config, bad, log_filter as filter};
+use super::log_filter as filter;
 use crate::stream::names::{WorkerId, Zone};
 use crate::stream::rendition::Rendition;
 
 /// How a certificate begins in a PEM file.
 const PEM_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
-
-impl Config {
-    /// Names the first key that is wrong.
-    pub(super) fn check(&self) -> Result<(), BadConfig> {
-        let keys = SECTIONS.iter().flat_map(|section| section.keys);
-        for (key, setting) in keys.zip(self.settings()) {
-            key.form.check(key.name, setting.checkable())?;
-        }
-        let (min, max) = (self.camera.backoff_min_s, self.camera.backoff_max_s);
-        if max < min {
-            return Err(bad(
-                "camera.backoff_max_s",
-                max,
-                &format!("{min} to 3600, not less than camera.backoff_min_s"),
-            ));
-        }
-        if self.nats.user.is_some() != self.nats.password.is_some() {
-            return Err(bad("nats.user", "without nats.password, or the other way round", "both or none"));
-        }
-        Ok(())
-    }
-}
 
 /// Accepts every text: its type has been checked while it was read.
 pub(super) fn any(_: &str) -> Result<(), TextRefusal> {

@@ -1,7 +1,7 @@
 //! Which values of a key are valid, and how that is said in errors and in the reference.
 
+use super::error::{BadConfig, bad};
 use super::setting::Checkable;
-use super::{BadConfig, bad};
 
 /// Most entries of a list without a bound of its own.
 const MAX_ENTRIES: usize = 1000;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use config::{Value, ValueKind};
 
-use super::{BadConfig, bad};
+use super::error::{BadConfig, bad};
 
 /// The dotted keys of one layer.
 pub(super) fn keys(source: impl config::Source) -> Result<BTreeSet<String>, BadConfig> {

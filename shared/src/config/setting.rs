@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{BadConfig, LogFormat, OtlpEndpoint, bad, layers};
+use super::endpoint::OtlpEndpoint;
+use super::error::{BadConfig, bad};
+use super::layers;
+use super::log_format::LogFormat;
 use crate::stream::secret::{MASK, Secret};
 
 /// The type of a key's value.

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Config;
-use super::table::SECTIONS;
+use super::table::{Config, SECTIONS};
 
 impl Config {
     /// The effective configuration as TOML, with secrets masked.

@@ -8,9 +8,11 @@ use super::check::{
     any, certificates, gstreamer_element, log_filter, nats_address, origin, proxy, rendition, worker_name, zone,
 };
 use super::declare::{Key, Section, configuration};
+use super::endpoint::OtlpEndpoint;
+use super::error::BadConfig;
 use super::form::Form;
+use super::log_format::LogFormat;
 use super::setting::Setting;
-use super::{BadConfig, LogFormat, OtlpEndpoint};
 use crate::stream::secret::Secret;
 use crate::stream::spec::JpegParams;
 
