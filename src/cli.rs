@@ -59,7 +59,7 @@ enum RoleArgs {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Looks at this machine, NATS and the data directory, and says what to install or change
+    /// Checks this machine, NATS and the data directory, and names what to install or change
     Doctor {
         #[command(flatten)]
         common: Common,
@@ -114,7 +114,7 @@ struct Listen {
     listen: Option<String>,
 }
 
-/// What only `rsm up` takes.
+/// Options of `rsm up`.
 #[derive(Args)]
 #[group(id = "up-flags")]
 pub struct Up {
@@ -124,23 +124,23 @@ pub struct Up {
     /// Also start this many test cameras and register them
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=64))]
     pub demo: u32,
-    /// Filled from the common flags: what children are given too.
+    /// Filled from the common flags, which children get too.
     #[arg(skip)]
     pub passed_on: Vec<String>,
-    /// Whether the NATS servers were named on the command line.
+    /// True when the NATS servers were named on the command line.
     #[arg(skip)]
     pub own_nats: bool,
 }
 
 #[derive(Subcommand)]
 pub enum ConfigCommand {
-    /// Says what is wrong, or that nothing is
+    /// Reports errors, or that there are none
     Check,
     /// Prints the effective configuration
     Show,
 }
 
-/// What to do.
+/// The parsed command.
 pub enum Command {
     Up(Up),
     Api,
@@ -149,7 +149,7 @@ pub enum Command {
     Config(ConfigCommand),
     Doctor {
         options: DoctorOptions,
-        /// What is wrong with the configuration; then that of the built-in file is given.
+        /// Error of the configuration; the defaults stand in then.
         invalid: Option<String>,
     },
     Top {
@@ -164,8 +164,7 @@ pub enum Command {
     },
 }
 
-/// Reads command line, environment and file. `Err` is how the process ends: help was shown, or one line said what is
-/// wrong.
+/// Reads command line, environment and file. `Err` is the exit code: help was shown, or one line named the error.
 pub fn read() -> Result<(Command, Config), ExitCode> {
     let cli = Cli::try_parse().map_err(|e| {
         if e.use_stderr() {
@@ -209,7 +208,7 @@ pub fn read() -> Result<(Command, Config), ExitCode> {
     flags.extend(common.log.map(|value| ("log.filter", value)));
     match (Config::load(common.config.as_deref(), &flags), command) {
         (Ok(config), command) => Ok((command, config)),
-        // To be told what is wrong is what a doctor is asked for; much can be looked at all the same.
+        // The doctor reports a bad configuration as one of its checks; many others can be made all the same.
         (Err(e), Command::Doctor { options, .. }) => match Config::built_in() {
             Ok(config) => Ok((Command::Doctor { options, invalid: Some(e.to_string()) }, config)),
             Err(e) => Err(usage(&e.to_string())),

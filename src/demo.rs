@@ -45,7 +45,7 @@ impl Demo {
             }
             let urls = match ready(&mut child).await {
                 Ok(urls) => urls,
-                // The first start says what is wrong; later ones are tried again.
+                // The first start reports its error; later ones are tried again.
                 Err(text) if port == 0 => return Err(text),
                 Err(text) => {
                     warn!(repeats = true, error = text, "rsm-camera does not begin, starting it again");
@@ -125,7 +125,7 @@ async fn ready(child: &mut Child) -> Result<Vec<String>, String> {
     if urls.is_empty() { Err("rsm-camera names no camera".into()) } else { Ok(urls) }
 }
 
-/// What it says goes into the log, until it ends.
+/// Passes its messages to the log, until it ends.
 async fn pass_on(stderr: ChildStderr) {
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {

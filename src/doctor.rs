@@ -1,5 +1,5 @@
-//! `rsm doctor`: looks at everything that a role of `rsm` needs, and says what to install or change. Nothing has to
-//! run for it, and nothing that runs notices it.
+//! `rsm doctor`: checks everything that a role of `rsm` needs, and names what to install or change. Nothing has to run
+//! for it, and running processes are not disturbed.
 
 mod clock;
 mod machine;
@@ -21,13 +21,13 @@ pub use self::patient::RoleName;
 use self::report::{Check, Report};
 use crate::exit::{EXIT_UNAVAILABLE, fail};
 
-/// The longest look takes: what hangs is given up, and said.
+/// Time limit of one check: a check that hangs is given up and reported.
 const DEADLINE: Duration = Duration::from_secs(12);
 
-/// What only `rsm doctor` takes.
+/// Options of `rsm doctor`.
 #[derive(Args, Clone, Debug)]
 pub struct DoctorOptions {
-    /// Only what this role needs, and strictly; without it what `rsm up` needs
+    /// Only the needs of this role, and strictly; without it those of `rsm up`
     #[arg(long, value_enum)]
     role: Option<RoleName>,
     /// Print one JSON object instead of lines
@@ -52,7 +52,7 @@ pub fn run(options: &DoctorOptions, invalid: Option<&str>, config: Config) -> Ex
         Some(text) => Check::failure("configuration", text, "mend it; `rsm config check` says more"),
     }];
     checks.extend(runtime.block_on(examine(&patient)));
-    // What hangs in a driver or on a disk is left behind.
+    // Threads that hang in a driver or on a disk are left behind.
     runtime.shutdown_background();
     let report = Report { checks };
     report.print(options.json);
@@ -62,7 +62,7 @@ pub fn run(options: &DoctorOptions, invalid: Option<&str>, config: Config) -> Ex
 /// All looks side by side; their results in the order in which people build a system.
 async fn examine(patient: &Patient) -> Vec<Check> {
     let media = patient.does(RoleName::Worker);
-    // Not before it is known who runs here.
+    // Not before the running processes are known.
     let running = if patient.readable { ports::running(patient).await } else { ports::Running::default() };
     let running = &running;
     let (machine, time, media, place, ports, nats) = tokio::join!(

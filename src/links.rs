@@ -16,14 +16,14 @@ use crate::exit::{EXIT_UNAVAILABLE, EXIT_USAGE, fail};
 
 /// An answer of the API. 5000 cameras are registered in a few seconds.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// The API takes lists of 1 MiB at most; with one byte more it is who says so.
+/// The API takes lists of 1 MiB at most; one byte more lets the API refuse a longer one.
 const MAX_LIST: u64 = (1 << 20) + 1;
-/// Longest password, bytes; the API says what is too long for it.
+/// Longest password, bytes; the API has its own bound.
 const MAX_PASSWORD: u64 = 4096;
 /// Where a password is read from without a file: command lines are seen by everyone on a machine.
 const PASSWORD: &str = "RSM_LINK_PASSWORD";
 
-/// What to do with cameras.
+/// Commands on camera links.
 #[derive(Subcommand)]
 pub enum LinksCommand {
     /// Slug, state, address and name of each camera
@@ -70,10 +70,10 @@ pub struct Import {
     /// CSV with a header line; - for standard input
     #[arg(value_name = "FILE")]
     file: String,
-    /// Only says what would come of it
+    /// Only reports the result that it would have
     #[arg(long)]
     dry_run: bool,
-    /// Registers what can be registered
+    /// Registers all valid lines
     #[arg(long)]
     skip_invalid: bool,
 }
@@ -81,10 +81,10 @@ pub struct Import {
 /// Why it did not work: the one line, and how the process ends.
 pub struct Failed(pub String, pub u8);
 
-/// What the API refused.
+/// Exit code when the API refused the request.
 const REFUSED: u8 = 1;
 
-/// Does what `command` says with the API at `api`, by default the one that would listen at `listen`.
+/// Runs `command` with the API at `api`, by default the one that would listen at `listen`.
 pub fn run(command: &LinksCommand, api: Option<&str>, listen: SocketAddr) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -212,7 +212,7 @@ impl Api {
 impl Add {
     /// As `POST /video/` takes it.
     fn body(&self) -> Result<Value, Failed> {
-        // What is no address is left for the API to refuse.
+        // A text that is no address is left for the API to refuse.
         if Url::parse(&self.url).is_ok_and(|url| url.password().is_some()) {
             let text = format!(
                 "URL: a password on the command line is seen by everyone on this machine; use --password-file or {PASSWORD}"
@@ -238,10 +238,10 @@ impl Add {
     }
 }
 
-/// Where the API is, with a slash at the end.
+/// Base URL of the API, with a slash at the end.
 ///
 /// # Errors
-/// [`Failed`] when what was named is no such address, or nothing was and `listen` leaves the port to the system.
+/// [`Failed`] when `named` is no such address, or nothing was named and `listen` leaves the port to the system.
 pub fn base(named: Option<&str>, listen: SocketAddr) -> Result<Url, Failed> {
     let text = match (named, listen.ip()) {
         (Some(named), _) => named.to_owned(),
@@ -263,7 +263,7 @@ pub fn base(named: Option<&str>, listen: SocketAddr) -> Result<Url, Failed> {
     Ok(base)
 }
 
-/// What a file holds, `most` bytes of it.
+/// Content of a file, at most `most` bytes.
 fn read(file: &str, most: u64) -> Result<Vec<u8>, Failed> {
     let mut content = Vec::new();
     let done = if file == "-" {
@@ -280,12 +280,12 @@ fn first_line(content: &[u8], file: &str) -> Result<String, Failed> {
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-/// Without what would break a line, or a terminal.
+/// Removes characters that would break a line or a terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// To stdout; whoever reads it may have had enough.
+/// Prints to stdout; the reader may be gone.
 fn print(text: &[u8]) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {

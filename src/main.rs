@@ -114,7 +114,7 @@ fn serve(role: Role, config: Config) -> ExitCode {
     if let Some(exporter) = exporter {
         exporter.stop();
     }
-    // What is still running on other threads is given up: everything that must end in order has.
+    // Work that still runs on other threads is abandoned: everything that must end in order has.
     runtime.shutdown_background();
     match ended {
         Ok(()) => {

@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// The user in `config/nats.conf`.
 pub const USER: &str = "rsm";
 
-/// What is needed to start it, again and again.
+/// Everything that each start of the server needs.
 #[derive(Clone, Debug)]
 pub struct NatsServer {
     program: PathBuf,
@@ -33,7 +33,7 @@ impl NatsServer {
     /// Looks for the program and prepares its directory `<data>/nats`.
     ///
     /// # Errors
-    /// One line that says what is missing and which package holds it.
+    /// One line that names the missing program and its package.
     pub fn prepare(data_dir: &Path) -> Result<Self, String> {
         let program = find("nats-server").ok_or(
             "nats-server was not found; Debian's package nats-server holds it: apt-get install nats-server \

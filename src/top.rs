@@ -32,7 +32,7 @@ const NAMES_EVERY: u32 = 15;
 /// Between the two looks of `--once`: rates need two.
 const ONCE_APART: Duration = Duration::from_secs(1);
 
-/// What only `rsm top` takes.
+/// Options of `rsm top`.
 #[derive(Args, Clone, Debug)]
 pub struct TopOptions {
     /// Print the tables once, as text, and end; so it does too when its output is no terminal
@@ -65,7 +65,7 @@ pub fn run(options: &TopOptions, api: Option<&str>, listen: SocketAddr) -> ExitC
     }
 }
 
-/// Looks again and again, and remembers what rates and names need.
+/// Scrapes repeatedly, and keeps the earlier numbers and names that rates need.
 struct Looker {
     source: Source,
     earlier: Option<Round>,
@@ -92,7 +92,7 @@ impl Looker {
     }
 }
 
-/// Both tables as text. Whoever reads them may have had enough.
+/// Prints both tables as text. The reader may be gone.
 async fn once(source: Source) -> Result<(), String> {
     let mut looker = Looker::new(source);
     looker.look().await?;
@@ -105,7 +105,7 @@ async fn once(source: Source) -> Result<(), String> {
     }
 }
 
-/// Until somebody has had enough, or the terminal is gone.
+/// Runs until the user quits, or the terminal is gone.
 async fn watch(source: Source, interval: Duration) -> Result<(), String> {
     let signals = |e: std::io::Error| format!("cannot watch signals: {e}");
     let mut term = signal(SignalKind::terminate()).map_err(signals)?;

@@ -98,7 +98,7 @@ async fn welcome(up: &Up, client: &Client, children: CancellationToken) -> Failu
     if let Err(text) = client.ready().await {
         return text.into();
     }
-    // Whoever read this may be gone.
+    // The reader of stdout may be gone.
     let _ = writeln!(std::io::stdout(), "RTSP Stream Manager is ready: {}", client.base);
     if up.demo > 0 {
         let demo = Demo { cameras: up.demo, children, api: client.base.clone() };
@@ -191,7 +191,7 @@ impl Family {
             self.keep(&format!("worker-{n}"), move || {
                 let mut command = worker.command("worker");
                 command.env("RSM__WORKER__NAME", name.as_str());
-                // All of them end at the same time: nobody is left to take streams over.
+                // All of them end at the same time: no worker is left to take streams over.
                 command.env("RSM__WORKER__DRAIN_S", "0");
                 command.env("RSM__WORKER__CLEAR_HLS", "false").env("RSM__WORKER__LISTEN", "127.0.0.1:0");
                 command
@@ -278,7 +278,7 @@ fn read_log(child: &mut Child) {
     }
 }
 
-/// What all roles are started with.
+/// Arguments and environment that all roles are started with.
 struct Roles {
     program: PathBuf,
     passed_on: Vec<String>,

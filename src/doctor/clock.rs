@@ -20,7 +20,7 @@ pub async fn look(patient: &Patient, running: &Running) -> Vec<Check> {
     checks
 }
 
-/// What the kernel knows of its clock.
+/// State of the kernel's clock.
 #[allow(clippy::useless_conversion, reason = "the type of `maxerror` differs between platforms")]
 fn kept() -> Check {
     // SAFETY: all-zero is a valid `timex`, with `modes` 0: nothing is set.

@@ -1,4 +1,4 @@
-//! Limits of the machine and of this user, against what the configuration asks for.
+//! Limits of the machine and of this user, against the needs of the configuration.
 
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -7,13 +7,14 @@ use super::report::Check;
 
 /// Descriptors of an idle process: libraries, database, connections.
 const OWN_FILES: u64 = 200;
-/// Of one stream at most: its sockets over UDP, its pipelines' event descriptors, a segment that is written.
+/// Descriptors of one stream at most: its sockets over UDP, its pipelines' event descriptors, a segment that is
+/// written.
 const FILES_PER_STREAM: u64 = 12;
 /// Streams for each core, when the configuration does not say; as a worker reckons.
 const STREAMS_PER_CORE: u64 = 100;
 /// Memory of one stream that is watched as HLS, MB; docs/cost.md has the measurement.
 const MB_PER_STREAM: u64 = 5;
-/// What GStreamer's udpsrc is asked for by rtspsrc, bytes.
+/// Receive buffer that rtspsrc demands of GStreamer's udpsrc, bytes.
 const UDP_BUFFER: u64 = 524_288;
 
 pub fn look(patient: &Patient) -> Vec<Check> {
@@ -45,7 +46,7 @@ pub fn look(patient: &Patient) -> Vec<Check> {
     checks
 }
 
-/// Pure: open files that are allowed, and what one process may come to.
+/// Compares the allowed open files with those that one process may reach. Pure.
 fn files(soft: u64, hard: u64, (need, key, value): (u64, &str, u64)) -> Check {
     let found = format!("{soft} allowed; {key} of {value} may come to {need}");
     if soft >= need {
@@ -59,7 +60,7 @@ fn files(soft: u64, hard: u64, (need, key, value): (u64, &str, u64)) -> Check {
     Check::warning("open_files", found, advice)
 }
 
-/// Pure: what `/proc/meminfo` tells, against the streams that a worker would take; kilobytes there.
+/// Compares the memory in `/proc/meminfo`, kilobytes there, with the streams that a worker would take. Pure.
 fn memory(meminfo: &str, capacity: u64, max_percent: u64) -> Option<Check> {
     let value = |name: &str| -> Option<u64> {
         let line = meminfo.lines().find(|line| line.starts_with(name))?;
@@ -80,7 +81,7 @@ fn memory(meminfo: &str, capacity: u64, max_percent: u64) -> Option<Check> {
     Some(Check::ok("memory", found))
 }
 
-/// The kernel's largest receive buffer, against what `cameras` over UDP need.
+/// Compares the kernel's largest receive buffer with the needs of `cameras` over UDP.
 pub fn udp_buffers(cameras: i64) -> Option<Check> {
     let max = std::fs::read_to_string("/proc/sys/net/core/rmem_max").ok()?.trim().parse().ok()?;
     Some(buffers(max, cameras))

@@ -1,10 +1,10 @@
-//! GStreamer, and what decodes and encodes pictures on this machine.
+//! GStreamer, and the decoders and encoders of this machine.
 
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 use rsm_worker::pipeline::elements;
-use rsm_worker::pipeline::hardware::{Chosen, Hardware};
+use rsm_worker::pipeline::hardware::{ChosenElement, Hardware};
 
 use super::patient::Patient;
 use super::report::Check;
@@ -39,8 +39,8 @@ pub fn look(patient: &Patient) -> Vec<Check> {
     checks
 }
 
-fn codec(chosen: &Chosen) -> Check {
-    let Chosen { job, element, software, failing } = chosen;
+fn codec(chosen: &ChosenElement) -> Check {
+    let ChosenElement { job, element, software, failing } = chosen;
     let found = format!("{element} ({})", if *software { "software" } else { "hardware, tried" });
     if failing.is_empty() {
         return Check::ok(job, found);
@@ -65,7 +65,7 @@ fn may_use(device: &Path) -> bool {
     access(device, AccessFlags::R_OK | AccessFlags::W_OK).is_ok()
 }
 
-/// Pure: what devices are there, and whether this user may open them.
+/// Lists the existing devices, and those that this user may open. Pure.
 fn judge(check: &'static str, what: &str, devices: &[PathBuf], may_use: impl Fn(&Path) -> bool, group: &str) -> Check {
     let names = |devices: &[&PathBuf]| devices.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(", ");
     let closed: Vec<_> = devices.iter().filter(|device| !may_use(device)).collect();
@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn a_codec_is_well_unless_something_on_the_machine_fails() {
-        let mut chosen = Chosen { job: "h264_decoder", element: "avdec_h264".into(), software: true, failing: vec![] };
+        let mut chosen =
+            ChosenElement { job: "h264_decoder", element: "avdec_h264".into(), software: true, failing: vec![] };
         assert_eq!(codec(&chosen), Check::ok("h264_decoder", "avdec_h264 (software)"));
         chosen.failing.push(("vah264dec", "no device".into()));
         let check = codec(&chosen);

@@ -1,4 +1,4 @@
-//! nats-server on this machine, and the NATS of the configuration: who answers, what it can, what we may do there.
+//! nats-server on this machine, and the NATS of the configuration: reachable servers, their features, our permissions.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl std::fmt::Display for Version {
 #[derive(Clone, Debug)]
 enum Program {
     Missing,
-    /// Where it is, and what it says of its version.
+    /// Its path, and the version that it reports.
     There(String, Option<Version>),
 }
 
@@ -71,7 +71,7 @@ pub async fn look(patient: &Patient, running: &Running) -> Vec<Check> {
     checks
 }
 
-/// Whether the configuration says more of NATS than the built-in file does.
+/// True when the configuration of NATS differs from the defaults.
 fn is_named(config: &Config) -> bool {
     let built_in = Config::built_in().is_ok_and(|built_in| built_in.nats.urls == config.nats.urls);
     !built_in || config.nats.user.is_some()
@@ -114,7 +114,7 @@ fn judge_program(program: &Program, elsewhere: bool) -> Check {
     }
 }
 
-/// Pure: who answers of the servers of the configuration.
+/// Judges which servers of the configuration answer. Pure.
 fn judge_reach(found: &Diagnosis, named: bool, running: &Running) -> Check {
     let check = "nats";
     let away = found.away.join(", ");
@@ -142,7 +142,7 @@ fn judge_reach(found: &Diagnosis, named: bool, running: &Running) -> Check {
     }
 }
 
-/// Pure: what the server is and can.
+/// Judges version and features of the server. Pure.
 fn judge_server(config: &Config, server: &Server) -> Vec<Check> {
     let replicas = config.nats.replicas as u64;
     let version = Version::find(&server.version);

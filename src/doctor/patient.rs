@@ -11,19 +11,19 @@ pub enum RoleName {
     Worker,
 }
 
-/// What the checks look at.
+/// Inputs of the checks.
 #[derive(Clone)]
 pub struct Patient {
     pub config: Config,
     /// The machine runs this role only.
     pub role: Option<RoleName>,
-    /// The configuration cannot be used: what depends on it is not looked at.
+    /// False when the configuration is invalid: checks that depend on it are left out.
     pub readable: bool,
     pub http: reqwest::Client,
 }
 
 impl Patient {
-    /// Whether this machine is to do what `role` does; without a role it does everything.
+    /// True when this machine takes the role; without a named role it takes all.
     pub fn does(&self, role: RoleName) -> bool {
         self.role.is_none_or(|only| only == role)
     }

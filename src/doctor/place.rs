@@ -1,4 +1,4 @@
-//! The data directory: whether it can be written, what it is on, how much room there is, and the database in it.
+//! The data directory: permissions, file system, free space, and the database in it.
 
 use std::path::{Path, PathBuf};
 
@@ -42,7 +42,7 @@ pub fn look(patient: &Patient) -> Vec<Check> {
                 checks.push(database(&path, found));
                 checks.extend(machine::udp_buffers(found.map_or(0, |found| found.udp_links)));
             }
-            // Its words say what to do.
+            // The error's text includes the remedy.
             Err(e) => checks.push(Check::failure("database", e.to_string(), "")),
         }
     }
@@ -75,10 +75,10 @@ fn nearest(dir: &Path) -> PathBuf {
     dir.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/")).to_owned()
 }
 
-/// Pure: what kinds of file systems mean for the data.
+/// Judges the kind of file system for the data. Pure.
 #[allow(clippy::useless_conversion, reason = "the type of these numbers differs between platforms")]
 fn filesystem(dir: &Path, kind: FsType) -> Check {
-    // What nix has no name for: from linux/magic.h.
+    // A constant of linux/magic.h that nix does not name.
     const CIFS: i64 = 0xff53_4d42;
     const SMB2: i64 = 0xfe53_4d42;
     const OVERLAY: i64 = 0x794c_7630;

@@ -11,12 +11,12 @@ use super::report::Check;
 /// Largest answer that is read, bytes.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// What already runs here.
+/// Processes that already run here.
 #[derive(Clone, Debug, Default)]
 pub struct Running {
     /// An `rsm up` has locked the data directory.
     pub up: bool,
-    /// What answers where the API would listen.
+    /// The process that answers at the API's address.
     pub api: Option<Answering>,
 }
 
@@ -24,7 +24,7 @@ pub struct Running {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answering {
     pub base: String,
-    /// What it says against being ready, by dependency.
+    /// Its reasons for not being ready, by dependency.
     pub reasons: Vec<(String, String)>,
     /// Its time, as HTTP has it.
     pub date: Option<String>,
@@ -51,7 +51,7 @@ fn at(address: SocketAddr) -> Option<String> {
     Some(format!("http://{address}"))
 }
 
-/// Who answers there, when it is one of us.
+/// Asks an address; `None` unless an rsm process answers.
 async fn ask(http: &reqwest::Client, base: String) -> Option<Answering> {
     let (live, date) = get(http, &format!("{base}/health/live")).await?;
     if live["live"] != true {
@@ -76,8 +76,8 @@ async fn get(http: &reqwest::Client, url: &str) -> Option<(Value, Option<String>
     Some((serde_json::from_slice(&body).ok()?, date))
 }
 
-/// Whether an `rsm up` lives in the data directory. It waits for a moment itself before it gives up, so it does not
-/// notice that somebody else held the lock for an instant.
+/// True when an `rsm up` runs in the data directory. A starting `rsm up` waits for a moment before it gives up, so it
+/// does not notice that this check held the lock for an instant.
 fn locked(patient: &Patient) -> bool {
     let Ok(file) = std::fs::File::open(patient.config.data_dir.join("rsm.lock")) else { return false };
     Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
@@ -114,7 +114,7 @@ fn bind(address: SocketAddr) -> Result<(), std::io::ErrorKind> {
     TcpListener::bind(address).map(drop).map_err(|e| e.kind())
 }
 
-/// Pure: what became of a try to listen, and who answers there.
+/// Judges the result of a try to listen, and the process that answers there. Pure.
 fn judge(
     check: &'static str,
     key: &str,

@@ -1,10 +1,10 @@
-//! What a look found, for people and for programs.
+//! Results of the checks, for people and for programs.
 
 use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
-/// How it is.
+/// Result of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -22,7 +22,7 @@ pub struct Check {
     pub check: &'static str,
     pub status: Status,
     pub found: String,
-    /// What to install or change; empty when all is well.
+    /// The remedy: a package to install or a setting to change; empty when all is well.
     pub advice: String,
 }
 
@@ -47,12 +47,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing has to be mended.
+    /// True when nothing has to be repaired.
     pub fn is_ok(&self) -> bool {
         self.checks.iter().all(|check| check.status != Status::Failure)
     }
 
-    /// To stdout; whoever reads it may have had enough.
+    /// Prints to stdout; the reader may be gone.
     pub fn print(&self, json: bool) {
         let mut out = std::io::stdout().lock();
         let colours = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -94,7 +94,7 @@ fn plural(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Without what would break a line, or a terminal.
+/// Removes characters that would break a line or a terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

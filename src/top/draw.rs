@@ -12,7 +12,7 @@ use super::view::{Over, View};
 
 /// Lines above the table.
 const HEADER: u16 = 3;
-/// What keys do.
+/// Keys and their effects.
 const KEYS: [(&str, &str); 9] = [
     ("s S", "sort by the next, by the previous column (also arrows)"),
     ("r", "reverse the order"),
@@ -61,7 +61,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &mut View, api: &str, paint: Paint) {
     }
 }
 
-/// The lines above the table: what is known in a few words, and what somebody should look at.
+/// The lines above the table: a summary, and warnings.
 fn header<'a>(view: &View, api: &str, paint: Paint) -> Vec<Line<'a>> {
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let mut lines = Vec::from(summary(&view.farm.summary, view.loaded).map(|text| Line::styled(text, bold)));

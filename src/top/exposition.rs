@@ -29,7 +29,7 @@ pub struct Malformed(pub usize);
 /// Hands every sample of `text` to `each`.
 ///
 /// # Errors
-/// [`Malformed`] names the first line that cannot be read; what came before it was handed over.
+/// [`Malformed`] names the first line that cannot be read; earlier lines were handed over.
 pub fn read<'a>(text: &'a str, mut each: impl FnMut(Sample<'a>)) -> Result<(), Malformed> {
     for (number, line) in text.lines().enumerate() {
         let line = line.trim_matches([' ', '\t', '\r']);
@@ -58,7 +58,7 @@ fn sample(line: &str) -> Option<Sample<'_>> {
 
 type Labels<'a> = Vec<(&'a str, Cow<'a, str>)>;
 
-/// What stands between the braces, and what follows them.
+/// The text between the braces, and the text after them.
 fn labels(mut rest: &str) -> Option<(Labels<'_>, &str)> {
     let mut labels = Vec::new();
     loop {
@@ -88,7 +88,7 @@ fn word(text: &str, fits: impl Fn(char) -> bool) -> Option<(&str, &str)> {
     (!name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit())).then_some((name, rest))
 }
 
-/// Up to the closing quote; only what is escaped is copied.
+/// Reads up to the closing quote; only a text with escapes is copied.
 fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let end = text.find(['"', '\\'])?;
     if text[end..].starts_with('"') {

@@ -1,4 +1,4 @@
-//! What the numbers of all processes say together: rows of streams and workers, and the line above them. Pure.
+//! The numbers of all processes combined: rows of streams and workers, and the line above them. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -40,7 +40,7 @@ pub struct Round {
     pub names: HashMap<String, String>,
 }
 
-/// What is shown.
+/// The shown tables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Farm {
     pub streams: Vec<Row>,
@@ -60,7 +60,7 @@ pub struct Summary {
     pub viewers: Option<u64>,
     /// Processes without NATS, of all that answer.
     pub without_nats: (usize, usize),
-    /// What somebody should look at.
+    /// Warnings.
     pub hints: Vec<String>,
 }
 
@@ -112,7 +112,7 @@ fn seconds(from: Instant, to: Instant) -> f64 {
 struct Flow<'a> {
     state: Option<&'a str>,
     owner: Option<&'a str>,
-    /// Who takes pictures from the camera, and how many: stands in where the API does not tell the owner.
+    /// Worker with the highest frame rate of the stream: stands in where the API does not tell the owner.
     busiest: Option<(f64, &'a str)>,
     units: Option<f64>,
     bytes: Option<f64>,
@@ -123,7 +123,7 @@ struct Flow<'a> {
 }
 
 impl<'a> Flow<'a> {
-    /// Adds what one process knows; bytes per second that it takes in.
+    /// Adds the numbers of one process; returns the bytes per second that it takes in.
     fn add(&mut self, target: &'a Target, now: &'a StreamNumbers, was: Option<(&StreamNumbers, f64)>) -> Option<f64> {
         if target.role == Role::Api {
             self.state = now.state.as_deref();
@@ -222,7 +222,7 @@ fn summarise(processes: &[(&Target, &Process)], workers: &[Row], streams: &[Row]
     summary
 }
 
-/// What somebody should look at, the worst first.
+/// Warnings, the worst first.
 fn hints(summary: &Summary, processes: &[(&Target, &Process)]) -> Vec<String> {
     let mut hints = Vec::new();
     for (target, process) in processes {

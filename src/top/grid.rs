@@ -1,4 +1,4 @@
-//! A table of rows that can be sorted and filtered. Pure; who draws it asks for the rows that are in sight.
+//! A table of rows that can be sorted and filtered. Pure; the drawing code asks for the visible rows.
 
 use std::cmp::Ordering;
 
@@ -8,11 +8,11 @@ pub struct Column {
     pub title: &'static str,
     /// In cells of a terminal.
     pub width: u16,
-    /// What the column means, for the help.
+    /// Meaning of the column, for the help.
     pub meaning: &'static str,
 }
 
-/// What stands in one place of a table.
+/// Content of one cell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
     Text(String),
@@ -21,7 +21,7 @@ pub enum Cell {
 }
 
 impl Cell {
-    /// Without what a terminal would obey.
+    /// Makes a text cell without characters that a terminal would obey.
     pub fn text(text: &str) -> Self {
         Self::Text(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
     }
@@ -58,7 +58,7 @@ impl Cell {
 /// A row: as many cells as there are columns. The first is its name, which no other row has.
 pub type Row = Vec<Cell>;
 
-/// How a table is shown.
+/// Sorting and filter of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Order {
     pub column: usize,
@@ -90,7 +90,7 @@ pub fn arrange(rows: &[Row], order: &Order) -> Vec<usize> {
     places
 }
 
-/// How many of the columns fit into a width, with a space between them; one at least.
+/// Number of columns that fit into a width, with a space between them; one at least.
 pub fn fitting(columns: &[Column], width: u16) -> usize {
     let mut used = 0_u16;
     let fits = |column: &&Column| {

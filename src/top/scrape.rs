@@ -22,7 +22,7 @@ const MAX_LIST: usize = 32 << 20;
 const MAX_TARGETS: usize = 512;
 const AT_ONCE: usize = 16;
 
-/// Who is asked.
+/// The role of a scraped process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Api,
@@ -40,7 +40,7 @@ impl Role {
     }
 }
 
-/// One process, and what it said when it was asked.
+/// One process, and its answer to the scrape.
 #[derive(Clone, Debug)]
 pub struct Target {
     pub role: Role,
@@ -52,7 +52,7 @@ pub struct Target {
     pub process: Option<Process>,
 }
 
-/// The numbers of one process that are shown. What a version does not have is none.
+/// The numbers of one process that are shown. Metrics that a version does not have are `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Process {
     pub cpu_s: Option<f64>,
@@ -68,12 +68,12 @@ pub struct Process {
     pub workers: BTreeMap<String, f64>,
     pub farm_capacity: Option<f64>,
     pub room: Option<f64>,
-    /// Whether it would tell viewers of single streams, had it any.
+    /// True when it reports viewers of single streams.
     pub counts_stream_viewers: bool,
     pub streams: HashMap<String, StreamNumbers>,
 }
 
-/// What one process knows of one stream; totals since it began.
+/// Numbers of one stream in one process; totals since it began.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamNumbers {
     pub state: Option<String>,
@@ -87,7 +87,7 @@ pub struct StreamNumbers {
 }
 
 impl Process {
-    /// Pure: what an exposition says.
+    /// Reads an exposition. Pure.
     ///
     /// # Errors
     /// [`exposition::Malformed`] when it is none.
@@ -190,10 +190,10 @@ impl Source {
         &self.base
     }
 
-    /// Asks everybody once. Those who do not answer are silent in the result.
+    /// Scrapes every process once. Those that do not answer are silent in the result.
     ///
     /// # Errors
-    /// A sentence when the API does not answer: then nobody else is known.
+    /// A sentence when the API does not answer: then no other process is known.
     pub async fn targets(&self) -> Result<Vec<Target>, Away> {
         let (groups, api) = tokio::join!(self.list::<Group>("metrics/targets"), self.process(self.at("metrics")));
         let (groups, api) = (groups?, api?);
@@ -224,7 +224,7 @@ impl Source {
         Ok(targets)
     }
 
-    /// What people call the cameras, by slug.
+    /// Names of the cameras, by slug.
     ///
     /// # Errors
     /// A sentence when the API does not answer.

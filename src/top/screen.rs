@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 /// Keys that wait to be heeded; more are lost.
 const KEYS: usize = 64;
-/// How long a reader of keys outlives the screen at most.
+/// Longest time for which the reader of keys outlives the screen.
 const POLL: Duration = Duration::from_millis(200);
 
 /// The terminal of this process.
@@ -54,7 +54,7 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Draws what has changed.
+    /// Draws the changed cells.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -62,7 +62,7 @@ impl Screen {
         self.terminal.draw(draw).map(drop)
     }
 
-    /// The next key; `None` once nobody can press one any more.
+    /// The next key; `None` once the terminal is gone.
     pub async fn key(&mut self) -> Option<KeyEvent> {
         self.keys.recv().await
     }

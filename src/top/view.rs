@@ -1,4 +1,4 @@
-//! What is looked at, and what keys do to it. Pure: no terminal, no time.
+//! The shown view, and the effects of keys on it. Pure: no terminal, no time.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -34,7 +34,7 @@ impl Table {
     }
 }
 
-/// What lies over the table.
+/// The panel over the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Over {
     #[default]
@@ -45,7 +45,7 @@ pub enum Over {
     Help,
 }
 
-/// What a key asks the program for.
+/// Request of a key to the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     Nothing,
@@ -75,7 +75,7 @@ pub struct View {
     pub paused: bool,
     /// Why there is nothing new.
     pub away: Option<String>,
-    /// Whether numbers have come at all.
+    /// True once numbers have come.
     pub loaded: bool,
     /// Rows of the table that are in sight; the drawing says so.
     pub height: usize,
@@ -240,7 +240,7 @@ impl View {
         let columns = self.table.columns();
         let order = &mut self.look_mut().order;
         order.column = order.column.saturating_add_signed(step + columns.len() as isize) % columns.len();
-        // Of numbers the large ones matter.
+        // Columns of numbers begin with the largest.
         let column = order.column;
         let number = self.rows().first().and_then(|row| row.get(column)).is_some_and(Cell::is_number);
         self.look_mut().order.reversed = number;

@@ -49,7 +49,7 @@ const STARTS: usize = 16;
 /// Camera probes end within this time.
 const PROBES_END: Duration = Duration::from_secs(3);
 
-/// Why a worker does not run. One line for the person who starts it.
+/// Failures of the start of a worker. One line each, for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     #[error(transparent)]
@@ -73,7 +73,7 @@ pub enum WorkerError {
 }
 
 impl WorkerError {
-    /// True when the person who configured it is at fault, rather than the machine.
+    /// True when the configuration is at fault, rather than the machine.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Config(_) | Self::Name(_))
     }
@@ -166,11 +166,11 @@ async fn find_hardware(config: &Config) -> Result<Hardware, WorkerError> {
     let wanted = config.worker.clone();
     let found = tokio::task::spawn_blocking(move || Hardware::find(&wanted)).await;
     let hardware = found.map_err(|e| WorkerError::Environment(format!("cannot try the codecs: {e}")))??;
-    hardware.tell();
+    hardware.log();
     Ok(hardware)
 }
 
-/// What the control thread is given.
+/// The handles that the control thread gets.
 struct Role {
     config: Config,
     worker: WorkerId,

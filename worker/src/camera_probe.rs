@@ -26,7 +26,7 @@ pub use probe::{CameraProbe, ProbeOutcome};
 const AT_ONCE: usize = 2;
 /// Requests that wait for their turn; further requests are refused at once.
 const WAITING: usize = 8;
-/// A request waits this long for its turn. What is left of [`PATIENCE`] is enough for most cameras.
+/// A request waits this long for its turn. The rest of [`PATIENCE`] is enough for most cameras.
 const TURN: Duration = Duration::from_secs(10);
 /// Pause before the subscription is tried again.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -33,7 +33,7 @@ struct Shared {
     news: Notify,
 }
 
-/// What of a stream an output takes.
+/// The units of a stream that an output takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
     Video,
@@ -70,7 +70,7 @@ impl StreamHub {
         });
     }
 
-    /// Forgets the current group: a camera session ended, and what it left is no longer current.
+    /// Forgets the current group: the camera session ended, so its pictures are no longer current.
     pub fn forget(&self) {
         let mut inner = self.inner.lock();
         inner.group = Vec::new();
@@ -145,7 +145,7 @@ impl Subscription {
         }
     }
 
-    /// Drops what waits before the newest key frame; `false` when no key frame waits, and nothing is dropped.
+    /// Drops the units that wait before the newest key frame; `false` when no key frame waits, and nothing is dropped.
     pub fn skip_to_newest_key(&self) -> bool {
         self.shared.queue.lock().skip_to_newest_key()
     }

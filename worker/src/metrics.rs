@@ -1,4 +1,4 @@
-//! What a worker measures, in one table. A stream's series are resolved once, counted without a lock, and go when it ends.
+//! The metrics of a worker, in one table. A stream's series are resolved once, counted without a lock, and go when it ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use rsm_shared::stream::state::ReasonCode;
 const ENCODE_BUCKETS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 1.0];
 
 rsm_shared::metrics_table! {
-    /// What a worker measures, beside what every role does. A label `stream` has as many values as the worker owns streams,
+    /// The metrics of a worker, beside those of every role. A label `stream` has as many values as the worker owns streams,
     /// `worker.capacity` at most.
     pub struct WorkerTable {
         /// Streams that this worker owns.
@@ -69,7 +69,7 @@ pub enum FrameLoss {
     Bus(DropReason),
     /// A newer one was ready before this one could be sent.
     Superseded,
-    /// Its unit is not known any more, so nobody can say when it was captured.
+    /// Its unit was forgotten, so its capture time is unknown.
     Unmatched,
     /// This process stood still, and does not know yet whether the stream is still its own.
     Silenced,
@@ -108,7 +108,7 @@ struct Series {
 }
 
 /// One stream's counters in a family with a second label, each made when it first counts: most never do. The label is
-/// one of a closed set. The lock is this stream's own; nobody who reads the metrics takes it.
+/// one of a closed set. The lock is this stream's own; readers of the metrics do not take it.
 #[derive(Default)]
 struct Seldom(Mutex<Vec<(&'static str, IntCounter)>>);
 
@@ -140,7 +140,7 @@ impl WorkerMetrics {
         }))
     }
 
-    /// What this worker takes at most: streams, and bytes of HLS.
+    /// Sets the limits of this worker: streams, and bytes of HLS.
     pub fn set_bounds(&self, capacity: u32, disk_budget: u64) {
         self.0.capacity.set(i64::from(capacity));
         self.0.disk_budget_bytes.set(gauge(disk_budget));
@@ -161,7 +161,7 @@ impl WorkerMetrics {
         self.0.draining.set(1);
     }
 
-    /// What [`crate::hls::disk::DiskUse::used`] says.
+    /// Sets the bytes that HLS takes; see [`crate::hls::disk::DiskUse::used`].
     pub fn set_disk_bytes(&self, bytes: u64) {
         self.0.disk_bytes.set(gauge(bytes));
     }

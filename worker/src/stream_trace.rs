@@ -1,4 +1,4 @@
-//! What the spans of one claimed stream belong to. All of it is empty, and costs a look at a flag, while traces are off.
+//! The trace contexts of one claimed stream. All of them are empty, and cost a test of a flag, while traces are off.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,33 +18,33 @@ pub struct StreamTrace(Arc<Inner>);
 struct Inner {
     slug: Slug,
     fence: Fence,
-    /// Of its start here.
+    /// Context of its start on this worker.
     start: Option<TraceContext>,
-    /// What was wished for before it was started here is what it was started for.
+    /// Context of the demand before its start: the stream was started for that.
     before: Option<TraceContext>,
-    /// A wish of another trace that came since.
+    /// Context of a later demand, of another trace.
     since: Mutex<Option<TraceContext>>,
 }
 
 impl StreamTrace {
-    /// Of a stream whose start has the span `start`; `wish` is what was wished for last.
-    pub fn new(slug: Slug, fence: Fence, start: &Span, wish: Option<TraceContext>) -> Self {
+    /// A stream whose start has the span `start`; `demand` is the context of the newest demand.
+    pub fn new(slug: Slug, fence: Fence, start: &Span, demand: Option<TraceContext>) -> Self {
         let (start, since) = (start.context(), Mutex::default());
-        Self(Arc::new(Inner { slug, fence, start, before: wish, since }))
+        Self(Arc::new(Inner { slug, fence, start, before: demand, since }))
     }
 
-    /// Somebody wishes for something of the stream.
-    pub fn wished(&self, wish: TraceContext) {
+    /// Notes the context of another demand for the stream.
+    pub fn demanded(&self, demand: TraceContext) {
         let known = [self.0.start, self.0.before];
-        if known.iter().flatten().all(|other| other.trace() != wish.trace()) {
-            *self.0.since.lock() = Some(wish);
+        if known.iter().flatten().all(|other| other.trace() != demand.trace()) {
+            *self.0.since.lock() = Some(demand);
         }
     }
 
-    /// Begins the span of an output that somebody waits for: in the trace of who wished for it.
+    /// Begins the span of an output that is waited for, in the trace of the newest demand.
     pub fn output(&self, name: &'static str) -> Span {
-        let wish = *self.0.since.lock();
-        self.marked(traces::span(name).under(wish.or(self.0.start)).begin())
+        let demand = *self.0.since.lock();
+        self.marked(traces::span(name).under(demand.or(self.0.start)).begin())
     }
 
     /// Begins the span of a camera session: the first one is part of the start, each further one begins a trace.
@@ -69,8 +69,8 @@ pub fn mark(span: &mut Span, slug: &Slug, fence: Fence) {
     }
 }
 
-/// A span that something else ends than what began it, and what is done for it now. Asking whether there is one costs a
-/// look at a flag.
+/// A span that another task ends than the one that began it, with its current step. Without a span its calls cost a test
+/// of a flag.
 #[derive(Debug, Default)]
 pub struct Waiting {
     waits: AtomicBool,
@@ -95,7 +95,7 @@ impl Waiting {
         }
     }
 
-    /// What was waited for is there.
+    /// Ends the span: the wait is over.
     pub fn end(&self) {
         if self.waits.load(Ordering::Relaxed) {
             self.begin(Span::none());
@@ -118,7 +118,7 @@ impl Waiting {
 #[derive(Debug, Default)]
 pub struct Opening {
     span: Span,
-    /// Of the stream's start, which the first picture ends.
+    /// Span of the stream's start, which the first picture ends.
     start: Span,
     /// Waits for the first picture and the first key frame.
     first: Span,
@@ -131,7 +131,7 @@ impl Opening {
         Self { span, start, ..Self::default() }
     }
 
-    /// What its steps belong to.
+    /// The parent context of its steps.
     pub fn context(&self) -> Option<TraceContext> {
         self.span.context()
     }

@@ -1,4 +1,4 @@
-//! What clients send to the API, and what it reads of its workers' playlists.
+//! Requests of clients to the API, and workers' playlists.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a camera answers, and what is said of it.
+//! Answers of a camera, and messages about it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const CAMERA: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 /// Most redirections of a session, and one.
 const HOPS: usize = 4;
 
-/// RTSP of a camera; the first byte tells how it is cut on its way. A redirection is followed.
+/// RTSP of a camera; the first byte is the size of the pieces in which it arrives. A redirection is followed.
 pub fn answers(data: &[u8]) {
     let Some((cut, data)) = data.split_first() else { return };
     let (whole, passed, status) = read([data].into_iter());
@@ -82,7 +82,7 @@ pub fn pictures(data: &[u8]) {
     }
 }
 
-/// What a library says, with a user name and a password in it.
+/// Words of a library, with a user name and a password in them.
 pub fn redacted(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok((username, password, before, after)) = <(&str, &str, &str, &str)>::arbitrary(&mut input) else { return };
@@ -91,7 +91,7 @@ pub fn redacted(data: &[u8]) {
     redact(&text, None);
     let shown = redact(&text, Some(&credentials));
     assert!(shown.chars().count() <= 400 && !shown.chars().any(char::is_control));
-    // Shorter words are everywhere; of other characters what is made of the mask or of a line's end may look the same.
+    // Shorter words are everywhere; with other characters the mask or a replaced line end may look the same.
     if password.len() >= 3 && password.bytes().all(|b| b.is_ascii_alphanumeric()) {
         assert!(!shown.contains(password), "{shown:?} shows {password:?}");
     }

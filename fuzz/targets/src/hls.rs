@@ -1,4 +1,4 @@
-//! What players ask for, and what playlists and segments are made of.
+//! Requests of players, and the input of playlists and segments.
 
 use std::collections::HashMap;
 use std::path::Component;
@@ -24,12 +24,12 @@ use rsm_viewing::hls::locate::{FileKind, MediaFile};
 /// Least share of its target that a part lasts which is neither independent nor its segment's last (RFC 8216bis
 /// section 4.4.4.9).
 const LEAST_SHARE: f64 = 0.85;
-/// What rounding to five places may change, seconds.
+/// Error of rounding to five places, seconds.
 const ROUNDED: f64 = 0.000_011;
 /// Steps of one history of audio: each may make 1500 frames.
 const MAX_AUDIO_STEPS: usize = 16;
 
-/// The tail of an address: the worker and those who fetch from it read the same in it.
+/// The tail of an address: the worker and its clients read the same in it.
 pub fn address(data: &[u8]) {
     let tail = String::from_utf8_lossy(data);
     if let Some(address) = Address::parse(&tail) {
@@ -111,10 +111,10 @@ fn cut(sequence: u64) -> Cut {
     Cut { sequence, discontinuity: 0, timeline: 1, pts: Duration::ZERO, at: SystemTime::UNIX_EPOCH }
 }
 
-/// Rules of what a segmenter makes.
+/// Rules for the output of a segmenter.
 struct Checks {
     part_target: Option<u64>,
-    /// Of the segment that is being made.
+    /// Parts of the segment that is being made.
     parts: Option<(u64, Vec<u8>)>,
     sequence: Option<u64>,
     /// Bytes of samples in whole segments.
@@ -266,7 +266,7 @@ enum WindowStep {
     Clear,
 }
 
-/// What a media playlist lists, whatever comes in whatever order.
+/// The contents of a media playlist, after any steps in any order.
 pub fn window(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok((max, target_s, part_ms, begin)) = <(u8, u8, Option<u16>, u32)>::arbitrary(&mut input) else { return };
@@ -338,12 +338,12 @@ impl Making {
     }
 }
 
-/// What players read before.
+/// The state that players have read before.
 #[derive(Default)]
 struct Seen {
     media_sequence: u64,
     target_s: u64,
-    /// Of every part that was listed: what its line said.
+    /// The line of every part that was listed, by its URI.
     parts: HashMap<String, String>,
 }
 

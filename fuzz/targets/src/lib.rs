@@ -1,4 +1,4 @@
-//! What fuzzing runs: a function per parser of what cameras and clients send, and per thing that is made of it. Each
+//! The targets of fuzzing: a function per parser of input from cameras and clients, and per output made of it. Each
 //! takes any bytes and panics when a rule is broken. libFuzzer's programs and the tests of this package call the same.
 
 mod api;

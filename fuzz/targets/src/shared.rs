@@ -1,4 +1,4 @@
-//! What people type and configure, and what crosses NATS.
+//! Input and configuration of people, and messages on NATS.
 
 use std::fmt::Debug;
 
@@ -16,7 +16,7 @@ use rsm_shared::wire::messages::{
 use rsm_shared::wire::subjects;
 use serde_json::Value;
 
-/// The address of a camera, and what is made of it.
+/// The address of a camera, and its parts.
 pub fn camera_url(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     names(&text);
@@ -24,7 +24,7 @@ pub fn camera_url(data: &[u8]) {
     let (url, shown) = (&parsed.url, parsed.url.to_string());
     assert!(url.as_url().username().is_empty() && url.as_url().password().is_none());
     assert!(!url.host().is_empty() && matches!(url.scheme(), "rtsp" | "rtsps"));
-    // What is not ASCII grows when it is escaped.
+    // Characters other than ASCII grow when they are escaped.
     if shown.len() <= MAX_URL_LEN {
         assert_eq!(CameraUrl::parse(&shown).as_ref().map(|again| &again.url), Ok(url));
     }
@@ -80,7 +80,7 @@ pub fn wire(data: &[u8]) {
     }
 }
 
-/// What is read and written is read as the same.
+/// A message that is read and written reads the same.
 fn message<T: serde::de::DeserializeOwned + serde::Serialize + PartialEq + Debug>(data: &[u8]) {
     let Ok(read) = serde_json::from_slice::<T>(data) else { return };
     let written = serde_json::to_vec(&read).expect("a message can be written");

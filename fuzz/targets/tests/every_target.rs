@@ -1,4 +1,4 @@
-//! Every target over its seeds, over damaged seeds, and over random bytes: what CI does of fuzzing. The random numbers
+//! Every target over its seeds, over damaged seeds, and over random bytes: the part of fuzzing that CI runs. The random numbers
 //! are the same in every run.
 
 use std::fs;

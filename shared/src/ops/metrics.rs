@@ -1,5 +1,6 @@
 //! What every role measures of itself, and how it is shown.
 
+pub mod deaths;
 pub mod log_lines;
 pub mod process;
 pub mod table;
@@ -8,6 +9,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+use self::deaths::{DeathTable, DeathsSeen};
 use self::log_lines::{LogLines, LogTable};
 use self::process::{ProcessFacts, ProcessTable};
 use self::table::{Seen, Spec};
@@ -39,7 +41,9 @@ crate::metrics_table! {
 
 /// Every metric that every role has.
 pub fn specs() -> impl Iterator<Item = &'static Spec> {
-    [RoleTable::SPECS, HealthTable::SPECS, LogTable::SPECS, ProcessTable::SPECS].into_iter().flatten()
+    [RoleTable::SPECS, HealthTable::SPECS, LogTable::SPECS, DeathTable::SPECS, ProcessTable::SPECS]
+        .into_iter()
+        .flatten()
 }
 
 /// A registry with the metrics that every role has, and the gauge of its NATS connection.
@@ -52,6 +56,7 @@ pub fn registry(version: &str, health: &Health) -> Result<(Registry, IntGauge), 
     role.build.with_label_values(&[version]).set(1);
     registry.register(Box::new(HealthSeen { table: HealthTable::unregistered()?, health: health.clone() }))?;
     registry.register(Box::new(LogLines::new()?))?;
+    registry.register(Box::new(DeathsSeen::new()?))?;
     registry.register(Box::new(ProcessFacts::new()?))?;
     Ok((registry, role.nats_connected))
 }

@@ -1,4 +1,4 @@
-//! What the disk for HLS gives, and what all segments of a process may take of it.
+//! Access to the disk for HLS, and the budget of all segments of a process.
 
 use std::io;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use tokio::sync::Semaphore;
 /// A disk that takes longer for one file is as good as full.
 pub(super) const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 /// Threads of this process that work on the disk at a time: enough for any disk, and a disk that hangs takes no more
-/// of them. Who waits for one does so under [`WRITE_DEADLINE`].
+/// of them. Waiting for a thread counts within [`WRITE_DEADLINE`].
 const MAX_WORKING: usize = 16;
 
-/// Why HLS stops. The sentences go into a stream's status: no path in them.
+/// Failures of the disk. The sentences go into a stream's status: no path in them.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     #[error("the disk for HLS segments is full")]
@@ -38,7 +38,7 @@ impl From<io::Error> for DiskError {
     }
 }
 
-/// What all HLS files of this process take, and may take. Clones share it.
+/// Bytes that all HLS files of this process take, and their budget. Clones share it.
 #[derive(Clone, Debug)]
 pub struct DiskUse {
     used: Arc<AtomicU64>,
@@ -63,6 +63,10 @@ impl DiskUse {
         self.budget
     }
 
+    /// Counts `len` bytes.
+    ///
+    /// # Errors
+    /// [`DiskError::Budget`] when they do not fit; nothing is counted then.
     pub(super) fn take(&self, len: u64) -> Result<(), DiskError> {
         let fits = |used: u64| used.checked_add(len).filter(|sum| *sum <= self.budget);
         self.used
@@ -71,7 +75,8 @@ impl DiskUse {
             .map_err(|_| DiskError::Budget(self.budget))
     }
 
-    pub(super) fn give_back(&self, len: u64) {
+    /// Counts `len` bytes less.
+    pub(super) fn release(&self, len: u64) {
         let _ = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| Some(used.saturating_sub(len)));
     }
 

@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::segment_dir::SegmentDir;
 
-/// How long the files of a stream that ended stay for players in the middle of a fetch, and for a hand-off.
+/// The files of a stream that ended stay this long for players in the middle of a fetch, and for a hand-off.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// Removes directories some time after their stream ended; at the end of the process at once.
@@ -31,7 +31,7 @@ impl Lingering {
         self.tasks.wait().await;
     }
 
-    /// Removes what is left of a stream after [`LINGER`]. Every playlist must have been removed before. One waiting task
+    /// Removes the remaining files of a stream after [`LINGER`]. Every playlist must have been removed before. One waiting task
     /// per ended stream.
     pub async fn retire(&self, dir: SegmentDir) {
         if !dir.exists().await {

@@ -5,8 +5,8 @@
 //! LiveIndex::find       -> LiveReader              any number of requests
 //! ```
 //!
-//! A rendition's window is the value of a `watch` channel: each change wakes who waits, once; the end of the sender is
-//! the end of all waiting. A lock is held for the time of one look or change, two never at a time, none while waiting.
+//! A rendition's window is the value of a `watch` channel: each change wakes the waiting requests once, and the end of the
+//! sender ends all waiting. A lock is held for one read or change, two never at a time, none while waiting.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,18 +25,18 @@ use rsm_media::hls::playlist::{RenditionReport, Setting};
 use rsm_media::hls::query::Query;
 use rsm_media::hls::window::{Answer, Window};
 
-/// Requests of this process that wait at a time, a few kB each; more are told to come again. APIs and relays ask once
+/// Requests of this process that wait at a time, a few kB each; further requests are refused. APIs and relays ask once
 /// for all their viewers: enough for 200 streams of three playlists, and their parts, asked for by three of them.
 pub const MAX_WAITING: usize = 4096;
-/// How long a request waits, target durations (RFC 8216bis section 6.2.5.2).
+/// A request waits this long, target durations (RFC 8216bis section 6.2.5.2).
 const PATIENCE_TARGETS: u64 = 3;
 
-/// Why a request is not answered with what it asked for.
+/// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// There is no such thing, or not any more, or not yet and nobody was told to ask for it.
+    /// There is no such playlist or part, or not any more, or not yet and no playlist has announced it.
     Absent,
-    /// It asks for what is so far ahead that the client must be wrong.
+    /// The requested segment is so far ahead that the client must be wrong.
     TooFar,
     /// It did not come in time.
     Late,
@@ -52,7 +52,7 @@ pub struct LiveIndex(Arc<Index>);
 struct Index {
     /// As many as this process owns streams, and for seconds one more of a stream that changes its owner.
     streams: RwLock<HashMap<(Slug, Fence), Arc<Stream>>>,
-    /// Whoever waits holds one of `places`.
+    /// A waiting request holds one of `places`.
     waiting: Arc<Semaphore>,
     places: usize,
 }
@@ -68,8 +68,7 @@ impl LiveIndex {
         Self(Arc::new(Index { streams: RwLock::default(), waiting: Arc::new(Semaphore::new(places)), places }))
     }
 
-    /// Makes a stream known until what this returns is dropped. One that was published as the same before is found
-    /// no more.
+    /// Publishes a stream until the returned value is dropped. It replaces a stream of the same name and fence.
     pub fn publish(&self, slug: &Slug, fence: Fence) -> LiveStream {
         let stream = Arc::new(Stream::default());
         let key = (slug.clone(), fence);
@@ -105,13 +104,13 @@ impl fmt::Debug for Stream {
 }
 
 impl Stream {
-    /// Those that are made now, to be looked at without this lock.
+    /// The renditions that are made now, to be read without this lock.
     fn windows(&self) -> Vec<(Rendition, watch::Receiver<Window>)> {
         self.renditions.lock().clone()
     }
 }
 
-/// A stream that is published; dropped, it is gone, and whoever waits for it is told.
+/// A published stream. Dropping it withdraws it and ends the requests that wait for it.
 #[derive(Debug)]
 pub struct LiveStream {
     index: LiveIndex,
@@ -125,8 +124,8 @@ impl LiveStream {
         *self.stream.index.lock() = text;
     }
 
-    /// Makes a rendition known, with what its playlist lists, until what this returns is dropped. It takes the place
-    /// of one of the same name.
+    /// Publishes a rendition with its playlist until the returned value is dropped. It replaces a rendition of the same
+    /// name.
     pub fn rendition(&self, rendition: Rendition, window: Window) -> LiveRendition {
         let (sender, receiver) = watch::channel(window);
         let mut renditions = self.stream.renditions.lock();
@@ -155,33 +154,33 @@ pub struct LiveRendition {
 }
 
 impl LiveRendition {
-    /// Changes what is listed, and lets everybody who waits look at it once.
+    /// Changes the playlist and wakes all waiting requests once.
     pub fn change<T: Default>(&self, change: impl FnOnce(&mut Window) -> T) -> T {
         let mut result = T::default();
         self.window.send_modify(|window| result = change(window));
         result
     }
 
-    /// Reads what is listed.
+    /// Reads the playlist.
     pub fn read<T>(&self, read: impl FnOnce(&Window) -> T) -> T {
         read(&self.window.borrow())
     }
 }
 
 impl Drop for LiveRendition {
-    /// Its end wakes who waits.
+    /// The end of the sender wakes the waiting requests.
     fn drop(&mut self) {
         let own = self.window.subscribe();
         self.stream.renditions.lock().retain(|(_, window)| !window.same_channel(&own));
     }
 }
 
-/// What requests read of a stream.
+/// The readers' view of a stream.
 #[derive(Clone, Debug)]
 pub struct LiveReader {
     stream: Arc<Stream>,
     waiting: Arc<Semaphore>,
-    /// Name of the owner's directory: what URIs begin with.
+    /// Name of the owner's directory, the prefix of URIs.
     dir: String,
 }
 
@@ -196,7 +195,7 @@ impl LiveReader {
         self.stream.windows().iter().map(|(_, window)| window.borrow().target_s()).max().unwrap_or(1)
     }
 
-    /// The media playlist of `rendition` as soon as it lists what `query` names.
+    /// The media playlist of `rendition` as soon as it lists the segment or part that `query` names.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -214,7 +213,7 @@ impl LiveReader {
         if !window.borrow().is_playable() {
             return Err(Refusal::Absent);
         }
-        // Of the others first: two are never locked at a time.
+        // The other renditions first: two are never locked at a time.
         let others = self.others(rendition);
         let (target_s, prefix) = (self.target_s(), format!("{}/{}", self.dir, rendition.as_str()));
         Ok(window.borrow().render_live(&Setting { prefix: &prefix, target_s, others: &others, skip: query.skip }))
@@ -250,13 +249,13 @@ impl LiveReader {
             .collect()
     }
 
-    /// Until `answer` has one. Only who really waits takes a place among [`MAX_WAITING`].
+    /// Waits until `answer` returns a value. Only a request that really waits takes a place among [`MAX_WAITING`].
     async fn wait<T>(
         &self,
         window: &mut watch::Receiver<Window>,
         answer: impl Fn(&Window) -> Option<Result<T, Refusal>>,
     ) -> Result<T, Refusal> {
-        // Marked as seen before it is looked at: what comes after this look wakes.
+        // Marked as seen before it is read: a later change wakes this request.
         if let Some(answer) = answer(&window.borrow_and_update()) {
             return answer;
         }

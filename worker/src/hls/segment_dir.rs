@@ -30,7 +30,7 @@ pub struct SegmentDir {
     usage: DiskUse,
     /// Bytes of this directory within `usage`.
     own: Arc<AtomicU64>,
-    /// Of the multivariant playlist.
+    /// Writes of the multivariant playlist.
     files: Arc<Files>,
 }
 
@@ -42,14 +42,14 @@ pub struct RenditionDir {
     files: Arc<Files>,
 }
 
-/// Keeps a file that comes late from appearing after it was given up or withdrawn.
+/// Keeps a late write from appearing after it was abandoned or withdrawn.
 #[derive(Debug, Default)]
 struct Files {
     /// Grows whenever all that is still being written has become worthless.
     generation: AtomicU64,
     /// Writes so far: each gets a name of its own to be written under.
     writes: AtomicU64,
-    /// Held by a thread while it looks at the generation and renames, and while it removes a playlist. Not to be taken
+    /// Held by a thread while it checks the generation and renames, and while it removes a playlist. Must not be locked
     /// on an async thread: its holder may wait for the disk.
     renaming: Mutex<()>,
 }
@@ -97,7 +97,7 @@ impl SegmentDir {
     }
 
     pub(super) async fn remove(self) {
-        self.usage.give_back(self.own.swap(0, Ordering::Relaxed));
+        self.usage.release(self.own.swap(0, Ordering::Relaxed));
         let path = self.path;
         let removed = self.usage.run(move || {
             if let Err(error) = fs::remove_dir_all(&path)
@@ -125,7 +125,7 @@ impl SegmentDir {
             let _renaming = files.renaming.lock();
             remove_quietly(&path);
         });
-        // Late or never, what stays goes with the directory.
+        // Files that stay are removed with the directory.
         let _ = removed.await;
     }
 
@@ -178,7 +178,7 @@ impl RenditionDir {
         let written = self.stream.write(&self.files, &self.dir(), &format!("{sequence}.m4s"), parts).await;
         match written {
             Ok(()) => _ = self.stream.own.fetch_add(len, Ordering::Relaxed),
-            Err(_) => self.stream.usage.give_back(len),
+            Err(_) => self.stream.usage.release(len),
         }
         written
     }
@@ -213,10 +213,10 @@ impl RenditionDir {
                 // Nothing is left of it when the whole directory was returned meanwhile.
                 let less = |own: u64| Some(own.saturating_sub(len));
                 let before = own.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).unwrap_or_default();
-                usage.give_back(len.min(before));
+                usage.release(len.min(before));
             }
         });
-        // Late or never, what stays goes with the directory.
+        // Files that stay are removed with the directory.
         let _ = removed.await;
     }
 
@@ -227,13 +227,13 @@ impl RenditionDir {
             .stream
             .usage
             .run(move || numbers.iter().for_each(|k| remove_quietly(&path.join(format!("init-{k}.mp4")))));
-        // Late or never, what stays goes with the directory.
+        // Files that stay are removed with the directory.
         let _ = removed.await;
     }
 }
 
 impl Files {
-    /// What is being written now shall not appear any more.
+    /// Files that are being written now do not appear any more.
     fn abandon(&self) {
         self.generation.fetch_add(1, Ordering::Release);
     }

@@ -19,19 +19,19 @@ use rsm_media::hls::address::{Address, HlsFile};
 use rsm_media::hls::parts::PartPlace;
 use rsm_media::hls::query::Query;
 
-/// Files and parts that readers take at a time; more are told to come again. A reader that takes nothing for a while is
-/// cut off by the listener. Requests that wait for what comes next have a bound of their own
+/// Files and parts that are sent at a time; further requests are refused. The listener closes the connection of a reader
+/// that takes nothing for a while. Requests that wait for the next part have a bound of their own
 /// ([`super::live::MAX_WAITING`]).
 const MAX_OPEN: usize = 256;
 /// A disk that takes longer to open a file is as good as absent. Shorter than the 5 s that readers wait for an answer.
 const OPEN_DEADLINE: Duration = Duration::from_secs(3);
 /// Read from the disk at a time, bytes.
 const CHUNK: u64 = 64 << 10;
-/// How long caches may keep what a request waited for, target durations: it has an address of its own, but is of no use
-/// soon.
+/// Caches may keep the answer to a waiting request this long, target durations: it has an address of its own, but is
+/// soon of no use.
 const KEEP_TARGETS: u64 = 6;
 
-/// `GET /hls/<slug>/<epoch>-<revision>/…`: of streams in `live` what they list now, and the files under `root`.
+/// `GET /hls/<slug>/<epoch>-<revision>/…`: the playlists and parts of streams in `live`, and the files under `root`.
 pub fn routes(root: PathBuf, live: LiveIndex) -> Router {
     Router::with_path("hls/{**file}").goal(Hls { root, live, open: Arc::new(Semaphore::new(MAX_OPEN)) })
 }
@@ -42,17 +42,17 @@ struct Hls {
     open: Arc<Semaphore>,
 }
 
-/// What is sent.
-enum Content {
+/// The body of an answer.
+enum HlsBody {
     Text(String),
     /// A part that is in memory.
     Memory(Vec<Bytes>, OwnedSemaphorePermit),
-    /// So many bytes of a file from where it stands.
+    /// That many bytes of a file from its current offset.
     File(File, u64, OwnedSemaphorePermit),
 }
 
-/// How long caches may keep it.
-enum Keep {
+/// For how long caches may keep an answer.
+enum CacheControl {
     /// Other content may come under the same address.
     No,
     Seconds(u64),
@@ -89,27 +89,31 @@ impl Handler for Hls {
 }
 
 impl Hls {
-    async fn find(&self, address: &Address, query: &str) -> Result<(Content, Keep), StatusCode> {
+    async fn find(&self, address: &Address, query: &str) -> Result<(HlsBody, CacheControl), StatusCode> {
         let live = self.live.find(&address.slug, address.fence);
         match (address.file, live) {
             (HlsFile::Multivariant, Some(live)) => {
-                live.index().map(|text| (Content::Text(text), Keep::No)).ok_or(StatusCode::NOT_FOUND)
+                live.index().map(|text| (HlsBody::Text(text), CacheControl::No)).ok_or(StatusCode::NOT_FOUND)
             }
             (HlsFile::Playlist(rendition), Some(live)) => {
                 let query = Query::parse(query).map_err(|_| StatusCode::BAD_REQUEST)?;
                 let text = live.playlist(rendition, query).await.map_err(status)?;
-                Ok((Content::Text(text), if query.msn.is_some() { soon(&live) } else { Keep::No }))
+                Ok((HlsBody::Text(text), if query.msn.is_some() { soon(&live) } else { CacheControl::No }))
             }
             (HlsFile::Part(rendition, sequence, index), Some(live)) => {
                 let content = match live.part(rendition, sequence, index).await.map_err(status)? {
-                    PartPlace::Memory(bytes) => Content::Memory(bytes, self.turn()?),
+                    PartPlace::Memory(bytes) => HlsBody::Memory(bytes, self.turn()?),
                     PartPlace::Range { offset, len, .. } => self.open(address, Some((offset, len))).await?,
                 };
                 Ok((content, soon(&live)))
             }
             (HlsFile::Part(..), None) => Err(StatusCode::NOT_FOUND),
-            (HlsFile::Multivariant | HlsFile::Playlist(_), None) => Ok((self.open(address, None).await?, Keep::No)),
-            (HlsFile::Init(..) | HlsFile::Segment(..), _) => Ok((self.open(address, None).await?, Keep::Always)),
+            (HlsFile::Multivariant | HlsFile::Playlist(_), None) => {
+                Ok((self.open(address, None).await?, CacheControl::No))
+            }
+            (HlsFile::Init(..) | HlsFile::Segment(..), _) => {
+                Ok((self.open(address, None).await?, CacheControl::Always))
+            }
         }
     }
 
@@ -118,10 +122,10 @@ impl Hls {
     }
 
     /// The file of `address`; of a part, its range of it: offset and length.
-    async fn open(&self, address: &Address, range: Option<(u64, u64)>) -> Result<Content, StatusCode> {
+    async fn open(&self, address: &Address, range: Option<(u64, u64)>) -> Result<HlsBody, StatusCode> {
         let (turn, path) = (self.turn()?, address.path());
         match tokio::time::timeout(OPEN_DEADLINE, open(&self.root.join(&path), range)).await {
-            Ok(Ok((file, len))) => Ok(Content::File(file, len, turn)),
+            Ok(Ok((file, len))) => Ok(HlsBody::File(file, len, turn)),
             Ok(Err(e)) if gone(&e) => Err(StatusCode::NOT_FOUND),
             failed => {
                 if let Ok(Err(e)) = failed {
@@ -133,8 +137,8 @@ impl Hls {
     }
 }
 
-fn soon(live: &LiveReader) -> Keep {
-    Keep::Seconds(live.target_s() * KEEP_TARGETS)
+fn soon(live: &LiveReader) -> CacheControl {
+    CacheControl::Seconds(live.target_s() * KEEP_TARGETS)
 }
 
 fn status(refusal: Refusal) -> StatusCode {
@@ -145,27 +149,27 @@ fn status(refusal: Refusal) -> StatusCode {
     }
 }
 
-fn send(response: &mut Response, content: Content, keep: Keep, with_body: bool) {
+fn send(response: &mut Response, content: HlsBody, keep: CacheControl, with_body: bool) {
     let len = match &content {
-        Content::Text(text) => text.len() as u64,
-        Content::Memory(bytes, _) => bytes.iter().map(|piece| piece.len() as u64).sum(),
-        Content::File(_, len, _) => *len,
+        HlsBody::Text(text) => text.len() as u64,
+        HlsBody::Memory(bytes, _) => bytes.iter().map(|piece| piece.len() as u64).sum(),
+        HlsBody::File(_, len, _) => *len,
     };
     let cache = match keep {
-        Keep::No => HeaderValue::from_static("no-store"),
+        CacheControl::No => HeaderValue::from_static("no-store"),
         // Digits and ASCII letters are a header value.
-        Keep::Seconds(seconds) => HeaderValue::from_str(&format!("private, max-age={seconds}"))
+        CacheControl::Seconds(seconds) => HeaderValue::from_str(&format!("private, max-age={seconds}"))
             .unwrap_or_else(|_| HeaderValue::from_static("no-store")),
-        Keep::Always => HeaderValue::from_static("private, max-age=3600, immutable"),
+        CacheControl::Always => HeaderValue::from_static("private, max-age=3600, immutable"),
     };
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(len));
     response.headers_mut().insert(CACHE_CONTROL, cache);
     response.status_code(StatusCode::OK);
     match content {
         _ if !with_body => {}
-        Content::Text(text) => response.stream(pieces(vec![text.into()], None)),
-        Content::Memory(bytes, turn) => response.stream(pieces(bytes, Some(turn))),
-        Content::File(file, len, turn) => response.stream(chunks(file, len, turn)),
+        HlsBody::Text(text) => response.stream(pieces(vec![text.into()], None)),
+        HlsBody::Memory(bytes, turn) => response.stream(pieces(bytes, Some(turn))),
+        HlsBody::File(file, len, turn) => response.stream(chunks(file, len, turn)),
     }
 }
 

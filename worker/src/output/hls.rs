@@ -10,12 +10,12 @@
 //! ```
 //!
 //! The path of a segment reads in one direction: `source_rendition` takes a picture from the hub and asks
-//! [`rsm_media::hls::planner`] whether a segment begins; `video_rendition` makes parts and segments of it with
+//! [`rsm_media::hls::planner`] if a segment begins; `video_rendition` makes parts and segments of it with
 //! [`rsm_media::hls::picture_track`]; `rendition_store` writes a segment to [`crate::hls::segment_dir`] and lists it in
 //! [`crate::hls::live`], from where [`crate::hls::serve`] answers players.
 //!
 //! The pictures of a camera whose codec browsers play are not touched and take no pipeline. Those of a JPEG camera go
-//! through a transcoder first, and everything else reads what that makes.
+//! through a transcoder first, and everything else reads its output.
 
 mod audio_encoder;
 mod audio_rendition;

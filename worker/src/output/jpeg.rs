@@ -1,5 +1,5 @@
-//! JPEG frames: while they are wanted, the newest picture of a stream to NATS; never a queue. A picture is decoded once,
-//! and encoded once for each size that somebody wants.
+//! JPEG frames: while they are demanded, the newest picture of a stream goes to NATS; never a queue. A picture is decoded
+//! once, and encoded once for each demanded size.
 
 mod pass_through;
 pub(crate) mod publish;
@@ -24,21 +24,21 @@ use crate::pipeline::PipelineError;
 use crate::pipeline::hardware::Hardware;
 use crate::pipeline::to_jpeg::{JpegEncoder, JpegFeeder, JpegPipeline};
 use crate::stream_trace::{StreamTrace, Waiting};
-use pass_through::{Passed, Passing, as_it_is};
+use pass_through::{PassOutcome, Passing, as_it_is};
 use rsm_media::access_unit::AccessUnit;
 use rsm_media::group_queue::Popped;
 use rsm_media::keyless::PATIENCE;
 use rsm_media::parameters::VideoCodec;
-use size::{Numbers, Size};
+use size::{FrameNumbers, Size};
 
 /// First and longest pause after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// A picture older than this is decoded for those behind it, but no longer worth scaling and encoding.
 const LATE: Duration = Duration::from_secs(1);
-/// From here on decoding alone does not catch up: what waits before the newest key frame is left out.
+/// A picture older than this is too late even for decoding: the pictures before the newest key frame are skipped.
 const TOO_LATE: Duration = Duration::from_millis(2500);
 
-/// What the output of one stream needs.
+/// The JPEG output of one stream.
 pub struct JpegOutput {
     pub slug: Slug,
     pub zone: Zone,
@@ -49,27 +49,27 @@ pub struct JpegOutput {
     pub hardware: Hardware,
     pub report: Arc<dyn JpegReport>,
     pub trace: StreamTrace,
-    /// For the first frame of a wish.
+    /// The span that ends with the first frame of a demand.
     pub waiting: Waiting,
     /// Set once a frame was published. Read by the heartbeat.
     pub shown: Arc<AtomicBool>,
 }
 
-/// What is told of the output while it runs.
+/// Receives reports of the output while it runs.
 pub trait JpegReport: Send + Sync {
-    /// True when nothing can be shown, because pictures come and none of them is a key frame.
+    /// `so` is true when nothing can be shown, because pictures come and none of them is a key frame.
     fn keyless(&self, so: bool);
 }
 
-/// Why frames are begun anew without a fault.
-enum Break {
+/// Why frames are begun anew without an error.
+enum RunEnd {
     /// The next unit is of another timeline.
     Timeline(Arc<AccessUnit>),
     /// This picture cannot be passed through.
     Unfit(Arc<AccessUnit>),
-    /// Of a camera that sends JPEG another picture is to be decoded, or none any more.
+    /// A decoder is needed now, or is needed no longer, for a camera that sends JPEG.
     Ways,
-    /// Nothing is wanted.
+    /// Nothing is demanded.
     Demand,
 }
 
@@ -77,10 +77,10 @@ enum Break {
 #[derive(Clone, Copy)]
 struct Run<'a> {
     first: &'a Arc<AccessUnit>,
-    /// Of its pictures, when they are frames as they are.
+    /// Size of its pictures, when they are frames without decoding.
     frame: Option<(u32, u32)>,
     subscription: &'a Subscription,
-    numbers: &'a Numbers,
+    numbers: &'a FrameNumbers,
 }
 
 impl Run<'_> {
@@ -94,14 +94,14 @@ impl Run<'_> {
     }
 }
 
-/// How one size is made.
-struct Making {
+/// One size that is being made.
+struct SizeInWork {
     size: Size,
     /// `None` when pictures pass through.
     encoder: Option<JpegEncoder>,
 }
 
-/// What becomes of a unit.
+/// The treatment of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
     Show,
@@ -125,17 +125,17 @@ fn pace(age: Duration, backlog: bool, all_keys: bool) -> Pace {
 
 impl JpegOutput {
     /// Runs until the stream ends; the pipeline is Null when it returns.
-    pub async fn run(self, mut wish: OutputDemand) {
-        let numbers = Numbers::default();
+    pub async fn run(self, mut demand: OutputDemand) {
+        let numbers = FrameNumbers::default();
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-        while wish.until_frames().await {
+        while demand.until_frames().await {
             self.waiting.begin(self.trace.output("frames"));
             let before = numbers.total();
-            let produced = self.produce(&mut wish, &numbers).await;
+            let produced = self.produce(&mut demand, &numbers).await;
             self.report.keyless(false);
             match produced {
                 Ok(()) => {
-                    // Before its first frame, nobody wants it any more.
+                    // The demand may have ended before the first frame.
                     self.waiting.end();
                     backoff.reset();
                 }
@@ -146,17 +146,17 @@ impl JpegOutput {
                     if numbers.total() > before {
                         backoff.reset();
                     }
-                    wish.pause(backoff.pause(rand::random())).await;
+                    demand.pause(backoff.pause(rand::random())).await;
                 }
             }
         }
     }
 
     /// One timeline after the other while any frames are wanted.
-    async fn produce(&self, wish: &mut OutputDemand, numbers: &Numbers) -> Result<(), PipelineError> {
+    async fn produce(&self, demand: &mut OutputDemand, numbers: &FrameNumbers) -> Result<(), PipelineError> {
         let subscription = self.hub.subscribe(Listen::Video);
         let mut next = None;
-        // Told once; after that there is nothing to do but to wait on.
+        // Reported once; after that the output only waits.
         let mut patience = PATIENCE;
         // The timeline with a picture that could not be passed through: all of it is encoded.
         let mut encoded = None;
@@ -164,7 +164,7 @@ impl JpegOutput {
             self.waiting.step("wait for key frame");
             let first = tokio::select! {
                 unit = subscription.next_key(next.take(), patience) => unit,
-                () = wish.until_no_frames() => return Ok(()),
+                () = demand.until_no_frames() => return Ok(()),
             };
             self.report.keyless(first.is_none());
             let Some(first) = first else {
@@ -176,22 +176,22 @@ impl JpegOutput {
             let passes = encoded != Some(first.timeline);
             let frame = passes.then(|| as_it_is(&first, self.frames.max_frame_bytes())).flatten();
             let run = Run { first: &first, frame, subscription: &subscription, numbers };
-            match self.show(run, wish).await? {
-                Break::Timeline(unit) => next = Some(unit),
-                Break::Unfit(unit) => {
+            match self.show(run, demand).await? {
+                RunEnd::Timeline(unit) => next = Some(unit),
+                RunEnd::Unfit(unit) => {
                     encoded = Some(unit.timeline);
                     next = Some(unit);
                 }
-                Break::Ways => {}
-                Break::Demand => return Ok(()),
+                RunEnd::Ways => {}
+                RunEnd::Demand => return Ok(()),
             }
         }
     }
 
     /// One timeline, with a decoder if any size needs one.
-    async fn show(&self, run: Run<'_>, wish: &mut OutputDemand) -> Result<Break, PipelineError> {
-        if !run.needs_decoder(&wish.sizes()) {
-            return self.make(run, None, wish).await;
+    async fn show(&self, run: Run<'_>, demand: &mut OutputDemand) -> Result<RunEnd, PipelineError> {
+        if !run.needs_decoder(&demand.sizes()) {
+            return self.make(run, None, demand).await;
         }
         self.waiting.step("make pipeline");
         let mut pipeline = JpegPipeline::start(&run.first.video, &self.hardware).await?;
@@ -199,7 +199,7 @@ impl JpegOutput {
         let ended = {
             let (feeder, failed) = pipeline.split();
             tokio::select! {
-                ended = self.make(run, Some(feeder), wish) => ended,
+                ended = self.make(run, Some(feeder), demand) => ended,
                 error = failed => Err(error),
             }
         };
@@ -212,19 +212,19 @@ impl JpegOutput {
         &self,
         run: Run<'_>,
         feeder: Option<&JpegFeeder>,
-        wish: &mut OutputDemand,
-    ) -> Result<Break, PipelineError> {
-        let (passing, mut making) = (Passing::default(), Vec::<Making>::new());
+        demand: &mut OutputDemand,
+    ) -> Result<RunEnd, PipelineError> {
+        let (passing, mut making) = (Passing::default(), Vec::<SizeInWork>::new());
         let mut publishing = FuturesUnordered::new();
         let feeding = feed(feeder, &passing, self.frames.max_frame_bytes(), run);
         tokio::pin!(feeding);
         loop {
-            let sizes = wish.sizes();
+            let sizes = demand.sizes();
             if sizes.is_empty() {
-                return Ok(Break::Demand);
+                return Ok(RunEnd::Demand);
             }
             if run.needs_decoder(&sizes) != feeder.is_some() {
-                return Ok(Break::Ways);
+                return Ok(RunEnd::Ways);
             }
             for made in making.extract_if(.., |made| !sizes.contains(&made.size)) {
                 match (made.encoder, feeder) {
@@ -241,15 +241,15 @@ impl JpegOutput {
                     None => (None, passing.add(size)),
                 };
                 publishing.push(self.publish_newest(size, newest, encoder.clone(), run.numbers));
-                making.push(Making { size, encoder });
+                making.push(SizeInWork { size, encoder });
             }
-            // What is ready is sent before more is made.
+            // Frames that are ready are sent before more are made.
             loop {
                 tokio::select! {
                     biased;
-                    goes_on = wish.until_sizes_are_not(&sizes) => {
+                    goes_on = demand.until_sizes_are_not(&sizes) => {
                         if !goes_on {
-                            return Ok(Break::Demand);
+                            return Ok(RunEnd::Demand);
                         }
                         break;
                     }
@@ -268,20 +268,20 @@ async fn feed(
     passing: &Passing,
     max_bytes: usize,
     run: Run<'_>,
-) -> Result<Break, PipelineError> {
+) -> Result<RunEnd, PipelineError> {
     let (subscription, timeline) = (run.subscription, run.first.timeline);
     let all_keys = run.first.video.codec == VideoCodec::Jpeg;
     let mut unit = run.first.clone();
     // The key frame that the backlog begins with is shown: decoding the rest takes 6 ms for each picture of 1080p,
-    // and somebody waits. What follows it is shown from where the backlog ends.
+    // and a viewer waits. The pictures after it are shown from the end of the backlog on.
     let mut pace_now = Pace::Show;
     loop {
         if pace_now != Pace::Skip || !subscription.skip_to_newest_key() {
             match passing.offer(&unit, max_bytes) {
-                Passed::NotDue => {}
+                PassOutcome::NotDue => {}
                 // It is sent before the next one can replace it.
-                Passed::Shown => tokio::task::yield_now().await,
-                Passed::Unfit => return Ok(Break::Unfit(unit)),
+                PassOutcome::Shown => tokio::task::yield_now().await,
+                PassOutcome::Unfit => return Ok(RunEnd::Unfit(unit)),
             }
             if let Some(feeder) = feeder {
                 feeder.push(&unit, pace_now == Pace::Show).await?;
@@ -294,7 +294,7 @@ async fn feed(
             }
         };
         if unit.timeline != timeline {
-            return Ok(Break::Timeline(unit));
+            return Ok(RunEnd::Timeline(unit));
         }
         let age = Instant::now().saturating_duration_since(unit.arrived);
         pace_now = pace(age, subscription.is_backlog(&unit), all_keys);

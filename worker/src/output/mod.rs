@@ -1,4 +1,4 @@
-//! What is made of a stream: JPEG frames on NATS, HLS segments on disk. Each stands and fails alone.
+//! The outputs of a stream: JPEG frames on NATS, HLS segments on disk. Each runs and fails alone.
 
 pub mod demand;
 pub mod frames;

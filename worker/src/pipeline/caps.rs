@@ -1,4 +1,4 @@
-//! What goes over the pads, and how large a JPEG becomes.
+//! Caps of the pads, and the size of a JPEG.
 
 use gstreamer as gst;
 
@@ -24,7 +24,7 @@ pub(super) fn pictures(video: &VideoParameters) -> gst::Caps {
     caps.field("width", side(video.width)).field("height", side(video.height)).build()
 }
 
-/// H.264 as segments hold it: of profile main, or what that includes.
+/// H.264 as segments hold it: of profile main, or a profile that it includes.
 pub(super) fn avc() -> gst::Caps {
     gst::Caps::builder("video/x-h264")
         .field("stream-format", "avc")
@@ -41,7 +41,7 @@ pub(super) fn g711(media: &str, sample_rate: u32, channels: u16) -> gst::Caps {
         .build()
 }
 
-/// What the software encoders take without conversion, with square pixels.
+/// The format that the software encoders take without conversion, with square pixels.
 pub(super) fn i420(size: (u32, u32)) -> gst::Caps {
     raw(Some("I420"), size)
 }

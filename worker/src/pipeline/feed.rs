@@ -37,7 +37,7 @@ impl Feed {
         Self::of(&caps::pictures(video), with_dts)
     }
 
-    /// An appsrc for what `caps` say.
+    /// An appsrc with these caps.
     pub fn of(caps: &gst::Caps, with_dts: bool) -> Self {
         let room = Arc::new(Notify::new());
         let wake = room.clone();
@@ -86,7 +86,7 @@ impl Feed {
         self.appsrc.push_buffer(buffer).map(drop).map_err(|_| PipelineError::Ended)
     }
 
-    /// No more units: the pipeline finishes what it has.
+    /// Ends the input: the pipeline finishes the units that it has.
     pub fn end(&self) {
         // Refused only when the pipeline is already stopping.
         let _ = self.appsrc.end_of_stream();

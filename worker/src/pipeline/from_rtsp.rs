@@ -1,4 +1,4 @@
-//! RTSP by GStreamer, for what needs UDP or its patience with odd cameras.
+//! RTSP by GStreamer, for cameras that need UDP or its tolerance.
 //!
 //! ```text
 //! rtspsrc (first video, first audio) -> depay ! parse ! appsink, each -> RtspUnit
@@ -27,7 +27,7 @@ use reports::Reports;
 /// Pictures and frames of audio between GStreamer's threads and the task that reads them: about two seconds. Full, the
 /// threads wait, and TCP slows the camera down.
 const MAX_WAITING: usize = 160;
-/// How long datagrams out of order are waited for; what VLC and rtspsrc's documentation suggest for a LAN.
+/// Datagrams out of order are waited for this long, as VLC and rtspsrc's documentation suggest for a LAN.
 const REORDER_MS: u32 = 200;
 /// For the TEARDOWN, which is sent without waiting for its answer.
 const TEARDOWN_NS: u64 = 100_000_000;
@@ -41,7 +41,7 @@ pub struct RtspTarget<'a> {
     pub timeout: Duration,
 }
 
-/// How RTP travels.
+/// Transport of RTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RtspProtocol {
     /// Interleaved in the RTSP connection.
@@ -56,19 +56,19 @@ pub struct RtspUnit {
     /// Running time of the pipeline; pictures and audio share it.
     pub time_ns: i64,
     pub is_key: bool,
-    /// Packets were lost in or before it. Not told of JPEG, whose depayloader leaves torn pictures out.
+    /// Packets were lost in or before it. Always false for JPEG, whose depayloader leaves torn pictures out.
     pub lost: bool,
     pub arrived: Instant,
     pub arrived_wall: SystemTime,
-    /// What the camera said of its clock since the unit before.
+    /// The newest report of the camera's clock since the unit before.
     pub report: Option<Report>,
     pub media: RtspMedia,
 }
 
-/// Why it ended, as far as GStreamer tells.
+/// Why it ended, as far as GStreamer reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RtspFault {
-    /// No video that can be used; what the camera offers.
+    /// No video that can be used; the encodings that the camera offers.
     NoVideo(Vec<String>),
     /// A request was not answered in time.
     Silent,
@@ -86,7 +86,7 @@ pub struct RtspPipeline {
 }
 
 impl RtspPipeline {
-    /// Builds it and begins to connect; what becomes of that comes from [`Self::failed`] or the receiver.
+    /// Builds it and begins to connect; the outcome comes from [`Self::failed`] or the receiver.
     ///
     /// # Errors
     /// [`PipelineError`] when an element is missing or refuses to start.
@@ -98,7 +98,7 @@ impl RtspPipeline {
         Ok((Self { running, chosen }, receiver))
     }
 
-    /// Resolves when the session is over: what happened, and GStreamer's own words, which may hold an address.
+    /// Resolves when the session is over: the fault, and GStreamer's own words, which may hold an address.
     pub async fn failed(&mut self) -> (RtspFault, String) {
         match self.running.news().await {
             BusNews::Eos => (RtspFault::Ended, String::new()),
@@ -193,7 +193,7 @@ fn take_stream(
     tail.push(sink.upcast());
     pipeline.add_many(&tail).map_err(PipelineError::build)?;
     gst::Element::link_many(&tail).map_err(PipelineError::build)?;
-    // From the end to the beginning, so that whoever gets a picture can pass it on.
+    // From the end to the beginning, so that each element that gets a picture can pass it on.
     for element in tail.iter().rev() {
         element.sync_state_with_parent().map_err(PipelineError::build)?;
     }
@@ -227,12 +227,12 @@ fn callbacks(encoding: Encoding, reports: Reports, sender: mpsc::Sender<RtspUnit
         .build()
 }
 
-/// What the depayloader flags behind a gap in the packets' numbers, the parser hands on.
+/// True after a gap in the packets' numbers: the depayloader sets the flag, and the parser passes it on.
 fn discontinues(sample: &gst::Sample) -> bool {
     sample.buffer().is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT))
 }
 
-/// Bytes, running time, and whether decoding can begin here; `None` for what cannot be placed in time.
+/// Bytes, running time, and true when decoding can begin here; `None` without a time.
 fn content(sample: &gst::Sample, encoding: Encoding) -> Option<(Bytes, i64, bool)> {
     let buffer = sample.buffer_owned()?;
     let pts = buffer.pts()?;

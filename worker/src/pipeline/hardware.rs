@@ -28,7 +28,7 @@ struct Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Choice {
     element: String,
-    /// Who came before it, and why it was not taken; at most the candidates of a job.
+    /// The better candidates, and why they were not taken; at most the candidates of a job.
     passed_over: Vec<(&'static str, Trial)>,
 }
 
@@ -45,7 +45,7 @@ impl Hardware {
         Ok(Self::of([find(h264)?, find(h265)?, find(jpeg)?, find(encoder)?]))
     }
 
-    /// Without a look at the machine.
+    /// The elements in software, without a trial.
     pub fn software() -> Self {
         let choice = |job: Job| Choice { element: job.software().to_owned(), passed_over: Vec::new() };
         Self::of(Job::ALL.map(choice))
@@ -56,9 +56,9 @@ impl Hardware {
     }
 
     /// A pipeline that encodes ended with `error`. When that was the encoder's own and it is not the one in software,
-    /// this process encodes in software from now on. What a camera sends reaches encoders as raw pictures only, so it
-    /// is hardly the camera's fault; decoders are not judged, for theirs it may be.
-    pub fn heed(&self, error: &PipelineError) {
+    /// this process encodes in software from now on. Encoders get raw pictures only, so it is hardly
+    /// the camera's fault; decoders are not judged, for theirs it may be.
+    pub fn note_failure(&self, error: &PipelineError) {
         let PipelineError::Element { element, message } = error else { return };
         let software = Job::EncodeH264.software();
         if element == self.encoder() && element != software && !self.0.encoder_failed.swap(true, Ordering::Relaxed) {
@@ -92,8 +92,8 @@ impl Hardware {
         }
     }
 
-    /// Says once what was chosen, and what is there and does not work.
-    pub fn tell(&self) {
+    /// Logs the chosen elements, and those that are there and do not work.
+    pub fn log(&self) {
         for job in Job::ALL {
             let choice = self.choice(job);
             for (element, trial) in &choice.passed_over {
@@ -112,28 +112,28 @@ impl Hardware {
     }
 }
 
-/// What does one job on this machine.
+/// The element that does one job on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chosen {
+pub struct ChosenElement {
     /// As the configuration calls it: `h264_decoder` and so on.
     pub job: &'static str,
     pub element: String,
     /// True when it needs no device.
     pub software: bool,
-    /// What is on this machine and does not work, and why.
+    /// Elements that are on this machine and do not work, and why.
     pub failing: Vec<(&'static str, String)>,
 }
 
 impl Hardware {
-    /// What does each job.
-    pub fn chosen(&self) -> Vec<Chosen> {
+    /// The element of each job.
+    pub fn chosen(&self) -> Vec<ChosenElement> {
         let chosen = |job: Job| {
             let Choice { element, passed_over } = self.choice(job);
             let failing = passed_over.iter().filter_map(|(name, trial)| match trial {
                 Trial::Fails(why) => Some((*name, why.clone())),
                 Trial::NotThere | Trial::Works => None,
             });
-            Chosen {
+            ChosenElement {
                 job: job.name(),
                 element: element.clone(),
                 software: element == job.software(),
@@ -144,7 +144,7 @@ impl Hardware {
     }
 }
 
-/// A line for each job: what does it, and why nothing before it in the order.
+/// A line for each job: its element, and why no better one.
 impl fmt::Display for Hardware {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for job in Job::ALL {
@@ -164,7 +164,7 @@ impl fmt::Display for Hardware {
     }
 }
 
-/// What `rsm config show` says of this machine, for any state that it is in.
+/// The text of `rsm config show` for this machine, in whatever state it is.
 pub fn describe(config: &WorkerConfig) -> String {
     if let Err(e) = elements::init() {
         return format!("{e}\n");
@@ -244,7 +244,7 @@ mod tests {
             let error = choose(H264, wanted, &mut has).unwrap_err().to_string();
             assert_eq!(error, format!("worker.h264_decoder is {said}, expected auto or one of {choices}"));
         }
-        // Its rate could not be bounded: nobody knows its properties.
+        // Its rate could not be bounded: its properties are unknown.
         let error = choose(Job::EncodeH264, "avdec_h264", &mut has).unwrap_err().to_string();
         assert!(
             error.starts_with("worker.h264_encoder is \"avdec_h264\", expected auto or one of vah264enc"),
@@ -261,13 +261,13 @@ mod tests {
         let hardware = Hardware::of(Job::ALL.map(choice));
         let error = |element: &str| PipelineError::Element { element: element.into(), message: "device lost".into() };
         for other in [error("avdec_h264"), error("appsrc"), PipelineError::Stuck, PipelineError::Ended] {
-            hardware.heed(&other);
+            hardware.note_failure(&other);
             assert_eq!(hardware.encoder(), "vah264enc", "{other}");
         }
         let elsewhere = hardware.clone();
-        hardware.heed(&error("vah264enc"));
+        hardware.note_failure(&error("vah264enc"));
         assert_eq!([hardware.encoder(), elsewhere.encoder()], ["x264enc"; 2]);
-        hardware.heed(&error("x264enc"));
+        hardware.note_failure(&error("x264enc"));
         assert_eq!(hardware.encoder(), "x264enc");
     }
 

@@ -5,14 +5,14 @@ use rsm_shared::config::WorkerConfig;
 use super::encoder;
 use rsm_media::parameters::VideoCodec;
 
-/// What an element is chosen for.
+/// A task that an element is chosen for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Job {
     Decode(VideoCodec),
     EncodeH264,
 }
 
-/// How one candidate did.
+/// The result of the trial of one candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trial {
     NotThere,
@@ -28,7 +28,7 @@ impl Job {
         Self::EncodeH264,
     ];
 
-    /// As the configuration calls it.
+    /// Its name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Decode(VideoCodec::H264) => "h264_decoder",
@@ -52,7 +52,7 @@ impl Job {
         }
     }
 
-    /// What needs no trial: [`elements::init`] found it, and it depends on no device.
+    /// The element in software, which needs no trial: [`elements::init`] found it, and it depends on no device.
     pub fn software(self) -> &'static str {
         match self {
             Self::Decode(VideoCodec::H264) => "avdec_h264",

@@ -12,7 +12,7 @@ use super::elements;
 use rsm_media::access_unit::AccessUnit;
 use rsm_media::parameters::{VideoCodec, VideoParameters};
 
-/// What is encoded.
+/// The pictures that are encoded.
 pub(crate) struct Clip {
     pub width: i32,
     pub height: i32,
@@ -23,13 +23,13 @@ pub(crate) struct Clip {
     pub b_pictures: u32,
 }
 
-/// How it is encoded, and what is seen.
+/// The encoding, and the picture itself.
 #[derive(Clone, Copy)]
 pub(crate) struct Look {
     pub codec: VideoCodec,
     /// Raw format, such as `I420`.
     pub format: &'static str,
-    /// Of videotestsrc.
+    /// Pattern of videotestsrc.
     pub pattern: &'static str,
 }
 

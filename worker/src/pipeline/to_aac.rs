@@ -1,4 +1,4 @@
-//! G.711 of cameras to AAC-LC, which is what HLS and browsers take.
+//! G.711 of cameras to AAC-LC, which HLS and browsers take.
 //!
 //! ```text
 //! units -> appsrc ! alawdec | mulawdec ! audioconvert ! audioresample ! capsfilter ! avenc_aac ! appsink -> frames
@@ -36,7 +36,7 @@ const FRAME_SAMPLES: u64 = 1024;
 pub struct EncodedAudio {
     /// One raw frame, without ADTS.
     pub data: Bytes,
-    /// Of the first sample that is heard of it; the encoder's delay is taken out.
+    /// Presentation time of its first sample; the encoder's delay is subtracted.
     pub pts: Duration,
     pub parameters: Arc<AudioParameters>,
 }
@@ -81,7 +81,7 @@ impl AacPipeline {
         (feeder, running.failed())
     }
 
-    /// To Null. What was not taken is dropped.
+    /// Sets the pipeline to Null. Frames that were not received are dropped.
     pub async fn stop(self) {
         let Self { running, feeder: _, _stopping: stopping } = self;
         drop(stopping);
@@ -98,7 +98,7 @@ impl AacFeeder {
         self.feed.push(unit, unit.pts).await
     }
 
-    /// No more units: what is left comes out, then the output ends.
+    /// Ends the input: the pipeline encodes the rest, then the output ends.
     pub fn end(&self) {
         self.feed.end();
     }

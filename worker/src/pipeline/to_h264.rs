@@ -35,7 +35,7 @@ use rsm_media::parameters::{VideoCodec, VideoParameters};
 /// drops.
 const MAX_WAITING: usize = 16;
 /// Key frames on their way through the decoder: the 8 units of the appsrc, the 16 that it reorders at most, and
-/// what hardware holds. Forgotten beyond that, the oldest first.
+/// those that hardware holds. Beyond that the oldest are forgotten.
 const MAX_KEYS: usize = 64;
 /// Every picture of a JPEG camera is a key frame; the encoded stream has one in this time.
 const KEY_INTERVAL: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ pub struct EncoderFeeder {
 }
 
 impl EncoderPipeline {
-    /// Builds and starts a decoder for `video` and an encoder for `form`. `fps` is what the form was made with. The
+    /// Builds and starts a decoder for `video` and an encoder for `form`. `fps` is the rate that the form was made with. The
     /// receiver ends after the last picture.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl EncoderPipeline {
         (feeder, running.failed())
     }
 
-    /// To Null. What was not taken is dropped.
+    /// Sets the pipeline to Null. Frames that were not received are dropped.
     pub async fn stop(self) {
         let Self { running, feeder: _, _stopping: stopping } = self;
         drop(stopping);
@@ -108,8 +108,8 @@ impl EncoderPipeline {
 }
 
 impl EncoderFeeder {
-    /// Hands over one unit; the first must be a key frame. `shown` is false for what is only needed to decode the
-    /// pictures behind it.
+    /// Hands over one unit; the first must be a key frame. `shown` is false for a unit that is only needed to decode
+    /// the pictures after it.
     ///
     /// # Errors
     /// [`PipelineError`] when the decoder takes nothing any more.
@@ -118,13 +118,13 @@ impl EncoderFeeder {
         self.feed.push(unit, unit.pts).await
     }
 
-    /// No more units: what is left comes out, then the output ends.
+    /// Ends the input: the pipeline encodes the rest, then the output ends.
     pub fn end(&self) {
         self.feed.end();
     }
 }
 
-/// What the probe decides with; only the chain's own thread and [`EncoderFeeder::push`] use it.
+/// The state of the probe; only the chain's own thread and [`EncoderFeeder::push`] use it.
 #[derive(Debug)]
 struct Gate(Mutex<GateState>);
 
@@ -134,7 +134,7 @@ struct GateState {
     show_from: Duration,
     /// Times of the source's key frames that are on their way through the decoder; at most [`MAX_KEYS`].
     keys: VecDeque<Duration>,
-    /// Of a source that has key frames only: when one is due.
+    /// When the next key frame is due, for a source that has key frames only.
     next_key: Option<Duration>,
     /// The next picture that is let through becomes a key frame.
     key_due: bool,
@@ -143,7 +143,7 @@ struct GateState {
     left_out: u32,
 }
 
-/// What becomes of a decoded picture.
+/// The treatment of a decoded picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Drop,
@@ -197,7 +197,7 @@ impl GateState {
     }
 }
 
-/// Where pictures leave the decoder, and the encoder; and what sets their size between them.
+/// Where pictures leave the decoder, and the encoder; and the element that sets their size between them.
 struct Ends {
     decoded: gst::Pad,
     encoded: gst::Pad,
@@ -263,7 +263,7 @@ fn watch_decoded(ends: &Ends, gate: Arc<Gate>, rate: gst::Fraction) {
 }
 
 /// Colours stay what they are, and the encoder says which. Left open, they are guessed from the lines of either side,
-/// and small pictures are converted from BT.709 to BT.601: 8 % of a core for 1080p30, and nothing that is seen.
+/// and small pictures are converted from BT.709 to BT.601: 8 % of a core for 1080p30, without a visible gain.
 fn keep_colours(size: &gst::Element, decoded: &mut gst::CapsRef) {
     let Some(structure) = decoded.structure(0) else { return };
     let colours = structure.get::<String>("colorimetry").unwrap_or_else(|_| {
@@ -298,7 +298,7 @@ fn output(
     let at_end = sender.clone();
     let current = move || sender.lock().clone();
     let (form, stopping, runtime) = (form.clone(), stopping.clone(), tokio::runtime::Handle::current());
-    // What the caps said last, and what that is as the form declares it.
+    // The newest codec data, as the caps have it and as the form declares it.
     let mut known: (Bytes, Bytes) = Default::default();
     gst_app::AppSinkCallbacks::builder()
         .new_sample(move |sink| {

@@ -19,7 +19,7 @@ const TRIAL_DEADLINE: Duration = Duration::from_secs(3);
 pub(super) const TRIALS_DEADLINE: Duration = Duration::from_secs(10);
 /// Pictures of a trial; more than an encoder holds back without B pictures.
 const PICTURES: u64 = 4;
-/// Of the pictures in `trial/`: above the smallest that hardware takes.
+/// Size of the pictures in `trial/`: above the smallest that hardware takes.
 const SIZE: (u32, u32) = (320, 240);
 const H264: &[u8] = include_bytes!("trial/pictures.h264");
 const H265: &[u8] = include_bytes!("trial/pictures.h265");
@@ -34,7 +34,7 @@ pub(super) fn run(job: Job, element: &str, end: Instant) -> Trial {
     let (done, result) = mpsc::sync_channel(1);
     let name = element.to_owned();
     let thread = std::thread::Builder::new().name("trial".into()).spawn(move || {
-        // Nobody listens any more past the deadline.
+        // The receiver is gone after the deadline.
         let _ = done.send(code(job, &name, patience));
     });
     // The element has the same deadline; this one is for drivers that do not return.
@@ -52,7 +52,7 @@ fn code(job: Job, element: &str, patience: Duration) -> Result<(), String> {
     let bus = pipeline.bus().ok_or("no bus")?;
     let coded = drive(job, &pipeline, &source, &sink, patience);
     let error = bus.pop_filtered(&[gst::MessageType::Error]);
-    // Going down does not fail; what it would return is the state.
+    // The change to Null does not fail.
     let _ = pipeline.set_state(gst::State::Null);
     if let Some(gst::MessageView::Error(error)) = error.as_ref().map(|message| message.view()) {
         return Err(error.error().message().trim_end_matches('.').to_owned());
@@ -157,7 +157,7 @@ fn build(
     Ok((pipeline, source, sink))
 }
 
-/// What an encoder is tried with.
+/// The form that an encoder is tried with.
 fn small_form() -> Option<EncodedForm> {
     let video = VideoParameters {
         codec: VideoCodec::Jpeg,

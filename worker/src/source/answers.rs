@@ -1,6 +1,6 @@
-//! What a camera answers, read on its way to whoever asked. Pure.
+//! Reads the answers of a camera on their way to the client. Pure.
 //!
-//! Cameras are sloppy, so only what is needed is read (RFC 2326), and everything else passes as it is.
+//! Cameras are sloppy, so only the needed lines are read (RFC 2326), and everything else passes as it is.
 
 use std::net::IpAddr;
 
@@ -31,7 +31,7 @@ pub struct Answers {
     head: Vec<u8>,
     /// Bytes of a body or of media that pass unread.
     passing: usize,
-    /// Of the newest answer.
+    /// Status of the newest answer.
     status: Option<u16>,
 }
 
@@ -45,10 +45,10 @@ impl Answers {
         self.status
     }
 
-    /// Reads what came and adds to `out` what may pass.
+    /// Reads `bytes` and adds to `out` those that may pass.
     ///
     /// # Errors
-    /// [`Stop`]; what is in `out` may still pass.
+    /// [`Stop`]; the bytes in `out` may still pass.
     pub fn take(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Stop> {
         while !bytes.is_empty() {
             if self.passing > 0 {
@@ -125,8 +125,8 @@ impl Answers {
         Ok(())
     }
 
-    /// A Transport line (section 12.39) for datagrams with the camera alone, whatever it says: nobody else is to be
-    /// sent reports, a group neither, and the connection that it came over does not have the camera's address.
+    /// A Transport line (section 12.39) for datagrams with the camera alone, whatever it says: no other host or
+    /// group may be sent reports, and the connection that it came over does not have the camera's address.
     fn transport(&self, line: &[u8]) -> Option<String> {
         let line = String::from_utf8_lossy(line);
         let (name, value) = line.split_once(':')?;
@@ -146,9 +146,9 @@ impl Answers {
     }
 }
 
-/// Makes a head one that everybody reads alike: lines end in a line feed and nowhere else, and none goes on in the next
-/// (section 4.2). GStreamer also ends lines, and heads, at a carriage return alone and at a zero; what it took for a
-/// message of its own would not have been read here.
+/// Makes a head that every reader reads alike: lines end in a line feed and nowhere else, and none goes on in the next
+/// (section 4.2). GStreamer also ends lines, and heads, at a carriage return alone and at a zero; a
+/// message that only GStreamer sees would not have been read here.
 fn plain(head: &mut [u8]) {
     for at in 0..head.len() {
         let line_end = head[at] == b'\n' || head[at] == b'\r' && head.get(at + 1) == Some(&b'\n');

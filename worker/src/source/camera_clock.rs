@@ -2,7 +2,7 @@
 //!
 //! Pictures have the time of their RTP stamps and are never moved. Audio, whose stamps begin elsewhere and tick
 //! otherwise, is moved beside them: by arrival at first, by the camera's wall clock once both streams' RTCP sender
-//! reports (RFC 3550 section 6.4.1) have told what it showed at one of their stamps.
+//! reports (RFC 3550 section 6.4.1) have given its time at one of their stamps.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,16 +17,16 @@ pub const MAX_SKEW: Duration = Duration::from_secs(3);
 pub const LIPS: Duration = Duration::from_millis(60);
 /// So many reports in a row that say the same before audio is moved again.
 const REPORTS_IN_A_ROW: u32 = 3;
-/// As [`LIPS`], where only arrival tells, which jitters with the network.
+/// As [`LIPS`], where only arrival is known, which jitters with the network.
 pub const ARRIVAL_LIPS: Duration = Duration::from_millis(500);
 /// About two seconds of audio.
 const ARRIVALS_IN_A_ROW: u32 = 100;
 /// A stream whose stamps go ahead of its arrival by this much from one unit to the next, or back at all beyond
-/// [`MAX_BACK`], has another time from there: what its reports said is of the old one.
+/// [`MAX_BACK`], has another time from there: its reports belong to the old one.
 pub const MAX_AHEAD: Duration = Duration::from_secs(2);
 /// As far as pictures are reordered.
 pub const MAX_BACK: Duration = Duration::from_secs(1);
-/// A unit that the camera's clock says was taken this long after it arrived was taken when it arrived. What is
+/// A unit that the camera's clock says was taken this long after it arrived was taken when it arrived. A time
 /// further in the future shows that the clock is wrong.
 pub const MAX_EARLY: Duration = Duration::from_millis(250);
 /// A unit this old shows that the camera's clock is wrong: no session falls so far behind and stays open.
@@ -41,7 +41,7 @@ pub enum Track {
     Audio,
 }
 
-/// A stamp with what arrived beside it.
+/// A stamp with the clock rate of its stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp {
     /// RTP ticks, without wrap-around.
@@ -52,7 +52,7 @@ pub struct Stamp {
 
 /// Where and when a unit was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct PlacedStamp {
     /// Nanoseconds, one time for both streams.
     pub time_ns: i64,
     pub captured: SystemTime,
@@ -63,7 +63,7 @@ pub struct Told {
 pub struct CameraClock {
     pictures: Line,
     audio: Line,
-    /// What is added to the stamps of audio, nanoseconds; `None` before audio and pictures were there.
+    /// Offset added to the stamps of audio, nanoseconds; `None` before audio and pictures were there.
     shift: Option<Shift>,
     by_report: InARow,
     by_arrival: InARow,
@@ -75,12 +75,12 @@ struct Shift {
     reported: bool,
 }
 
-/// What is known of one stream.
+/// The state of one stream.
 #[derive(Debug, Default)]
 struct Line {
     /// The newest unit: its stamp in nanoseconds, and when it arrived.
     newest: Option<(i64, Instant)>,
-    /// The newest report: a stamp, and what the camera's wall clock showed then, both in nanoseconds; the latter since
+    /// The newest report: a stamp, and the camera's wall clock at that stamp, both in nanoseconds; the latter since
     /// 1900, of which only differences matter until a unit is told its time.
     report: Option<(i64, i128)>,
     /// The newest two reports agreed, and no unit since showed the clock to be wrong.
@@ -105,7 +105,7 @@ impl CameraClock {
     }
 
     /// A unit; `None` for audio that comes before any picture. `wall` is when it `arrived`.
-    pub fn place(&mut self, track: Track, stamp: Stamp, arrived: Instant, wall: SystemTime) -> Option<Told> {
+    pub fn place(&mut self, track: Track, stamp: Stamp, arrived: Instant, wall: SystemTime) -> Option<PlacedStamp> {
         let ns = ticks_to_ns(stamp.ticks, stamp.rate);
         if self.line(track).moved(ns, arrived) {
             // Another time begins; where audio is in it is seen anew.
@@ -114,7 +114,7 @@ impl CameraClock {
         }
         let captured = self.line(track).captured(ns, wall);
         if track == Track::Pictures {
-            return Some(Told { time_ns: ns, captured });
+            return Some(PlacedStamp { time_ns: ns, captured });
         }
         let said = self.said_by_arrival()?;
         let guessed = !self.shift.is_some_and(|shift| shift.reported);
@@ -129,7 +129,7 @@ impl CameraClock {
         {
             shift.ns = shift.ns.saturating_add(moved);
         }
-        Some(Told { time_ns: ns.saturating_add(shift.ns), captured })
+        Some(PlacedStamp { time_ns: ns.saturating_add(shift.ns), captured })
     }
 
     fn line(&mut self, track: Track) -> &mut Line {
@@ -139,13 +139,13 @@ impl CameraClock {
         }
     }
 
-    /// The shift with which what arrived last of both streams was taken when it arrived.
+    /// The shift with which the newest units of both streams were captured when they arrived.
     fn said_by_arrival(&self) -> Option<i64> {
         let ((picture, picture_at), (audio, audio_at)) = self.pictures.newest.zip(self.audio.newest)?;
         Some(picture.saturating_add(after(audio_at, picture_at)).saturating_sub(audio))
     }
 
-    /// What the reports say, unless that is far from where things arrive.
+    /// The shift by the reports, unless that is far from the shift by arrival.
     fn credible_reports(&self) -> Option<i64> {
         let (said, arrived) = self.said_by_reports().zip(self.said_by_arrival())?;
         (said.abs_diff(arrived) <= nanos(MAX_SKEW).unsigned_abs()).then_some(said)
@@ -174,7 +174,7 @@ impl Line {
         self.report = Some((ns, wall));
     }
 
-    /// Notes a unit; tells whether its stream has another time from here.
+    /// Notes a unit; `true` when its stream has another time from here.
     fn moved(&mut self, ns: i64, arrived: Instant) -> bool {
         let Some((then, then_arrived)) = self.newest.replace((ns, arrived)) else { return false };
         let step = ns.saturating_sub(then);

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use rsm_shared::stream::spec::Transport;
 
-/// Who speaks RTSP.
+/// The RTSP client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
     /// Interleaved TCP, with TLS or without, at a sixth of the cost; see ARCHITECTURE.md for the figures.
     Retina,
-    /// UDP, and what retina refuses.
+    /// UDP, and cameras that retina refuses.
     Rtspsrc,
 }
 
@@ -22,7 +22,7 @@ pub struct OpenTiming {
     pub auth_retry: Duration,
 }
 
-/// Which carrier is tried. `refused` is what retina said of this camera the last time, if it was the carrier's fault.
+/// Which carrier is tried. `refused`: retina refused this camera the last time, by a fault of its own.
 pub fn choose(scheme: &str, transport: Transport, refused: bool) -> Carrier {
     match (scheme, transport, refused) {
         ("rtsp" | "rtsps", Transport::Auto | Transport::Tcp, false) => Carrier::Retina,

@@ -23,12 +23,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 #[derive(Clone)]
 pub struct Peer {
     address: SocketAddr,
-    /// How, and whom the certificate must name.
+    /// TLS configuration, and the name that the certificate must have.
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
 }
 
 impl Peer {
-    /// The camera of `url` at `address`, which was checked and is what is connected to. Its certificate is held
+    /// The camera of `url` at `address`, which was checked. Its certificate is held
     /// against the name in the link.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Peer {
         Ok(Self { address: SocketAddr::new(address, url.port()), tls: tls.map(named).transpose()? })
     }
 
-    /// What is connected to.
+    /// The address that is connected to.
     pub fn address(&self) -> IpAddr {
         self.address.ip()
     }
@@ -50,12 +50,12 @@ impl Peer {
     /// Connects, and shakes hands when there is TLS; `deadline` is for each.
     ///
     /// # Errors
-    /// [`SourceError`] tells refused, unreachable, silent and untrusted cameras apart.
+    /// [`SourceError`] distinguishes refused, unreachable, silent and untrusted cameras.
     pub async fn connect(&self, deadline: Duration) -> Result<Box<dyn Duplex>, SourceError> {
         let late = |_| SourceError::NoAnswer(deadline);
         let connected = tokio::time::timeout(deadline, TcpStream::connect(self.address)).await.map_err(late)?;
         let stream = connected.map_err(|error| meaning(&error))?;
-        // Requests are small and each waits for its answer. Fails on a socket that is gone, which reading tells.
+        // Requests are small and each waits for its answer. Fails on a socket that is gone, which reading reports.
         let _ = stream.set_nodelay(true);
         let Some((config, name)) = &self.tls else { return Ok(Box::new(stream)) };
         let handshake = TlsConnector::from(config.clone()).connect(name.clone(), stream);
@@ -90,7 +90,7 @@ mod tests {
     use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
     use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::ring};
 
-    /// A server with a certificate for `camera.test`, and what trusts it.
+    /// A server with a certificate for `camera.test`, and a configuration that trusts it.
     async fn camera() -> (u16, Arc<ClientConfig>) {
         let made = rcgen::generate_simple_self_signed(["camera.test".to_owned()]).unwrap();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
@@ -103,7 +103,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // True when the client likes it is the client's to tell.
+                // The client decides about the certificate.
                 let _ = TlsAcceptor::from(Arc::new(server.clone())).accept(stream).await;
             }
         });

@@ -1,4 +1,4 @@
-//! Why a camera session cannot begin, or ended: in words that tell a person what to do, and what follows from it.
+//! Failures of camera sessions: sentences that tell a person the remedy, and the state that follows.
 
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// What an RTSP status (RFC 2326 section 7.1.1) other than success means. `tried` tells whether credentials were
+    /// The meaning of an RTSP status (RFC 2326 section 7.1.1) other than success. `tried` is true when credentials were
     /// sent, `retry` when the next try with these credentials is.
     pub fn from_status(status: u16, tried: bool, retry: Duration) -> Self {
         match status {
@@ -132,7 +132,7 @@ impl SourceError {
     pub fn state(&self) -> StreamState {
         match self {
             Self::Unauthorized(..) | Self::CredentialsNeeded(..) => StreamState::AuthFailed,
-            // Somebody must change something.
+            // An operator must change a setting.
             Self::AddressDenied
             | Self::NotFound(_)
             | Self::NotRtsp
@@ -162,14 +162,14 @@ fn offered(codecs: &[String]) -> String {
     if codecs.is_empty() {
         return "no video at all".into();
     }
-    // Names come from the camera: only what a codec name is made of is repeated.
+    // Names come from the camera: only characters of codec names are repeated.
     let clean = |name: &String| -> String {
         name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')).take(24).collect()
     };
     codecs.iter().take(MAX_OFFERED).map(clean).collect::<Vec<_>>().join(", ")
 }
 
-/// How far a session had come.
+/// The progress of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Until PLAY was answered.
@@ -179,7 +179,7 @@ pub enum Phase {
     Running,
 }
 
-/// What retina says, to what it means. It has no error kinds; its sentences are stable and start with these words
+/// The meaning of retina's errors. It has no error kinds; its sentences are stable and start with these words
 /// (retina 0.4.21, `src/error.rs`).
 pub fn from_retina(text: &str, status: Option<u16>, phase: Phase, tried: bool, retry: Duration) -> SourceError {
     match status {
@@ -205,7 +205,7 @@ pub fn from_retina(text: &str, status: Option<u16>, phase: Phase, tried: bool, r
     let closed = ["Error reading from RTSP peer", "Error writing to RTSP peer", "Error receiving UDP"];
     match phase {
         _ if closed.iter().any(|start| text.starts_with(start)) => SourceError::Ended,
-        // Cut off within a packet, or within what is not RTSP: the end all the same.
+        // Cut off within a packet, or within data that is not RTSP: the end all the same.
         Phase::Running if text.starts_with("RTSP framing error: Incomplete RTSP message") => SourceError::Ended,
         Phase::Opening | Phase::Early => SourceError::ProtocolAtOpen,
         Phase::Running => SourceError::Protocol,

@@ -33,7 +33,7 @@ impl Failure {
     }
 }
 
-/// Logs what a library said, for whoever looks into a camera; never shown to a viewer.
+/// Logs the words of a library for the operator; a viewer never sees them.
 pub(super) fn log_detail(spec: &StreamSpec, step: &'static str, text: &str) {
     if tracing::enabled!(tracing::Level::DEBUG) {
         let detail = redact::redact(text, spec.credentials.as_ref());

@@ -8,11 +8,11 @@ use rsm_media::parameters::{AudioCodec, VideoCodec};
 pub struct Offered<'a> {
     /// `video`, `audio`, `application`, as in the description's `m=`.
     pub media: &'a str,
-    /// Of the IANA media types, in lower case.
+    /// Encoding name of the IANA media types, in lower case.
     pub encoding: &'a str,
 }
 
-/// What is taken, by index.
+/// The taken streams, by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     pub video: (usize, VideoCodec),
@@ -23,7 +23,7 @@ pub struct Taken {
 /// The first video and the first audio that browsers can be given: cameras name the main stream first.
 ///
 /// # Errors
-/// [`SourceError::NoVideo`] with what is offered instead.
+/// [`SourceError::NoVideo`] with the encodings that are offered instead.
 pub fn take(offered: &[Offered]) -> Result<Taken, SourceError> {
     let first_video = offered.iter().enumerate().find_map(|(index, stream)| Some((index, video(stream)?)));
     let Some(video) = first_video else {

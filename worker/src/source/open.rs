@@ -18,7 +18,7 @@ use super::session::Source;
 use super::tls;
 use super::tunnel::Tunnel;
 
-/// Opens a camera session; `None` when `cancelled` comes first. Not cancel safe: a camera that is not told
+/// Opens a camera session; `None` when `cancelled` comes first. Not cancel safe: a camera without a TEARDOWN
 /// keeps its session for a minute, and cameras have few of them.
 ///
 /// # Errors
@@ -94,7 +94,7 @@ async fn open_at(
         };
         match RetinaSource::open(spec, url, timing, &mut *cancelled).await? {
             Ok(source) => return Some(Ok(Source::Retina(Box::new(source)))),
-            // It does not tell where to, so it is asked again where that is seen.
+            // retina does not report the target, so the camera is asked again through a tunnel, which sees it.
             Err(SourceError::Moved(_)) => {}
             Err(error) => return Some(Err(error.into())),
         }
@@ -125,7 +125,7 @@ async fn open_at(
 /// In which order ways of transport are tried; the next one when the camera refuses one.
 fn transports(spec: &StreamSpec, carrier: Carrier) -> &'static [Transport] {
     match (carrier, spec.transport, spec.url.scheme()) {
-        // Nobody who wrote rtsps wants pictures in the open, unless he says so.
+        // A link with rtsps asks for encryption; UDP without it needs an explicit setting.
         (Carrier::Rtspsrc, Transport::Auto, "rtsp") => &[Transport::Tcp, Transport::Udp],
         (Carrier::Rtspsrc, Transport::Udp, _) => &[Transport::Udp],
         _ => &[Transport::Tcp],

@@ -1,4 +1,4 @@
-//! Who opens camera sessions: the edge of the worker towards cameras.
+//! Opens camera sessions: the edge of the worker towards cameras.
 //!
 //! A load test gives [`crate::app::run_with`] an [`Opener`] of its own, whose [`Synthetic`](super::Synthetic) sources make access units
 //! without a camera. All else, from the ticket to the heartbeat, then runs as it does with cameras.
@@ -14,7 +14,7 @@ use super::session::Source;
 
 /// Opens sessions, for every stream of a process.
 pub trait Opener: Send + Sync + 'static {
-    /// Opens one session; `None` when `cancel` comes first. It is not dropped half-way, so it must end by itself, in
+    /// Opens one session; `None` when `cancel` comes first. Callers do not cancel it, so it must end by itself, in
     /// time or once `cancel` comes, and leave nothing open unless it gives a session.
     fn open<'a>(
         &'a self,

@@ -1,4 +1,4 @@
-//! From what retina receives to units with their time.
+//! Makes units with their time of the frames that retina receives.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use super::whole::{Verdict, Whole};
 use rsm_media::access_unit::MAX_UNIT_BYTES;
 use rsm_media::parameters::{AudioCodec, AudioParameters, VideoCodec, VideoParameters, credible_fps};
 
-/// What one session has received.
+/// The reception of one session.
 pub struct Received {
     taken: Taken,
     clock: CameraClock,

@@ -1,8 +1,8 @@
-//! Takes credentials out of what a library says. Pure.
+//! Removes credentials from the words of a library. Pure.
 
 use rsm_shared::stream::camera_link::Credentials;
 
-/// What stands in their place.
+/// The replacement of credentials.
 const MASK: &str = "***";
 /// Longest text kept, in characters: libraries print packets.
 const MAX_CHARS: usize = 400;
@@ -29,7 +29,7 @@ fn spellings(word: &str) -> Vec<String> {
     vec![word.to_owned(), encoded.replace('+', "%20"), encoded]
 }
 
-/// Replaces what stands between `//` and an `@` within one address.
+/// Replaces the text between `//` and an `@` within one address.
 fn without_user_info(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;

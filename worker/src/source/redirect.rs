@@ -22,10 +22,10 @@ impl Redirects {
 
     /// The stream to ask for next, when the camera at `from` answered `status` (RFC 2326 section 11.3) and `location`.
     ///
-    /// User and password go to the same host only. What the camera puts in front of the host is nobody's password.
+    /// User and password go to the same host only. User information in the location is not used.
     ///
     /// # Errors
-    /// [`SourceError::RedirectLoop`]; [`SourceError::BadRedirect`] for what is no camera's address, and for a way out
+    /// [`SourceError::RedirectLoop`]; [`SourceError::BadRedirect`] for anything but a camera's address, and for a way out
     /// of TLS.
     pub fn follow(
         &mut self,

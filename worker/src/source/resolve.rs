@@ -35,8 +35,8 @@ impl fmt::Debug for AddressPolicy {
 /// Most addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 4;
 
-/// The addresses of the camera that may be connected to, in the system's order, at least one. What was checked is what
-/// is to be connected to, whatever the name says a moment later.
+/// The addresses of the camera that may be connected to, in the system's order, at least one. The caller
+/// connects to a checked address, even when the name resolves to another one a moment later.
 ///
 /// # Errors
 /// [`SourceError`] when there is none, or the answer takes longer than `deadline`.

@@ -179,8 +179,8 @@ fn setup_options() -> SetupOptions {
     SetupOptions::default().transport(Transport::Tcp(TcpTransportOptions::default())).frame_format(FrameFormat::MP4)
 }
 
-/// What cameras write about the first packets (RTP-Info, RFC 2326 section 12.33) is often wrong, and nothing here
-/// needs it: stamps are taken as they are, and whatever comes first is the first. Sender reports that come on a
+/// The RTP-Info of cameras (RFC 2326 section 12.33), about the first packets, is often wrong, and nothing here needs
+/// it: stamps are taken as they are, and whatever comes first is the first. Sender reports that come on a
 /// stream's own channel are of that stream, whatever source they name.
 fn play_options() -> PlayOptions {
     PlayOptions::default()

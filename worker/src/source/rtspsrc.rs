@@ -1,4 +1,4 @@
-//! RTSP by GStreamer's `rtspsrc`: UDP, and what retina refuses. It sees the camera through a tunnel only.
+//! RTSP by GStreamer's `rtspsrc`: UDP, and cameras that retina refuses. It sees the camera through a tunnel only.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -40,7 +40,7 @@ pub struct RtspsrcSource {
     timing: OpenTiming,
 }
 
-/// What audio takes from the newest picture.
+/// Values that audio takes from the newest picture.
 struct Newest {
     video: Arc<VideoParameters>,
     time_ns: i64,
@@ -208,7 +208,7 @@ impl RtspsrcSource {
         tokio::select! {
             biased;
             unit = self.units.recv() => unit.ok_or(SourceError::Ended),
-            // What the camera said is worth more than what GStreamer makes of it.
+            // The camera's own answer is more exact than GStreamer's report of it.
             over = self.tunnel.over() => Err(self.over(over)),
             (fault, text) = self.pipeline.failed() => {
                 log_detail(&self.spec, "rtspsrc", &text);

@@ -12,7 +12,7 @@ use super::unit::SourceUnit;
 pub enum Source {
     Retina(Box<RetinaSource>),
     Rtspsrc(Box<RtspsrcSource>),
-    /// Not a camera: what an [`Opener`](super::opener::Opener) of another program gives.
+    /// Not a camera: a source that an [`Opener`](super::opener::Opener) of another program gives.
     Synthetic(Box<dyn Synthetic>),
 }
 
@@ -45,7 +45,7 @@ impl Source {
         match self {
             Self::Retina(source) => source.close().await,
             Self::Rtspsrc(source) => source.close().await,
-            // Nothing outside this process is to be told.
+            // No peer outside this process needs to know.
             Self::Synthetic(source) => drop(source),
         }
     }

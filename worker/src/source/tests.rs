@@ -1,4 +1,4 @@
-//! What tests of this module share.
+//! Shared by the tests of this module.
 
 use rsm_shared::stream::camera_link::CameraUrl;
 use rsm_shared::stream::rendition::RenditionSet;

@@ -52,7 +52,7 @@ fn any() -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
 }
 
-/// Trusts whoever answers. Signatures are not checked either: they would prove that the certificate is the camera's,
+/// Trusts every peer. Signatures are not checked either: they would prove that the certificate is the camera's,
 /// and any is taken. So certificates that no library reads do not matter.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);

@@ -1,12 +1,12 @@
-//! What stands between an RTSP client and a camera when the client cannot be trusted with the network.
+//! Stands between an RTSP client and a camera when the client cannot be trusted with the network.
 //!
 //! ```text
 //! rtspsrc or retina <-> loopback <-> Tunnel <-> TCP or TLS <-> camera
 //! ```
 //!
 //! rtspsrc follows redirections by itself, looks names up by itself, sends reports to whatever address a camera names,
-//! and tells in a sentence what went wrong. Behind a tunnel it knows no other address than the loopback's: the address
-//! that was checked is the one that is connected to, a redirection never reaches it, and what the camera said is known
+//! and reports failures as sentences. Behind a tunnel it knows no other address than the loopback's: the address
+//! that was checked is the one that is connected to, a redirection never reaches it, and the camera's answer is known
 //! by its number. And retina, which has no TLS, gets it here.
 
 use std::io;
@@ -28,12 +28,12 @@ use super::error::SourceError;
 const MAX_CONNECTIONS: usize = 8;
 /// Most bytes read at once, each way.
 const CHUNK: usize = 64 * 1024;
-/// What a client that has gone may leave behind is a TEARDOWN; its answer is waited for that long.
+/// A client that has gone may leave a TEARDOWN behind; its answer is waited for that long.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What was seen on the way.
+/// Observations of a tunnel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct TunnelState {
     /// The status of the newest answer.
     pub status: Option<u16>,
     /// The camera ended a connection.
@@ -54,7 +54,7 @@ pub enum Over {
 pub struct Tunnel {
     /// In the link's place.
     url: Url,
-    seen: watch::Receiver<Seen>,
+    seen: watch::Receiver<TunnelState>,
     task: AbortOnDropHandle<()>,
 }
 
@@ -70,7 +70,7 @@ impl Tunnel {
             tracing::error!(repeats = true, %error, "no port on the loopback for a camera");
             SourceError::Pipeline
         };
-        // Of the camera's family: rtspsrc takes the one of its datagrams from it.
+        // An address of the camera's family: rtspsrc takes the one of its datagrams from it.
         let loopback = match peer.address() {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -80,7 +80,7 @@ impl Tunnel {
         // The scheme of the link may be another, which the url crate does not change in place.
         let path = &link[url::Position::BeforePath..url::Position::AfterQuery];
         let url = Url::parse(&format!("rtsp://{address}{path}")).map_err(|_| SourceError::Pipeline)?;
-        let (teller, seen) = watch::channel(Seen::default());
+        let (teller, seen) = watch::channel(TunnelState::default());
         let task = AbortOnDropHandle::new(tokio::spawn(run(listener, camera, peer, connect, teller)));
         Ok(Self { url, seen, task })
     }
@@ -90,8 +90,8 @@ impl Tunnel {
         &self.url
     }
 
-    /// What was seen until now.
-    pub fn seen(&self) -> Seen {
+    /// The observations until now.
+    pub fn seen(&self) -> TunnelState {
         self.seen.borrow().clone()
     }
 
@@ -110,16 +110,16 @@ impl Tunnel {
     }
 }
 
-/// Serves one client after another, until `teller` has nobody to tell and the connection is over.
+/// Serves one client after another, until `teller` has no receiver and the connection is over.
 async fn run(
     listener: TcpListener,
     first: Box<dyn Duplex>,
     peer: Peer,
     connect: Duration,
-    teller: watch::Sender<Seen>,
+    teller: watch::Sender<TunnelState>,
 ) {
     let mut camera = Some(first);
-    // It is told before the client can see that its connection has ended.
+    // It is reported before the client can see that its connection has ended.
     let end = |over: Over| teller.send_modify(|seen| _ = seen.over.get_or_insert(over));
     for _ in 0..MAX_CONNECTIONS {
         // The owner's deadline ends this wait.
@@ -150,9 +150,9 @@ async fn pass(
     client: &mut TcpStream,
     camera: &mut dyn Duplex,
     address: IpAddr,
-    teller: &watch::Sender<Seen>,
+    teller: &watch::Sender<TunnelState>,
 ) -> Result<(), Over> {
-    // Fails on a socket that is gone, which reading tells.
+    // Fails on a socket that is gone, which reading reports.
     let _ = client.set_nodelay(true);
     let mut answers = Answers::new(address);
     let (mut from_client, mut to_client) = client.split();

@@ -18,7 +18,7 @@ pub struct SourceUnit {
     pub arrived: Instant,
     /// When the camera took it, by the camera's clock when that is credible; else when it arrived.
     pub captured: SystemTime,
-    /// Of the picture; for audio, of the newest picture: audio before the first one is left out.
+    /// Parameters of the picture; for audio, of the newest picture: audio before the first one is dropped.
     pub video: Arc<VideoParameters>,
     /// `Some` for audio.
     pub audio: Option<Arc<AudioParameters>>,

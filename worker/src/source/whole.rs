@@ -1,7 +1,7 @@
-//! Which pictures are whole, and have all that they are made from. Pure.
+//! Decides which pictures are whole and have all their references. Pure.
 //!
-//! Cameras drop packets even over TCP, when the network is slower than they are. What is torn is not shown, and
-//! neither is what was encoded against it.
+//! Cameras drop packets even over TCP, when the network is slower than they are. Torn pictures are not shown, and
+//! neither are pictures that refer to them.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,13 @@ use rsm_media::parameters::VideoCodec;
 /// pictures, 10 s.
 pub const KEY_PATIENCE: Duration = Duration::from_secs(12);
 
-/// What becomes of a picture.
+/// The treatment of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Show,
-    /// None is there: only what goes with pictures.
+    /// The unit holds no picture, only data beside pictures.
     Nothing,
-    /// Torn, or made from what was lost.
+    /// Torn, or with a lost reference.
     LeaveOut,
     /// None that can be shown came for [`KEY_PATIENCE`].
     GiveUp,
@@ -40,7 +40,7 @@ impl Whole {
         if begins.is_none() && !lost {
             return Verdict::Nothing;
         }
-        // A JPEG picture is made from nothing else; what was lost was its end, or that of the one before.
+        // A JPEG picture is made from nothing else; the loss was its end, or that of the one before.
         let torn = doubtful && begins != Some(true) || lost && codec == VideoCodec::Jpeg;
         if is_key && !torn {
             self.waiting = None;
@@ -124,8 +124,8 @@ mod tests {
         }
     }
 
-    /// What becomes of pictures a second apart, given as key (`K`), other (`p`), torn (`k`), and none (`-`), with
-    /// `!` before what was preceded by a loss.
+    /// The treatment of pictures a second apart, given as key (`K`), other (`p`), torn (`k`), and none (`-`), with
+    /// `!` before a picture that follows a loss.
     fn judged(codec: VideoCodec, pictures: &str) -> String {
         let (mut whole, begin) = (Whole::default(), Instant::now());
         let (first, later) = match codec {
@@ -167,7 +167,7 @@ mod tests {
             ("Kp!Kp", "++++"),
             ("Kp!kpKp", "++--++"),
             ("kpKp", "--++"),
-            // What retina takes for a key frame because nothing in it is another kind.
+            // A unit that retina takes for a key frame because no part of it is of another kind.
             ("-Kp-p", "0++0+"),
             ("Kp!-pK", "++--+"),
             ("K!pppppppppppppp", "+------------xx"),

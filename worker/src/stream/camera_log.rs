@@ -1,4 +1,4 @@
-//! What the log says of one camera: its first failure at once, then how often, then that it is well again.
+//! The log of one camera: its first failure at once, then the number of failures, then the recovery.
 
 use std::time::{Duration, Instant};
 

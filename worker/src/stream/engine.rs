@@ -1,4 +1,4 @@
-//! What all streams of a process share.
+//! State and handles that all streams of a process share.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub struct Engine {
     pub timing: Timing,
     pub pacer: StartPacer,
     pub metrics: Arc<WorkerMetrics>,
-    /// What decodes and encodes pictures on this machine.
+    /// The decoders and encoders of this machine.
     pub hardware: Hardware,
     /// Opens the sessions of all streams.
     pub opener: Arc<dyn Opener>,
@@ -65,7 +65,7 @@ pub struct Engine {
     pub disk: DiskUse,
     /// Directories of streams that ended; closed at the end of the process, after the last stream stopped.
     pub lingering: Lingering,
-    /// What players get of streams that are made now.
+    /// Playlists and parts of the streams that are made now.
     pub live: LiveIndex,
     /// Places for encoders of pictures.
     pub encoders: Arc<Semaphore>,

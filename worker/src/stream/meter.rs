@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 /// Measured over windows this long.
 const WINDOW: Duration = Duration::from_secs(4);
-/// What differs less than this from what was shown is not shown.
+/// Smallest change that is reported, as a share of the last reported value.
 const NOTICEABLE: f64 = 0.1;
 
-/// What was measured.
+/// Measured rates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
     /// Pictures per second, to a tenth below 5 and to a half above.

@@ -1,4 +1,4 @@
-//! One claimed stream: its camera sessions one after the other, and what is made of them.
+//! One claimed stream: its camera sessions one after the other, and its outputs beside them.
 
 pub mod backoff;
 mod camera_log;

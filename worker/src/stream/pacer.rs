@@ -19,7 +19,7 @@ const HOLD: Duration = Duration::from_millis(300);
 /// Which line a start stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Try {
-    /// Of a stream that was just claimed.
+    /// The first try of a stream that was just claimed.
     First,
     /// After a session that failed or ended.
     Again,
@@ -111,7 +111,7 @@ mod tests {
             starts.push(begin.elapsed());
         }
         assert!(starts.windows(2).all(|pair| pair[1] - pair[0] >= SPACING));
-        // Whatever moment is looked at, no more than eight are in progress.
+        // At no moment are more than eight in progress.
         for start in &starts {
             let within = starts.iter().filter(|other| **other >= *start && **other < *start + HOLD).count();
             assert!(within <= MAX_STARTING, "{starts:?}");

@@ -23,7 +23,7 @@ use rsm_media::access_unit::AccessUnit;
 use rsm_media::media_time::MediaTime;
 use rsm_media::parameters::VideoParameters;
 
-/// What all sessions of one stream share.
+/// State and handles that all sessions of one stream share.
 pub(super) struct Sessions {
     pub engine: Arc<Engine>,
     pub spec: StreamSpec,
@@ -36,8 +36,8 @@ pub(super) struct Sessions {
     pub timeline: u64,
 }
 
-/// How a session ended.
-pub(super) struct Ended {
+/// The end of a session.
+pub(super) struct SessionEnd {
     pub error: SourceError,
     /// From the first picture to the end.
     pub healthy: Duration,
@@ -52,7 +52,7 @@ impl Sessions {
         start: Start,
         mut opening: Opening,
         cancel: &CancellationToken,
-    ) -> Option<Ended> {
+    ) -> Option<SessionEnd> {
         let timing = OpenTiming { step: self.engine.timing.connect_timeout, auth_retry: self.engine.timing.auth_retry };
         let open = self.engine.opener.open(&self.spec, carrier, timing, cancel);
         let opened = traces::inside(opening.context(), open).await;
@@ -61,7 +61,7 @@ impl Sessions {
             Ok(source) => source,
             Err(error) => {
                 opening.failed(&error.reason());
-                return Some(Ended { error, healthy: Duration::ZERO });
+                return Some(SessionEnd { error, healthy: Duration::ZERO });
             }
         };
         opening.opened();
@@ -69,14 +69,14 @@ impl Sessions {
             () = cancel.cancelled() => None,
             ended = self.pump(&mut source, opening) => Some(ended),
         };
-        // What this session left is no longer current; nobody shall begin with it.
+        // The pictures of this session are no longer current; no output may begin with them.
         self.hub.forget();
         source.close().await;
         ended
     }
 
     /// From the source to the hub until the source ends or falls silent.
-    async fn pump(&mut self, source: &mut Source, opening: Opening) -> Ended {
+    async fn pump(&mut self, source: &mut Source, opening: Opening) -> SessionEnd {
         let stall = self.engine.timing.stall_timeout;
         let mut first = None;
         let mut opening = Some(opening);
@@ -84,10 +84,10 @@ impl Sessions {
         let mut video: Option<Arc<VideoParameters>> = None;
         self.time.restart();
         self.timeline += 1;
-        // Audio alone does not keep a session: somebody wants to see something.
+        // Audio alone does not keep a session: viewers want pictures.
         let mut patience = self.engine.timing.first_picture;
         let mut silent_at = tokio::time::Instant::now() + patience;
-        // What an earlier session heard may not be there any more.
+        // The audio of an earlier session may be gone.
         self.status.audio(None);
         let error = loop {
             let unit = match tokio::time::timeout_at(silent_at, source.next()).await {
@@ -133,7 +133,7 @@ impl Sessions {
         if let Some(opening) = opening {
             opening.failed(&error.reason());
         }
-        Ended { error, healthy: first.map_or(Duration::ZERO, |first| first.elapsed()) }
+        SessionEnd { error, healthy: first.map_or(Duration::ZERO, |first| first.elapsed()) }
     }
 
     fn publish(&mut self, unit: SourceUnit) {
@@ -146,7 +146,7 @@ impl Sessions {
         self.hub.publish(AccessUnit { data, pts, is_key, arrived, captured, timeline, video, audio: None });
     }
 
-    /// Audio follows the pictures' time; what cannot be placed in it is left out.
+    /// Audio follows the pictures' time; frames that cannot be placed in it are dropped.
     fn publish_audio(&mut self, unit: SourceUnit) {
         let SourceUnit { data, time_ns, arrived, captured, video, audio, .. } = unit;
         let Some(pts) = self.time.place_audio(time_ns) else { return };

@@ -1,4 +1,4 @@
-//! What is known of a stream now, for heartbeats and metrics.
+//! The current status of a stream, for heartbeats and metrics.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -14,12 +14,12 @@ use rsm_media::parameters::{AudioParameters, VideoParameters};
 
 /// Instants are counted from here, to fit an atomic.
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-/// What a camera with intra refresh, or with a group of pictures without end, does.
+/// Reason for a camera with intra refresh, or with a group of pictures without end.
 const KEYLESS: &str = "the camera sends pictures, but no key frame: set a key frame interval of 1 to 4 s in it";
 /// No picture yet.
 const NEVER: u64 = u64::MAX;
 
-/// Sent on a real change only. What changes all the time is read from the shared counters behind
+/// Sent on a real change only. Numbers that change all the time are read from the shared counters behind
 /// [`Self::last_media_age`] and the like.
 #[derive(Clone, Debug)]
 pub struct StreamStatus {
@@ -143,7 +143,7 @@ impl StatusCell {
         self.sender.send_modify(|status| status.restarts = status.restarts.saturating_add(1));
     }
 
-    /// The picture's shape; what was measured stays until it is measured anew.
+    /// Sets the picture's parameters; measured values stay until they are measured anew.
     pub fn video(&self, video: &VideoParameters) {
         self.sender.send_if_modified(|status| {
             let old = status.video.as_ref();
@@ -161,7 +161,7 @@ impl StatusCell {
         });
     }
 
-    /// What is heard, or that nothing is.
+    /// Sets the audio parameters; `None` without audio.
     pub fn audio(&self, audio: Option<&AudioParameters>) {
         self.sender.send_if_modified(|status| {
             let new = audio.map(|audio| AudioInfo {

@@ -41,7 +41,7 @@ pub struct StreamContext {
     /// Above every number that an earlier owner used.
     pub first_media_sequence: u64,
     pub first_discontinuity_sequence: u64,
-    /// The live wish of viewers.
+    /// The live demand of viewers.
     pub demand: watch::Receiver<Demand>,
     pub engine: Arc<Engine>,
     /// From the claim to the first picture.
@@ -66,7 +66,7 @@ pub fn spawn(ctx: StreamContext) -> StreamHandle {
 }
 
 impl StreamHandle {
-    /// What is known of it, changing as it changes.
+    /// Its status, with every change.
     pub fn status(&self) -> watch::Receiver<StreamStatus> {
         self.status.clone()
     }
@@ -98,15 +98,15 @@ impl Drop for StreamHandle {
 }
 
 async fn run(ctx: StreamContext, status: StatusCell, cancel: CancellationToken) {
-    // Should this task panic, the outputs end, too, instead of running on for nobody.
+    // When this task panics, the outputs end with it.
     let _guard = cancel.clone().drop_guard();
     let metrics = ctx.engine.metrics.stream(&ctx.slug);
     let hub = Arc::new(StreamHub::default());
     let (jpeg, hls) = outputs(&ctx, &hub, &metrics, &status);
     // Tasks of their own: a decoder that works hard must not hold the camera up.
-    let wish = OutputDemand { demand: ctx.demand, cancel: cancel.clone(), hls_always: ctx.spec.hls.always_on };
-    let jpeg = tokio::spawn(jpeg.run(wish.clone()));
-    let hls = tokio::spawn(hls.run(wish));
+    let demand = OutputDemand { demand: ctx.demand, cancel: cancel.clone(), hls_always: ctx.spec.hls.always_on };
+    let jpeg = tokio::spawn(jpeg.run(demand.clone()));
+    let hls = tokio::spawn(hls.run(demand));
     let (engine, spec, time) = (ctx.engine, ctx.spec, MediaTime::default());
     let log = CameraLog::new(ctx.slug.clone(), ctx.fence);
     let sessions = Sessions { engine, spec, hub, status, metrics, log, time, timeline: 0 };
@@ -118,7 +118,7 @@ async fn run(ctx: StreamContext, status: StatusCell, cancel: CancellationToken) 
     tracing::info!(stream = %ctx.slug, fence = %ctx.fence, "a stream ended");
 }
 
-/// A stream without one of its outputs would look well and be blind: it ends with it, and is placed anew.
+/// Ends the stream when one of its outputs has ended: it would report health and show nothing. It is placed anew.
 async fn ends_with(output: &'static str, task: JoinHandle<()>, slug: &Slug, cancel: &CancellationToken) {
     // A panic in the task was already reported where it happened.
     let panicked = task.await.is_err();

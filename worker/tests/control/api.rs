@@ -102,7 +102,7 @@ impl Api {
         demand::publish(&self.bus, &Zone::default_zone(), &slug(cam), &message).await.unwrap();
     }
 
-    /// Asks a worker to look at a camera.
+    /// Asks a worker to probe a camera.
     pub async fn look(&self) -> Looked {
         let jpeg = JpegParams { max_fps: 1, max_width: 160, quality: 80 };
         look::ask(&self.bus, &Zone::default_zone(), &LookRequest { v: VERSION, spec: spec(), jpeg }).await.unwrap()

@@ -1,4 +1,4 @@
-//! Looks at cameras, asked for over NATS.
+//! Probes of cameras, requested over NATS.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::stills::Stills;
 use super::waiting::eventually;
 use super::{Worker, others};
 
-/// A worker that looks, once this returns.
+/// A worker that takes requests to probe, once this returns.
 async fn worker(nats: &Nats, api: &Api, more: &[(&str, &str)]) -> Worker<Stills> {
     let worker = Worker::before(Arc::<Stills>::default(), nats, "w1", more);
     api.until("a heartbeat", "w1", |_| true).await;

@@ -37,7 +37,7 @@ impl Worker {
         Self::before(Arc::default(), nats, name, more)
     }
 
-    /// Waits until it has ended, by itself or as it was told to.
+    /// Waits until it has ended, by itself or because of a stop.
     async fn ended(self) {
         assert_eq!(self.gone().await.open_sessions(), 0);
     }

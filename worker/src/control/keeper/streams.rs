@@ -76,7 +76,7 @@ impl Keeper {
         let sum = self.demands.on_message(slug, message, Instant::now());
         if let Some(kept) = self.holding.get(slug) {
             // Before the outputs see the demand.
-            wish.into_iter().for_each(|wish| kept.handle.trace.wished(wish));
+            wish.into_iter().for_each(|wish| kept.handle.trace.demanded(wish));
             kept.handle.demand.send_if_modified(|now| std::mem::replace(now, sum) != sum);
         }
     }

@@ -1,4 +1,4 @@
-//! Who waits is answered: by a change, by the end, or by the clock.
+//! A waiting request is answered by a change, by the end of the stream, or by the clock.
 
 use super::*;
 use bytes::Bytes;
@@ -204,7 +204,7 @@ async fn no_wake_up_is_lost_between_a_look_and_the_wait() {
             })
         })
         .collect();
-    // All of one round are answered before the next is made: nothing else would wake who missed one.
+    // All requests of one round are answered before the next change: nothing else would wake a request that missed one.
     for sequence in 11..200 {
         push(&source, sequence);
         let all = READERS * usize::try_from(sequence - 10).unwrap();

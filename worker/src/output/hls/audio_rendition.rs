@@ -108,7 +108,7 @@ impl AudioRendition {
         self.store(made).await
     }
 
-    /// Time breaks: what comes is of another timeline.
+    /// Time breaks: the next unit is of another timeline.
     pub async fn break_time(&mut self) -> Result<(), HlsError> {
         self.encoder = None;
         self.paused = None;
@@ -116,7 +116,7 @@ impl AudioRendition {
         self.finish().await
     }
 
-    /// Ends the track: what is left of it goes to a last segment.
+    /// Ends the track: the rest of it goes to a last segment.
     async fn finish(&mut self) -> Result<(), HlsError> {
         let Some(mut track) = self.drop_track() else { return Ok(()) };
         let made = track.finish();

@@ -17,7 +17,7 @@ struct PlanState {
     cuts: Cuts,
     /// `None` until the source has decided; `Some(None)` when there are no parts.
     part_target: Option<Option<PartTarget>>,
-    /// How often the source was begun anew.
+    /// Number of times that the source was begun anew.
     run: u64,
 }
 

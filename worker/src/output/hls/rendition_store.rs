@@ -75,12 +75,12 @@ impl RenditionStore {
         Ok(())
     }
 
-    /// Reads what the playlist lists; `None` when there is none.
+    /// Reads the playlist; `None` when there is none.
     pub fn read<T>(&self, read: impl FnOnce(&Window) -> T) -> Option<T> {
         self.live.as_ref().map(|live| live.read(read))
     }
 
-    /// Writes and lists what was made; `true` when a segment was among it. Not cancel safe.
+    /// Writes and lists parts and segments; `true` when a segment was among them. Not cancel safe.
     pub async fn add(&mut self, made: Vec<Made>) -> Result<bool, DiskError> {
         let mut whole = false;
         // The last part is listed together with its segment: otherwise a part that never comes would be announced after it.
@@ -232,7 +232,7 @@ impl RenditionStore {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// How much later than the segment the rendition begins: its first picture may lie within the segment.
+    /// The delay of the rendition's first picture in its segment: that picture may lie within the segment.
     fn after(&self, cut: &Cut, start: u64) -> Duration {
         self.duration(start).saturating_sub(FIRST_PTS + cut.pts)
     }

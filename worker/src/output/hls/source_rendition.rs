@@ -144,11 +144,11 @@ impl SourceRendition {
         Ok(())
     }
 
-    /// Writes the multivariant playlist when what it says has changed.
+    /// Writes the multivariant playlist when its text has changed.
     async fn offer(&mut self) -> Result<(), HlsError> {
         let Some(video) = self.video.video() else { return Ok(()) };
         let audio = self.audio.offered();
-        // Players take what the first playlist names, so audio that is about to come is waited for, one segment long.
+        // Players keep to the renditions of the first playlist, so audio that is about to come is waited for, one segment long.
         let segments = self.video.read(Window::len).unwrap_or_default();
         if audio.is_none() && self.index.is_none() && self.audio.is_coming() && segments < 2 {
             return Ok(());
@@ -165,7 +165,7 @@ impl SourceRendition {
         Ok(())
     }
 
-    /// Time breaks: what comes is of another timeline.
+    /// Time breaks: the next unit is of another timeline.
     async fn break_time(&mut self) -> Result<(), HlsError> {
         if self.video.finish().await? {
             self.offer_segment().await?;

@@ -1,4 +1,4 @@
-//! What the tasks that make HLS of one stream share.
+//! State and handles that the tasks of one stream's HLS share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub trait HlsReport: Send + Sync + 'static {
     fn fps(&self) -> Option<f64>;
 }
 
-/// What all renditions of a stream share.
+/// State and handles that all renditions of a stream share.
 pub struct HlsStream {
     pub slug: Slug,
     pub fence: Fence,

@@ -237,7 +237,7 @@ async fn a_full_disk_is_told_and_tried_again() {
     bench.end().await;
 }
 
-/// Live: parts, and what players are told of them.
+/// Parts, and the playlist that announces them.
 #[tokio::test]
 async fn parts_can_be_had_before_their_segment_is_whole() {
     let (root, units) = (tempfile::tempdir().unwrap(), clip());

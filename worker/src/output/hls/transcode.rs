@@ -1,4 +1,4 @@
-//! Pictures of any codec to H.264, from one hub to another. The second hub bounds what waits, as the first does.
+//! Pictures of any codec to H.264, from one hub to another. The second hub bounds its queues, as the first does.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -47,11 +47,11 @@ impl Transcoder<'_> {
             match self.encode(first, &subscription).await {
                 Ok(unit) => next = unit,
                 Err(error) => {
-                    self.stream.hardware.heed(&error);
+                    self.stream.hardware.note_failure(&error);
                     return error.into();
                 }
             }
-            // A subscriber must not begin with what an earlier pipeline left.
+            // A subscriber must not begin with pictures of an earlier pipeline.
             self.to.forget();
         }
     }

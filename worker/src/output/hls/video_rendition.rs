@@ -39,13 +39,13 @@ impl VideoRendition {
         self.video.as_ref()
     }
 
-    /// Reads what the playlist lists; `None` when there is none.
+    /// Reads the playlist; `None` when there is none.
     pub fn read<T>(&self, read: impl FnOnce(&Window) -> T) -> Option<T> {
         self.store.read(read)
     }
 
     /// Takes the next picture, which begins `cut`, if any. `begin` makes the track of a new timeline; `opened` is called
-    /// with the part target each time the store was opened. Whether a segment was written. Not cancel safe.
+    /// with the part target each time the store was opened. `true` when a segment was written. Not cancel safe.
     pub async fn push(
         &mut self,
         unit: Arc<AccessUnit>,
@@ -65,7 +65,7 @@ impl VideoRendition {
         Ok(self.store.add(made).await?)
     }
 
-    /// Ends the timeline: what is left of its track goes to a last segment. Whether one was written. Not cancel safe.
+    /// Ends the timeline: the rest of its track goes to a last segment. `true` when one was written. Not cancel safe.
     pub async fn finish(&mut self) -> Result<bool, HlsError> {
         let Some((_, mut track)) = self.track.take() else { return Ok(false) };
         let made = track.finish();

@@ -23,9 +23,9 @@ pub(super) fn as_it_is(unit: &AccessUnit, max_bytes: usize) -> Option<(u32, u32)
 
 /// The sizes that the camera's own pictures are shown in: those that they are not wider than. Eight at most.
 #[derive(Default)]
-pub(super) struct Passing(Mutex<Vec<Pass>>);
+pub(super) struct Passing(Mutex<Vec<PassedSize>>);
 
-struct Pass {
+struct PassedSize {
     size: Size,
     /// Goes by the pictures' own times.
     rate: RateLimit,
@@ -33,10 +33,10 @@ struct Pass {
     newest: watch::Sender<Option<JpegFrame>>,
 }
 
-/// What became of a picture.
+/// The outcome for a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passed {
-    /// Nobody's turn.
+pub(super) enum PassOutcome {
+    /// It is not due in any size.
     NotDue,
     Shown,
     /// It is too large for one whose turn it is.
@@ -46,7 +46,7 @@ pub(super) enum Passed {
 impl Passing {
     pub fn add(&self, size: Size) -> NewestJpeg {
         let (newest, receiver) = watch::channel(None);
-        self.0.lock().push(Pass { size, rate: RateLimit::new(size.params.max_fps), number: 0, newest });
+        self.0.lock().push(PassedSize { size, rate: RateLimit::new(size.params.max_fps), number: 0, newest });
         receiver
     }
 
@@ -55,15 +55,15 @@ impl Passing {
     }
 
     /// Shows a picture in all sizes whose turn it is.
-    pub fn offer(&self, unit: &AccessUnit, max_bytes: usize) -> Passed {
+    pub fn offer(&self, unit: &AccessUnit, max_bytes: usize) -> PassOutcome {
         let mut passing = self.0.lock();
         let due: Vec<_> = passing.iter_mut().filter_map(|pass| pass.rate.admit(unit.pts).then_some(pass)).collect();
         if due.is_empty() {
-            return Passed::NotDue;
+            return PassOutcome::NotDue;
         }
-        let Some((width, height)) = as_it_is(unit, max_bytes) else { return Passed::Unfit };
+        let Some((width, height)) = as_it_is(unit, max_bytes) else { return PassOutcome::Unfit };
         if due.iter().any(|pass| width > pass.size.params.max_width) {
-            return Passed::Unfit;
+            return PassOutcome::Unfit;
         }
         for pass in due {
             pass.number += 1;
@@ -71,7 +71,7 @@ impl Passing {
             let frame = JpegFrame { data, pts: unit.pts, captured, width, height, encode: Duration::ZERO, number };
             pass.newest.send_replace(Some(frame));
         }
-        Passed::Shown
+        PassOutcome::Shown
     }
 }
 

@@ -7,7 +7,7 @@ use rsm_shared::bus::frames::DropReason;
 use rsm_shared::wire::frame_headers::FrameHeaders;
 
 use super::JpegOutput;
-use super::size::{Numbers, Size};
+use super::size::{FrameNumbers, Size};
 use crate::metrics::FrameLoss;
 use crate::pipeline::to_jpeg::{JpegEncoder, JpegFrame, NewestJpeg};
 
@@ -28,7 +28,7 @@ impl JpegOutput {
         size: Size,
         mut newest: NewestJpeg,
         encoder: Option<JpegEncoder>,
-        numbers: &Numbers,
+        numbers: &FrameNumbers,
     ) {
         let (mut last, mut quality) = (0, size.params.quality);
         while newest.changed().await.is_ok() {
@@ -40,7 +40,7 @@ impl JpegOutput {
             last = frame.number;
             let len = frame.data.len();
             let Some(captured) = frame.captured else {
-                // Nobody knows how old it is, and calling it new would be a lie. A newer one follows.
+                // Its age is unknown, and it must not count as new. A newer frame follows.
                 self.metrics.dropped(FrameLoss::Unmatched, 1);
                 continue;
             };
@@ -56,12 +56,12 @@ impl JpegOutput {
         }
     }
 
-    /// Publishes one frame, and counts what became of it.
+    /// Publishes one frame and counts the outcome.
     async fn send(
         &self,
         size: Size,
         frame: JpegFrame,
-        numbers: &Numbers,
+        numbers: &FrameNumbers,
         captured: SystemTime,
     ) -> Result<(), FrameLoss> {
         let (seq, len) = (numbers.next(size.width), frame.data.len());

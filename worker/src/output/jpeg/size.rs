@@ -1,4 +1,4 @@
-//! The sizes that frames of a stream are wanted in. Pure.
+//! The demanded sizes of a stream's frames. Pure.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub struct Size {
     pub params: JpegParams,
 }
 
-/// All that is wanted: the stream's own size, and the seven steps of the ladder at most.
+/// All demanded sizes: the stream's own size, and the seven steps of the ladder at most.
 pub fn sizes(demand: &Demand) -> Vec<Size> {
     let own = demand.jpeg.map(|params| Size { width: None, params });
     let scaled = demand.scaled.into_iter().flat_map(|scaled| {
@@ -26,12 +26,12 @@ pub fn sizes(demand: &Demand) -> Vec<Size> {
     own.into_iter().chain(scaled).collect()
 }
 
-/// How many frames of each width there were, for the whole life of the claim, over all pipelines. One entry for each
+/// Numbers of frames of each width, for the whole life of the claim, over all pipelines. One entry for each
 /// width at most.
 #[derive(Debug, Default)]
-pub(super) struct Numbers(Mutex<BTreeMap<Option<JpegWidth>, u64>>);
+pub(super) struct FrameNumbers(Mutex<BTreeMap<Option<JpegWidth>, u64>>);
 
-impl Numbers {
+impl FrameNumbers {
     /// The number of the next frame of that width, from 1.
     pub fn next(&self, width: Option<JpegWidth>) -> u64 {
         let mut numbers = self.0.lock();
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn each_width_counts_for_itself() {
-        let (numbers, tile) = (Numbers::default(), JpegWidth::exactly(320));
+        let (numbers, tile) = (FrameNumbers::default(), JpegWidth::exactly(320));
         assert_eq!([None, tile, tile, None, None].map(|width| numbers.next(width)), [1, 1, 2, 2, 3]);
         assert_eq!(numbers.total(), 5);
     }

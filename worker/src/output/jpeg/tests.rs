@@ -38,7 +38,7 @@ fn what_is_late_is_not_shown_and_what_is_too_late_is_left_out() {
 async fn a_feeder_that_is_too_late_goes_on_at_the_newest_key_frame() {
     let clip = Clip { width: 320, height: 240, fps: 25, pictures: 75, group: 25, b_pictures: 0 }.encode();
     let params = JpegParams { max_fps: 60, max_width: 320, quality: 80 };
-    let (hub, passing, numbers) = (StreamHub::default(), Passing::default(), Numbers::default());
+    let (hub, passing, numbers) = (StreamHub::default(), Passing::default(), FrameNumbers::default());
     let subscription = hub.subscribe(Listen::Video);
     let long_ago = Instant::now().checked_sub(Duration::from_secs(20)).unwrap();
     for (i, unit) in clip.iter().enumerate() {
@@ -63,7 +63,7 @@ async fn a_feeder_that_is_too_late_goes_on_at_the_newest_key_frame() {
             }
         };
         let both = tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(fed, seen) }).await;
-        assert!(matches!(both.unwrap().0, Ok(Break::Timeline(unit)) if unit.timeline == 99));
+        assert!(matches!(both.unwrap().0, Ok(RunEnd::Timeline(unit)) if unit.timeline == 99));
     }
     pipeline.stop().await;
     // On a busy machine one frame may replace another.
@@ -137,10 +137,10 @@ impl Scene {
             report: Arc::new(Silent),
             shown: Arc::default(),
         };
-        let (demand, wish) = watch::channel(demand);
+        let (demand, receiver) = watch::channel(demand);
         let cancel = CancellationToken::new();
-        let wish = OutputDemand { demand: wish, cancel: cancel.clone(), hls_always: false };
-        let running = tokio::spawn(output.run(wish));
+        let output_demand = OutputDemand { demand: receiver, cancel: cancel.clone(), hls_always: false };
+        let running = tokio::spawn(output.run(output_demand));
         Self { hub, sink, demand, cancel, running }
     }
 
@@ -174,7 +174,7 @@ impl Scene {
     }
 }
 
-/// What is sent of `units` by the time that `enough` says so.
+/// The frames of `units` that were sent when `enough` returns true.
 async fn sent(
     units: &[AccessUnit],
     params: JpegParams,
@@ -185,7 +185,7 @@ async fn sent(
     while scene.hub.subscribers() == 0 {
         tokio::task::yield_now().await;
     }
-    // As a camera would, not faster than they are taken; a queue in front drops what is too much.
+    // Not faster than they are taken, as a camera would; a queue in front drops the surplus.
     for unit in units {
         scene.publish(unit);
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -223,7 +223,7 @@ async fn pictures_of_a_jpeg_camera_that_are_too_wide_are_scaled() {
 async fn from_a_picture_on_that_is_too_large_those_of_a_jpeg_camera_are_encoded() {
     let mut units = jpegs();
     let max_bytes = units.iter().map(|unit| unit.data.len()).max().unwrap() + 1000;
-    // What stands behind the end of the picture is passed over by decoders.
+    // Decoders skip the bytes after the end of the picture.
     units[2].data = [&units[2].data[..], &vec![0; max_bytes]].concat().into();
     let params = JpegParams { max_fps: 25, max_width: 320, quality: 30 };
     let frames = sent(&units, params, max_bytes, |frames| frames.len() >= 6).await;

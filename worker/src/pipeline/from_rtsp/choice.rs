@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 
 use super::encoding::{Encoding, names};
 
-/// Most streams of a session description that are looked at: the list is the camera's.
+/// Most streams of a session description that are examined: the list is the camera's.
 const MAX_STREAMS: usize = 16;
 
-/// What the camera offers, and what is taken of it: the first video and the first audio of those that can be used.
+/// The streams that a camera offers, and the ones that are taken: the first video and the first audio of those that can be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Choice {
     /// Numbers of streams in the session description.
@@ -23,7 +23,7 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    /// Of media and encoding name of each stream. Audio alone is not taken.
+    /// The choice among streams with these media and encoding names. Audio alone is not taken.
     fn of(streams: impl Iterator<Item = (String, String)>) -> Self {
         let mut choice = Self::default();
         for (number, (media, name)) in (0..).zip(streams.take(MAX_STREAMS)) {
@@ -45,7 +45,7 @@ impl Choice {
     }
 }
 
-/// What was chosen in one session; nothing before the camera has described its streams.
+/// The choice of one session; empty before the camera has described its streams.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chosen(Arc<Mutex<Option<Choice>>>);
 

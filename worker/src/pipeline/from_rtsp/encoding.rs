@@ -1,4 +1,4 @@
-//! What is taken of a camera's streams, and what becomes of each.
+//! The encodings that are taken of a camera's streams, and the elements for each.
 //!
 //! ```text
 //! H264          rtph264depay ! h264parse ! appsink
@@ -27,7 +27,8 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    /// By media and encoding name, as `application/x-rtp` caps have them; `None` for what is not taken.
+    /// The encoding with this media and encoding name, as `application/x-rtp` caps have them; `None` for all that are not
+    /// taken.
     pub fn of(media: &str, name: &str) -> Option<Self> {
         let all = [Self::H264, Self::H265, Self::Jpeg, Self::Aac, Self::Pcma, Self::Pcmu];
         all.into_iter().find(|encoding| {
@@ -43,7 +44,7 @@ impl Encoding {
         })
     }
 
-    /// Of `application/x-rtp` caps.
+    /// The encoding of `application/x-rtp` caps.
     pub fn of_caps(caps: &gst::CapsRef) -> Option<Self> {
         let (media, name) = names(caps)?;
         Self::of(&media, &name)
@@ -65,7 +66,7 @@ impl Encoding {
         }
     }
 
-    /// What comes out of them.
+    /// Caps of the output of these elements.
     pub fn caps(self) -> gst::Caps {
         let of = |name: &str| gst::Caps::builder(name);
         match self {
@@ -78,7 +79,7 @@ impl Encoding {
         }
     }
 
-    /// What the caps of a buffer tell of it; `None` while parameter sets are missing.
+    /// The parameters in the caps of a buffer; `None` while parameter sets are missing.
     pub fn read(self, caps: &gst::CapsRef) -> Option<RtspMedia> {
         let structure = caps.structure(0)?;
         let number = |name| structure.get::<i32>(name).ok().and_then(|number| u32::try_from(number).ok());
@@ -118,7 +119,7 @@ pub(super) fn names(caps: &gst::CapsRef) -> Option<(String, String)> {
     Some((field("media").unwrap_or_default().to_owned(), name.unwrap_or_default().to_owned()))
 }
 
-/// What a unit is, and how it is encoded. The same value for as long as the camera changes nothing.
+/// The kind and the parameters of a unit. The same value for as long as the camera changes nothing.
 #[derive(Clone, Debug)]
 pub enum RtspMedia {
     Picture(Arc<VideoParameters>),

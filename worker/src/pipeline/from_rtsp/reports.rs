@@ -1,4 +1,4 @@
-//! What a camera's RTCP sender reports tell of its clock (RFC 3550 section 6.4.1).
+//! A camera's clock as its RTCP sender reports show it (RFC 3550 section 6.4.1).
 //!
 //! rtspsrc 1.22 adds reference timestamps for RFC 7273 clocks only, so the reports are read where its jitter buffer
 //! relates them to the time of the pipeline.
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 /// RTCP packet type of a sender report.
 const SENDER_REPORT: u8 = 200;
 
-/// What the camera's wall clock showed once.
+/// One reading of the camera's wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Running time of the pipeline, nanoseconds; of the camera's stamp before the jitter buffer moved it.
@@ -21,7 +21,7 @@ pub struct Report {
     pub ntp: u64,
 }
 
-/// The newest report of the pictures that nobody has taken yet.
+/// The newest report of the pictures, until it is taken.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reports(Arc<Mutex<Option<Report>>>);
 
@@ -36,7 +36,7 @@ impl Reports {
         rtspsrc.connect("new-manager", false, move |values| {
             let manager = values.get(1)?.get::<gst::Element>().ok()?;
             let (reports, is_picture) = (reports.clone(), is_picture.clone());
-            // Only rtpbin has it, and rtspsrc has no other manager for what is taken here.
+            // Only rtpbin has it, and rtspsrc has no other manager for the streams that are taken here.
             gst::glib::subclass::SignalId::lookup("new-jitterbuffer", manager.type_())?;
             manager.connect("new-jitterbuffer", false, move |values| {
                 let buffer = values.get(1)?.get::<gst::Element>().ok()?;
@@ -59,7 +59,7 @@ impl Reports {
     }
 }
 
-/// What `application/x-rtp-sync` says.
+/// Reads `application/x-rtp-sync`.
 fn read(sync: &gst::StructureRef) -> Option<Report> {
     let number = |name| sync.get::<u64>(name).ok().filter(|number| *number != u64::MAX);
     let report = sync.get::<gst::Buffer>("sr-buffer").ok()?;
@@ -70,7 +70,7 @@ fn read(sync: &gst::StructureRef) -> Option<Report> {
     Some(Report { running_ns: i64::try_from(running).ok()?, ntp })
 }
 
-/// Of a compound packet that begins with a sender report.
+/// The NTP time of a compound packet that begins with a sender report.
 fn ntp(packet: &[u8]) -> Option<u64> {
     let report = packet.get(1) == Some(&SENDER_REPORT);
     report.then(|| packet.get(8..16)?.try_into().ok().map(u64::from_be_bytes)).flatten()

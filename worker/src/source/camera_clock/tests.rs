@@ -15,13 +15,13 @@ struct Camera {
     first: (i64, i64),
     /// By how many parts in a million the stamps and the wall clock of the camera run fast.
     ppm: i64,
-    /// What the camera's wall clock is ahead by, nanoseconds; `None` when it sends no reports.
+    /// Nanoseconds by which the camera's wall clock is ahead; `None` when it sends no reports.
     ahead: Option<i64>,
-    /// How long pictures and audio take to arrive, nanoseconds.
+    /// Delay of pictures and audio, nanoseconds.
     delay: (i64, i64),
-    /// How far audio is from its true place beside the pictures; of each unit of audio, nanoseconds.
+    /// Distance of each unit of audio from its true place beside the pictures, nanoseconds.
     off: Vec<i64>,
-    /// How long before its arrival each picture was taken, as it is told.
+    /// Reported time from capture to arrival of each picture.
     late: Vec<i64>,
 }
 

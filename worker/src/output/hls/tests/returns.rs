@@ -13,7 +13,7 @@ async fn a_rendition_that_is_wanted_again_begins_no_segment_a_second_time() {
     bench.publish(&units[1..45], 1).await;
     bench.until_of("240p", |text| text.contains("/100.m4s")).await;
     let reader = bench.live.find(&Slug::parse("door").unwrap(), Fence { epoch: Epoch(9), revision: 1 }).unwrap();
-    // Somebody may have fetched it.
+    // A player may have fetched it.
     reader.part(Rendition::P240, 101, 0).await.unwrap();
     bench.demand.send_replace(Demand { hls: true, ..Demand::default() });
     bench.until_listeners(1).await;
