@@ -1,4 +1,4 @@
-//! The size and the bit rate of encoded pictures, which playlists declare before the first picture exists. Pure.
+//! Size and rate of encoded pictures, which playlists declare before the first picture is encoded. Pure.
 
 use h264_reader::avcc::AvcDecoderConfigurationRecord;
 use h264_reader::nal::sps::SeqParameterSet;
@@ -17,7 +17,7 @@ const BASE_BPS: f64 = 800_000.0;
 const BASE_PIXELS_PER_S: f64 = 640.0 * 360.0 * MAX_FPS;
 /// More pixels need fewer bits each: 2.6 Mbit/s for 720p30, 5.2 for 1080p30.
 const BITS_GROWTH: f64 = 0.85;
-/// Largest burst, in time at the average rate. The buffer of the rate control; so no second has more than
+/// Size of a burst, by time at the average rate. This is the buffer of the rate control; so no second has more than
 /// `average * (1 + BURST_MS / 1000)`, which is declared as the peak.
 pub(super) const BURST_MS: u64 = 500;
 /// `profile_idc` and constraints of Main (ISO/IEC 14496-10 A.2.2), which everything plays.
@@ -44,8 +44,8 @@ impl EncodedForm {
     }
 }
 
-/// The form of `rendition` of `video` at `fps` pictures per second. `None` when the source has no more lines than the
-/// rendition, and for renditions that are not encoded: [`Rendition::Audio`], and [`Rendition::Source`] of a codec that
+/// The form of `rendition` of `video` at `fps` pictures per second. `None` when the source has not more lines than the
+/// rendition, and for renditions that are not encoded: [`Rendition::Audio`], and [`Rendition::Source`] of codecs that
 /// browsers play.
 pub fn form(video: &VideoParameters, fps: Option<f64>, rendition: Rendition) -> Option<EncodedForm> {
     let source = source_size(video);
@@ -60,7 +60,7 @@ pub fn form(video: &VideoParameters, fps: Option<f64>, rendition: Rendition) -> 
             ((((width / 2.0).round() as u32) * 2).max(2), lines)
         }
     };
-    // A camera that is slow at night is fast by day, and the declaration must hold.
+    // A camera that is slow at night is fast by day, and the declared values must hold.
     let fps = fps.unwrap_or(MAX_FPS).clamp(MAX_FPS, 240.0) / f64::from(kept_one_in(video, (width, height), fps));
     let fps = fps.max(MAX_FPS);
     let pixels_per_s = f64::from(width) * f64::from(height) * fps;
@@ -73,8 +73,8 @@ pub fn form(video: &VideoParameters, fps: Option<f64>, rendition: Rendition) -> 
     Some(EncodedForm { width, height, rfc6381, peak_bps, average_bps })
 }
 
-/// The number of pictures of which one is encoded: rates above 30 per second are halved, or divided further, where
-/// pictures are scaled down anyway.
+/// One picture of this many is encoded: rates above 30 per second are halved or divided further, where pictures are
+/// scaled down anyway.
 pub(super) fn kept_one_in(video: &VideoParameters, size: (u32, u32), fps: Option<f64>) -> u32 {
     if size.1 >= source_size(video).1 {
         return 1;
@@ -89,7 +89,7 @@ fn source_size(video: &VideoParameters) -> (u32, u32) {
 }
 
 /// Width over height of a pixel, as H.264 cameras with 4CIF or 960H say it. Other codecs are younger than such pixels;
-/// pictures that have them all the same get borders instead of being distorted.
+/// a stream of theirs that has them gets borders instead of being distorted.
 fn pixel_aspect(video: &VideoParameters) -> (u32, u32) {
     let ratio = || {
         let record = AvcDecoderConfigurationRecord::try_from(video.codec_data.as_ref()).ok()?;

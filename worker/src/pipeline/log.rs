@@ -30,8 +30,8 @@ pub(super) fn take_over() {
     });
 }
 
-/// Sets the level of GStreamer's messages to the level that is logged: messages that are not logged cost, too. Must be
-/// called after GStreamer has begun, which reads `GST_DEBUG`; that is more precise, so it stays.
+/// Sets GStreamer's own threshold to the levels that are logged of it, because a message without a reader costs, too.
+/// Call after GStreamer has begun, which reads `GST_DEBUG`; that variable is more precise, so its threshold stays.
 pub(super) fn set_threshold() {
     if !telemetry::gstreamer_asked() {
         gst::log::set_default_threshold(threshold());
