@@ -200,8 +200,7 @@ fn prefix(domain: Option<&str>) -> String {
 }
 
 /// Pure: the permissions that are tried. Those that others would notice are left out: heartbeats, hellos, pulls of
-/// tickets, camera probes,
-/// and clearing of streams.
+/// tickets, camera probes, and clearing of streams.
 fn questions(domain: Option<&str>, zones: &[Zone], token: &str) -> Vec<Question> {
     let js = prefix(domain);
     let stored = |subject: String| if domain.is_some() { format!("{js}{subject}") } else { subject };

@@ -1,6 +1,5 @@
 //! Liveness of workers: a core request every second with all that a worker owns, answered by the API. Nothing is
-//! stored, so
-//! a stalled JetStream cannot look like a dead worker.
+//! stored, so a stalled JetStream cannot look like a dead worker.
 
 use std::time::Duration;
 

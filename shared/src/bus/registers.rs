@@ -56,9 +56,8 @@ pub async fn purge(bus: &Bus, slug: &Slug, keep_newest: bool) -> Result<(), BusE
 }
 
 /// True when JetStream answers: tells an absent API from a NATS that is cut off. Behind a leaf node the hub must
-/// answer.
-/// That the stream is missing is an answer too: NATS was wiped while the API was away. While a cluster elects a leader,
-/// for some seconds, there is no answer; that matters only when the API is silent too.
+/// answer. That the stream is missing is an answer too: NATS was wiped while the API was away. While a cluster elects a
+/// leader, for some seconds, there is no answer; that matters only when the API is silent too.
 pub async fn reachable(bus: &Bus) -> bool {
     match tokio::time::timeout(super::REQUEST_DEADLINE, bus.js.get_stream(subjects::DESIRED_STREAM)).await {
         Ok(Ok(_)) => true,

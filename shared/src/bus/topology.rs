@@ -134,7 +134,8 @@ async fn stream(bus: &Bus, config: Config) -> Result<(bool, State), BusError> {
     }
 }
 
-/// True when a stream has every setting that an earlier version or another number of copies made different.
+/// True when a stream has the wanted value of every setting that an earlier version or another number of copies sets
+/// otherwise.
 fn fits(found: &Config, wanted: &Config) -> bool {
     found.num_replicas == wanted.num_replicas
         && found.allow_direct == wanted.allow_direct

@@ -48,8 +48,7 @@ tokio::task_local! {
 pub struct Exporter(SdkTracerProvider);
 
 /// Begins recording for this process, if that is configured. `role` names the service, as `rsm-worker`; `instance`
-/// tells
-/// processes of one role apart. Call inside a runtime that lives until [`Exporter::stop`]: spans are sent on it.
+/// tells processes of one role apart. Call inside a runtime that lives until [`Exporter::stop`]: spans are sent on it.
 ///
 /// # Errors
 /// One line, when the exporter cannot be made: a mistake in the program, or in the system around it.

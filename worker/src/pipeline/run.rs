@@ -21,7 +21,7 @@ pub(super) struct Running {
     /// `None` once it is on its way to Null.
     pipeline: Option<Ending>,
     /// The change to Playing while it runs. Null waits for it: overtaken by Null it would start a pipeline that
-    /// that is never stopped.
+    /// is never stopped.
     starting: Option<JoinHandle<bool>>,
     bus: gst::bus::BusStream,
 }

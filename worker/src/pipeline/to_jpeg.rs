@@ -107,8 +107,7 @@ impl JpegPipeline {
 
 impl JpegFeeder {
     /// Hands over one unit; the first must be a key frame. `shown` is false for a unit that is only needed to decode
-    /// the
-    /// pictures behind it. Cancel safe: then it was not handed over.
+    /// the pictures behind it. Cancel safe: then it was not handed over.
     ///
     /// # Errors
     /// [`PipelineError`] when the decoder takes nothing any more.

@@ -7,7 +7,7 @@ use super::repeated::{Failed, Repeated};
 
 /// Different things that are counted at a time; beyond it the one that was silent longest is forgotten.
 const MAX_COUNTED: usize = 512;
-/// An event that was not logged for this long is over: the next time is a first time.
+/// An event that did not occur for this long is over: the next time is a first time.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// Identity of an event: its place in the program, and its stream, zone, connection or the like.

@@ -11,7 +11,7 @@ const LONGEST_GAP: Duration = Duration::from_secs(3600);
 const SETTLED: Duration = Duration::from_secs(60);
 /// Longest time until a relapse is logged, after the line that said that all is well.
 const RELAPSE_GAP: Duration = Duration::from_secs(600);
-/// Different causes of one failure that are told at once; further ones are counted.
+/// Different causes of one failure that are logged at once; further ones are counted.
 const MAX_KINDS: usize = 16;
 
 /// One thing that fails again and again, or does not. `K` is the kind of cause.

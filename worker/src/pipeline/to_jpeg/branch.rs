@@ -104,7 +104,7 @@ impl Branch {
     /// Encodes one picture, after [`Self::aim`]. Returns once that is done.
     ///
     /// # Errors
-    /// The error of an element; not the one of its end.
+    /// The error of an element; the errors of its shutdown count as success.
     pub fn encode(&self, raw: &Raw) -> Result<(), gst::FlowError> {
         {
             let mut now = self.outlet.0.lock();
