@@ -14,24 +14,24 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-/// Longest first pause before a restart; doubled each time, up to [`PAUSE_MAX`].
+/// The first pause before a restart is at most this long; each further one is twice as long, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(300);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A child that lived this long is restarted after the first pause again.
 const HEALTHY: Duration = Duration::from_secs(30);
-/// Where a passed listener is found by the child (`sd_listen_fds(3)`).
+/// Descriptor under which the child finds a passed listener (`sd_listen_fds(3)`).
 const PASSED_FD: RawFd = 3;
 
 /// End of a child: by order, or by itself for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// As it was told to.
+    /// It was told to end.
     Told,
-    /// It says with this code that starting it again would not help.
+    /// It reported with this code that another start would not help.
     Hopeless(u8),
 }
 
-/// Exit codes that a restart cannot mend: wrong configuration, and something missing or damaged.
+/// Exit codes that a restart cannot repair: a wrong configuration, and a missing or damaged resource.
 const HOPELESS: [i32; 2] = [rsm_shared::ops::shutdown::EXIT_USAGE, crate::exit::EXIT_UNAVAILABLE as i32];
 
 /// Makes `command` end with this process, however this process ends: the kernel sends SIGTERM when the thread that
@@ -83,9 +83,9 @@ pub struct Kept<M, S> {
     pub make: M,
     /// Sees each child that was started.
     pub started: S,
-    /// One that runs already.
+    /// The process that runs already, if one does.
     pub first: Option<Child>,
-    /// From SIGTERM to SIGKILL.
+    /// Time from SIGTERM to SIGKILL.
     pub grace: Duration,
 }
 

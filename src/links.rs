@@ -78,7 +78,7 @@ pub struct Import {
     skip_invalid: bool,
 }
 
-/// Why it did not work: the one line, and how the process ends.
+/// The reason of a failure: one line, and the exit code of the process.
 pub struct Failed(pub String, pub u8);
 
 /// Exit code when the API refused the request.

@@ -63,7 +63,7 @@ enum Role {
 }
 
 impl Role {
-    /// Whom a collector of traces knows: the service, and which one of it.
+    /// Names under which a trace collector knows this process: the service, and its instance.
     fn service(self, config: &Config) -> (&'static str, String) {
         match self {
             Self::Api => ("rsm-api", process::unique()),
@@ -72,7 +72,7 @@ impl Role {
         }
     }
 
-    /// Whose lines of the log these are.
+    /// The process name on every line of the log.
     fn who(self, config: &Config) -> Who {
         match self {
             Self::Api => Who { role: "api", worker: None },

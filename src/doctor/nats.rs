@@ -15,7 +15,7 @@ use super::ports::Running;
 use super::report::Check;
 use crate::nats_server;
 
-/// The oldest that the tests run with.
+/// The oldest version that the tests run with.
 const OLDEST: Version = Version(2, 9, 10);
 /// Before this one replicated streams had defects.
 const REPLICATES_WELL: Version = Version(2, 9, 21);
@@ -186,7 +186,7 @@ fn judge_server(config: &Config, server: &Server) -> Vec<Check> {
     checks
 }
 
-/// Pure: whether as many copies as are wanted can be.
+/// Pure: checks that the servers are enough for the number of copies that is configured.
 fn judge_replicas(wanted: u64, cluster: Option<&str>, copies: Option<&Copies>) -> Check {
     let check = "nats_replicas";
     if wanted > 1 && cluster.is_none() {
@@ -222,7 +222,7 @@ fn judge_payload(max: usize, width: u64) -> Check {
     Check::warning("nats_payload", found, "raise max_payload of nats-server to 8MB: larger frames are dropped")
 }
 
-/// Pure: which roles the user is good for.
+/// Pure: the roles for which the user has all permissions.
 fn judge_permissions(server: &Server, role: Option<RoleName>) -> Check {
     let check = "nats_permissions";
     let role = role.map(|role| match role {
@@ -236,7 +236,7 @@ fn judge_permissions(server: &Server, role: Option<RoleName>) -> Check {
     if !good.is_empty() {
         return Check::ok(check, format!("the user may do what these need: {}", good.join(", ")));
     }
-    // The role that it is nearest to.
+    // The missing permissions are listed for the role that needs the fewest more.
     let Some((role, lacks)) = asked().min_by_key(|(_, lacks)| lacks.len()) else {
         return Check::ok(check, "not asked for");
     };

@@ -64,7 +64,7 @@ pub struct Summary {
     pub hints: Vec<String>,
 }
 
-/// Growth per second of a counter, between two looks at the same process. One that became smaller began anew.
+/// Growth per second of a counter, between two reads of the same process. One that became smaller began anew.
 fn rate(before: Option<f64>, now: Option<f64>, seconds: f64) -> Option<f64> {
     let (before, now) = (before?, now?);
     (seconds > 0.0).then(|| if now >= before { now - before } else { now } / seconds)

@@ -153,7 +153,7 @@ impl Process {
 /// Why there are no numbers: a sentence for the header.
 pub type Away = String;
 
-/// The API, and all that it knows of.
+/// The API, and all processes that it lists.
 #[derive(Clone)]
 pub struct Source {
     http: Client,

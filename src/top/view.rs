@@ -10,7 +10,7 @@ const MAX_FILTER: usize = 64;
 /// A page before the height of the table is known.
 const PAGE: usize = 10;
 
-/// Which table.
+/// The table that is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Table {
     #[default]
@@ -52,7 +52,7 @@ pub enum Asked {
     Quit,
 }
 
-/// One table as it is looked at.
+/// One table with its order, filter and position.
 #[derive(Clone, Debug, Default)]
 pub struct Look {
     pub order: Order,
@@ -73,7 +73,7 @@ pub struct View {
     pub table: Table,
     pub over: Over,
     pub paused: bool,
-    /// Why there is nothing new.
+    /// The reason why there are no new numbers.
     pub away: Option<String>,
     /// True once numbers have come.
     pub loaded: bool,
@@ -124,7 +124,7 @@ impl View {
         }
     }
 
-    /// Which of the shown rows is chosen.
+    /// Index of the chosen row among the shown ones.
     pub fn cursor(&self) -> usize {
         self.look().cursor
     }

@@ -1,4 +1,4 @@
-//! What every role measures of itself, and how it is shown.
+//! Metrics that every role has, and their exposition.
 
 pub mod deaths;
 pub mod log_lines;
@@ -19,7 +19,7 @@ use super::health::Health;
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 crate::metrics_table! {
-    /// What every role says of itself.
+    /// Metrics of every role about itself.
     pub struct RoleTable {
         /// Always 1; the label says which version runs. Two versions for long: an update has stopped half-way.
         pub build: IntGaugeVec = "rsm_build_info" by ["version"],
@@ -30,7 +30,7 @@ crate::metrics_table! {
 }
 
 crate::metrics_table! {
-    /// What is looked up in the health of a role.
+    /// Metrics that are read from the health of a role.
     pub struct HealthTable {
         /// 1 while /health/ready says that this process can do its work; at 0 rsm_fault says why it cannot.
         pub ready: Seen = "rsm_ready",

@@ -45,14 +45,14 @@ pub struct JpegFrame {
     pub data: Bytes,
     /// PTS of the unit it came from.
     pub pts: Duration,
-    /// Of that unit; `None` when it is not known any more.
+    /// Capture time of that unit; `None` when it is not known any more.
     pub captured: Option<SystemTime>,
     /// Pixels.
     pub width: u32,
     pub height: u32,
-    /// From decoded to encoded, without what was done for other sizes: scaling and encoding.
+    /// Time from decoded to encoded, without the work for other sizes: scaling and encoding.
     pub encode: Duration,
-    /// Counts the frames of this size; a gap means that the newest replaced one that nobody took.
+    /// Counts the frames of this size; a gap means that the newest replaced one that was not taken.
     pub number: u64,
 }
 
@@ -106,8 +106,8 @@ impl JpegPipeline {
 }
 
 impl JpegFeeder {
-    /// Hands over one unit; the first must be a key frame. `shown` is false for what is only needed to decode the
-    /// pictures behind it. Safe to drop: then it was not handed over.
+    /// Hands over one unit; the first must be a key frame. `shown` is false for a unit that is only needed to decode
+    /// the pictures behind it. Cancel safe: then it was not handed over.
     ///
     /// # Errors
     /// [`PipelineError`] when the decoder takes nothing any more.
@@ -215,7 +215,7 @@ fn watch_decoded(pad: &gst::Pad, gate: Arc<Gate>, size: gst::glib::WeakRef<gst::
     });
 }
 
-/// Says for the appsink what those behind it say: pictures need not be copied into rows without padding.
+/// Answers for the appsink as the elements behind it do: pictures need not be copied into rows without padding.
 fn take_as_they_are(pad: &gst::Pad) {
     // The probe goes with the pad; nothing removes it earlier.
     let _ = pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
