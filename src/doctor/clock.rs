@@ -1,13 +1,13 @@
 //! The clock: whether something keeps it right, and how far it is from those of others.
 
 use super::patient::Patient;
-use super::ports::Running;
+use super::ports::RunningProcesses;
 use super::report::Check;
 
 /// HTTP tells whole seconds, and an answer takes a while; players and logs mind more than this.
 const SKEW_S: i64 = 3;
 
-pub async fn look(patient: &Patient, running: &Running) -> Vec<Check> {
+pub async fn look(patient: &Patient, running: &RunningProcesses) -> Vec<Check> {
     let mut checks = vec![kept()];
     if !patient.readable {
         return checks;
