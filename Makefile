@@ -11,6 +11,8 @@ PAGE_TESTS := browser:: browser_dialogs:: browser_faults::
 PAGE_TEST_THREADS ?= 2
 # Crates without I/O; those of the list that exist.
 QUICK := rsm-conventions $(patsubst %/Cargo.toml,rsm-%,$(wildcard $(addsuffix /Cargo.toml,model control media)))
+# How long `make soak` runs.
+MINUTES ?= 24
 # `make fuzz`: seconds for each target, its targets (all), and the flags that make stable Rust report coverage to libFuzzer.
 FUZZ_SECONDS ?= 30
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
@@ -20,7 +22,7 @@ SANCOV := level=4 inline-8bit-counters pc-table trace-compares
 FUZZ_FLAGS := -Ccodegen-units=1 -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,$(SANCOV))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build run monitor test quick page-test words lint page-lint fmt doc deny advisories bench bench-cost bench-faults bench-farm bench-viewers fuzz pictures clean
+.PHONY: help deps deps-test build run monitor test quick page-test words lint page-lint fmt doc deny advisories bench bench-cost bench-faults bench-farm bench-viewers soak fuzz pictures clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -104,6 +106,10 @@ bench-farm: build ## Starts 500 streams on 3 workers and 10,000 on 20, without c
 bench-viewers: build ## Measures what many viewers get from a relay, and its cost; VIEWERS_ARGS="--only crowd"
 	cargo build --release --locked -p rsm-bench --bins
 	target/release/rsm-bench-viewers $(VIEWERS_ARGS)
+
+soak: build ## Twelve cameras, two workers and viewers that come and go for MINUTES=24; fails on a death and on creep
+	cargo build --release --locked -p rsm-bench --bin rsm-soak
+	target/release/rsm-soak --minutes $(MINUTES) $(SOAK_ARGS)
 
 # A target directory of its own, and --target so that build scripts are not instrumented.
 fuzz: deps ## Fuzzes every parser: FUZZ_SECONDS=30 for each of FUZZ_TARGETS

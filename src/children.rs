@@ -1,6 +1,7 @@
 //! Child processes that do not outlive their parent, restarted when they die.
 
 use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -8,28 +9,29 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use rsm_shared::backoff::Backoff;
+use rsm_shared::ops::metrics::deaths::{self, Deaths};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-/// Longest first pause before a restart; doubled each time, up to [`PAUSE_MAX`].
+/// The first pause before a restart is at most this long; each further one is twice as long, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(300);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A child that lived this long is restarted after the first pause again.
 const HEALTHY: Duration = Duration::from_secs(30);
-/// Where a passed listener is found by the child (`sd_listen_fds(3)`).
+/// Descriptor under which the child finds a passed listener (`sd_listen_fds(3)`).
 const PASSED_FD: RawFd = 3;
 
 /// End of a child: by order, or by itself for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// As it was told to.
+    /// It was told to end.
     Told,
-    /// It says with this code that starting it again would not help.
+    /// It reported with this code that another start would not help.
     Hopeless(u8),
 }
 
-/// Exit codes that a restart cannot mend: wrong configuration, and something missing or damaged.
+/// Exit codes that a restart cannot repair: a wrong configuration, and a missing or damaged resource.
 const HOPELESS: [i32; 2] = [rsm_shared::ops::shutdown::EXIT_USAGE, crate::exit::EXIT_UNAVAILABLE as i32];
 
 /// Makes `command` end with this process, however this process ends: the kernel sends SIGTERM when the thread that
@@ -81,9 +83,9 @@ pub struct Kept<M, S> {
     pub make: M,
     /// Sees each child that was started.
     pub started: S,
-    /// One that runs already.
+    /// The process that runs already, if one does.
     pub first: Option<Child>,
-    /// From SIGTERM to SIGKILL.
+    /// Time from SIGTERM to SIGKILL.
     pub grace: Duration,
 }
 
@@ -105,11 +107,16 @@ where
     let Kept { name, make, started, mut first, grace } = kept;
     let name = name.as_str();
     let (mut backoff, mut proven) = (Backoff::new(PAUSE_MIN, PAUSE_MAX), false);
+    let mut deaths = Deaths::default();
     loop {
         let begun = Instant::now();
         let child = match first.take() {
             Some(child) => Ok(child),
-            None => start(name, make()),
+            None => {
+                let mut command = make();
+                command.env(deaths::VARIABLE, deaths.to_string());
+                start(name, command)
+            }
         };
         match child {
             Ok(mut child) => {
@@ -126,8 +133,16 @@ where
                 if let (false, Some(code)) = (proven, hopeless(status.as_ref().ok())) {
                     return End::Hopeless(code);
                 }
-                match status {
-                    Ok(status) => warn!(child = name, %status, "a child ended by itself, starting it again"),
+                match status.map(|status| (status, signal_of(&status))) {
+                    Ok((status, Some(signal))) => {
+                        deaths.count(signal);
+                        let core = status.core_dumped();
+                        error!(
+                            child = name,
+                            signal, core, "a child ended by itself, killed by a signal; starting it again"
+                        );
+                    }
+                    Ok((status, None)) => warn!(child = name, %status, "a child ended by itself, starting it again"),
                     Err(e) => error!(repeats = true, child = name, error = %e, "a child cannot be waited for"),
                 }
             }
@@ -141,6 +156,12 @@ where
             () = stop.cancelled() => return End::Told,
         }
     }
+}
+
+/// Name of the signal that ended a process; `None` when none did.
+fn signal_of(status: &ExitStatus) -> Option<&'static str> {
+    // Real-time signals have no names.
+    status.signal().map(|number| Signal::try_from(number).map_or("other", Signal::as_str))
 }
 
 fn hopeless(status: Option<&ExitStatus>) -> Option<u8> {

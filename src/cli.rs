@@ -153,12 +153,12 @@ pub enum Command {
         invalid: Option<String>,
     },
     Top {
-        /// Where the API is, if that was said.
+        /// Address of the API, if one was named.
         api: Option<String>,
         options: TopOptions,
     },
     Links {
-        /// Where the API is, if that was said.
+        /// Address of the API, if one was named.
         api: Option<String>,
         command: LinksCommand,
     },

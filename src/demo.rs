@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::children;
 
-/// From the start of rsm-camera until its clip is drawn and encoded.
+/// Time from the start of rsm-camera until its clip is drawn and encoded.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 /// It ends at once.

@@ -35,7 +35,7 @@ pub struct DoctorOptions {
     json: bool,
 }
 
-/// Looks, prints, and ends with 0, or with 1 when something has to be mended.
+/// Runs the checks, prints the report, and ends with 0, or with 1 when something has to be repaired.
 pub fn run(options: &DoctorOptions, invalid: Option<&str>, config: Config) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
@@ -59,11 +59,11 @@ pub fn run(options: &DoctorOptions, invalid: Option<&str>, config: Config) -> Ex
     if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// All looks side by side; their results in the order in which people build a system.
+/// Runs all checks side by side; their results are in the order in which a system is set up.
 async fn examine(patient: &Patient) -> Vec<Check> {
     let media = patient.does(RoleName::Worker);
     // Not before the running processes are known.
-    let running = if patient.readable { ports::running(patient).await } else { ports::RunningProcesses::default() };
+    let running = if patient.readable { ports::running(patient).await } else { ports::Running::default() };
     let running = &running;
     let (machine, time, media, place, ports, nats) = tokio::join!(
         blocking("machine", patient, machine::look),
@@ -80,7 +80,7 @@ async fn within(what: &'static str, look: impl Future<Output = Vec<Check>>) -> V
     tokio::time::timeout(DEADLINE, look).await.unwrap_or_else(|_| vec![late(what)])
 }
 
-/// A look that waits for files, devices or libraries.
+/// Runs a check that blocks on files, devices or libraries.
 async fn blocking(what: &'static str, patient: &Patient, look: fn(&Patient) -> Vec<Check>) -> Vec<Check> {
     let patient = patient.clone();
     let looked = tokio::task::spawn_blocking(move || look(&patient));

@@ -47,23 +47,23 @@ fn main() -> ExitCode {
             telemetry::start(&config.log, Who { role: "up", worker: None });
             return up::run(&up, config);
         }
-        Command::Api => ServedRole::Api,
-        Command::Relay => ServedRole::Relay,
-        Command::Worker => ServedRole::Worker,
+        Command::Api => Role::Api,
+        Command::Relay => Role::Relay,
+        Command::Worker => Role::Worker,
     };
     telemetry::start(&config.log, role.who(&config));
     serve(role, config)
 }
 
 #[derive(Clone, Copy)]
-enum ServedRole {
+enum Role {
     Api,
     Relay,
     Worker,
 }
 
-impl ServedRole {
-    /// Whom a collector of traces knows: the service, and which one of it.
+impl Role {
+    /// Names under which a trace collector knows this process: the service, and its instance.
     fn service(self, config: &Config) -> (&'static str, String) {
         match self {
             Self::Api => ("rsm-api", process::unique()),
@@ -72,7 +72,7 @@ impl ServedRole {
         }
     }
 
-    /// Whose lines of the log these are.
+    /// The process name on every line of the log.
     fn who(self, config: &Config) -> Who {
         match self {
             Self::Api => Who { role: "api", worker: None },
@@ -87,7 +87,7 @@ fn worker_name(config: &Config) -> String {
 }
 
 /// Runs a role until a signal, then lets it end in order.
-fn serve(role: ServedRole, config: Config) -> ExitCode {
+fn serve(role: Role, config: Config) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return fail(&format!("cannot make the runtime: {e}"), EXIT_UNAVAILABLE),
@@ -103,11 +103,9 @@ fn serve(role: ServedRole, config: Config) -> ExitCode {
         shutdown::on_signal(stop.clone(), deadline(role, &config))
             .map_err(|e| (format!("cannot watch signals: {e}"), EXIT_UNAVAILABLE))?;
         match role {
-            ServedRole::Api => rsm_api::process::serve::run(config, VERSION, stop).await.map_err(|e| unavailable(&e)),
-            ServedRole::Relay => {
-                rsm_viewing::process::relay::run(config, VERSION, stop).await.map_err(|e| unavailable(&e))
-            }
-            ServedRole::Worker => rsm_worker::app::run(config, VERSION, stop).await.map_err(|e| {
+            Role::Api => rsm_api::process::serve::run(config, VERSION, stop).await.map_err(|e| unavailable(&e)),
+            Role::Relay => rsm_viewing::process::relay::run(config, VERSION, stop).await.map_err(|e| unavailable(&e)),
+            Role::Worker => rsm_worker::app::run(config, VERSION, stop).await.map_err(|e| {
                 let code = if e.is_usage() { EXIT_USAGE } else { EXIT_UNAVAILABLE };
                 (Causes(&e).to_string(), code)
             }),
@@ -132,10 +130,10 @@ fn unavailable(error: &(dyn std::error::Error + 'static)) -> (String, u8) {
 }
 
 /// From the first signal to the end by force: a worker's streams go on for a while before they end.
-fn deadline(role: ServedRole, config: &Config) -> Duration {
+fn deadline(role: Role, config: &Config) -> Duration {
     let drain = match role {
-        ServedRole::Api | ServedRole::Relay => Duration::ZERO,
-        ServedRole::Worker => Duration::from_secs(config.worker.drain_s),
+        Role::Api | Role::Relay => Duration::ZERO,
+        Role::Worker => Duration::from_secs(config.worker.drain_s),
     };
     drain + config.shutdown()
 }

@@ -32,7 +32,7 @@ const OWN_GRACE: Duration = Duration::from_millis(900);
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Why it cannot go on, and the exit code.
+/// The reason why it cannot go on, and the exit code.
 struct Failure {
     text: String,
     code: u8,
@@ -238,7 +238,7 @@ impl Family {
                 Some(ended) = self.back_tasks.join_next() => ended,
             };
             match ended {
-                // It has said why.
+                // The child has logged the reason.
                 Ok((_, End::Hopeless(code))) => return Failure { text: String::new(), code },
                 Ok((_, End::Told)) => {}
                 Err(e) => return format!("a child is no longer looked after: {e}").into(),

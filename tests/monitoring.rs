@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -15,8 +16,10 @@ use crate::harness::chaos::{Chaos, Mode};
 use crate::harness::eventually;
 use crate::harness::farm::{Farm, Plan};
 use crate::harness::frames::{Listener, refusal};
+use crate::harness::process::signal;
 use crate::harness::prometheus::{ALERT_DEADLINE, Alert, Prometheus};
 use crate::harness::service::Service;
+use crate::harness::system::System;
 use crate::harness::watch::Watcher;
 
 /// Repeats `act` until an alert fires with these labels.
@@ -148,6 +151,25 @@ async fn parts_of_a_farm_that_fail_raise_alerts_and_end_them_when_they_are_back(
     prometheus.until_clear("RsmStartsSlow", &[]).await;
     churn(&mut farm, &prometheus).await;
     prometheus.until_clear("RsmClaimChurn", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_a_signal_ends_raises_an_alert_that_names_the_signal() {
+    let system = System::start().await;
+    let prometheus = Prometheus::start(&system.base).await;
+    prometheus.until_sees(&[("api", 1), ("worker", 1)]).await;
+    prometheus
+        .until("rsm_deaths_by_signal_total{role='worker', signal='SIGABRT'} == 0", |found| !found.is_empty())
+        .await;
+    // Not SIGSEGV: Rust takes the first one for itself.
+    signal(system.process("worker").unwrap().pid, Signal::SIGABRT);
+    let labels = [("role", "worker"), ("signal", "SIGABRT"), ("severity", "ticket")];
+    tells(&prometheus.until_fires("RsmProcessDied", &labels).await, "SIGABRT");
+    let line = "a child ended by itself, killed by a signal; starting it again";
+    assert!(
+        system.log.text().lines().any(|l| l.contains(line) && l.contains("ERROR") && l.contains("signal=\"SIGABRT\""))
+    );
+    prometheus.until_clear("RsmProcessDied", &[]).await;
 }
 
 /// Workers die by turns, each after it has had its streams for so long that no stream is a suspect.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::parameters::{AudioParameters, VideoParameters};
 
-/// Largest access unit taken, in bytes. A 4K key frame at 50 Mbit/s is about 2 MB; what is larger than this is a
+/// Largest access unit taken, in bytes. A 4K key frame at 50 Mbit/s is about 2 MB; a larger unit is from a
 /// broken or hostile camera, and every bound in bytes downstream may be exceeded by one unit.
 pub const MAX_UNIT_BYTES: usize = 8 * 1024 * 1024;
 

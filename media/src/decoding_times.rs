@@ -15,7 +15,7 @@ pub struct DecodingTimes {
     waiting: BinaryHeap<Reverse<u64>>,
     last: Option<u64>,
     reorder: u32,
-    /// Between pictures, ticks; places what comes before the first.
+    /// Ticks between pictures; places the decoding times before the first picture.
     step: u64,
 }
 

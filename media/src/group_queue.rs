@@ -39,7 +39,7 @@ impl GroupQueue {
         Self { units: VecDeque::new(), bytes: 0, max_units, max_bytes, waiting_for_key: true, dropped: 0 }
     }
 
-    /// Adds a unit; what does not fit is dropped by whole groups, oldest first.
+    /// Adds a unit; beyond the bounds whole groups are dropped, oldest first.
     pub fn push(&mut self, unit: Arc<AccessUnit>) {
         if unit.is_key {
             self.waiting_for_key = false;
@@ -69,7 +69,7 @@ impl GroupQueue {
         Some(Popped::Unit(unit))
     }
 
-    /// Drops what waits before the newest key frame; `false` when no key frame waits, and nothing is dropped.
+    /// Drops the units that wait before the newest key frame; `false` when no key frame waits, and nothing is dropped.
     pub fn skip_to_newest_key(&mut self) -> bool {
         let Some(newest) = self.units.iter().rposition(|unit| unit.is_key) else { return false };
         for _ in 0..newest {

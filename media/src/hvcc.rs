@@ -1,7 +1,7 @@
 //! Reads an `HEVCDecoderConfigurationRecord` (ISO/IEC 14496-15 section 8.3.3.1) and the beginning of its sequence
-//! parameter set (ITU-T H.265 section 7.3.2.2.1) say of the pictures. Pure.
+//! parameter set (ITU-T H.265 section 7.3.2.2.1). Pure.
 //!
-//! Reading ends where what is needed ends: cameras break what comes behind more often than this.
+//! Reading ends after the needed fields: cameras break the fields after them more often.
 
 use std::num::NonZeroUsize;
 
@@ -31,7 +31,7 @@ pub struct Hvcc {
 /// Reads a record.
 ///
 /// # Errors
-/// A few words on what is wrong with it.
+/// A few words on the defect.
 pub fn read(record: &[u8]) -> Result<Hvcc, String> {
     let header: &[u8; HEADER] = record.first_chunk().ok_or("the record is too short")?;
     if header[0] != 1 {

@@ -78,7 +78,7 @@ impl Still {
 }
 
 impl MediaTime {
-    /// Another camera session begins: whatever time its pictures have, it goes on behind what was.
+    /// Another camera session begins: its pictures are placed after the earlier ones, whatever their time.
     pub fn restart(&mut self) {
         self.restarted = true;
     }
@@ -103,7 +103,7 @@ impl MediaTime {
         };
         let discontinuity = std::mem::take(&mut self.restarted) || jumped || drifted;
         if discontinuity {
-            // Time goes on right behind what was; how long the break really was is not known.
+            // Time goes on right after the newest picture; the real length of the break is not known.
             at = self.newest.saturating_add(TICK);
             self.offset = at.saturating_sub(source_ns);
             self.run = Some((at, Pace::new(arrived)));

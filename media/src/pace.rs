@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Largest distance of a camera's time from ours; beyond it a break sets the time right.
 pub const MAX_DRIFT: Duration = Duration::from_secs(2);
-/// The least delay is looked for in stretches this long, longer than what the network holds back at a time.
+/// The least delay is taken over stretches this long, longer than a network holds pictures back.
 const STRETCH: Duration = Duration::from_secs(10);
 
 /// Watches one run of continuous time.
@@ -51,7 +51,7 @@ mod tests {
     const MS: i64 = 1_000_000;
 
     /// Seconds until it is seen, of a camera with 10 pictures per second whose time is `ppm` too fast and whose
-    /// pictures take what `delay` says, in milliseconds, to arrive.
+    /// pictures take `delay` milliseconds to arrive.
     fn seen(ppm: i64, seconds: i64, delay: impl Fn(i64) -> i64) -> Option<i64> {
         let begin = Instant::now();
         let at = |ms: i64| begin + Duration::from_millis((ms + delay(ms)) as u64);

@@ -164,7 +164,7 @@ impl VideoParameters {
 }
 
 /// Largest picture: that of level 6.2, of H.264 (ISO/IEC 14496-10 table A-1) and of H.265 (H.265 table A.8), 8192x4352
-/// for example. What claims more is to make a decoder take memory.
+/// for example. A larger claim would make a decoder take memory.
 pub const MAX_PIXELS: u64 = 35_651_584;
 /// Longest side, the root of eight times as much (A.3.1), down to whole macroblocks.
 const MAX_SIDE: u32 = 16_880;
@@ -179,7 +179,7 @@ fn bounded(width: u32, height: u32) -> Result<(), BadParameters> {
     Ok(())
 }
 
-/// `None` for what no camera does.
+/// The rate if a camera can have it.
 pub fn credible_fps(fps: f64) -> Option<f64> {
     (0.1..=240.0).contains(&fps).then_some(fps)
 }

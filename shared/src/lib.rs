@@ -1,4 +1,4 @@
-//! What every role of `rsm` must agree on: ids, camera links, commands, claims, frame headers, names on NATS,
+//! Everything that all roles of `rsm` must agree on: ids, camera links, commands, claims, frame headers, names on NATS,
 //! configuration, telemetry. No SQL and no GStreamer; `async_nats` appears only under [`bus`]. The nouns and the
 //! messages are a crate of their own, `rsm-model`, for crates that do no I/O.
 

@@ -1,13 +1,13 @@
-//! The clock: whether something keeps it right, and how far it is from those of others.
+//! The clock: checks that something keeps it right, and its distance from the clocks of the servers.
 
 use super::patient::Patient;
-use super::ports::RunningProcesses;
+use super::ports::Running;
 use super::report::Check;
 
-/// HTTP tells whole seconds, and an answer takes a while; players and logs mind more than this.
+/// HTTP dates have whole seconds, and an answer takes a while; only more than this disturbs players and logs.
 const SKEW_S: i64 = 3;
 
-pub async fn look(patient: &Patient, running: &RunningProcesses) -> Vec<Check> {
+pub async fn look(patient: &Patient, running: &Running) -> Vec<Check> {
     let mut checks = vec![kept()];
     if !patient.readable {
         return checks;

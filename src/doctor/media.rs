@@ -9,7 +9,7 @@ use rsm_worker::pipeline::hardware::{ChosenElement, Hardware};
 use super::patient::Patient;
 use super::report::Check;
 
-/// Devices of one kind that are looked at.
+/// Most devices of one kind that are checked.
 const MAX_DEVICES: usize = 64;
 
 pub fn look(patient: &Patient) -> Vec<Check> {
@@ -29,7 +29,7 @@ pub fn look(patient: &Patient) -> Vec<Check> {
                 Err(e) => checks.push(Check::failure("codecs", e.to_string(), "set it to auto, or mend the device")),
             }
         }
-        // Its words name the packages and how to install them.
+        // The error text names the packages and the command that installs them.
         Err(e) => checks.push(Check::failure("elements", e.to_string(), "")),
     }
     let nodes = devices(Path::new("/dev/dri"), "renderD");

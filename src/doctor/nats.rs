@@ -11,11 +11,11 @@ use tokio::process::Command;
 
 use super::clock;
 use super::patient::{Patient, RoleName};
-use super::ports::RunningProcesses;
+use super::ports::Running;
 use super::report::Check;
 use crate::nats_server;
 
-/// The oldest that the tests run with.
+/// The oldest version that the tests run with.
 const OLDEST: Version = Version(2, 9, 10);
 /// Before this one replicated streams had defects.
 const REPLICATES_WELL: Version = Version(2, 9, 21);
@@ -52,7 +52,7 @@ enum Program {
 }
 
 /// Looks for the program and at the servers at the same time.
-pub async fn look(patient: &Patient, running: &RunningProcesses) -> Vec<Check> {
+pub async fn look(patient: &Patient, running: &Running) -> Vec<Check> {
     let config = &patient.config;
     if !patient.readable {
         return vec![judge_program(&program().await, false)];
@@ -115,7 +115,7 @@ fn judge_program(program: &Program, elsewhere: bool) -> Check {
 }
 
 /// Judges which servers of the configuration answer. Pure.
-fn judge_reach(found: &Diagnosis, named: bool, running: &RunningProcesses) -> Check {
+fn judge_reach(found: &Diagnosis, named: bool, running: &Running) -> Check {
     let check = "nats";
     let away = found.away.join(", ");
     let Diagnosis { refused, server, .. } = found;
@@ -186,7 +186,7 @@ fn judge_server(config: &Config, server: &Server) -> Vec<Check> {
     checks
 }
 
-/// Pure: whether as many copies as are wanted can be.
+/// Pure: checks that the servers are enough for the number of copies that is configured.
 fn judge_replicas(wanted: u64, cluster: Option<&str>, copies: Option<&Copies>) -> Check {
     let check = "nats_replicas";
     if wanted > 1 && cluster.is_none() {
@@ -222,7 +222,7 @@ fn judge_payload(max: usize, width: u64) -> Check {
     Check::warning("nats_payload", found, "raise max_payload of nats-server to 8MB: larger frames are dropped")
 }
 
-/// Pure: which roles the user is good for.
+/// Pure: the roles for which the user has all permissions.
 fn judge_permissions(server: &Server, role: Option<RoleName>) -> Check {
     let check = "nats_permissions";
     let role = role.map(|role| match role {
@@ -236,7 +236,7 @@ fn judge_permissions(server: &Server, role: Option<RoleName>) -> Check {
     if !good.is_empty() {
         return Check::ok(check, format!("the user may do what these need: {}", good.join(", ")));
     }
-    // The role that it is nearest to.
+    // The missing permissions are listed for the role that needs the fewest more.
     let Some((role, lacks)) = asked().min_by_key(|(_, lacks)| lacks.len()) else {
         return Check::ok(check, "not asked for");
     };
@@ -289,21 +289,16 @@ mod tests {
     #[test]
     fn servers_that_are_away_matter_when_they_were_named() {
         let found = |refused, server| Diagnosis { away: vec!["nats://n:1: no answer".into()], refused, server };
-        let up = RunningProcesses { up: true, api: None };
+        let up = Running { up: true, api: None };
         let there = || Some(server("2.9.10", JetStream::Silent));
         for (found, named, running, want) in [
-            (found(false, None), false, RunningProcesses::default(), Status::Ok),
-            (found(false, None), true, RunningProcesses::default(), Status::Failure),
-            (found(true, None), false, RunningProcesses::default(), Status::Failure),
+            (found(false, None), false, Running::default(), Status::Ok),
+            (found(false, None), true, Running::default(), Status::Failure),
+            (found(true, None), false, Running::default(), Status::Failure),
             (found(true, None), true, up.clone(), Status::Failure),
             (found(false, None), false, up, Status::Ok),
-            (found(false, there()), true, RunningProcesses::default(), Status::Warning),
-            (
-                Diagnosis { away: vec![], refused: false, server: there() },
-                true,
-                RunningProcesses::default(),
-                Status::Ok,
-            ),
+            (found(false, there()), true, Running::default(), Status::Warning),
+            (Diagnosis { away: vec![], refused: false, server: there() }, true, Running::default(), Status::Ok),
         ] {
             let check = judge_reach(&found, named, &running);
             assert_eq!(check.status, want, "{found:?} {named} {running:?}: {check:?}");

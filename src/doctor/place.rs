@@ -12,7 +12,7 @@ use super::machine;
 use super::patient::{Patient, RoleName};
 use super::report::{Check, Status};
 
-/// Files of HLS that are counted at most; more of them say nothing new.
+/// Most HLS files that are counted; more of them change nothing in the result.
 const MAX_FILES: usize = 100_000;
 const MB: u64 = 1_000_000;
 /// Less room than this is none: the database and NATS write too.

@@ -15,7 +15,7 @@ pub enum Status {
     Failure,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// A name of a closed set; docs/console.md lists them.
@@ -40,7 +40,7 @@ impl Check {
     }
 }
 
-/// All that was looked at.
+/// The results of all checks.
 #[derive(Debug)]
 pub struct Report {
     pub checks: Vec<Check>,

@@ -1,4 +1,4 @@
-//! Draws a view. Only rows in sight are looked at, however many there are.
+//! Draws a view. Only rows in sight are read, however many there are.
 
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
@@ -34,7 +34,7 @@ impl Paint {
         if self.0 { Style::new().fg(colour) } else { Style::new() }
     }
 
-    /// A state, as one looks at it.
+    /// Style of a state.
     fn state(self, state: &str) -> Style {
         match state {
             "running" | "live" => self.with(Color::Green),
@@ -45,7 +45,7 @@ impl Paint {
     }
 }
 
-/// Draws all of it, and tells the view how many rows are in sight.
+/// Draws all of it, and reports to the view the number of rows in sight.
 pub fn draw(frame: &mut Frame<'_>, view: &mut View, api: &str, paint: Paint) {
     let [top, middle, bottom] =
         Layout::vertical([Constraint::Length(HEADER), Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());

@@ -1,4 +1,4 @@
-//! The terminal: taken over while this is there, given back as it was when it is dropped, also in a panic.
+//! The terminal: taken over while this exists, restored as it was when it is dropped, also in a panic.
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::{DefaultTerminal, Frame};
 use tokio::sync::mpsc;
 
-/// Keys that wait to be heeded; more are lost.
+/// Keys that wait to be read; more are lost.
 const KEYS: usize = 64;
 /// Longest time for which the reader of keys outlives the screen.
 const POLL: Duration = Duration::from_millis(200);
@@ -27,7 +27,7 @@ impl Screen {
     /// # Errors
     /// When there is none, or it cannot be set.
     pub fn open() -> io::Result<Self> {
-        // Panics give it back first, too.
+        // Panics restore it first, too.
         let terminal = ratatui::try_init().inspect_err(|_| ratatui::restore())?;
         let (pressed, keys) = mpsc::channel(KEYS);
         let ended = Arc::new(AtomicBool::new(false));

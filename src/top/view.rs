@@ -10,7 +10,7 @@ const MAX_FILTER: usize = 64;
 /// A page before the height of the table is known.
 const PAGE: usize = 10;
 
-/// Which table.
+/// The table that is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Table {
     #[default]
@@ -52,9 +52,9 @@ pub enum Asked {
     Quit,
 }
 
-/// One table as it is looked at.
+/// One table with its order, filter and position.
 #[derive(Clone, Debug, Default)]
-pub struct TableView {
+pub struct Look {
     pub order: Order,
     /// Places of the rows that are shown, in order.
     pub places: Vec<usize>,
@@ -73,14 +73,14 @@ pub struct View {
     pub table: Table,
     pub over: Over,
     pub paused: bool,
-    /// Why there is nothing new.
+    /// The reason why there are no new numbers.
     pub away: Option<String>,
     /// True once numbers have come.
     pub loaded: bool,
     /// Rows of the table that are in sight; the drawing says so.
     pub height: usize,
-    streams: TableView,
-    workers: TableView,
+    streams: Look,
+    workers: Look,
 }
 
 impl View {
@@ -110,21 +110,21 @@ impl View {
         }
     }
 
-    pub fn look(&self) -> &TableView {
+    pub fn look(&self) -> &Look {
         match self.table {
             Table::Streams => &self.streams,
             Table::Workers => &self.workers,
         }
     }
 
-    fn look_mut(&mut self) -> &mut TableView {
+    fn look_mut(&mut self) -> &mut Look {
         match self.table {
             Table::Streams => &mut self.streams,
             Table::Workers => &mut self.workers,
         }
     }
 
-    /// Which of the shown rows is chosen.
+    /// Index of the chosen row among the shown ones.
     pub fn cursor(&self) -> usize {
         self.look().cursor
     }

@@ -146,27 +146,7 @@ fn lasting(w: &mut World, most: Ms) -> Ms {
 fn storm(w: &mut World, streams: usize) {
     let stream = slug(w.rng.random_range(0..streams));
     match w.rng.random_range(0..20) {
-        0 | 1 => {
-            if let Some(n) = any_worker(w) {
-                w.kill_worker(n);
-                let pause = lasting(w, 15_000);
-                w.after(pause, move |w| _ = w.start_worker(Some(n)));
-            }
-        }
-        2 | 3 => {
-            if let Some(n) = any_worker(w) {
-                let pause = lasting(w, 15_000);
-                w.say(|| format!("w{n} is stopped for {pause} ms"));
-                w.workers[n].paused_until = w.now + pause;
-            }
-        }
-        4 | 5 => {
-            if let Some(n) = any_worker(w) {
-                let pause = lasting(w, 25_000);
-                w.say(|| format!("w{n} is cut off for {pause} ms"));
-                w.cut(Node::Worker(n), pause);
-            }
-        }
+        dice @ 0..=5 => worker_fault(w, dice),
         6 => kill_api(w),
         7 => {
             let pause = lasting(w, 20_000);
@@ -215,6 +195,28 @@ fn storm(w: &mut World, streams: usize) {
         _ => {
             w.say(|| format!("{stream} is poison"));
             w.poison.insert(stream);
+        }
+    }
+}
+
+/// Kills, pauses or cuts off a worker.
+fn worker_fault(w: &mut World, dice: u32) {
+    let Some(n) = any_worker(w) else { return };
+    match dice {
+        0 | 1 => {
+            w.kill_worker(n);
+            let pause = lasting(w, 15_000);
+            w.after(pause, move |w| _ = w.start_worker(Some(n)));
+        }
+        2 | 3 => {
+            let pause = lasting(w, 15_000);
+            w.say(|| format!("w{n} is stopped for {pause} ms"));
+            w.workers[n].paused_until = w.now + pause;
+        }
+        _ => {
+            let pause = lasting(w, 25_000);
+            w.say(|| format!("w{n} is cut off for {pause} ms"));
+            w.cut(Node::Worker(n), pause);
         }
     }
 }

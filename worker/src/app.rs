@@ -1,7 +1,6 @@
 //! The worker process: a small control runtime on a thread of its own, and the media runtime that the caller gives.
 
 use std::collections::HashMap;
-use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use rsm_shared::bus::demand;
 use rsm_shared::bus::frames::FramePublisher;
 use rsm_shared::config::{BadConfig, Config};
 use rsm_shared::ops::health::{Dependency, Health};
-use rsm_shared::ops::{disk, listener, metrics, process};
+use rsm_shared::ops::{disk, host, listener, metrics, process};
 use rsm_shared::stream::names::{NotAToken, SessionId, WorkerId, Zone};
 use rsm_shared::wire::messages::{Load, Priority, Ticket};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -135,7 +134,7 @@ pub async fn run_with(
         slots: Slots::new(capacity(&config)),
         session: SessionId::new(&worker, &process::unique())?,
         worker,
-        http: advertised(config.worker.advertise.as_deref(), address, &host_name()),
+        http: host::advertised(config.worker.advertise.as_deref(), address),
         config,
         engine: engine.clone(),
         frames,
@@ -268,29 +267,9 @@ async fn control(role: Role, stop: CancellationToken) -> Result<Option<Instant>,
     }
 }
 
-/// The name of this machine, as the kernel knows it.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if name.trim().is_empty() { "localhost".into() } else { name.trim().into() }
-}
-
 fn limits(config: &Config) -> LoadLimits {
     let share = |percent: u32| percent as f32 / 100.0;
     LoadLimits { memory: share(config.worker.max_memory_percent), cpu: share(config.worker.max_cpu_percent) }
-}
-
-/// The address that this worker advertises; `host` is this machine's name.
-fn advertised(wanted: Option<&str>, address: SocketAddr, host: &str) -> String {
-    let port = address.port();
-    let Some(wanted) = wanted else {
-        return if address.ip().is_unspecified() { format!("{host}:{port}") } else { address.to_string() };
-    };
-    // An IPv6 address has colons of its own; with a port it stands in brackets.
-    match wanted.parse::<Ipv6Addr>() {
-        Ok(ip) => format!("[{ip}]:{port}"),
-        Err(_) if wanted.ends_with(']') || !wanted.contains(':') => format!("{wanted}:{port}"),
-        Err(_) => wanted.to_owned(),
-    }
 }
 
 fn timing(config: &Config) -> Timing {
@@ -320,28 +299,5 @@ fn capacity(config: &Config) -> u32 {
             STREAMS_PER_CORE.saturating_mul(u32::try_from(cores).unwrap_or(1))
         }
         n => n,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn others_are_told_an_address_that_they_can_reach() {
-        for (wanted, address, want) in [
-            (None, "127.0.0.1:4000", "127.0.0.1:4000"),
-            (None, "[::1]:4000", "[::1]:4000"),
-            (None, "0.0.0.0:4000", "site-7:4000"),
-            (None, "[::]:4000", "site-7:4000"),
-            (Some("10.0.0.9"), "0.0.0.0:4000", "10.0.0.9:4000"),
-            (Some("cam.example"), "127.0.0.1:4000", "cam.example:4000"),
-            (Some("cam.example:80"), "127.0.0.1:4000", "cam.example:80"),
-            (Some("fd00::7"), "[::]:4000", "[fd00::7]:4000"),
-            (Some("[fd00::7]"), "[::]:4000", "[fd00::7]:4000"),
-            (Some("[fd00::7]:80"), "[::]:4000", "[fd00::7]:80"),
-        ] {
-            assert_eq!(advertised(wanted, address.parse().unwrap(), "site-7"), want, "{wanted:?} {address}");
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Where the metrics of every process are, for Prometheus.
 
+use rsm_shared::ops::host;
 use rsm_viewing::http::extract::{RouteResult, Written};
-use rsm_viewing::process::advertised::advertised;
 use salvo::http::header::HOST;
 use salvo::http::uri::Authority;
 use salvo::oapi::{ToSchema, endpoint};
@@ -42,7 +42,7 @@ struct TargetLabels {
 )]
 pub async fn targets(request: &mut Request, app: AppHandles, response: &mut Response) -> RouteResult {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let here = host.and_then(asked_at).unwrap_or_else(|| advertised(app.0.viewing.config.api.listen));
+    let here = host.and_then(asked_at).unwrap_or_else(|| host::advertised(None, app.0.viewing.config.api.listen));
     let api = TargetGroup { targets: vec![here], labels: TargetLabels { role: "api", worker: None } };
     let workers = app.0.workers.borrow().clone();
     let workers = workers.into_iter().map(|worker| TargetGroup {

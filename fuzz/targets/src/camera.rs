@@ -23,7 +23,7 @@ const HOPS: usize = 4;
 pub fn answers(data: &[u8]) {
     let Some((cut, data)) = data.split_first() else { return };
     let (whole, passed, status) = read([data].into_iter());
-    // Whatever way it comes in, the same comes out.
+    // The output is the same for every way of cutting the input.
     let (cut, cut_passed, cut_status) = read(data.chunks(usize::from(*cut).max(1)));
     assert_eq!((&cut, cut_status), (&whole, status));
     assert_eq!(cut_passed, passed);

@@ -1,7 +1,7 @@
 //! Audio to parts and segments that begin where those of the pictures begin. Pure.
 //!
 //! Cameras' audio starts late, stops, and drifts against the pictures. A player that waits for audio shows no picture,
-//! so gaps are filled with silence, and what overlaps is left out.
+//! so gaps are filled with silence, and overlapping frames are dropped.
 
 use std::sync::Arc;
 use std::time::Duration;

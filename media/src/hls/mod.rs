@@ -5,9 +5,9 @@
 //!   cuts         the segments that began so far: other renditions follow them
 //! picture_track  pictures of one rendition, with decoding times    audio_track  AAC frames, gaps filled with silence
 //! segmenter      samples of a track to parts and segments
-//! parts, window  what a media playlist lists now
+//! parts, window  the contents of a media playlist
 //! playlist       the text of a media playlist                      multivariant  the text of the multivariant playlist
-//! address, query what a request names
+//! address, query the names and directives of a request
 //! ```
 
 pub mod address;

@@ -1,13 +1,15 @@
 //! The widths that frames come in besides the stream's own. A fixed ladder, so that viewers with tiles of about the same
 //! size share what is encoded, and the number of encoders of a stream has a bound.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::Serialize;
+
+use super::bit_set::{BitSet, BitSetMember};
 
 /// A step of the ladder, pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JpegWidth(u16);
 
-/// From a tile on a wall of 64 to a full screen. At most 8: a set of them is one byte.
+/// From a tile on a wall of 64 to a full screen. At most 16: a set of them is a [`BitSet`].
 const LADDER: [u16; 7] = [160, 320, 480, 640, 960, 1280, 1920];
 
 impl JpegWidth {
@@ -47,62 +49,25 @@ impl std::fmt::Display for JpegWidth {
 }
 
 /// Some steps of the ladder. On the wire a list of pixels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct JpegWidths(u8);
+pub type JpegWidths = BitSet<JpegWidth>;
 
-impl JpegWidths {
-    /// None of them.
-    pub const NONE: Self = Self(0);
+impl BitSetMember for JpegWidth {
+    type Wire = u32;
 
-    /// With `width` in it.
-    #[must_use]
-    pub fn with(self, width: JpegWidth) -> Self {
-        Self(self.0 | bit(width))
+    fn members() -> impl Iterator<Item = Self> {
+        Self::all()
     }
 
-    /// Those of both.
-    #[must_use]
-    pub fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+    fn index(self) -> usize {
+        Self::index(self)
     }
 
-    /// Returns whether `width` is in it.
-    pub fn contains(self, width: JpegWidth) -> bool {
-        self.0 & bit(width) != 0
+    fn to_wire(self) -> impl Serialize {
+        self.pixels()
     }
 
-    /// Returns whether it is empty.
-    pub fn is_empty(&self) -> bool {
-        self.0 == 0
-    }
-
-    /// Those in it, the smallest first.
-    pub fn iter(self) -> impl Iterator<Item = JpegWidth> {
-        JpegWidth::all().filter(move |width| self.contains(*width))
-    }
-}
-
-fn bit(width: JpegWidth) -> u8 {
-    LADDER.iter().position(|step| *step == width.0).map_or(0, |at| 1 << at)
-}
-
-impl FromIterator<JpegWidth> for JpegWidths {
-    fn from_iter<I: IntoIterator<Item = JpegWidth>>(widths: I) -> Self {
-        widths.into_iter().fold(Self::NONE, Self::with)
-    }
-}
-
-impl Serialize for JpegWidths {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter().map(JpegWidth::pixels))
-    }
-}
-
-impl<'de> Deserialize<'de> for JpegWidths {
-    /// Widths that this version does not know are passed over: a newer one may have sent them.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let pixels = Vec::<u32>::deserialize(deserializer)?;
-        Ok(pixels.into_iter().filter_map(JpegWidth::exactly).collect())
+    fn from_wire(pixels: &u32) -> Option<Self> {
+        Self::exactly(*pixels)
     }
 }
 
@@ -125,7 +90,7 @@ mod tests {
         let json = serde_json::to_string(&set).unwrap();
         assert_eq!(json, "[320,1280]");
         assert_eq!(serde_json::from_str::<JpegWidths>("[1280,5,320]").unwrap(), set);
-        assert!(JpegWidths::NONE.is_empty() && JpegWidth::all().count() <= 8);
+        assert!(JpegWidths::NONE.is_empty() && JpegWidth::COUNT <= 16);
         assert_eq!(set.union(JpegWidths::NONE.with(JpegWidth(160))).iter().count(), 3);
     }
 }

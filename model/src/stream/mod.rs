@@ -1,5 +1,6 @@
 //! The nouns of the system, pure: no I/O happens here.
 
+pub mod bit_set;
 pub mod camera_link;
 pub mod demand;
 pub mod fence;

@@ -1,6 +1,8 @@
 //! The forms that a stream's HLS comes in.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::Serialize;
+
+use super::bit_set::{BitSet, BitSetMember};
 
 /// One rendition: its directory, its playlist and its name for people. A closed set: it is a metrics label, and a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,63 +76,26 @@ impl Rendition {
 }
 
 /// Some of the renditions. On the wire and in configuration a list of names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct RenditionSet(u16);
+pub type RenditionSet = BitSet<Rendition>;
 
-impl RenditionSet {
-    /// None of them.
-    pub const NONE: Self = Self(0);
+impl BitSetMember for Rendition {
+    type Wire = String;
 
-    /// With `rendition` in it.
-    #[must_use]
-    pub fn with(self, rendition: Rendition) -> Self {
-        Self(self.0 | bit(rendition))
+    fn members() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter()
     }
 
-    /// Those of both.
-    #[must_use]
-    pub fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+    fn index(self) -> usize {
+        // The discriminants are 0 to 8.
+        self as usize
     }
 
-    /// Returns whether `rendition` is in it.
-    pub fn contains(self, rendition: Rendition) -> bool {
-        self.0 & bit(rendition) != 0
+    fn to_wire(self) -> impl Serialize {
+        self.as_str()
     }
 
-    /// Returns whether it is empty.
-    pub fn is_empty(&self) -> bool {
-        self.0 == 0
-    }
-
-    /// Those in it, in the order of [`Rendition::ALL`].
-    pub fn iter(self) -> impl Iterator<Item = Rendition> {
-        Rendition::ALL.into_iter().filter(move |rendition| self.contains(*rendition))
-    }
-}
-
-fn bit(rendition: Rendition) -> u16 {
-    // The discriminants are 0 to 8.
-    1 << rendition as u16
-}
-
-impl FromIterator<Rendition> for RenditionSet {
-    fn from_iter<I: IntoIterator<Item = Rendition>>(renditions: I) -> Self {
-        renditions.into_iter().fold(Self::NONE, Self::with)
-    }
-}
-
-impl Serialize for RenditionSet {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter().map(Rendition::as_str))
-    }
-}
-
-impl<'de> Deserialize<'de> for RenditionSet {
-    /// Names that this version does not know are passed over: a newer one may have sent them.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let names = Vec::<String>::deserialize(deserializer)?;
-        Ok(names.iter().filter_map(|name| Rendition::from_name(name)).collect())
+    fn from_wire(name: &String) -> Option<Self> {
+        Self::from_name(name)
     }
 }
 

@@ -1,4 +1,4 @@
-// What all boards have in common, and where the panels of one lie.
+// The parts that all boards share, and the places of the panels of one.
 
 import { DATASOURCE } from "./panels.mjs";
 

@@ -1,5 +1,5 @@
-// Makes ../dashboards/*.json: `node build.mjs`. With --check it writes nothing, and fails when a file is not what it would
-// have written. The JSON is committed: Grafana is given files, not a program.
+// Makes ../dashboards/*.json: `node build.mjs`. With --check it writes nothing, and fails when a file differs from its
+// output. The JSON is committed: Grafana is given files, not a program.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

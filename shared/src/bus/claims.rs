@@ -1,4 +1,4 @@
-//! Who owns an epoch: a key that is written once. Only "create" is ever needed, because compare-and-set updates
+//! Ownership of an epoch: a key that is written once. Only "create" is ever needed, because compare-and-set updates
 //! have several winners on replicated 2.9 servers; a key is never deleted by a marker, for the same reason.
 
 use async_nats::HeaderMap;
@@ -12,7 +12,7 @@ use crate::stream::slug::Slug;
 use crate::wire::messages::{Claim, VERSION};
 use crate::wire::subjects;
 
-/// What a try to claim led to.
+/// Result of a try to claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claimed {
     /// This session owns the epoch.
@@ -25,12 +25,12 @@ pub enum Claimed {
 /// answer to the first write was lost.
 ///
 /// # Errors
-/// [`BusError`] when neither the write nor the read after it was answered: nobody knows who owns the epoch.
+/// [`BusError`] when neither the write nor the read after it was answered: the owner of the epoch is unknown then.
 pub async fn claim(bus: &Bus, zone: &Zone, slug: &Slug, epoch: Epoch, claim: &Claim) -> Result<Claimed, BusError> {
     let subject = subjects::claim(zone, slug, epoch);
     match create(bus, &subject, claim).await {
         Ok(revision) => Ok(Claimed::Won(Fence { epoch, revision })),
-        // Whatever the error was, what the leader has stored decides.
+        // The record that the leader has stored decides, for every kind of error.
         Err(e) => match read(bus, &subject).await? {
             Some((owner, revision)) if owner.session == claim.session => Ok(Claimed::Won(Fence { epoch, revision })),
             Some(_) => Ok(Claimed::Lost),

@@ -1,4 +1,4 @@
-//! Connections to NATS, and what is known of them.
+//! Connections to NATS, and their state.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,11 +39,11 @@ pub struct Bus {
     pub(super) js: jetstream::Context,
     connects: watch::Receiver<u64>,
     refusals: Arc<Mutex<Refusals>>,
-    /// Put before the subject of what is stored in a bucket: empty, or `$JS.<domain>.API.` behind a leaf node.
+    /// Prefix of the subjects that a bucket stores: empty, or `$JS.<domain>.API.` behind a leaf node.
     stored_prefix: Arc<str>,
 }
 
-/// What a connection is for: decides its queues. Media has one of its own, so that a stalled reader of frames
+/// Purpose of a connection, which decides its queues. Media has one of its own, so that a stalled reader of frames
 /// never delays a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -76,7 +76,7 @@ impl Bus {
             .name(name)
             .no_echo()
             .retry_on_initial_connect()
-            // The list in the configuration is the truth: what a cluster says of itself are addresses of its own
+            // The list in the configuration is the truth: the addresses that a cluster announces are those of its own
             // network, which are unreachable through NAT, and not in the certificate.
             .ignore_discovered_servers()
             .connection_timeout(CONNECT_TIMEOUT)
@@ -110,23 +110,23 @@ impl Bus {
         Ok(Self { client, js, connects, refusals, stored_prefix: stored_prefix.into() })
     }
 
-    /// Where to publish what a bucket stores under `subject`: behind a leaf node that is not the subject itself.
+    /// The subject for publishing to a bucket that stores under `subject`: behind a leaf node the two differ.
     pub(super) fn stored(&self, subject: &str) -> String {
         format!("{}{subject}", self.stored_prefix)
     }
 
-    /// What NATS refuses to this connection now, in a sentence for a person: a wrong password, a missing permission.
+    /// The present refusal by NATS, in a sentence for a person: a wrong password, a missing permission.
     /// Requests that were refused only time out.
     pub fn refusal(&self) -> Option<String> {
         self.refusals.lock().standing(Instant::now()).map(str::to_owned)
     }
 
-    /// Whether the server is of this version or newer; `false` before the first connect.
+    /// True when the server is of this version or newer; `false` before the first connect.
     pub(super) fn server_is_at_least(&self, (major, minor, patch): (i64, i64, i64)) -> bool {
         self.client.try_server_info().is_some() && self.client.is_server_compatible(major, minor, patch)
     }
 
-    /// Whether the connection stands now.
+    /// True while the connection stands.
     pub fn connected(&self) -> bool {
         self.client.connection_state() == State::Connected
     }
@@ -148,13 +148,13 @@ impl Bus {
         let _ = tokio::time::timeout(REQUEST_DEADLINE, self.client.force_reconnect()).await;
     }
 
-    /// Sends what is queued, within a second.
+    /// Sends all queued messages, within a second.
     pub async fn flush(&self) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.client.flush()).await;
     }
 }
 
-/// What the configuration says of who we are, and of whom we trust.
+/// Credentials of this process and the certificates that it trusts, from the configuration.
 pub(super) fn admitted(mut options: ConnectOptions, config: &NatsConfig) -> ConnectOptions {
     if let (Some(user), Some(password)) = (&config.user, &config.password) {
         options = options

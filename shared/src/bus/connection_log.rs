@@ -1,4 +1,4 @@
-//! What the log says of one connection to NATS.
+//! Log lines about one connection to NATS.
 
 use std::time::Instant;
 

@@ -23,7 +23,7 @@ const MAX_ACK_PENDING: i64 = 20_000;
 const MAX_WAITING: i64 = 512;
 /// Consumers that are made at the same time.
 const AT_ONCE: usize = 8;
-/// Two copies of a cluster may disagree for a moment; what still looks wrong after this is wrong.
+/// Two copies of a cluster may disagree for a moment; a difference that lasts longer than this is a fault.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// Makes and repairs the consumers of `zones`. One question when all is well.

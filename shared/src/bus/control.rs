@@ -71,14 +71,14 @@ impl Reply {
     }
 }
 
-/// The worker's ear for stops of its zones and requests to this process.
+/// The worker's listener for stops of its zones and requests to this process.
 pub struct Orders {
     client: Client,
     stops: futures_util::stream::SelectAll<Subscriber>,
     requests: Subscriber,
 }
 
-/// What the API orders.
+/// An order of the API.
 pub enum Order {
     Stop(Slug, Stop),
     /// A probe; it is answered already.

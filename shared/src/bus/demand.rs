@@ -15,7 +15,7 @@ use crate::wire::subjects;
 
 /// Demand is repeated this often while there is any.
 pub const REPEAT: Duration = Duration::from_secs(2);
-/// And is over when it was not heard for this long: two repeats may be lost.
+/// Demand ends when no repeat arrives for this long: two repeats may be lost.
 pub const TTL: Duration = Duration::from_secs(6);
 
 /// Publishes the demand of one relay for one stream.
@@ -26,7 +26,7 @@ pub async fn publish(bus: &Bus, zone: &Zone, slug: &Slug, message: &DemandMessag
     within("publish demand", bus.client.publish(subjects::demand(zone, slug), encode(message))).await
 }
 
-/// An ear for demand: a worker's for its zones, the API's for all.
+/// A listener for demand: a worker's for its zones, the API's for all.
 pub struct Demands(SelectAll<Subscriber>);
 
 impl Demands {
@@ -52,7 +52,7 @@ impl Demands {
         Ok(Self(all))
     }
 
-    /// The next demand; `None` once the connection is closed for good. What is not readable is an error.
+    /// The next demand; `None` once the connection is closed for good. An unreadable message is an error.
     pub async fn next(&mut self) -> Option<Result<(Slug, DemandMessage), BusError>> {
         let message = self.0.next().await?;
         let Some(slug) = subjects::slug_of(&message.subject) else {

@@ -1,5 +1,5 @@
-//! A look at NATS for a person who wants to know what is wrong: who answers, what it can do, and what the user may do
-//! there. It leaves nothing behind, takes nothing from anybody, and says nothing that a role would act on.
+//! Diagnosis of NATS for an operator: the servers that answer, their abilities, and the permissions of the user there.
+//! It leaves nothing behind, takes nothing from other clients, and publishes nothing that a role would act on.
 
 use std::time::Duration;
 
@@ -46,18 +46,18 @@ impl Role {
     }
 }
 
-/// What was found.
+/// Result of the diagnosis.
 #[derive(Debug)]
 pub struct Diagnosis {
     /// A sentence for each configured server that could not be used, beginning with its address.
     pub away: Vec<String>,
-    /// Whether one of them refused the user.
+    /// True when one of them refused the user.
     pub refused: bool,
-    /// What one that could be used said.
+    /// The answer of the first server that could be used.
     pub server: Option<Server>,
 }
 
-/// One server, and what we may do there.
+/// One server, and our permissions there.
 #[derive(Debug)]
 pub struct Server {
     pub url: String,
@@ -67,11 +67,11 @@ pub struct Server {
     /// Largest message, bytes.
     pub max_payload: usize,
     pub jetstream: JetStream,
-    /// What the user may not do of what each role does, as far as it can be asked for without harm.
+    /// Actions that the user lacks permission for, by role, as far as they can be tried without harm.
     pub forbidden: Vec<(Role, Vec<String>)>,
 }
 
-/// What JetStream answered.
+/// The answer of JetStream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum JetStream {
     /// It works. A stream's copies are known once an API has made it.
@@ -161,7 +161,7 @@ async fn ask(client: &Client, domain: Option<&str>) -> JetStream {
     }
 }
 
-/// Pure: what the answer to a question for a stream tells of JetStream.
+/// Pure: reads the state of JetStream from its answer to a question for a stream.
 fn read(told: &Value) -> JetStream {
     let time = told["ts"].as_str().map(str::to_owned);
     let error = &told["error"];
@@ -189,9 +189,9 @@ struct Question {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Hear,
-    /// A request, or words to nobody: no stream, worker or zone has the name.
+    /// A request or message without a receiver: no stream, worker or zone has the name.
     Say(&'static str),
-    /// What would be stored, were it not expected elsewhere.
+    /// A message that would be stored, were it not expected in another stream.
     Store,
 }
 
@@ -199,8 +199,8 @@ fn prefix(domain: Option<&str>) -> String {
     domain.map_or_else(|| "$JS.API.".to_owned(), |domain| format!("$JS.{domain}.API."))
 }
 
-/// Pure: what is asked. Left out is what others would notice: heartbeats, hellos, pulls of tickets, looks at cameras,
-/// and clearing of streams.
+/// Pure: the permissions that are tried. Those that others would notice are left out: heartbeats, hellos, pulls of
+/// tickets, camera probes, and clearing of streams.
 fn questions(domain: Option<&str>, zones: &[Zone], token: &str) -> Vec<Question> {
     let js = prefix(domain);
     let stored = |subject: String| if domain.is_some() { format!("{js}{subject}") } else { subject };
@@ -255,7 +255,7 @@ fn questions(domain: Option<&str>, zones: &[Zone], token: &str) -> Vec<Question>
     all
 }
 
-/// Asks everything at once; the server's words for what it refused.
+/// Tries everything at once; returns the server's texts for its refusals.
 async fn try_all(client: &Client, mut events: mpsc::Receiver<Event>, questions: &[Question]) -> Vec<String> {
     let asked = tokio::time::timeout(STEP, async {
         let mut ears = Vec::with_capacity(questions.len());
@@ -271,7 +271,7 @@ async fn try_all(client: &Client, mut events: mpsc::Receiver<Event>, questions: 
                 }
             }
         }
-        // The server answers in order: once we hear our own word, all refusals of what came before it are here.
+        // The server answers in order: once our own echo arrives, all refusals of earlier messages are here.
         let inbox = client.new_inbox();
         if let Ok(mut echo) = client.subscribe(inbox.clone()).await {
             let _ = client.publish(inbox, "".into()).await;
@@ -280,7 +280,7 @@ async fn try_all(client: &Client, mut events: mpsc::Receiver<Event>, questions: 
         }
     });
     let _ = asked.await;
-    // And this is told after them.
+    // The end of the connection is reported after them.
     let _ = client.drain().await;
     let mut refusals = Vec::new();
     let _ = tokio::time::timeout(STEP, async {

@@ -1,4 +1,4 @@
-//! What relays know of streams: written by the API, followed by relays. A relay makes a consumer of its own for each
+//! Records of streams for relays: written by the API, followed by relays. A relay makes a consumer of its own for each
 //! connection and begins with all that is stored, because the client's own watch resumes past a store that was wiped.
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::stream::slug::Slug;
 use crate::wire::messages::DirectoryRecord;
 use crate::wire::subjects;
 
-/// The server removes a consumer that nobody has asked for this long.
+/// The server removes a consumer that was not read for this long.
 const INACTIVE: Duration = Duration::from_secs(30);
 /// Records asked for at a time; each is below a kilobyte.
 const BATCH: usize = 1000;
@@ -29,10 +29,10 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Writes what relays know of a stream.
+/// Writes the record that relays follow for a stream.
 ///
 /// # Errors
-/// [`BusError`] when it was not stored, or nobody can tell.
+/// [`BusError`] when it was not stored, or the result is unknown.
 pub async fn put(bus: &Bus, record: &DirectoryRecord) -> Result<(), BusError> {
     let what = "write a directory record";
     let subject = bus.stored(&subjects::directory(&record.zone, &record.cam));
@@ -40,7 +40,7 @@ pub async fn put(bus: &Bus, record: &DirectoryRecord) -> Result<(), BusError> {
     within(what, ack.into_future()).await.map(drop)
 }
 
-/// Removes the record of a stream. Who follows is not told: write that it is removed first.
+/// Removes the record of a stream. Followers get no notice of it: write a record that says so first.
 ///
 /// # Errors
 /// [`BusError`] when the server did not say that it did.
@@ -50,7 +50,7 @@ pub async fn purge(bus: &Bus, zone: &Zone, slug: &Slug) -> Result<(), BusError> 
     within(what, stream.purge().filter(subjects::directory(zone, slug)).into_future()).await.map(drop)
 }
 
-/// How many records are stored.
+/// The number of stored records.
 ///
 /// # Errors
 /// [`BusError`] when the bucket is missing or JetStream does not answer.
@@ -70,14 +70,14 @@ pub async fn read_all(bus: &Bus) -> Result<Vec<DirectoryRecord>, BusError> {
     records
 }
 
-/// What a follower is told.
+/// A change that a follower receives.
 #[derive(Debug)]
 pub enum News {
     /// All that is stored: after the beginning, and after each interruption.
     Snapshot(Vec<DirectoryRecord>),
     /// One record that changed.
     Change(Box<DirectoryRecord>),
-    /// Nothing can be heard, and why; what was told before may be out of date.
+    /// NATS cannot be read, for this reason; earlier records may be out of date.
     Away(String),
 }
 
@@ -101,7 +101,7 @@ pub async fn follow(bus: &Bus, mut told: impl FnMut(News)) {
 /// With one consumer, until it fails or the connection is made anew.
 async fn follow_once(bus: &Bus, told: &mut impl FnMut(News)) -> BusError {
     let mut connects = bus.connects();
-    // A first connect is told a moment after it is made, and must not look like a second one.
+    // A first connect is reported a moment after it is made, and must not look like a second one.
     if connects.wait_for(|count| *count > 0).await.is_err() {
         return BusError::Failed { what: READ, detail: "the connection to NATS is closed".into() };
     }
@@ -195,13 +195,13 @@ impl Reader {
             None => return Err(BusError::Failed { what: READ, detail: "the consumer ended".into() }),
         };
         let info = message.info().map_err(BusError::failed(READ))?;
-        // Nothing is acknowledged, so nothing comes again: what was lost on the way is only in a new reading.
+        // Nothing is acknowledged, so nothing is sent again: only a new reading has the messages that were lost.
         self.sequence += 1;
         if info.consumer_sequence != self.sequence {
             let detail = format!("record {} came where {} was due", info.consumer_sequence, self.sequence);
             return Err(BusError::Failed { what: READ, detail });
         }
-        // The server counts what is still to come; our own count is for one that gets it wrong.
+        // The server counts the remaining records; our own count is for a server that gets it wrong.
         self.left = self.left.saturating_sub(1).min(info.pending);
         let record = decode::<DirectoryRecord>("read a directory record", &message.payload);
         Ok(record

@@ -192,7 +192,7 @@ async fn a_change_that_was_lost_on_the_way_is_told_by_a_new_reading() {
     });
     let mut next = async || timeout(LONG, heard.recv()).await.expect("news in time").unwrap();
     let News::Snapshot(_) = next().await else { panic!("the store is there") };
-    // Another reader of the same consumer gets what the follower then never sees.
+    // Another reader of the same consumer takes a message, which the follower then never sees.
     let stream = bus.js.get_stream(subjects::DIRECTORY_STREAM).await.unwrap();
     let name = stream.consumer_names().next().await.unwrap().unwrap();
     let consumer: PullConsumer = stream.get_consumer(&name).await.unwrap();

@@ -22,7 +22,7 @@ const MAX_FRAME_BYTES: usize = 4 << 20;
 /// Room for headers and protocol within the server's `max_payload`.
 const HEADROOM: usize = 4 << 10;
 
-/// What became of a frame.
+/// Result of publishing a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
     Sent,

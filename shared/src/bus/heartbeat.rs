@@ -1,5 +1,5 @@
-//! Who lives: a core request every second with all that a worker owns, answered by the API. Nothing is stored, so
-//! a stalled JetStream cannot look like a dead worker.
+//! Liveness of workers: a core request every second with all that a worker owns, answered by the API. Nothing is
+//! stored, so a stalled JetStream cannot look like a dead worker.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use crate::wire::subjects;
 /// A heartbeat that was not answered by now is lost; the next is due.
 const DEADLINE: Duration = Duration::from_millis(900);
 
-/// What a heartbeat met.
+/// Result of a heartbeat.
 #[derive(Debug)]
 pub enum Beat {
     /// The API answered.
     Answered(HeartbeatReply),
-    /// NATS says that nobody listens. Behind a leaf node or in a split cluster that may not be the whole truth.
+    /// NATS reports that no API listens. Behind a leaf node or in a split cluster that may not be the whole truth.
     NobodyListens,
     /// No answer, or no connection.
     Silence,
@@ -47,7 +47,7 @@ pub async fn tell(bus: &Bus, worker: &WorkerId, event: &Event) -> Result<(), Bus
     within("tell a state change", bus.client.publish(subjects::event(worker, &event.cam), encode(event))).await
 }
 
-/// What workers say, as the API hears it.
+/// Messages of workers to the API.
 pub enum Heard {
     Beat(Box<Heartbeat>, Answer),
     Event(Event),
@@ -70,7 +70,7 @@ impl Answer {
     }
 }
 
-/// The API's ear: heartbeats and events of all workers.
+/// The API's listener for heartbeats and events of all workers.
 pub struct Ear {
     client: Client,
     beats: Subscriber,
@@ -89,8 +89,8 @@ impl Ear {
         Ok(Self { client: bus.client.clone(), beats, events })
     }
 
-    /// The next thing said; `None` once the connection is closed for good. What is not readable is an error, the
-    /// ear stays open.
+    /// The next message; `None` once the connection is closed for good. An unreadable message is an error, and the
+    /// listener stays open.
     pub async fn next(&mut self) -> Option<Result<Heard, BusError>> {
         tokio::select! {
             // A heartbeat that waits was sent before an event that waits, or tells the same: the older word first.

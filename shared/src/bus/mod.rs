@@ -1,4 +1,4 @@
-//! The one place that talks to NATS. Everything here has a deadline, and says what failed.
+//! The one place that talks to NATS. Everything here has a deadline, and its errors name the failed step.
 
 pub mod claims;
 pub mod connect;
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// server that is being restarted, and no caller waits longer.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(2);
 
-/// What can go wrong on the bus.
+/// Errors of the bus.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
     #[error("{what}: no answer from NATS within {} s", REQUEST_DEADLINE.as_secs())]

@@ -1,4 +1,4 @@
-//! What NATS refused, and for how long that counts. Pure. A refused request only times out, so this is where its
+//! Refusals by NATS, and the time for which they count. Pure. A refused request only times out, so this is where its
 //! reason stands.
 
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// A refused publish counts for this long. All that matters is repeated within 20 s.
 const FADES: Duration = Duration::from_secs(30);
 
-/// What was refused.
+/// The refused action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The connection itself: user, password, certificate. Ends with the next connect.
@@ -35,13 +35,13 @@ impl Refusals {
         }
     }
 
-    /// The connection stands anew: what still is refused will be refused again.
+    /// The connection stands anew: actions that are still refused will be refused again.
     pub fn connected(&mut self) {
         self.lasting = None;
         self.fading = None;
     }
 
-    /// What is refused now.
+    /// The present refusal.
     pub fn standing(&self, now: Instant) -> Option<&str> {
         let fading = self.fading.as_ref().filter(|(_, at)| now.saturating_duration_since(*at) < FADES);
         self.lasting.as_deref().or(fading.map(|(text, _)| text.as_str()))

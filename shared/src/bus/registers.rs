@@ -14,7 +14,7 @@ use crate::wire::subjects;
 /// Writes the record of a stream.
 ///
 /// # Errors
-/// [`BusError`] when it was not stored, or nobody can tell.
+/// [`BusError`] when it was not stored, or the result is unknown.
 pub async fn put(bus: &Bus, zone: &Zone, desired: &Desired) -> Result<(), BusError> {
     let what = "write a desired record";
     let subject = bus.stored(&subjects::desired(zone, &desired.cam));
@@ -40,7 +40,7 @@ pub async fn get(bus: &Bus, zone: &Zone, slug: &Slug) -> Result<Option<Desired>,
 }
 
 /// Removes the records of a stream, in whatever zone it was; with `keep_newest` all but the last written. No watcher is
-/// told; nobody watches.
+/// told; there are no watchers.
 ///
 /// # Errors
 /// [`BusError`] when the server did not say that it did.
@@ -55,9 +55,9 @@ pub async fn purge(bus: &Bus, slug: &Slug, keep_newest: bool) -> Result<(), BusE
     }
 }
 
-/// Whether JetStream answers: tells an absent API from a NATS that is cut off. Behind a leaf node the hub must answer.
-/// That the stream is missing is an answer too: NATS was wiped while the API was away. While a cluster elects a leader,
-/// for some seconds, nobody answers; that matters only when the API is silent too.
+/// True when JetStream answers: tells an absent API from a NATS that is cut off. Behind a leaf node the hub must
+/// answer. That the stream is missing is an answer too: NATS was wiped while the API was away. While a cluster elects a
+/// leader, for some seconds, there is no answer; that matters only when the API is silent too.
 pub async fn reachable(bus: &Bus) -> bool {
     match tokio::time::timeout(super::REQUEST_DEADLINE, bus.js.get_stream(subjects::DESIRED_STREAM)).await {
         Ok(Ok(_)) => true,

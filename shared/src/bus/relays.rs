@@ -23,7 +23,7 @@ pub async fn hello(bus: &Bus, hello: &RelayHello) -> Result<(), BusError> {
     within("say hello", bus.client.publish(subjects::relay(&hello.relay), encode(hello))).await
 }
 
-/// An ear for the hellos of all relays.
+/// A listener for the hellos of all relays.
 pub struct Hellos(Subscriber);
 
 impl Hellos {
@@ -35,7 +35,7 @@ impl Hellos {
         within("listen to relays", bus.client.subscribe(subjects::ALL_RELAYS)).await.map(Self)
     }
 
-    /// The next hello; `None` once the connection is closed for good. What is not readable is an error.
+    /// The next hello; `None` once the connection is closed for good. An unreadable message is an error.
     pub async fn next(&mut self) -> Option<Result<RelayHello, BusError>> {
         let message = self.0.next().await?;
         Some(decode("read a hello", &message.payload))

@@ -15,18 +15,18 @@ use crate::wire::messages::{Priority, Ticket};
 use crate::wire::subjects;
 use crate::wire::ticket_queue::TicketQueue;
 
-/// How long a parked pull waits at the server before it is asked again.
+/// Time for which a parked pull waits at the server before it is sent again.
 pub const PULL_EXPIRES: Duration = Duration::from_secs(3);
 /// A ticket that was refused so often belongs to a record that is not coming: it is out of date, or the store was wiped.
 /// The API makes a new one where one is needed.
 const MOST_DELIVERIES: i64 = 20;
-/// How long a refused ticket stays away before it is handed out again.
+/// Time for which a nak keeps a ticket away before it is handed out again.
 const NAK_DELAY: Duration = Duration::from_millis(500);
 
 /// Puts a ticket in the queue; returns its sequence number there.
 ///
 /// # Errors
-/// [`BusError`] when it was not stored, or nobody can tell.
+/// [`BusError`] when it was not stored, or the result is unknown.
 pub async fn publish(bus: &Bus, ticket: &Ticket, priority: Priority) -> Result<u64, BusError> {
     let what = "publish a start ticket";
     let mut headers = HeaderMap::new();
@@ -37,7 +37,7 @@ pub async fn publish(bus: &Bus, ticket: &Ticket, priority: Priority) -> Result<u
     Ok(within(what, ack.into_future()).await?.sequence)
 }
 
-/// Takes back what is queued for a stream.
+/// Removes the queued tickets of a stream.
 ///
 /// # Errors
 /// [`BusError`] when the server did not say that it did.
@@ -65,10 +65,10 @@ pub async fn queue(bus: &Bus, zone: &Zone, priority: Priority) -> Result<TicketQ
     })
 }
 
-/// Removes the queue's consumer and makes it again, for one that is stuck (see [`TicketQueue::stands_still_since`]) or that
-/// nobody leads: several versions of nats-server have such faults. No ticket is lost: all that are stored are handed out again, and those
-/// that were claimed already meet their claims. Pulls that wait end, and workers pull again. Logs one warning. Do it
-/// once, then wait longer than before. `why` is for the log.
+/// Removes the queue's consumer and makes it again, for one that is stuck (see [`TicketQueue::stands_still_since`]) or
+/// without a leader: several versions of nats-server have such faults. No ticket is lost: all that are stored are
+/// handed out again, and those that were claimed already meet their claims. Pulls that wait end, and workers pull
+/// again. Logs one warning. Do it once, then wait longer than before. `why` is for the log.
 ///
 /// # Errors
 /// [`BusError`] when the server did not make it; [`super::topology::ensure`] does so later.
@@ -76,7 +76,7 @@ pub async fn recreate(bus: &Bus, zone: &Zone, priority: Priority, why: &'static 
     consumers::recreate(bus, zone, priority, why).await
 }
 
-/// A pulled ticket. The worker must say what became of it; one that is dropped comes back after the ack wait.
+/// A pulled ticket. The worker must acknowledge or nak it; one that is dropped comes back after the ack wait.
 pub struct Pulled {
     pub ticket: Ticket,
     message: Message,
@@ -89,7 +89,7 @@ impl Pulled {
         Some(UNIX_EPOCH + Duration::from_nanos(u64::try_from(nanos).ok()?))
     }
 
-    /// Done with: claimed, lost to another, or out of date.
+    /// Finished: claimed, lost to another, or out of date.
     ///
     /// # Errors
     /// [`BusError`] when the server did not confirm; nothing depends on it.
@@ -97,7 +97,7 @@ impl Pulled {
         finish(self.message.double_ack()).await
     }
 
-    /// Not now: somebody else may take it, in half a second. One that was given back for some ten seconds is ended.
+    /// Nak: another worker may take it in half a second. A ticket that gets naks for some ten seconds is ended.
     ///
     /// # Errors
     /// [`BusError`] when it could not be sent; the ticket then comes back after the ack wait.

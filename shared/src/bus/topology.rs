@@ -22,7 +22,7 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// Before this version compare-and-set updates of replicated streams had several winners.
 const REPLICATES_WELL: (i64, i64, i64) = (2, 9, 21);
 
-/// What [`ensure`] found.
+/// The records that [`ensure`] counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Desired records that are stored.
@@ -31,7 +31,7 @@ pub struct Found {
     pub directory_records: u64,
 }
 
-/// Makes what is missing, and repairs what is not as it should be: a number of copies that was changed, a consumer
+/// Makes missing streams and consumers, and repairs those that differ: a number of copies that was changed, a consumer
 /// that has fallen out of step with its stream. Safe to repeat; at rest it asks six questions, however many zones
 /// there are. `fresh` is set when a stream was missing, also when something fails after that.
 ///
@@ -109,7 +109,7 @@ fn claims(replicas: usize) -> Config {
     }
 }
 
-/// Whether the stream had to be made, and what it holds.
+/// The state of the stream; the flag is true when it had to be made.
 async fn stream(bus: &Bus, config: Config) -> Result<(bool, State), BusError> {
     let what = "look up a JetStream stream";
     match tokio::time::timeout(super::REQUEST_DEADLINE, bus.js.get_stream(&config.name)).await {
@@ -134,7 +134,8 @@ async fn stream(bus: &Bus, config: Config) -> Result<(bool, State), BusError> {
     }
 }
 
-/// Whether a stream is as it should be, in all that an earlier version or another number of copies made different.
+/// True when a stream has the wanted value of every setting that an earlier version or another number of copies sets
+/// otherwise.
 fn fits(found: &Config, wanted: &Config) -> bool {
     found.num_replicas == wanted.num_replicas
         && found.allow_direct == wanted.allow_direct

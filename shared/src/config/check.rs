@@ -9,7 +9,7 @@ use super::log_filter as filter;
 use crate::stream::names::{WorkerId, Zone};
 use crate::stream::rendition::Rendition;
 
-/// How a certificate begins in a PEM file.
+/// First line of a certificate in a PEM file.
 const PEM_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// Accepts every text: its type has been checked while it was read.

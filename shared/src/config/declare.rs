@@ -1,4 +1,4 @@
-//! How a table of keys is declared: one macro makes the structs, the list of keys and the reading of values from it, so
+//! Declaration of a table of keys: one macro makes the structs, the list of keys and the reading of values from it, so
 //! that a key cannot be in one of them only.
 
 use super::form::Form;
@@ -8,7 +8,7 @@ use super::form::Form;
 pub struct Section {
     /// Name of the TOML table; empty for the keys before the first table.
     pub name: &'static str,
-    /// What the section is about.
+    /// Subject of the section.
     pub doc: &'static str,
     /// In the order of `config/default.toml`.
     pub keys: &'static [Key],
@@ -19,7 +19,7 @@ pub struct Section {
 pub struct Key {
     /// With its section: `api.listen`.
     pub name: &'static str,
-    /// What the value does; unit and bounds are said by `form`.
+    /// Effect of the value; unit and bounds are in `form`.
     pub doc: &'static str,
     /// TOML of the default.
     pub default: &'static str,

@@ -34,7 +34,7 @@ impl OtlpEndpoint {
         Some(Self { base, credentials })
     }
 
-    /// What spans are posted to.
+    /// The address that spans are posted to.
     pub fn traces_url(&self) -> String {
         let base = self.base.as_str().trim_end_matches('/');
         if base.ends_with(PATH) { base.to_owned() } else { format!("{base}/{PATH}") }

@@ -1,6 +1,6 @@
 //! The error of a configuration.
 
-/// An invalid configuration: one line that names the key, the value and what was expected.
+/// An invalid configuration: one line that names the key, the value and the expected form.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct BadConfig(pub(super) String);

@@ -11,11 +11,11 @@ const MAX_ENTRIES: usize = 1000;
 pub enum Form {
     /// A whole number.
     Whole {
-        /// Plural, such as `seconds`; empty for a count of what the key names.
+        /// Plural, such as `seconds`; empty for a count of the things that the key names.
         unit: &'static str,
         min: u64,
         max: u64,
-        /// What 0 means, where that is not the number 0.
+        /// Meaning of 0, where that is not the number 0.
         zero: Option<&'static str>,
     },
     /// One of these numbers.
@@ -33,7 +33,7 @@ pub type TextCheck = fn(&str) -> Result<(), TextRefusal>;
 
 /// Why a text is refused.
 pub enum TextRefusal {
-    /// It is not what the form expects; the error repeats it.
+    /// The value does not have the expected form, which the error repeats.
     Unexpected,
     /// The rest of the error line, after "KEY is ".
     Because(String),
@@ -65,7 +65,7 @@ impl Form {
         Self::List { expected, check, min, max }
     }
 
-    /// One line that names the key, the value and what was expected.
+    /// One line that names the key, the value and the expected form.
     pub(super) fn check(&self, key: &str, value: Checkable<'_>) -> Result<(), BadConfig> {
         match (self, value) {
             (Self::Whole { min, max, zero, .. }, Checkable::Number(number)) => {

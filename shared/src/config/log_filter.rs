@@ -2,8 +2,8 @@
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-/// A name that an operator knows, and the modules and libraries that it stands for. The first part that fits a target
-/// best, by the length of what it names, is what a line says it comes from.
+/// A name that an operator knows, and the modules and libraries that it stands for. A log line names the part with the
+/// longest matching prefix of its target, the first one of equals.
 pub const PARTS: [(&str, &[&str]); 16] = [
     ("up", &["rsm::"]),
     ("api", &["rsm_api", "rsm_viewing"]),
@@ -26,8 +26,8 @@ pub const PARTS: [(&str, &[&str]); 16] = [
     ("gstreamer", &["gstreamer", "glib"]),
 ];
 
-/// What libraries say below these levels helps nobody and can be a flood. GStreamer's own log is off: what matters of it
-/// comes as the failure of a pipeline.
+/// Library events below these levels are of no use and can be a flood. GStreamer's own log is off: its important errors
+/// come as the failure of a pipeline.
 const LIBRARIES: [(&str, LevelFilter); 11] = [
     ("async_nats", LevelFilter::ERROR),
     ("retina", LevelFilter::ERROR),
@@ -53,7 +53,7 @@ const LEVELS: [(&str, LevelFilter); 6] = [
     ("trace", LevelFilter::TRACE),
 ];
 
-/// Why a filter is none: what is wrong with one of its directives.
+/// The reason why a filter is invalid: the fault of one of its directives.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadFilter {
     #[error("{0:?} is no level (off, error, warn, info, debug, trace)")]
@@ -103,7 +103,7 @@ pub fn parse(text: &str, gstreamer_asked: bool) -> Result<Targets, BadFilter> {
     Ok(filter.with_targets(modules))
 }
 
-/// The part that says what has this target.
+/// The part that has this target.
 pub fn part(target: &str) -> &'static str {
     // The program itself: its beginning and its end.
     let target = if target == "rsm" { "rsm::" } else { target };
@@ -119,7 +119,7 @@ fn level(text: &str) -> Option<LevelFilter> {
     LEVELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, level)| *level)
 }
 
-/// A path within a crate, or a crate: only those that are linked would ever say something, so a misspelt part is told.
+/// A path within a crate, or a crate: only linked ones would ever log, so a misspelt part is reported.
 fn is_module(name: &str) -> bool {
     let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b':');
     let known = LIBRARIES.iter().any(|(library, _)| *library == name) || name == "rsm";

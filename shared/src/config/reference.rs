@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// Compares a file with what the table says, or writes it when `RSM_WRITE_REFERENCE` is set.
+    /// Compares a file with the text made from the table, or writes it when `RSM_WRITE_REFERENCE` is set.
     fn compare(path: &str, want: &str) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
         if std::env::var_os("RSM_WRITE_REFERENCE").is_some() {

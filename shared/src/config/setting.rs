@@ -21,11 +21,11 @@ pub(super) trait Setting {
     /// The value as TOML, with secrets masked.
     fn toml(&self) -> String;
 
-    /// What the form of the key judges.
+    /// The value that the form of the key checks.
     fn checkable(&self) -> Checkable<'_>;
 }
 
-/// What a [`super::form::Form`] judges of a value.
+/// The value that a [`super::form::Form`] checks.
 pub(super) enum Checkable<'a> {
     Number(u64),
     /// None where the value is empty and may be so.

@@ -18,7 +18,7 @@ use crate::stream::spec::JpegParams;
 
 /// Most zones of one worker.
 const MAX_ZONES: usize = 8;
-/// What a name in a NATS subject is made of.
+/// Characters that a name in a NATS subject may have.
 const TOKEN: &str = "1 to 32 of A-Z a-z 0-9 _ -";
 /// A text without a form.
 const ANY: &str = "text";

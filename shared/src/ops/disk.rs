@@ -1,4 +1,4 @@
-//! Whether the data directory can be written and has room, looked at every few seconds, off the async threads.
+//! Checks every few seconds, off the async threads, that the data directory can be written and has room.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::health::{Dependency, Health};
 
-/// How often a role looks.
+/// Interval between two checks of a role.
 pub const EVERY: Duration = Duration::from_secs(5);
 /// A disk that takes longer for an empty file does not answer.
 const DEADLINE: Duration = Duration::from_secs(4);
@@ -21,10 +21,10 @@ const LEAST_FREE: u64 = 64 << 20;
 /// On small disks this share of the whole instead.
 const LEAST_PERCENT: u64 = 1;
 
-/// What a file system has.
+/// Room of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Bytes, for those who are not root.
+    /// Bytes, for users other than root.
     pub free: u64,
     /// Bytes.
     pub total: u64,
@@ -32,7 +32,7 @@ pub struct Room {
     pub files: Option<u64>,
 }
 
-/// What is wrong with a directory; a sentence without its path, as everybody may read it.
+/// The fault of a directory; a sentence without its path, as everybody may read it.
 pub fn fault(found: Result<Room, ErrorKind>) -> Option<String> {
     let room = match found {
         Ok(room) => room,
@@ -48,7 +48,7 @@ pub fn fault(found: Result<Room, ErrorKind>) -> Option<String> {
     (room.files == Some(0)).then(|| "the disk of the data directory takes no further files".into())
 }
 
-/// Looks at `dir` until `stop`, and says in `health` what it finds.
+/// Checks `dir` until `stop`, and reports each result to `health`.
 pub async fn watch(dir: PathBuf, health: Health, every: Duration, stop: CancellationToken) {
     let mut timer = tokio::time::interval(every);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);

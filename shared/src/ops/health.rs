@@ -1,4 +1,4 @@
-//! Readiness: what a role depends on, and whether it is there now; and what is not as it should be, though the role works.
+//! Readiness: the dependencies of a role and their faults; and warnings, which leave the role ready.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-/// What a role cannot work without. A closed set: it is a label, and a key of `/health/ready`.
+/// A dependency that a role cannot work without. A closed set: it is a label, and a key of `/health/ready`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dependency {
-    /// The connection to NATS and what is kept there.
+    /// The connection to NATS and the data that NATS stores.
     Nats,
     /// The API's database.
     Store,
@@ -18,7 +18,7 @@ pub enum Dependency {
     Disk,
     /// Not one of its own making: the process was told to stop.
     Shutdown,
-    /// For a worker: whoever hands out streams.
+    /// For a worker: the API, which hands out streams.
     Api,
     /// For a relay: the list of streams.
     Directory,
@@ -40,11 +40,11 @@ impl Dependency {
     }
 }
 
-/// What is not as it should be, though the role works. A closed set, as [`Dependency`].
+/// The subject of a warning, which leaves the role ready. A closed set, as [`Dependency`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Concern {
-    /// Those who run streams.
+    /// The workers that run streams.
     Workers,
 }
 
@@ -64,7 +64,7 @@ pub struct Readiness {
     pub ready: bool,
     /// Why not: a sentence for each dependency that is away.
     pub reasons: BTreeMap<Dependency, String>,
-    /// What is not as it should be, though it is ready: a sentence for each.
+    /// Warnings while it is ready: a sentence for each.
     pub warnings: BTreeMap<Concern, String>,
 }
 
@@ -95,7 +95,7 @@ impl Health {
         });
     }
 
-    /// What is known now.
+    /// The present state.
     pub fn readiness(&self) -> Readiness {
         self.with(|state| Readiness {
             ready: state.faults.is_empty(),

@@ -44,7 +44,8 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
 /// When the listener cannot be used by the runtime.
 pub fn acceptor(listener: TcpListener) -> std::io::Result<TcpAcceptor> {
     listener.set_nonblocking(true)?;
-    // Inherited by every connection: what is written in two pieces must not wait for an acknowledgement in between.
+    // Inherited by every connection: an answer that is written in two pieces must not wait for an acknowledgement in
+    // between.
     socket2::SockRef::from(&listener).set_tcp_nodelay(true)?;
     TcpAcceptor::try_from(tokio::net::TcpListener::from_std(listener)?)
 }

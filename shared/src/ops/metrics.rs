@@ -1,5 +1,6 @@
-//! What every role measures of itself, and how it is shown.
+//! Metrics that every role has, and their exposition.
 
+pub mod deaths;
 pub mod log_lines;
 pub mod process;
 pub mod table;
@@ -8,6 +9,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+use self::deaths::{DeathTable, DeathsSeen};
 use self::log_lines::{LogLines, LogTable};
 use self::process::{ProcessFacts, ProcessTable};
 use self::table::{Seen, Spec};
@@ -17,7 +19,7 @@ use super::health::Health;
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 crate::metrics_table! {
-    /// What every role says of itself.
+    /// Metrics of every role about itself.
     pub struct RoleTable {
         /// Always 1; the label says which version runs. Two versions for long: an update has stopped half-way.
         pub build: IntGaugeVec = "rsm_build_info" by ["version"],
@@ -28,7 +30,7 @@ crate::metrics_table! {
 }
 
 crate::metrics_table! {
-    /// What is looked up in the health of a role.
+    /// Metrics that are read from the health of a role.
     pub struct HealthTable {
         /// 1 while /health/ready says that this process can do its work; at 0 rsm_fault says why it cannot.
         pub ready: Seen = "rsm_ready",
@@ -39,7 +41,9 @@ crate::metrics_table! {
 
 /// Every metric that every role has.
 pub fn specs() -> impl Iterator<Item = &'static Spec> {
-    [RoleTable::SPECS, HealthTable::SPECS, LogTable::SPECS, ProcessTable::SPECS].into_iter().flatten()
+    [RoleTable::SPECS, HealthTable::SPECS, LogTable::SPECS, DeathTable::SPECS, ProcessTable::SPECS]
+        .into_iter()
+        .flatten()
 }
 
 /// A registry with the metrics that every role has, and the gauge of its NATS connection.
@@ -52,6 +56,7 @@ pub fn registry(version: &str, health: &Health) -> Result<(Registry, IntGauge), 
     role.build.with_label_values(&[version]).set(1);
     registry.register(Box::new(HealthSeen { table: HealthTable::unregistered()?, health: health.clone() }))?;
     registry.register(Box::new(LogLines::new()?))?;
+    registry.register(Box::new(DeathsSeen::new()?))?;
     registry.register(Box::new(ProcessFacts::new()?))?;
     Ok((registry, role.nats_connected))
 }

@@ -2,6 +2,7 @@
 
 pub mod disk;
 pub mod health;
+pub mod host;
 pub mod listener;
 pub mod logs;
 pub mod metrics;

@@ -60,8 +60,7 @@ pub fn writable_dir(dir: &Path) -> Result<(), String> {
 
 /// A worker name made from the host's.
 pub fn host_worker_name() -> WorkerId {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    WorkerId::from_lossy(host.trim())
+    WorkerId::from_lossy(&super::host::name())
 }
 
 /// Removes what is in `dir`, and makes it when it is not there.

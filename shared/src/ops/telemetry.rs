@@ -15,7 +15,7 @@ use super::logs::lines::Lines;
 use super::logs::masking::mask;
 use crate::config::{LogConfig, LogFormat, log_filter};
 
-/// How lines look, and which there are, once logging has begun.
+/// Format and filter of the log, once logging has begun.
 static BEGUN: OnceLock<(LogFormat, Targets)> = OnceLock::new();
 
 /// Begins logging. The second call in one process changes nothing.
@@ -24,7 +24,7 @@ pub fn start(config: &LogConfig, who: Who) {
     let filter = log_filter::parse(&config.filter, gstreamer_asked()).unwrap_or_default();
     let colours = config.format == LogFormat::Text && std::io::stderr().is_terminal();
     let lines = Lines::new(config.format, colours, who, put).with_filter(filter.clone());
-    // Each layer has a filter of its own: another one may hear what the log does not tell.
+    // Each layer has a filter of its own: another layer may take events that the log leaves out.
     let layers = vec![lines.boxed()];
     if tracing::subscriber::set_global_default(Registry::default().with(layers)).is_ok() {
         let _ = BEGUN.set((config.format, filter));
@@ -32,20 +32,19 @@ pub fn start(config: &LogConfig, who: Who) {
     }
 }
 
-/// Whether the log has lines of this target and level: for what costs something to say. Others than the log may listen to
-/// events too, so `tracing::enabled!` does not tell.
+/// True when the log has lines of this target and level: for messages that are costly to make. Other layers may take
+/// events too, so `tracing::enabled!` does not answer this.
 pub fn logs(target: &str, level: &Level) -> bool {
     BEGUN.get().is_some_and(|(_, filter)| filter.would_enable(target, level))
 }
 
-/// Whether somebody asked for GStreamer's log by its own variable.
+/// True when the environment sets GStreamer's own log variable.
 pub fn gstreamer_asked() -> bool {
     std::env::var_os("GST_DEBUG").is_some_and(|text| !text.is_empty())
 }
 
-/// The last word of a process: an error line of the log, or plain text when the log is for people or has not begun.
-/// Unlike `eprintln!` it does not panic when nobody reads there any more: whoever read the logs may end before this
-/// process does.
+/// Prints the last line of a process: an error line of the log, or plain text when the log is for people or has not
+/// begun. Unlike `eprintln!` it does not panic when the reader of the log has ended before this process.
 pub fn say(line: &str) {
     match BEGUN.get() {
         Some((LogFormat::Json, _)) => error!(error = line.trim_start_matches("rsm: "), "this process cannot go on"),

@@ -1,8 +1,8 @@
-//! Spans of what people wait for, to a collector by OTLP. Off unless configured: then every call here is one look at an
-//! empty cell, and no span exists.
+//! Spans of the work that users wait for, sent to a collector by OTLP. Off unless configured: then every call here
+//! reads an empty cell, and no span exists.
 //!
-//! Spans have explicit parents, as a start goes through tasks and processes that serve many. Only what happens once for a
-//! request or a start has one; nothing that happens for each picture, frame or segment.
+//! Spans have explicit parents, as a start goes through tasks and processes that serve many. Only steps that happen
+//! once for a request or a start have one; nothing that happens for each frame or segment.
 
 mod otlp;
 
@@ -28,10 +28,10 @@ const QUEUE: usize = 4096;
 /// Spans of one message, and how long one waits for others.
 const BATCH: usize = 512;
 const DELAY: Duration = Duration::from_secs(1);
-/// Of one span. Its own few, and not more however often a step is repeated.
+/// Bounds of one span, so that a step that is repeated does not grow it.
 const MAX_ATTRIBUTES: u32 = 32;
 const MAX_EVENTS: u32 = 32;
-/// How long the end of the process waits for the last spans.
+/// Time for which the end of the process waits for the last spans.
 const FLUSH: Duration = Duration::from_secs(1);
 /// Longest text in a span, characters.
 const MAX_TEXT: usize = 256;
@@ -43,12 +43,12 @@ tokio::task_local! {
     static CURRENT: TraceContext;
 }
 
-/// Sends what is recorded, until it is stopped.
+/// Sends the recorded spans until it is stopped.
 #[derive(Debug)]
 pub struct Exporter(SdkTracerProvider);
 
-/// Begins recording for this process, if that is configured. `role` is who speaks, as `rsm-worker`; `instance` tells
-/// processes of one role apart. Call inside a runtime that lives until [`Exporter::stop`]: spans are sent on it.
+/// Begins recording for this process, if that is configured. `role` names the service, as `rsm-worker`; `instance`
+/// tells processes of one role apart. Call inside a runtime that lives until [`Exporter::stop`]: spans are sent on it.
 ///
 /// # Errors
 /// One line, when the exporter cannot be made: a mistake in the program, or in the system around it.
@@ -91,14 +91,14 @@ pub fn start(
 }
 
 impl Exporter {
-    /// Sends what is left, within a second. Blocks: not to be called on a thread of the runtime.
+    /// Sends the remaining spans, within a second. Blocks: not to be called on a thread of the runtime.
     pub fn stop(self) {
-        // A collector that is away was told of, and what it did not get is lost.
+        // A collector that is away was logged, and the spans that it did not get are lost.
         let _ = self.0.shutdown_with_timeout(FLUSH);
     }
 }
 
-/// Whether spans are recorded.
+/// True when spans are recorded.
 pub fn is_on() -> bool {
     TRACER.get().is_some()
 }
@@ -112,7 +112,7 @@ pub fn span(name: impl Into<std::borrow::Cow<'static, str>>) -> Draft {
     Draft(is_on().then(|| (SpanBuilder::from_name(name).with_kind(SpanKind::Internal), None)))
 }
 
-/// Begins a span of what runs [`inside`] another; none without.
+/// Begins a span of work that runs [`inside`] another; none without.
 pub fn step(name: &'static str) -> Span {
     match CURRENT.try_with(|current| *current) {
         Ok(current) => span(name).under(Some(current)).begin(),
@@ -137,7 +137,7 @@ impl Draft {
         self
     }
 
-    /// Of a trace of its own that has to do with `other`.
+    /// Links it to `other`, which is of another trace.
     pub fn linked(self, other: Option<TraceContext>) -> Self {
         match other {
             Some(other) => self.change(|builder| builder.with_links(vec![Link::with_context(remote(other))])),
@@ -145,7 +145,7 @@ impl Draft {
         }
     }
 
-    /// What it is about began at `at`.
+    /// The work began at `at`.
     pub fn since(self, at: SystemTime) -> Self {
         self.change(|builder| builder.with_start_time(at))
     }
@@ -180,7 +180,7 @@ impl Span {
         Self(None)
     }
 
-    /// What belongs to it, here and in other processes, goes under this; `None` while traces are off.
+    /// Parent for related work, here and in other processes; `None` while traces are off.
     pub fn context(&self) -> Option<TraceContext> {
         let context = self.0.as_ref()?.span_context();
         let (trace, span) = (context.trace_id().to_bytes(), context.span_id().to_bytes());
@@ -230,7 +230,7 @@ impl Span {
         }
     }
 
-    /// Whether there is one.
+    /// True when there is a span.
     pub fn is_some(&self) -> bool {
         self.0.is_some()
     }

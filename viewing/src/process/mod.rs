@@ -1,6 +1,5 @@
 //! Processes that serve viewers: the common start of the API and relays, and the relay itself.
 
-pub mod advertised;
 pub mod control_thread;
 pub mod directory_follower;
 pub mod error;

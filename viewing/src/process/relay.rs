@@ -10,13 +10,12 @@ use rsm_shared::bus::connect::{Bus, Purpose};
 use rsm_shared::bus::{directory, relays};
 use rsm_shared::config::Config;
 use rsm_shared::ops::health::{Dependency, Health};
-use rsm_shared::ops::{metrics, process};
+use rsm_shared::ops::{host, metrics, process};
 use rsm_shared::wire::messages::{RelayHello, VERSION};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::advertised::advertised;
 use super::control_thread::ControlThread;
 use super::directory_follower::DirectoryFollower;
 use super::error::ServeError;
@@ -63,7 +62,7 @@ pub async fn run(mut config: Config, version: &'static str, stop: CancellationTo
         registry,
         stop: over.clone(),
     })?;
-    let hello = RelayHello { v: VERSION, relay: process::unique(), http: advertised(address) };
+    let hello = RelayHello { v: VERSION, relay: process::unique(), http: host::advertised(None, address) };
     let working = thread.give(Follow { viewing: viewing.clone(), frames, nats_connected, hello });
 
     let demand = viewing.start();

@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 
 use rsm_control::worker::admission::{WorkerStanding, counts_as_starting};
 use rsm_control::worker::contact::{BeatResult, Contact};
-use rsm_control::worker::demand_table::DemandTable;
 use rsm_control::worker::drain::{Drain, DrainEnd};
-use rsm_control::worker::holding::Holding;
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::control::{Order, Reply};
 use rsm_shared::bus::heartbeat::{self, Beat};
@@ -21,13 +19,11 @@ use rsm_shared::ops::health::Dependency;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::{Heartbeat, HeartbeatReply, Priority, Ticket, VERSION, WorkerState};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::intake::ClaimedStream;
-use super::running_stream::RunningStream;
+use self::streams::OwnedStreams;
 pub use parts::{KeeperEnd, KeeperInputs, KeeperParts, OwnedEpochs};
 
 /// Time between two heartbeats.
@@ -39,17 +35,13 @@ const CHANGES: usize = 1024;
 
 struct Keeper {
     p: KeeperParts,
-    holding: Holding<RunningStream, ClaimedStream>,
-    demands: DemandTable,
+    streams: OwnedStreams,
     contact: Contact,
     /// Set once the process was told to stop, while other workers take over.
     drain: Option<Drain>,
     api_session: String,
     /// Sequence number of the last heartbeat.
     sequence: u64,
-    /// Slugs of streams whose status changed.
-    changes: mpsc::Sender<Slug>,
-    ending: JoinSet<Slug>,
 }
 
 /// The outcome of one heartbeat.
@@ -65,17 +57,7 @@ pub async fn run(parts: KeeperParts, inputs: KeeperInputs, stop: CancellationTok
     let KeeperInputs { mut starts, mut orders, mut demands, mut load } = inputs;
     let (changes, mut changed) = mpsc::channel(CHANGES);
     let mut connects = parts.intake.bus.connects();
-    let mut keeper = Keeper {
-        holding: Holding::default(),
-        demands: DemandTable::default(),
-        contact: Contact::new(parts.hold, Instant::now()),
-        drain: None,
-        api_session: String::new(),
-        sequence: 0,
-        changes,
-        ending: JoinSet::new(),
-        p: parts,
-    };
+    let mut keeper = Keeper::new(parts, changes);
     let (beats, mut beaten) = mpsc::channel(1);
     let mut beating = None;
     let mut beat = tokio::time::interval(BEAT);
@@ -104,9 +86,12 @@ pub async fn run(parts: KeeperParts, inputs: KeeperInputs, stop: CancellationTok
             Some(beaten) = beaten.recv() => {
                 if keeper.on_beat(beaten).await { break KeeperEnd::NameTaken; }
             }
-            Some(start) = starts.recv() => keeper.start(start),
+            Some(start) = starts.recv() => {
+                keeper.streams.start(start);
+                keeper.update_standing(|_| {});
+            }
             order = orders.next() => match order {
-                Some(Ok(Order::Stop(slug, stop))) => keeper.release(&slug, stop.epoch_le, "stopped"),
+                Some(Ok(Order::Stop(slug, stop))) => keeper.streams.release(&slug, stop.epoch_le, "stopped"),
                 // The bus has answered it already.
                 Some(Ok(Order::Probe)) => {}
                 Some(Ok(Order::Take(ticket, reply))) => keeper.consider(*ticket, reply),
@@ -114,7 +99,7 @@ pub async fn run(parts: KeeperParts, inputs: KeeperInputs, stop: CancellationTok
                 None => break KeeperEnd::Closed,
             },
             demand = demands.next() => match demand {
-                Some(Ok((slug, message))) => keeper.on_demand(&slug, message),
+                Some(Ok((slug, message))) => keeper.streams.on_demand(&slug, message),
                 Some(Err(e)) => warn!(repeats = true, error = %e, "a demand of viewers is not readable"),
                 None => break KeeperEnd::Closed,
             },
@@ -123,7 +108,10 @@ pub async fn run(parts: KeeperParts, inputs: KeeperInputs, stop: CancellationTok
                 keeper.report_all().await;
             }
             Some(slug) = changed.recv() => keeper.on_change(&slug).await,
-            Some(ended) = keeper.ending.join_next() => keeper.on_stream_end(ended),
+            Some(ended) = keeper.streams.next_end() => {
+                keeper.streams.on_end(ended);
+                keeper.update_standing(|_| {});
+            }
             Ok(()) = load.changed() => {
                 let load = *load.borrow_and_update();
                 keeper.update_standing(|standing| standing.load = load);
@@ -147,6 +135,25 @@ async fn send_beat(bus: &Bus, message: &Heartbeat) -> BeatOutcome {
 }
 
 impl Keeper {
+    fn new(parts: KeeperParts, changes: mpsc::Sender<Slug>) -> Self {
+        let (engine, media, epochs) = (parts.engine.clone(), parts.media.clone(), parts.owned.clone());
+        Self {
+            streams: OwnedStreams::new(engine, media, epochs, changes),
+            contact: Contact::new(parts.hold, Instant::now()),
+            drain: None,
+            api_session: String::new(),
+            sequence: 0,
+            p: parts,
+        }
+    }
+
+    /// Notices what has ended.
+    fn prune(&mut self) {
+        self.streams.prune();
+        self.p.engine.metrics.set_disk_bytes(self.p.engine.disk.used());
+        self.update_standing(|_| {});
+    }
+
     /// Beats the pulse, which notices a pause of this process.
     fn beat_pulse(&self) {
         if self.p.pulse.beat(self.sequence + 1) {
@@ -173,7 +180,7 @@ impl Keeper {
             room: standing.room(room),
             load: standing.load,
             http: self.p.http.clone(),
-            inv: self.holding.inventory().map(|(slug, kept)| kept.handle.row(slug, kept.fence)).collect(),
+            inv: self.streams.rows(),
         }
     }
 
@@ -190,9 +197,9 @@ impl Keeper {
             let bus = self.p.intake.bus.clone();
             tokio::spawn(async move { bus.reconnect().await });
         }
-        if advice.stop_all && !self.holding.is_empty() {
-            warn!(streams = self.holding.len(), "cut off for too long, stopping streams that may run elsewhere by now");
-            self.release_all();
+        if advice.stop_all && !self.streams.is_empty() {
+            warn!(streams = self.streams.len(), "cut off for too long, stopping streams that may run elsewhere by now");
+            self.streams.release_all();
         }
         let Some(reply) = reply else { return false };
         if reply.conflict {
@@ -201,7 +208,7 @@ impl Keeper {
             return true;
         }
         for (slug, up_to) in reply.drop {
-            self.release(&slug, up_to, "no longer ours");
+            self.streams.release(&slug, up_to, "no longer ours");
         }
         // Only now: streams that moved elsewhere are released before frames are published again.
         self.p.pulse.answered(number);
@@ -228,9 +235,7 @@ impl Keeper {
 
     /// Changes the standing of this worker, which the tasks that pull tickets read.
     fn update_standing(&self, change: impl FnOnce(&mut WorkerStanding)) {
-        let starting = Priority::ALL
-            .map(counts_as_starting)
-            .map(|young| self.holding.inventory().filter(|(_, kept)| kept.handle.is_starting(young)).count());
+        let starting = Priority::ALL.map(|priority| self.streams.starting(counts_as_starting(priority)));
         self.p.standing.send_if_modified(|standing| {
             let before = *standing;
             standing.starting = starting;
@@ -254,8 +259,7 @@ impl Keeper {
     }
 
     async fn report_all(&mut self) {
-        let all: Vec<Slug> = self.holding.inventory().map(|(slug, _)| slug.clone()).collect();
-        for slug in all {
+        for slug in self.streams.slugs() {
             self.report(&slug).await;
         }
     }
@@ -268,14 +272,12 @@ impl Keeper {
     }
 
     async fn report(&mut self, slug: &Slug) {
-        let Some(kept) = self.holding.get_mut(slug) else { return };
-        kept.handle.status.mark_unchanged();
         let (bus, session) = (&self.p.intake.bus, &self.p.intake.session);
+        let Some(event) = self.streams.event(slug, session) else { return };
         // Without a connection nothing is queued; everything is reported again at the next connect.
         if !bus.connected() {
             return;
         }
-        let event = kept.handle.event(slug, kept.fence, session);
         if let Err(e) = heartbeat::tell(bus, &self.p.intake.worker, &event).await {
             warn!(repeats = true, stream = %slug, error = %e, "a change of a stream was not reported to the API");
         }
@@ -287,10 +289,10 @@ impl Keeper {
         let fleet = self.p.standing.borrow().fleet;
         let drain = Drain::new(self.p.drain, fleet, Instant::now());
         self.take_nothing_new();
-        if drain.end(self.holding.is_idle(), Instant::now()).is_some() {
+        if drain.end(self.streams.is_idle(), Instant::now()).is_some() {
             return false;
         }
-        let (streams, drain_s) = (self.holding.len(), self.p.drain.as_secs());
+        let (streams, drain_s) = (self.streams.len(), self.p.drain.as_secs());
         info!(streams, drain_s, "draining: streams go on until other workers have taken them over");
         self.drain = Some(drain);
         true
@@ -305,8 +307,8 @@ impl Keeper {
     /// The end of the drain, once it is over.
     fn drained(&self) -> Option<KeeperEnd> {
         let drain = self.drain.as_ref()?;
-        let end = drain.end(self.holding.is_idle(), Instant::now())?;
-        info!(streams = self.holding.len(), why = end.as_str(), "drained");
+        let end = drain.end(self.streams.is_idle(), Instant::now())?;
+        info!(streams = self.streams.len(), why = end.as_str(), "drained");
         Some(match end {
             DrainEnd::NothingLeft => KeeperEnd::HandedOver { until: drain.until() },
             DrainEnd::TimeUp | DrainEnd::Alone | DrainEnd::NoApi => KeeperEnd::Stopped,
@@ -317,8 +319,8 @@ impl Keeper {
     /// dead.
     async fn end(&mut self) {
         self.take_nothing_new();
-        self.release_all();
-        while self.ending.join_next().await.is_some() {}
+        self.streams.release_all();
+        while self.streams.next_end().await.is_some() {}
         let goodbye = Heartbeat { state: WorkerState::Draining, ..self.heartbeat() };
         let _ = heartbeat::beat(&self.p.intake.bus, &goodbye).await;
     }

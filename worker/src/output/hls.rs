@@ -37,7 +37,7 @@ use rsm_shared::stream::rendition::Rendition;
 use tokio::task::JoinSet;
 
 use self::encoded_rendition::EncodedRendition;
-use self::error::{Backoff, HlsError};
+use self::error::HlsError;
 use self::source_rendition::SourceRendition;
 use self::stream::HlsStream;
 use self::transcode::Transcoder;
@@ -76,7 +76,7 @@ impl HlsOutput {
 }
 
 async fn serve(stream: &HlsStream, source: &mut SourceRendition, demand: &mut OutputDemand) {
-    let mut backoff = Backoff::default();
+    let mut backoff = error::backoff();
     loop {
         tokio::select! {
             biased;
@@ -93,15 +93,15 @@ async fn serve(stream: &HlsStream, source: &mut SourceRendition, demand: &mut Ou
                 // The demand may have ended before the first playlist.
                 stream.waiting.end();
                 source.withdraw().await;
-                backoff = Backoff::default();
+                backoff.reset();
             }
             Err(error) => {
                 withdraw_after(&error, stream, source).await;
                 // A failed write takes a number, too.
                 if source.sequence() > before + 2 {
-                    backoff = Backoff::default();
+                    backoff.reset();
                 }
-                demand.pause(backoff.next()).await;
+                demand.pause(backoff.pause(rand::random())).await;
             }
         }
     }

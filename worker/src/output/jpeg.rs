@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use rsm_shared::backoff::Backoff;
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
@@ -30,8 +31,8 @@ use rsm_media::keyless::PATIENCE;
 use rsm_media::parameters::VideoCodec;
 use size::{FrameNumbers, Size};
 
-/// Wait after a failure: doubled each time from the first to the second.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// First and longest pause after a failure.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// A picture older than this is decoded for those behind it, but no longer worth scaling and encoding.
 const LATE: Duration = Duration::from_secs(1);
 /// A picture older than this is too late even for decoding: the pictures before the newest key frame are skipped.
@@ -126,7 +127,7 @@ impl JpegOutput {
     /// Runs until the stream ends; the pipeline is Null when it returns.
     pub async fn run(self, mut demand: OutputDemand) {
         let numbers = FrameNumbers::default();
-        let mut retry = RETRY.0;
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         while demand.until_frames().await {
             self.waiting.begin(self.trace.output("frames"));
             let before = numbers.total();
@@ -136,15 +137,16 @@ impl JpegOutput {
                 Ok(()) => {
                     // The demand may have ended before the first frame.
                     self.waiting.end();
-                    retry = RETRY.0;
+                    backoff.reset();
                 }
                 Err(error) => {
                     self.metrics.output_failed("jpeg");
                     self.waiting.fail("pipeline", &error);
                     tracing::warn!(repeats = true, stream = %self.slug, fence = %self.fence, %error, "JPEG output begins anew");
-                    retry = if numbers.total() > before { RETRY.0 } else { retry };
-                    demand.pause(retry).await;
-                    retry = (retry * 2).min(RETRY.1);
+                    if numbers.total() > before {
+                        backoff.reset();
+                    }
+                    demand.pause(backoff.pause(rand::random())).await;
                 }
             }
         }

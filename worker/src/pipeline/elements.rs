@@ -1,4 +1,4 @@
-//! What the machine has: every GStreamer element that pipelines here are made of.
+//! The GStreamer elements that pipelines here are made of, and the check that this machine has them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -82,7 +82,7 @@ pub fn version() -> Result<String, MissingElements> {
     Ok(format!("{major}.{minor}.{micro}"))
 }
 
-/// How many elements pipelines are made of.
+/// The number of elements that pipelines are made of.
 pub fn needed() -> usize {
     NEEDED.len()
 }

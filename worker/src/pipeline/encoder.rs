@@ -11,7 +11,7 @@ use super::{PipelineError, caps, elements};
 /// Encoders whose settings are known here.
 pub(super) const KNOWN: [&str; 8] =
     ["vah264enc", "vah264lpenc", "vaapih264enc", "v4l2h264enc", "nvh264enc", "nvcudah264enc", "x264enc", "openh264enc"];
-/// Quality of x264, where the bound of the rate lets it: about what cameras send themselves.
+/// Quality of x264, where the bound of the rate lets it: about that of the cameras' own encoders.
 const X264_RATE_FACTOR: &str = "23";
 /// On 1080p30 with noise, at the bound of the rate: 360p costs as much as with `veryfast` and has its SSIM (0.9424 to
 /// 0.9428), 720p costs 10 % of a core less (SSIM 0.9910 to 0.9915). `ultrafast` saves 3 to 8 % and gives 0.938 and 0.989.
@@ -19,7 +19,7 @@ const X264_PRESET: &str = "superfast";
 /// As good as never; x264's own word for it.
 const NEVER: &str = "1073741824";
 
-/// What of an encoder other elements need.
+/// Properties of an encoder that other elements need.
 pub(super) struct Encoder {
     /// From raw pictures of the form's size to `avc`; in this order.
     pub chain: Vec<gst::Element>,
@@ -58,7 +58,7 @@ pub(super) fn make(name: &str, form: &EncodedForm) -> Result<Encoder, PipelineEr
             ("multi-thread", "1"),
         ],
         "v4l2h264enc" => &[],
-        // VA-API and NVIDIA name them differently; each takes what it knows.
+        // VA-API and NVIDIA name them differently; each encoder gets those that it has.
         _ => &[
             ("bitrate", &kbps),
             ("rate-control", "cbr"),
@@ -98,8 +98,8 @@ pub(super) fn make(name: &str, form: &EncodedForm) -> Result<Encoder, PipelineEr
     Ok(Encoder { chain, size, element })
 }
 
-/// The rate that an encoder is told: what is seen of the camera, for encoders that divide their bits by it; none for
-/// x264, which then goes by the times of the pictures.
+/// The rate that is set on an encoder: the measured one of the camera, for encoders that divide their bits by it; none
+/// for x264, which then goes by the times of the pictures.
 pub(super) fn told_rate(name: &str, fps: Option<f64>) -> gst::Fraction {
     let fps = fps.unwrap_or(30.0).clamp(1.0, 240.0);
     let told = (name != "x264enc").then(|| gst::Fraction::approximate_f64(fps)).flatten();

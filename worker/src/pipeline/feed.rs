@@ -67,7 +67,7 @@ impl Feed {
                 // In GStreamer since 1.20, older than the muxer's first release.
                 || self.appsrc.property::<u64>("current-level-buffers") >= MAX_WAITING_UNITS
             {
-                // Either way the level is looked at again.
+                // Either way the level is read again.
                 let _ = tokio::time::timeout(LOOK_AGAIN, self.room.notified()).await;
             }
         };

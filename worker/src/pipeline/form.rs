@@ -1,4 +1,4 @@
-//! Of what size and at what cost pictures are encoded: what playlists declare before the first picture is. Pure.
+//! Size and rate of encoded pictures, which playlists declare before the first picture is encoded. Pure.
 
 use h264_reader::avcc::AvcDecoderConfigurationRecord;
 use h264_reader::nal::sps::SeqParameterSet;
@@ -17,13 +17,13 @@ const BASE_BPS: f64 = 800_000.0;
 const BASE_PIXELS_PER_S: f64 = 640.0 * 360.0 * MAX_FPS;
 /// More pixels need fewer bits each: 2.6 Mbit/s for 720p30, 5.2 for 1080p30.
 const BITS_GROWTH: f64 = 0.85;
-/// What may come at once, by time at the average rate. The buffer of the rate control; so no second has more than
-/// `average * (1 + BURST_MS / 1000)`, which is what is declared as the peak.
+/// Size of a burst, by time at the average rate. This is the buffer of the rate control; so no second has more than
+/// `average * (1 + BURST_MS / 1000)`, which is declared as the peak.
 pub(super) const BURST_MS: u64 = 500;
 /// `profile_idc` and constraints of Main (ISO/IEC 14496-10 A.2.2), which everything plays.
 pub(super) const MAIN: [u8; 2] = [77, 0x40];
 
-/// What the multivariant playlist declares.
+/// The values that the multivariant playlist declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedForm {
     /// Pixels, square ones; both even.
@@ -44,8 +44,9 @@ impl EncodedForm {
     }
 }
 
-/// How `rendition` of `video` is encoded at `fps` pictures per second. `None` when the source has not more lines than
-/// the rendition, and for what is not encoded: [`Rendition::Audio`], and [`Rendition::Source`] of what browsers play.
+/// The form of `rendition` of `video` at `fps` pictures per second. `None` when the source has not more lines than the
+/// rendition, and for renditions that are not encoded: [`Rendition::Audio`], and [`Rendition::Source`] of codecs that
+/// browsers play.
 pub fn form(video: &VideoParameters, fps: Option<f64>, rendition: Rendition) -> Option<EncodedForm> {
     let source = source_size(video);
     let (width, height) = match rendition {
@@ -59,7 +60,7 @@ pub fn form(video: &VideoParameters, fps: Option<f64>, rendition: Rendition) -> 
             ((((width / 2.0).round() as u32) * 2).max(2), lines)
         }
     };
-    // A camera that is slow at night is fast by day, and what is declared must hold.
+    // A camera that is slow at night is fast by day, and the declared values must hold.
     let fps = fps.unwrap_or(MAX_FPS).clamp(MAX_FPS, 240.0) / f64::from(kept_one_in(video, (width, height), fps));
     let fps = fps.max(MAX_FPS);
     let pixels_per_s = f64::from(width) * f64::from(height) * fps;
@@ -72,7 +73,7 @@ pub fn form(video: &VideoParameters, fps: Option<f64>, rendition: Rendition) -> 
     Some(EncodedForm { width, height, rfc6381, peak_bps, average_bps })
 }
 
-/// Of how many pictures one is encoded: halves, or divides further, what is faster than 30 per second, where it is
+/// One picture of this many is encoded: rates above 30 per second are halved or divided further, where pictures are
 /// scaled down anyway.
 pub(super) fn kept_one_in(video: &VideoParameters, size: (u32, u32), fps: Option<f64>) -> u32 {
     if size.1 >= source_size(video).1 {
@@ -88,7 +89,7 @@ fn source_size(video: &VideoParameters) -> (u32, u32) {
 }
 
 /// Width over height of a pixel, as H.264 cameras with 4CIF or 960H say it. Other codecs are younger than such pixels;
-/// what has them all the same gets borders instead of being distorted.
+/// a stream of theirs that has them gets borders instead of being distorted.
 fn pixel_aspect(video: &VideoParameters) -> (u32, u32) {
     let ratio = || {
         let record = AvcDecoderConfigurationRecord::try_from(video.codec_data.as_ref()).ok()?;

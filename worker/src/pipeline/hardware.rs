@@ -33,7 +33,7 @@ struct Choice {
 }
 
 impl Hardware {
-    /// Tries what the machine has. Blocks: half a second at most where drivers are healthy, ten seconds where
+    /// Tries the elements of this machine. Blocks: half a second at most where drivers are healthy, ten seconds where
     /// they hang. After [`elements::init`].
     ///
     /// # Errors

@@ -30,8 +30,8 @@ pub(super) fn take_over() {
     });
 }
 
-/// How much GStreamer tells at all: as much as is logged of it, because a message that nobody reads costs, too. After
-/// GStreamer has begun, which reads `GST_DEBUG`; that says more precisely what is wanted, so it stays.
+/// Sets GStreamer's own threshold to the levels that are logged of it, because a message without a reader costs, too.
+/// Call after GStreamer has begun, which reads `GST_DEBUG`; that variable is more precise, so its threshold stays.
 pub(super) fn set_threshold() {
     if !telemetry::gstreamer_asked() {
         gst::log::set_default_threshold(threshold());

@@ -1,4 +1,4 @@
-//! Running a pipeline: to Playing, what its bus says, and to Null on every way out.
+//! Running a pipeline: to Playing, reading its bus, and to Null on every way out.
 
 use std::time::Duration;
 
@@ -21,24 +21,24 @@ pub(super) struct Running {
     /// `None` once it is on its way to Null.
     pipeline: Option<Ending>,
     /// The change to Playing while it runs. Null waits for it: overtaken by Null it would start a pipeline that
-    /// nobody stops.
+    /// is never stopped.
     starting: Option<JoinHandle<bool>>,
     bus: gst::bus::BusStream,
 }
 
-/// Goes to Null however it is let go of, also when the runtime ends and drops the task that was to stop it: a pipeline
+/// Goes to Null however it is dropped, also when the runtime ends and drops the task that was to stop it: a pipeline
 /// that is freed while its threads run takes the process with it.
 #[derive(Debug)]
 struct Ending(gst::Pipeline);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        // Going down does not fail; what it would return is the state.
+        // Going down does not fail; the result would only be the state.
         let _ = self.0.set_state(gst::State::Null);
     }
 }
 
-/// What a bus tells that matters here.
+/// The messages of a bus that matter here.
 #[derive(Debug)]
 pub(super) enum BusNews {
     Error { element: String, error: gst::glib::Error, debug: String },
@@ -172,7 +172,7 @@ mod tests {
                 assert!(matches!(futures_util::poll!(&mut start), Poll::Pending | Poll::Ready(Ok(_))));
             }
             let deadline = Instant::now() + Duration::from_secs(10);
-            // Nobody else holds it once both state changes are over.
+            // No other owner is left once both state changes are over.
             while seen.ref_count() > 1 {
                 assert!(Instant::now() < deadline, "still {:?}", seen.current_state());
                 tokio::time::sleep(Duration::from_millis(1)).await;

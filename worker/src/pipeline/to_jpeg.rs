@@ -16,27 +16,45 @@
 //! a picture that is I420 and of the right size already, so a single size costs no more than a chain would.
 
 mod branch;
-mod frame;
 mod gate;
 mod in_flight;
 
 use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 use rsm_shared::stream::spec::JpegParams;
+use tokio::sync::watch;
 
 use super::feed::Feed;
 use super::hardware::Hardware;
 use super::run::Running;
 use super::{PipelineError, caps, decoder, elements, levels};
 use branch::Branch;
-pub use frame::{JpegFrame, NewestJpeg};
 use gate::{Gate, Verdict};
 use rsm_media::access_unit::AccessUnit;
 use rsm_media::parameters::VideoParameters;
+
+/// One encoded picture.
+#[derive(Clone, Debug)]
+pub struct JpegFrame {
+    pub data: Bytes,
+    /// PTS of the unit it came from.
+    pub pts: Duration,
+    /// Capture time of that unit; `None` when it is not known any more.
+    pub captured: Option<SystemTime>,
+    /// Pixels.
+    pub width: u32,
+    pub height: u32,
+    /// Time from decoded to encoded, without the work for other sizes: scaling and encoding.
+    pub encode: Duration,
+    /// Counts the frames of this size; a gap means that the newest replaced one that was not taken.
+    pub number: u64,
+}
 
 /// One decoder, and the sizes that are made of its pictures.
 #[derive(Debug)]
@@ -56,6 +74,10 @@ pub struct JpegFeeder {
 /// One size that is being made.
 #[derive(Clone, Debug)]
 pub struct JpegEncoder(Weak<Branch>);
+
+/// The newest frame of a size; `None` until there is one. Holds one frame, never a queue. Closed once the size is not
+/// made any more.
+pub type NewestJpeg = watch::Receiver<Option<JpegFrame>>;
 
 impl JpegPipeline {
     /// Builds and starts a decoder for `video`. Nothing is encoded before a size is added.
@@ -84,8 +106,8 @@ impl JpegPipeline {
 }
 
 impl JpegFeeder {
-    /// Hands over one unit; the first must be a key frame. `shown` is false for what is only needed to decode the
-    /// pictures behind it. Safe to drop: then it was not handed over.
+    /// Hands over one unit; the first must be a key frame. `shown` is false for a unit that is only needed to decode
+    /// the pictures behind it. Cancel safe: then it was not handed over.
     ///
     /// # Errors
     /// [`PipelineError`] when the decoder takes nothing any more.
@@ -193,7 +215,7 @@ fn watch_decoded(pad: &gst::Pad, gate: Arc<Gate>, size: gst::glib::WeakRef<gst::
     });
 }
 
-/// Says for the appsink what those behind it say: pictures need not be copied into rows without padding.
+/// Answers for the appsink as the elements behind it do: pictures need not be copied into rows without padding.
 fn take_as_they_are(pad: &gst::Pad) {
     // The probe goes with the pad; nothing removes it earlier.
     let _ = pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {

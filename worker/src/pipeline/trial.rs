@@ -13,9 +13,9 @@ use super::{PipelineError, caps, decoder, elements, encoder};
 use rsm_media::parameters::{VideoCodec, VideoParameters};
 use rsm_shared::stream::rendition::Rendition;
 
-/// For one element. Drivers load firmware at first use.
+/// Deadline of one element. Drivers load firmware at first use.
 const TRIAL_DEADLINE: Duration = Duration::from_secs(3);
-/// For all of them; what is not tried by then is passed over.
+/// Deadline of all of them; elements that are not tried by then are passed over.
 pub(super) const TRIALS_DEADLINE: Duration = Duration::from_secs(10);
 /// Pictures of a trial; more than an encoder holds back without B pictures.
 const PICTURES: u64 = 4;

@@ -1,4 +1,4 @@
-//! Playlists as text, and what RFC 8216bis says of any of them.
+//! Playlists as text, and the rules of RFC 8216bis for all of them.
 
 use super::super::parts::{Opening, Part};
 use super::*;
@@ -290,7 +290,7 @@ proptest! {
                 prop_assert!(whole.target >= target && whole.sequence >= media && whole.discontinuity >= disc);
             }
             last = Some((whole.target, whole.sequence, whole.discontinuity));
-            // An update with what it leaves out is the whole.
+            // An update together with the skipped segments is the whole playlist.
             let update = window.render_live(&Setting { skip: true, ..setting });
             let skipped = read(&update).skipped as usize;
             let kept: f64 = whole.segments[skipped..closed].iter().map(|(s, _)| s.map_or(0.0, |s| s.1)).sum();

@@ -1,4 +1,4 @@
-// What is seen of the farm at a glance, from across the room: green is well.
+// The state of the farm at a glance, from across the room: green is well.
 
 import { stat, thresholds } from "../panels.mjs";
 

@@ -1,5 +1,5 @@
-// The farm: is everything well, and if not, what is it? Every query here gives as many series with ten thousand cameras
-// as with ten: states, reasons, workers, or the worst few.
+// The farm: is everything well, and if not, which part is it? Every query here gives as many series with ten thousand
+// cameras as with ten: states, reasons, workers, or the worst few.
 
 import { board, link, mark } from "../board.mjs";
 import { orNone, quantile } from "../expressions.mjs";

@@ -1,4 +1,4 @@
-// One camera or a few: what happened to it, who ran it, and what comes out of it.
+// One camera or a few: its history, the workers that ran it, and its output.
 
 import { board, choice, link } from "../board.mjs";
 import { orNone, rate } from "../expressions.mjs";

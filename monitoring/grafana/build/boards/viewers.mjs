@@ -1,4 +1,4 @@
-// Viewers: do they get what they ask for, and in time? For those that serve them: the API and relays.
+// Viewers: do they get the media that they request, and in time? For the processes that serve them: the API and relays.
 
 import { board, choice, link } from "../board.mjs";
 import { orNone, quantile, rate } from "../expressions.mjs";

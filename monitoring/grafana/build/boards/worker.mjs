@@ -1,5 +1,5 @@
-// One worker or a few: is the machine well, and what does it spend itself on? What is summed over all cameras of a worker
-// comes from recording rules: a worker of a large farm has hundreds.
+// One worker or a few: is the machine well, and which work takes its resources? Sums over all cameras of a worker come
+// from recording rules: a worker of a large farm has hundreds.
 
 import { board, choice, link } from "../board.mjs";
 import { orNone, quantile, rate } from "../expressions.mjs";

@@ -1,4 +1,4 @@
-//! Counts what is said again and again: by libraries, and by events of ours that ask for it. Pure.
+//! Counts repeated log events: of libraries, and of our own that request it. Pure.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use super::repeated::{Failed, Repeated};
 
 /// Different things that are counted at a time; beyond it the one that was silent longest is forgotten.
 const MAX_COUNTED: usize = 512;
-/// What was not said for this long is over: the next time is a first time.
+/// An event that did not occur for this long is over: the next time is a first time.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
-/// What is said: where in the program, and of which stream, zone, connection or the like.
+/// Identity of an event: its place in the program, and its stream, zone, connection or the like.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Subject {
     pub place: usize,
@@ -24,7 +24,7 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    /// Whether this is to be said now, and how often it was. `text` is what is said of the subject.
+    /// Counts an event; `Some` with the count when it is to be logged now. `text` is the message about the subject.
     pub fn note(&mut self, subject: Subject, text: String, now: Instant) -> Option<Failed> {
         if self.said.get(&subject).is_some_and(|(_, last)| now.saturating_duration_since(*last) >= FORGOTTEN) {
             self.said.remove(&subject);

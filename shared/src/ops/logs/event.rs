@@ -14,12 +14,12 @@ use crate::stream::secret::MASK;
 
 /// Longest value, in bytes: libraries print packets.
 const MAX_VALUE: usize = 8 << 10;
-/// What is looked at of a longer one: enough to fill a value whatever is masked in it.
+/// Bytes of a longer value that are read: enough to fill a value however much is masked in it.
 const MAX_LOOKED_AT: usize = 64 << 10;
 /// Names that every line has; a field of the same name gets a line below it.
 const OWN: [&str; 6] = ["time", "level", "part", "target", "message", "role"];
 
-/// What an event says.
+/// The fields of an event.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub message: String,
@@ -36,7 +36,7 @@ impl Said {
         match (name, value) {
             ("message", Value::String(text)) => self.message = text,
             ("repeats", Value::Bool(repeats)) => self.repeats = repeats,
-            // What the `log` crate's bridge adds about the place in a library's source.
+            // Fields that the `log` crate's bridge adds about the place in a library's source.
             (name, _) if name.starts_with("log.") => {}
             (name, value) => {
                 self.fields.retain(|(other, _)| *other != name);
@@ -81,7 +81,7 @@ impl Visit for Said {
     }
 }
 
-/// Without credentials, without what would break a line or a terminal, and not too long.
+/// The text without credentials and without characters that break a line or control a terminal, cut to its bound.
 pub(super) fn clean(text: &str) -> String {
     let masked = mask(&text[..text.floor_char_boundary(MAX_LOOKED_AT)]);
     let mut clean = String::with_capacity(masked.len().min(MAX_VALUE));
@@ -103,7 +103,7 @@ pub(super) fn clean(text: &str) -> String {
     clean
 }
 
-/// What stands on every line of this process.
+/// Fields that every line of this process has.
 #[derive(Clone, Debug, Default)]
 pub struct Who {
     /// `api`, `relay`, `worker` or `up`.

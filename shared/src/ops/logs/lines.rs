@@ -13,7 +13,7 @@ use super::event::{Said, Who, json, text};
 use crate::config::LogFormat;
 use crate::ops::metrics::log_lines;
 
-/// Fields that say what an event is about. Two events of one place that agree in them are the same.
+/// Fields that name the subject of an event. Two events of one place that agree in them are the same.
 const ABOUT: [&str; 9] = ["stream", "zone", "worker", "connection", "camera", "child", "category", "element", "output"];
 
 /// Turns events into lines.
@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// What is written while `work` runs.
+    /// The lines that are written while `work` runs.
     fn lines(format: LogFormat, work: impl FnOnce()) -> Vec<String> {
         let written = Arc::new(Mutex::new(String::new()));
         let sink = written.clone();

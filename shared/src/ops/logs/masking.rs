@@ -1,18 +1,18 @@
-//! Takes credentials out of what is logged, whoever said it. Pure, and linear in the length of the text.
+//! Removes credentials from log lines, including those of libraries. Pure, and linear in the length of the text.
 //!
-//! Libraries print addresses with user info, RTSP headers, and their own options. What a credential looks like there is
-//! known; whatever looks like one is left out, and a little more rather than a little less.
+//! Libraries print addresses with user info, RTSP headers, and their own options. The forms of credentials in them are
+//! known; every text of such a form is removed, and a little more rather than a little less.
 
 use std::borrow::Cow;
 
 use crate::stream::secret::MASK;
 
-/// How far behind an address that was cut off by an odd character its `@` is looked for, in bytes.
+/// Search distance for the `@` behind an address that was cut off by an odd character, bytes.
 const CUT_ADDRESS: usize = 96;
-/// Characters between the name of a secret and its `:` or `=`: quotes, brackets and what escapes them.
+/// Characters between the name of a secret and its `:` or `=`: quotes, brackets and their escapes.
 const MAX_BETWEEN: usize = 8;
 
-/// How far the secret behind a name goes.
+/// Extent of the secret behind a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Extent {
     /// To the end of the quotes, of the word, or to the next `&`.
@@ -54,7 +54,7 @@ pub fn mask(text: &str) -> Cow<'_, str> {
     Cow::Owned(addresses(&named))
 }
 
-/// Whether all that a field of this name holds is a secret.
+/// True when the whole value of a field of this name is a secret.
 pub fn is_secret(field: &str) -> bool {
     let holds = |(name, extent): &(&str, Extent)| {
         matches!(extent, Extent::Value | Extent::Line) && field.to_ascii_lowercase().contains(name)
@@ -62,7 +62,7 @@ pub fn is_secret(field: &str) -> bool {
     NAMES.iter().any(holds)
 }
 
-/// Masks what stands behind the names of secrets.
+/// Masks the values behind the names of secrets.
 fn named(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let (mut clean, mut copied, mut at) = (String::new(), 0, 0);
@@ -115,7 +115,7 @@ fn secret_at(text: &str, at: usize) -> Option<(usize, usize)> {
     }
     start += 1;
     start += text[start..].len() - text[start..].trim_start_matches([' ', '=', '>']).len();
-    // What Rust puts around a value: `Some("...")`, `HeaderValue("...")`.
+    // Wrappers that Rust prints around a value: `Some("...")`, `HeaderValue("...")`.
     for _ in 0..2 {
         let word = text[start..].bytes().take_while(u8::is_ascii_alphanumeric).count();
         if word > 0 && bytes.get(start + word) == Some(&b'(') && word <= 16 {
@@ -167,7 +167,7 @@ fn line_end(text: &str, start: usize) -> usize {
     (0..rest.len()).find(ends).map_or(text.len(), |end| start + end)
 }
 
-/// Masks user info: what stands before the last `@` of an address.
+/// Masks user info: the text before the last `@` of an address.
 fn addresses(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
@@ -283,7 +283,7 @@ mod tests {
     }
 
     fn odd() -> impl Strategy<Value = String> {
-        // Long enough to be no part of what stands around it.
+        // Long enough to be no part of the surrounding text.
         "[A-Za-z0-9@:/?#&=%!$*+,;. \\[\\]{}()|~^äß漢-]{0,12}Zq7[A-Za-z0-9@:/?#&=%!$*+,;.\\[\\]{}()|~^äß漢-]{0,12}"
     }
 

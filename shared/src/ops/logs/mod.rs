@@ -1,4 +1,4 @@
-//! What a line of the log is: which part may say what, what is left out of it, and how often it is said.
+//! Rules of a log line: its parts, the texts that are left out, and the limits of repetition.
 
 pub mod causes;
 mod counted;

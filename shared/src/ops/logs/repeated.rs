@@ -1,4 +1,5 @@
-//! The same failure again: told at once, then counted, then told at growing distances, and told when it is over. Pure.
+//! A repeated failure: logged at once, then counted, then logged at growing intervals, and logged when it is over.
+//! Pure.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +7,11 @@ use std::time::{Duration, Instant};
 /// lines.
 const FIRST_GAP: Duration = Duration::from_secs(60);
 const LONGEST_GAP: Duration = Duration::from_secs(3600);
-/// What fails again sooner than this after it was well is the same failure: it comes and goes.
+/// A failure that returns sooner than this after it was well is the same failure: it comes and goes.
 const SETTLED: Duration = Duration::from_secs(60);
-/// Whoever read that it was well learns within this time that it was not for long.
+/// Longest time until a relapse is logged, after the line that said that all is well.
 const RELAPSE_GAP: Duration = Duration::from_secs(600);
-/// Different causes of one failure that are told at once; further ones are counted.
+/// Different causes of one failure that are logged at once; further ones are counted.
 const MAX_KINDS: usize = 16;
 
 /// One thing that fails again and again, or does not. `K` is the kind of cause.
@@ -27,11 +28,11 @@ struct Failing<K> {
     next: Instant,
     gap: Duration,
     well_since: Option<Instant>,
-    /// Since it was last told to be well.
+    /// True when it was logged since it was last logged to be well.
     told: bool,
 }
 
-/// This failure is to be told.
+/// This failure is to be logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed {
     /// Failures so far, with this one.
@@ -40,7 +41,7 @@ pub struct Failed {
     pub lasting: Duration,
 }
 
-/// This end of a failure is to be told.
+/// This end of a failure is to be logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recovered {
     /// Since the first failure.
@@ -55,7 +56,7 @@ impl<K> Default for Repeated<K> {
 }
 
 impl<K: PartialEq> Repeated<K> {
-    /// It failed. `None`: counted, and not to be told now.
+    /// It failed. `None`: counted, and not to be logged now.
     pub fn failed(&mut self, kind: K, now: Instant) -> Option<Failed> {
         let settled = |well: Instant| now.saturating_duration_since(well) >= SETTLED;
         self.failing.take_if(|failing| failing.well_since.is_some_and(settled));
@@ -86,7 +87,7 @@ impl<K: PartialEq> Repeated<K> {
         Some(Failed { times: failing.times, lasting: now.saturating_duration_since(failing.since) })
     }
 
-    /// It works. `None`: it did before, or nobody was told that it did not.
+    /// It works. `None`: it did before, or its failure was not logged.
     pub fn well(&mut self, now: Instant) -> Option<Recovered> {
         let failing = self.failing.as_mut().filter(|failing| failing.well_since.is_none())?;
         failing.well_since = Some(now);

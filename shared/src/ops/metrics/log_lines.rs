@@ -1,4 +1,4 @@
-//! How many lines of the log ask for attention. Counted for the whole process, where they are written.
+//! Counts of log lines that need attention. They are counted for the whole process, where they are written.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +9,7 @@ use tracing::Level;
 use super::table::SeenCounter;
 
 crate::metrics_table! {
-    /// What every process counts of its log.
+    /// Metrics of every process about its log.
     pub struct LogTable {
         /// Lines of the log that ask for attention, by level. A rate of errors above 0: read the log of this process.
         pub lines: SeenCounter = "rsm_log_lines_total" by ["level"],

@@ -1,4 +1,5 @@
-//! What the kernel knows of this process, under the names that every Prometheus client uses. Read when somebody asks.
+//! The kernel's numbers of this process, under the names that every Prometheus client uses. They are read at each
+//! request.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use prometheus::proto::MetricFamily;
 use super::table::{Seen, SeenCounter};
 
 crate::metrics_table! {
-    /// What every process measures of itself.
+    /// Metrics of every process about itself.
     pub struct ProcessTable {
         /// Processor time that this process has used, of all its threads. A rate near the number of cores: the machine is
         /// full, give it fewer streams.
@@ -28,15 +29,15 @@ crate::metrics_table! {
     }
 }
 
-/// Looks into `/proc` whenever it is asked; what cannot be read has no sample.
+/// Reads `/proc` at each request; a value that cannot be read has no sample.
 pub struct ProcessFacts {
     table: ProcessTable,
-    /// Seconds since the Unix epoch; read once, as it is told against the clock of the machine, which may be set.
+    /// Seconds since the Unix epoch; read once, as it is measured against the clock of the machine, which may be set.
     started: Option<f64>,
 }
 
 impl ProcessFacts {
-    /// Of this process.
+    /// Makes the metrics of this process.
     ///
     /// # Errors
     /// Never: the names are valid.

@@ -1,11 +1,11 @@
-//! How a role declares what it measures: one table, a line for each metric, whose comment is what Prometheus shows. What
-//! is counted along the way is an atomic, and what is looked up when somebody asks is [`Seen`].
+//! Declaration of a role's metrics: one table, a line for each metric, whose comment is the help that Prometheus shows.
+//! A metric that is counted along the way is an atomic, and one that is read at each request is [`Seen`].
 
 use std::collections::HashMap;
 
 use prometheus::core::Desc;
 use prometheus::proto::{Counter, Gauge as Value, LabelPair, Metric as Sample, MetricFamily, MetricType};
-// The macro names the last two from here, so that whoever uses it needs not.
+// The macro names the last two from here, so that its users need no import.
 pub use prometheus::{Error, Registry};
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -15,7 +15,7 @@ use prometheus::{
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spec {
     pub name: &'static str,
-    /// What the value means, and what to do about it.
+    /// Meaning of the value, and the action to take.
     pub help: &'static str,
     /// `counter`, `gauge` or `histogram`.
     pub kind: &'static str,
@@ -24,12 +24,12 @@ pub struct Spec {
     pub buckets: &'static [f64],
 }
 
-/// What a line of a table can be.
+/// A type that a line of a table can have.
 pub trait Metric: Sized {
     /// As [`Spec::kind`].
     const KIND: &'static str;
 
-    /// One that nobody reads yet.
+    /// A metric that is not registered yet.
     ///
     /// # Errors
     /// When a name or a label is not valid: a mistake in the program.
@@ -72,10 +72,10 @@ fn buckets(spec: &Spec) -> HistogramOpts {
     HistogramOpts::new(spec.name, spec.help).buckets(spec.buckets.to_vec())
 }
 
-/// A gauge whose samples are looked up anew for every answer. So what is gone leaves no series behind, and nothing is
-/// kept up to date that nobody asks for. A collector shows it.
+/// A gauge whose samples are read anew for every answer. So a removed subject leaves no series behind, and nothing is
+/// kept up to date between requests. A collector shows it.
 pub type Seen = LookedUp<false>;
-/// The same for what only grows, and is counted elsewhere.
+/// The same for values that only grow, and are counted elsewhere.
 pub type SeenCounter = LookedUp<true>;
 
 /// See [`Seen`] and [`SeenCounter`].
@@ -94,14 +94,14 @@ impl<const COUNTER: bool> Metric for LookedUp<COUNTER> {
         Ok(Self { spec: *spec, desc })
     }
 
-    /// Whoever looks it up shows it.
+    /// The collector that reads it shows it.
     fn shown(&self, _: &Registry) -> Result<(), Error> {
         Ok(())
     }
 }
 
 impl<const COUNTER: bool> LookedUp<COUNTER> {
-    /// What a registry asks its collector for.
+    /// The description that a registry requests of its collector.
     pub fn desc(&self) -> &Desc {
         &self.desc
     }
@@ -169,7 +169,7 @@ fn pair(name: &str, value: &str) -> LabelPair {
 /// # Ok::<(), prometheus::Error>(())
 /// ```
 ///
-/// The comment of a line is the help text that Prometheus shows: what the value means, and what to do about it.
+/// The comment of a line is the help text that Prometheus shows: the meaning of the value, and the action to take.
 #[macro_export]
 macro_rules! metrics_table {
     (
@@ -192,7 +192,7 @@ macro_rules! metrics_table {
             pub const SPECS: &'static [$crate::ops::metrics::table::Spec] =
                 &[$($crate::metrics_table!(@spec $type, $name, [$($($label),+)?], [$($buckets)?], $($help)+)),+];
 
-            /// All lines, counted for nobody yet.
+            /// All lines, not registered yet.
             ///
             /// # Errors
             /// When a name or a label is not valid: a mistake in the program.

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::config::OtlpEndpoint;
 
-/// For one message, with its answer. What it carried is lost then: it is not tried again.
+/// Deadline of one message, with its answer. Its spans are lost then: it is not tried again.
 const DEADLINE: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(2);
 /// Longest answer that is read, bytes.
@@ -100,7 +100,7 @@ async fn exchange(post: reqwest::RequestBuilder) -> Result<Response<Bytes>, Stri
     Ok(response)
 }
 
-/// Without the address, which is told beside it.
+/// The error without the address, which is logged beside it.
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".into();

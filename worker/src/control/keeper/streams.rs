@@ -1,22 +1,86 @@
-//! The streams of the keeper: it starts and ends them, and switches their outputs.
+//! The streams of this process: starts and ends them, and switches their outputs.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rsm_control::worker::holding::{OwnedStream, StartDecision};
+use rsm_control::worker::demand_table::DemandTable;
+use rsm_control::worker::holding::{Holding, OwnedStream, StartDecision};
 use rsm_shared::stream::fence::{Epoch, Fence};
+use rsm_shared::stream::names::SessionId;
 use rsm_shared::stream::slug::Slug;
-use rsm_shared::wire::messages::{DemandMessage, Ticket};
-use tokio::sync::watch;
+use rsm_shared::wire::messages::{DemandMessage, Event, Owned, Ticket};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info};
 
-use super::Keeper;
+use super::parts::OwnedEpochs;
 use crate::control::intake::ClaimedStream;
 use crate::control::running_stream::RunningStream;
+use crate::stream::engine::Engine;
 use crate::stream::supervisor::{self, StreamContext};
 use crate::stream_trace::StreamTrace;
 
-impl Keeper {
-    pub(super) fn start(&mut self, start: ClaimedStream) {
+/// The owned streams, those that end, and the demand for them. Bounded by the slots of the worker.
+pub struct OwnedStreams {
+    holding: Holding<RunningStream, ClaimedStream>,
+    demands: DemandTable,
+    /// Gets the slugs of streams whose status changed.
+    changes: mpsc::Sender<Slug>,
+    /// Streams that end; each task returns its slug.
+    ending: JoinSet<Slug>,
+    engine: Arc<Engine>,
+    /// The runtime of media.
+    media: Handle,
+    epochs: OwnedEpochs,
+}
+
+impl OwnedStreams {
+    /// Without streams. `changes` gets the slug of each stream whose status changes.
+    pub fn new(engine: Arc<Engine>, media: Handle, epochs: OwnedEpochs, changes: mpsc::Sender<Slug>) -> Self {
+        let (holding, demands) = (Holding::default(), DemandTable::default());
+        Self { holding, demands, changes, ending: JoinSet::new(), engine, media, epochs }
+    }
+
+    /// Number of owned streams.
+    pub fn len(&self) -> usize {
+        self.holding.len()
+    }
+
+    /// Returns whether no stream is owned.
+    pub fn is_empty(&self) -> bool {
+        self.holding.is_empty()
+    }
+
+    /// Returns whether no stream is owned, ends or waits.
+    pub fn is_idle(&self) -> bool {
+        self.holding.is_idle()
+    }
+
+    /// Slugs of the owned streams.
+    pub fn slugs(&self) -> Vec<Slug> {
+        self.holding.inventory().map(|(slug, _)| slug.clone()).collect()
+    }
+
+    /// The rows of a heartbeat.
+    pub fn rows(&self) -> Vec<Owned> {
+        self.holding.inventory().map(|(slug, owned)| owned.handle.row(slug, owned.fence)).collect()
+    }
+
+    /// Streams that have been without a picture since they were started, less than `young` ago.
+    pub fn starting(&self, young: Duration) -> usize {
+        self.holding.inventory().filter(|(_, owned)| owned.handle.is_starting(young)).count()
+    }
+
+    /// The event that reports the state of a stream now.
+    pub fn event(&mut self, slug: &Slug, session: &SessionId) -> Option<Event> {
+        let owned = self.holding.get_mut(slug)?;
+        owned.handle.status.mark_unchanged();
+        Some(owned.handle.event(slug, owned.fence, session))
+    }
+
+    /// Starts a claimed stream, once earlier placements of it have ended.
+    pub fn start(&mut self, start: ClaimedStream) {
         let (slug, fence) = (start.ticket.cam.clone(), start.fence);
         match self.holding.start(&slug, fence, start) {
             StartDecision::Start(start) => self.open(start),
@@ -41,23 +105,22 @@ impl Keeper {
             first_media_sequence,
             first_discontinuity_sequence,
             demand: demand_rx,
-            engine: self.p.engine.clone(),
+            engine: self.engine.clone(),
         };
         info!(stream = %slug, %fence, reason = ?ticket.reason, "claimed");
         let handle = {
-            let _media = self.p.media.enter();
+            let _media = self.media.enter();
             supervisor::spawn(context)
         };
         let status = handle.status();
         self.watch(slug.clone(), fence, status.clone());
-        self.p.owned.lock().insert(slug.clone(), fence.epoch);
+        self.epochs.lock().insert(slug.clone(), fence.epoch);
         let running = RunningStream { handle, started: Instant::now(), status, demand, trace, slot };
         self.holding.hold(slug, fence, running);
         self.count();
-        self.update_standing(|_| {});
     }
 
-    /// Forwards every status change to the keeper.
+    /// Forwards every status change of a stream.
     fn watch(&self, slug: Slug, fence: Fence, mut status: watch::Receiver<supervisor::StreamStatus>) {
         let changes = self.changes.clone();
         tokio::spawn(async move {
@@ -71,53 +134,54 @@ impl Keeper {
         });
     }
 
-    pub(super) fn on_demand(&mut self, slug: &Slug, message: DemandMessage) {
+    /// Takes in the demand of one relay.
+    pub fn on_demand(&mut self, slug: &Slug, message: DemandMessage) {
         let wish = message.traceparent;
         let sum = self.demands.on_message(slug, message, Instant::now());
-        if let Some(kept) = self.holding.get(slug) {
+        if let Some(owned) = self.holding.get(slug) {
             // Before the outputs see the demand.
-            wish.into_iter().for_each(|wish| kept.handle.trace.demanded(wish));
-            kept.handle.demand.send_if_modified(|now| std::mem::replace(now, sum) != sum);
+            wish.into_iter().for_each(|wish| owned.handle.trace.demanded(wish));
+            owned.handle.demand.send_if_modified(|now| std::mem::replace(now, sum) != sum);
         }
     }
 
-    pub(super) fn prune(&mut self) {
+    /// Releases streams that ended by themselves, and forgets demand that has ended.
+    pub fn prune(&mut self) {
         let now = Instant::now();
         // A stream that ended by itself is a defect. Once it is released the API places it again.
-        let finished = self.holding.inventory().filter(|(_, kept)| kept.handle.handle.is_finished());
-        let finished: Vec<(Slug, Fence)> = finished.map(|(slug, kept)| (slug.clone(), kept.fence)).collect();
+        let finished = self.holding.inventory().filter(|(_, owned)| owned.handle.handle.is_finished());
+        let finished: Vec<(Slug, Fence)> = finished.map(|(slug, owned)| (slug.clone(), owned.fence)).collect();
         for (slug, fence) in finished {
             error!(stream = %slug, %fence, "the stream ended by itself, releasing it");
             if let Some(OwnedStream { handle, .. }) = self.holding.release(&slug, fence.epoch) {
                 self.end_stream(&slug, handle);
             }
         }
-        for (slug, kept) in self.holding.inventory() {
+        for (slug, owned) in self.holding.inventory() {
             let sum = self.demands.of(slug, now);
-            kept.handle.demand.send_if_modified(|now| std::mem::replace(now, sum) != sum);
+            owned.handle.demand.send_if_modified(|now| std::mem::replace(now, sum) != sum);
         }
         self.demands.prune(now);
-        self.p.engine.metrics.set_disk_bytes(self.p.engine.disk.used());
-        self.update_standing(|_| {});
     }
 
-    /// Ends a stream that is owned under `up_to` or an older epoch.
-    pub(super) fn release(&mut self, slug: &Slug, up_to: Epoch, why: &str) {
+    /// Ends a stream that is owned under `up_to` or an older epoch; `why` is for the log.
+    pub fn release(&mut self, slug: &Slug, up_to: Epoch, why: &str) {
         if let Some(OwnedStream { fence, handle }) = self.holding.release(slug, up_to) {
             info!(stream = %slug, %fence, why, "released");
             self.end_stream(slug, handle);
         }
     }
 
-    pub(super) fn release_all(&mut self) {
-        for (slug, kept) in self.holding.release_all() {
-            self.end_stream(&slug, kept.handle);
+    /// Ends every stream.
+    pub fn release_all(&mut self) {
+        for (slug, owned) in self.holding.release_all() {
+            self.end_stream(&slug, owned.handle);
         }
     }
 
     /// Ends a released stream; its slot is free once it has ended.
     fn end_stream(&mut self, slug: &Slug, running: RunningStream) {
-        self.p.owned.lock().remove(slug);
+        self.epochs.lock().remove(slug);
         self.count();
         running.handle.stop();
         let (RunningStream { handle, slot, .. }, slug) = (running, slug.clone());
@@ -127,11 +191,17 @@ impl Keeper {
                 drop(slot);
                 slug
             },
-            &self.p.media,
+            &self.media,
         );
     }
 
-    pub(super) fn on_stream_end(&mut self, ended: Result<Slug, tokio::task::JoinError>) {
+    /// The next released stream that has ended; `None` while none is ending. Cancel safe.
+    pub async fn next_end(&mut self) -> Option<Result<Slug, JoinError>> {
+        self.ending.join_next().await
+    }
+
+    /// Takes in the end of a stream: starts the placement that waited for it.
+    pub fn on_end(&mut self, ended: Result<Slug, JoinError>) {
         match ended {
             Ok(slug) => {
                 if let Some((_, start)) = self.holding.ended(&slug) {
@@ -143,14 +213,14 @@ impl Keeper {
     }
 
     fn count(&self) {
-        self.p.engine.metrics.set_claims(self.holding.len());
+        self.engine.metrics.set_claims(self.holding.len());
     }
 }
 
 /// The first numbers of a new owner's playlist. A segment lasts a second at least, so the seconds of the epoch are larger
 /// than any media sequence number of an earlier owner; the number in the ticket covers an epoch that was not taken from
-/// the clock. Discontinuity sequence numbers are counted by
-/// the API and stay small: players use them as indices (hls.js 1.7 hangs on one of ten digits).
+/// the clock. Discontinuity sequence numbers are counted by the API and stay small: players use them as indices (hls.js
+/// 1.7 hangs on one of ten digits).
 fn first_sequences(fence: Fence, ticket: &Ticket) -> (u64, u64) {
     ((fence.epoch.0 / 1000).max(ticket.media_sequence), ticket.discontinuity_sequence)
 }

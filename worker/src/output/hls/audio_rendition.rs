@@ -17,7 +17,7 @@ use rsm_shared::stream::rendition::Rendition;
 use tokio::time::Instant;
 
 use super::audio_encoder::AacEncoder;
-use super::error::{HlsError, RETRY};
+use super::error::{HlsError, LONGEST_PAUSE};
 use super::rendition_store::RenditionStore;
 use super::stream::HlsStream;
 
@@ -134,7 +134,7 @@ impl AudioRendition {
     }
 
     fn pause(&mut self) {
-        self.paused = Some(Instant::now() + RETRY.1);
+        self.paused = Some(Instant::now() + LONGEST_PAUSE);
         self.waiting.clear();
     }
 

@@ -11,7 +11,7 @@ use rsm_media::keyless::PATIENCE;
 use rsm_media::parameters::VideoCodec;
 use rsm_shared::stream::rendition::Rendition;
 
-use super::error::{Backoff, HlsError};
+use super::error::{self, HlsError};
 use super::stream::HlsStream;
 use super::transcode::Transcoder;
 use super::video_rendition::VideoRendition;
@@ -35,7 +35,7 @@ impl EncodedRendition {
 
     /// Runs until the stream ends.
     pub async fn run(mut self, mut demand: OutputDemand) {
-        let mut backoff = Backoff::default();
+        let mut backoff = error::backoff();
         loop {
             tokio::select! {
                 biased;
@@ -47,7 +47,7 @@ impl EncodedRendition {
             }
             let produced = self.produce(&mut demand).await;
             if self.video.read(Window::is_playable).unwrap_or_default() {
-                backoff = Backoff::default();
+                backoff.reset();
             }
             self.video.withdraw().await;
             if let Err(error) = produced {
@@ -55,9 +55,9 @@ impl EncodedRendition {
                 let (output, detail) = (self.rendition.as_str(), error.detail());
                 let stream = &self.stream.slug;
                 tracing::warn!(repeats = true, %stream, output, %error, detail, "an HLS rendition failed and is tried again");
-                demand.pause(backoff.next()).await;
+                demand.pause(backoff.pause(rand::random())).await;
             } else {
-                backoff = Backoff::default();
+                backoff.reset();
             }
         }
         self.video.withdraw().await;

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use rsm_media::mp4::BadTrack;
+use rsm_shared::backoff::Backoff;
 
 use crate::hls::disk::DiskError;
 use crate::pipeline::PipelineError;
 
-/// Pause after a failure: doubled each time from the first to the second.
-pub(super) const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// First pause after a failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause after failures in a row.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Why HLS, or a rendition of it, ended. The sentences go into a stream's status.
 #[derive(Debug, thiserror::Error)]
@@ -34,19 +37,7 @@ impl HlsError {
     }
 }
 
-/// The pause after a failure.
-pub(super) struct Backoff(Duration);
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self(RETRY.0)
-    }
-}
-
-impl Backoff {
-    pub fn next(&mut self) -> Duration {
-        let wait = self.0;
-        self.0 = (wait * 2).min(RETRY.1);
-        wait
-    }
+/// Pauses after failures of a rendition.
+pub(super) fn backoff() -> Backoff {
+    Backoff::new(FIRST_PAUSE, LONGEST_PAUSE)
 }

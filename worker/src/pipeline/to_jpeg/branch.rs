@@ -1,4 +1,4 @@
-//! One size of frames: what is behind the decoder that all sizes share.
+//! One size of frames: the elements behind the decoder, which all sizes share.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rsm_shared::stream::spec::JpegParams;
 use tokio::sync::watch;
 
-use super::frame::{JpegFrame, NewestJpeg};
+use super::{JpegFrame, NewestJpeg};
 use crate::pipeline::{PipelineError, caps, elements};
 use rsm_media::rate_limit::RateLimit;
 
@@ -20,11 +20,11 @@ pub(super) struct Raw {
     pub caps: gst::Caps,
     pub segment: gst::Segment,
     pub captured: Option<SystemTime>,
-    /// What decoding was followed by until now: scaling to the largest size.
+    /// Time spent on the picture since decoding: scaling to the largest size.
     pub shared: Duration,
 }
 
-/// An encoder with a scaler before it. It has no thread: it works on that of whoever hands it a picture.
+/// An encoder with a scaler before it. It has no thread: it works on that of its caller.
 #[derive(Debug)]
 pub(super) struct Branch {
     pub params: JpegParams,
@@ -36,16 +36,16 @@ pub(super) struct Branch {
     exit: gst::Pad,
     size: gst::Element,
     encoder: gst::Element,
-    state: Mutex<BranchState>,
+    state: Mutex<State>,
     outlet: Arc<Outlet>,
 }
 
 #[derive(Debug)]
-struct BranchState {
+struct State {
     rate: RateLimit,
-    /// What went over the entry last.
+    /// The newest caps at the entry.
     caps: Option<gst::Caps>,
-    /// What the frames have now, pixels.
+    /// The present size of the frames, pixels.
     target: Option<(u32, u32)>,
 }
 
@@ -53,7 +53,7 @@ struct BranchState {
 #[derive(Debug)]
 struct Outlet(Mutex<Now>);
 
-/// Of the picture that is being encoded.
+/// State of the picture that is being encoded.
 #[derive(Debug)]
 struct Now {
     began: Instant,
@@ -77,7 +77,7 @@ impl Branch {
         let chain = [scale.clone(), size.clone(), encoder.clone()];
         bin.add_many(&chain).map_err(PipelineError::build)?;
         gst::Element::link_many(&chain).map_err(PipelineError::build)?;
-        // What comes back, wishes for another format, is of no use here: the caps are what they are.
+        // Events from downstream, which request another format, are of no use here: the caps are fixed.
         let entry = gst::Pad::builder(gst::PadDirection::Src).event_function(|_, _, _| true).build();
         let scaler = scale.static_pad("sink").ok_or_else(|| PipelineError::build("the scaler has no sink pad"))?;
         entry.link(&scaler).map_err(PipelineError::build)?;
@@ -87,7 +87,7 @@ impl Branch {
         for pad in [&exit, &entry] {
             pad.set_active(true).map_err(PipelineError::build)?;
         }
-        let state = BranchState { rate: RateLimit::new(params.max_fps), caps: None, target: None };
+        let state = State { rate: RateLimit::new(params.max_fps), caps: None, target: None };
         Ok((Self { params, bin, entry, exit, size, encoder, state: Mutex::new(state), outlet }, receiver))
     }
 
@@ -104,7 +104,7 @@ impl Branch {
     /// Encodes one picture, after [`Self::aim`]. Returns once that is done.
     ///
     /// # Errors
-    /// What an element said; not that it is being ended.
+    /// The error of an element; the errors of its shutdown count as success.
     pub fn encode(&self, raw: &Raw) -> Result<(), gst::FlowError> {
         {
             let mut now = self.outlet.0.lock();
@@ -117,7 +117,7 @@ impl Branch {
         }
     }
 
-    /// Says what the pictures are, and what frames of `target` pixels are to be made of them, when that changes.
+    /// Sets the caps of the pictures, and `target` as the frames' size in pixels, when that changes.
     pub fn aim(&self, raw: &Raw, target: (u32, u32)) {
         let mut state = self.state.lock();
         if state.target != Some(target) {

@@ -14,25 +14,25 @@ use rsm_media::access_unit::AccessUnit;
 /// Sizes at a time: the stream's own and the seven steps of the ladder.
 const MAX_SIZES: usize = 8;
 
-/// Beside the chain's own thread only those who feed it, add or remove a size come here, for moments.
+/// Beside the chain's own thread only its feeder, and callers that add or remove a size, lock it, for moments.
 #[derive(Debug, Default)]
-pub(super) struct Gate(Mutex<GateState>);
+pub(super) struct Gate(Mutex<State>);
 
 #[derive(Debug, Default)]
-struct GateState {
+struct State {
     /// Decoded pictures before this time are not shown.
     show_from: Duration,
     in_flight: InFlight,
     /// At most [`MAX_SIZES`].
     branches: Vec<Arc<Branch>>,
     decoded: Option<Shape>,
-    /// What decoded pictures are scaled to for all: the largest size that is wanted.
+    /// The size that decoded pictures are scaled to for all: the largest one that is wanted.
     common: Option<(u32, u32)>,
     /// On its way from the decoder to the sizes, all on one thread.
     picture: Option<Picture>,
 }
 
-/// Of decoded pictures.
+/// Properties of decoded pictures.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     size: (u32, u32),
@@ -48,7 +48,7 @@ struct Picture {
     wanted_by: Vec<Arc<Branch>>,
 }
 
-/// What becomes of a decoded picture.
+/// Decision about a decoded picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     LeaveOut,
@@ -81,7 +81,7 @@ impl Gate {
         self.0.lock().branches.retain(|other| !Arc::ptr_eq(other, branch));
     }
 
-    /// What the decoder says of its pictures; the size that they are scaled to, if that is new.
+    /// Takes the decoder's caps; returns the size that its pictures are scaled to, if that is new.
     pub fn decoded(&self, caps: &gst::CapsRef) -> Option<(u32, u32)> {
         let mut state = self.0.lock();
         state.decoded = Shape::of(caps);
@@ -128,7 +128,7 @@ impl Gate {
     }
 }
 
-impl GateState {
+impl State {
     fn resize(&mut self) -> Option<(u32, u32)> {
         let largest = self.branches.iter().map(|branch| branch.params.max_width).max()?;
         let common = self.decoded?.scaled(largest);

@@ -9,7 +9,7 @@ use rsm_media::access_unit::AccessUnit;
 /// generously.
 const MAX_IN_FLIGHT: usize = 256;
 
-/// Of the units that will be shown, by their time.
+/// The units that will be shown, by their time.
 #[derive(Debug, Default)]
 pub(super) struct InFlight(VecDeque<(Duration, SystemTime)>);
 

@@ -1,7 +1,3 @@
-use std::time::Duration;
-
-use bytes::Bytes;
-
 use super::*;
 use crate::pipeline::test_clip::{Clip, Look};
 use rsm_media::parameters::VideoCodec;
@@ -107,7 +103,7 @@ async fn levels_of_a_size_that_is_made_of_a_larger_one_are_stretched_once() {
     assert!(!far, "{alone:?} and {beside:?}");
 }
 
-/// Of each size the frames so far, without those that nobody took.
+/// The frames of each size so far, without those that were not taken.
 struct Sizes(Vec<(JpegEncoder, NewestJpeg, Vec<JpegFrame>)>);
 
 impl Sizes {
@@ -142,7 +138,7 @@ async fn sizes_of_one_decoder_come_and_go_without_a_gap_in_the_others() {
         sizes.add(feeder, at(320));
         for (i, unit) in units.iter().enumerate() {
             match i {
-                // Larger than what there is, smaller, and both beyond the picture's own width.
+                // Larger than the source, smaller, and both beyond the picture's own width.
                 10 => sizes.add(feeder, at(480)),
                 20 => sizes.add(feeder, at(160)),
                 30 => {
@@ -166,7 +162,7 @@ async fn sizes_of_one_decoder_come_and_go_without_a_gap_in_the_others() {
         assert!(frames.iter().enumerate().all(|(i, frame)| frame.number == i as u64 + 1 && frame.captured.is_some()));
         assert!(frames.windows(2).all(|two| two[1].pts > two[0].pts && two[1].width == two[0].width));
     }
-    // What comes to the same is encoded once.
+    // Equal sizes are encoded once.
     assert!(sizes.0[2].2.iter().zip(&sizes.0[3].2).all(|(a, b)| a.data.as_ptr() == b.data.as_ptr()));
 }
 
