@@ -63,7 +63,7 @@ pub fn run(options: &DoctorOptions, invalid: Option<&str>, config: Config) -> Ex
 async fn examine(patient: &Patient) -> Vec<Check> {
     let media = patient.does(RoleName::Worker);
     // Not before the running processes are known.
-    let running = if patient.readable { ports::running(patient).await } else { ports::Running::default() };
+    let running = if patient.readable { ports::running(patient).await } else { ports::RunningProcesses::default() };
     let running = &running;
     let (machine, time, media, place, ports, nats) = tokio::join!(
         blocking("machine", patient, machine::look),

@@ -79,7 +79,7 @@ pub struct Import {
 }
 
 /// The reason of a failure: one line, and the exit code of the process.
-pub struct Failed(pub String, pub u8);
+pub struct CommandFailed(pub String, pub u8);
 
 /// Exit code when the API refused the request.
 const REFUSED: u8 = 1;
@@ -102,7 +102,7 @@ pub fn run(command: &LinksCommand, api: Option<&str>, listen: SocketAddr) -> Exi
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failed(text, code)) => fail(&text, code),
+        Err(CommandFailed(text, code)) => fail(&text, code),
     }
 }
 
@@ -112,9 +112,9 @@ struct Api {
 }
 
 impl Api {
-    fn new(named: Option<&str>, listen: SocketAddr) -> Result<Self, Failed> {
+    fn new(named: Option<&str>, listen: SocketAddr) -> Result<Self, CommandFailed> {
         let http = Client::builder().timeout(DEADLINE).no_proxy().build();
-        let http = http.map_err(|e| Failed(format!("cannot make an HTTP client: {e}"), EXIT_UNAVAILABLE))?;
+        let http = http.map_err(|e| CommandFailed(format!("cannot make an HTTP client: {e}"), EXIT_UNAVAILABLE))?;
         Ok(Self { http, base: base(named, listen)? })
     }
 
@@ -124,10 +124,13 @@ impl Api {
     }
 
     /// The answer, when it is one of success or one that `takes` it as well.
-    async fn send(&self, request: RequestBuilder, takes: Option<StatusCode>) -> Result<Response, Failed> {
+    async fn send(&self, request: RequestBuilder, takes: Option<StatusCode>) -> Result<Response, CommandFailed> {
         let answer = request.send().await.map_err(|e| {
             let why = if e.is_timeout() { "it does not answer" } else { "it cannot be reached" };
-            Failed(format!("the API at {}: {why}; is it running? --api names another", self.base), EXIT_UNAVAILABLE)
+            CommandFailed(
+                format!("the API at {}: {why}; is it running? --api names another", self.base),
+                EXIT_UNAVAILABLE,
+            )
         })?;
         let status = answer.status();
         if status.is_success() || takes == Some(status) {
@@ -137,10 +140,10 @@ impl Api {
         let problem: Value = answer.json().await.unwrap_or_default();
         let sentence = problem["error"].as_str().map_or_else(|| format!("it answered {status}"), plain);
         let field = problem["field"].as_str().map(|field| format!("{}: ", plain(field))).unwrap_or_default();
-        Err(Failed(format!("the API at {}: {field}{sentence}", self.base), code))
+        Err(CommandFailed(format!("the API at {}: {field}{sentence}", self.base), code))
     }
 
-    async fn list(&self) -> Result<(), Failed> {
+    async fn list(&self) -> Result<(), CommandFailed> {
         let links = self.read_json(self.send(self.http.get(self.at("video/")), None).await?).await?;
         let lines = links.as_array().into_iter().flatten().map(|link| {
             let members = ["slug", "state", "url", "name"].map(|name| link[name].as_str().map(plain));
@@ -149,17 +152,17 @@ impl Api {
         print(lines.collect::<String>().as_bytes())
     }
 
-    async fn add(&self, add: &Add) -> Result<(), Failed> {
+    async fn add(&self, add: &Add) -> Result<(), CommandFailed> {
         let link = self.read_json(self.send(self.http.post(self.at("video/")).json(&add.body()?), None).await?).await?;
         print(format!("{}\n", link["slug"].as_str().map(plain).unwrap_or_default()).as_bytes())
     }
 
-    async fn remove(&self, slug: &str) -> Result<(), Failed> {
-        let slug = Slug::parse(slug).map_err(|_| Failed(format!("SLUG: {slug:?} is not a slug"), EXIT_USAGE))?;
+    async fn remove(&self, slug: &str) -> Result<(), CommandFailed> {
+        let slug = Slug::parse(slug).map_err(|_| CommandFailed(format!("SLUG: {slug:?} is not a slug"), EXIT_USAGE))?;
         self.send(self.http.delete(self.at(&format!("video/{slug}/"))), None).await.map(drop)
     }
 
-    async fn import(&self, import: &Import) -> Result<(), Failed> {
+    async fn import(&self, import: &Import) -> Result<(), CommandFailed> {
         let list = read(&import.file, MAX_LIST)?;
         let flag = |is: bool| if is { "1" } else { "0" };
         let asked = [("dry_run", flag(import.dry_run)), ("skip_invalid", flag(import.skip_invalid))];
@@ -171,7 +174,7 @@ impl Api {
         let Some(rows) = came["rows"].as_array() else {
             // The list as a whole was refused.
             let sentence = came["error"].as_str().map_or_else(|| "it refused the list".to_owned(), plain);
-            return Err(Failed(format!("{}: {sentence}", import.file), REFUSED));
+            return Err(CommandFailed(format!("{}: {sentence}", import.file), REFUSED));
         };
         let mut good = String::new();
         for row in rows {
@@ -189,35 +192,35 @@ impl Api {
             _ => {
                 let registered = &came["created"];
                 let text = format!("{}: {} lines are wrong; {registered} registered", import.file, came["invalid"]);
-                Err(Failed(text, REFUSED))
+                Err(CommandFailed(text, REFUSED))
             }
         }
     }
 
-    async fn export(&self) -> Result<(), Failed> {
+    async fn export(&self) -> Result<(), CommandFailed> {
         let answer = self.send(self.http.get(self.at("video/export.csv")), None).await?;
         let list = answer.bytes().await.map_err(|_| self.ended())?;
         print(&list)
     }
 
-    async fn read_json(&self, answer: Response) -> Result<Value, Failed> {
+    async fn read_json(&self, answer: Response) -> Result<Value, CommandFailed> {
         answer.json().await.map_err(|_| self.ended())
     }
 
-    fn ended(&self) -> Failed {
-        Failed(format!("what answers at {} is not this API, or it ended early", self.base), EXIT_UNAVAILABLE)
+    fn ended(&self) -> CommandFailed {
+        CommandFailed(format!("what answers at {} is not this API, or it ended early", self.base), EXIT_UNAVAILABLE)
     }
 }
 
 impl Add {
     /// As `POST /video/` takes it.
-    fn body(&self) -> Result<Value, Failed> {
+    fn body(&self) -> Result<Value, CommandFailed> {
         // A text that is no address is left for the API to refuse.
         if Url::parse(&self.url).is_ok_and(|url| url.password().is_some()) {
             let text = format!(
                 "URL: a password on the command line is seen by everyone on this machine; use --password-file or {PASSWORD}"
             );
-            return Err(Failed(text, EXIT_USAGE));
+            return Err(CommandFailed(text, EXIT_USAGE));
         }
         let password = match &self.password_file {
             Some(file) => Some(first_line(&read(file, MAX_PASSWORD)?, file)?),
@@ -241,17 +244,17 @@ impl Add {
 /// Base URL of the API, with a slash at the end.
 ///
 /// # Errors
-/// [`Failed`] when `named` is no such address, or nothing was named and `listen` leaves the port to the system.
-pub fn base(named: Option<&str>, listen: SocketAddr) -> Result<Url, Failed> {
+/// [`CommandFailed`] when `named` is no such address, or nothing was named and `listen` leaves the port to the system.
+pub fn base(named: Option<&str>, listen: SocketAddr) -> Result<Url, CommandFailed> {
     let text = match (named, listen.ip()) {
         (Some(named), _) => named.to_owned(),
         (None, _) if listen.port() == 0 => {
-            return Err(Failed("--api: name the API, http://HOST:PORT/".into(), EXIT_USAGE));
+            return Err(CommandFailed("--api: name the API, http://HOST:PORT/".into(), EXIT_USAGE));
         }
         (None, ip) if ip.is_unspecified() => format!("http://127.0.0.1:{}/", listen.port()),
         (None, IpAddr::V4(_) | IpAddr::V6(_)) => format!("http://{listen}/"),
     };
-    let bad = || Failed("--api: expected http://HOST:PORT/, without user name and password".into(), EXIT_USAGE);
+    let bad = || CommandFailed("--api: expected http://HOST:PORT/, without user name and password".into(), EXIT_USAGE);
     let mut base = Url::parse(&text).map_err(|_| bad())?;
     let open = base.username().is_empty() && base.password().is_none() && base.query().is_none();
     if base.scheme() != "http" || !base.has_host() || !open {
@@ -264,19 +267,19 @@ pub fn base(named: Option<&str>, listen: SocketAddr) -> Result<Url, Failed> {
 }
 
 /// Content of a file, at most `most` bytes.
-fn read(file: &str, most: u64) -> Result<Vec<u8>, Failed> {
+fn read(file: &str, most: u64) -> Result<Vec<u8>, CommandFailed> {
     let mut content = Vec::new();
     let done = if file == "-" {
         std::io::stdin().lock().take(most).read_to_end(&mut content)
     } else {
         std::fs::File::open(Path::new(file)).and_then(|from| from.take(most).read_to_end(&mut content))
     };
-    done.map_err(|e| Failed(format!("cannot read {file}: {e}"), EXIT_USAGE))?;
+    done.map_err(|e| CommandFailed(format!("cannot read {file}: {e}"), EXIT_USAGE))?;
     Ok(content)
 }
 
-fn first_line(content: &[u8], file: &str) -> Result<String, Failed> {
-    let text = std::str::from_utf8(content).map_err(|_| Failed(format!("{file} is not UTF-8"), EXIT_USAGE))?;
+fn first_line(content: &[u8], file: &str) -> Result<String, CommandFailed> {
+    let text = std::str::from_utf8(content).map_err(|_| CommandFailed(format!("{file} is not UTF-8"), EXIT_USAGE))?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
@@ -286,11 +289,11 @@ fn plain(text: &str) -> String {
 }
 
 /// Prints to stdout; the reader may be gone.
-fn print(text: &[u8]) -> Result<(), Failed> {
+fn print(text: &[u8]) -> Result<(), CommandFailed> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failed(format!("cannot write: {e}"), EXIT_UNAVAILABLE))
+            Err(CommandFailed(format!("cannot write: {e}"), EXIT_UNAVAILABLE))
         }
         _ => Ok(()),
     }

@@ -47,22 +47,22 @@ fn main() -> ExitCode {
             telemetry::start(&config.log, Who { role: "up", worker: None });
             return up::run(&up, config);
         }
-        Command::Api => Role::Api,
-        Command::Relay => Role::Relay,
-        Command::Worker => Role::Worker,
+        Command::Api => ServedRole::Api,
+        Command::Relay => ServedRole::Relay,
+        Command::Worker => ServedRole::Worker,
     };
     telemetry::start(&config.log, role.who(&config));
     serve(role, config)
 }
 
 #[derive(Clone, Copy)]
-enum Role {
+enum ServedRole {
     Api,
     Relay,
     Worker,
 }
 
-impl Role {
+impl ServedRole {
     /// Names under which a trace collector knows this process: the service, and its instance.
     fn service(self, config: &Config) -> (&'static str, String) {
         match self {
@@ -87,7 +87,7 @@ fn worker_name(config: &Config) -> String {
 }
 
 /// Runs a role until a signal, then lets it end in order.
-fn serve(role: Role, config: Config) -> ExitCode {
+fn serve(role: ServedRole, config: Config) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return fail(&format!("cannot make the runtime: {e}"), EXIT_UNAVAILABLE),
@@ -103,9 +103,11 @@ fn serve(role: Role, config: Config) -> ExitCode {
         shutdown::on_signal(stop.clone(), deadline(role, &config))
             .map_err(|e| (format!("cannot watch signals: {e}"), EXIT_UNAVAILABLE))?;
         match role {
-            Role::Api => rsm_api::process::serve::run(config, VERSION, stop).await.map_err(|e| unavailable(&e)),
-            Role::Relay => rsm_viewing::process::relay::run(config, VERSION, stop).await.map_err(|e| unavailable(&e)),
-            Role::Worker => rsm_worker::app::run(config, VERSION, stop).await.map_err(|e| {
+            ServedRole::Api => rsm_api::process::serve::run(config, VERSION, stop).await.map_err(|e| unavailable(&e)),
+            ServedRole::Relay => {
+                rsm_viewing::process::relay::run(config, VERSION, stop).await.map_err(|e| unavailable(&e))
+            }
+            ServedRole::Worker => rsm_worker::app::run(config, VERSION, stop).await.map_err(|e| {
                 let code = if e.is_usage() { EXIT_USAGE } else { EXIT_UNAVAILABLE };
                 (Causes(&e).to_string(), code)
             }),
@@ -130,10 +132,10 @@ fn unavailable(error: &(dyn std::error::Error + 'static)) -> (String, u8) {
 }
 
 /// From the first signal to the end by force: a worker's streams go on for a while before they end.
-fn deadline(role: Role, config: &Config) -> Duration {
+fn deadline(role: ServedRole, config: &Config) -> Duration {
     let drain = match role {
-        Role::Api | Role::Relay => Duration::ZERO,
-        Role::Worker => Duration::from_secs(config.worker.drain_s),
+        ServedRole::Api | ServedRole::Relay => Duration::ZERO,
+        ServedRole::Worker => Duration::from_secs(config.worker.drain_s),
     };
     drain + config.shutdown()
 }

@@ -25,7 +25,7 @@ use self::screen::Screen;
 use self::view::{Asked, View};
 use crate::exit::{EXIT_UNAVAILABLE, fail};
 use crate::links;
-use crate::links::Failed;
+use crate::links::CommandFailed;
 
 /// Names of cameras are read again after this many rounds.
 const NAMES_EVERY: u32 = 15;
@@ -49,7 +49,7 @@ pub fn run(options: &TopOptions, api: Option<&str>, listen: SocketAddr) -> ExitC
         Ok(runtime) => runtime,
         Err(e) => return fail(&format!("cannot make the runtime: {e}"), EXIT_UNAVAILABLE),
     };
-    let unavailable = |text: String| Failed(text, EXIT_UNAVAILABLE);
+    let unavailable = |text: String| CommandFailed(text, EXIT_UNAVAILABLE);
     let done = runtime.block_on(async {
         let source = Source::new(links::base(api, listen)?).map_err(unavailable)?;
         if options.once || !std::io::stdout().is_terminal() {
@@ -61,7 +61,7 @@ pub fn run(options: &TopOptions, api: Option<&str>, listen: SocketAddr) -> ExitC
     runtime.shutdown_background();
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failed(text, code)) => fail(&text, code),
+        Err(CommandFailed(text, code)) => fail(&text, code),
     }
 }
 

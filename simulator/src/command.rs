@@ -158,7 +158,7 @@ pub fn camera_name(index: usize) -> String {
 /// One line of JSON on standard output.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum Answer {
+pub enum CommandAnswer {
     Ready {
         ready: bool,
         port: u16,
@@ -251,9 +251,9 @@ mod tests {
 
     #[test]
     fn answers_are_json_of_the_promised_shape() {
-        let json = |answer: &Answer| serde_json::to_string(answer).expect("plain data");
-        assert_eq!(json(&Answer::Done { ok: true, closed: 2 }), r#"{"ok":true,"closed":2}"#);
-        assert_eq!(json(&Answer::Error { error: "no".into() }), r#"{"error":"no"}"#);
+        let json = |answer: &CommandAnswer| serde_json::to_string(answer).expect("plain data");
+        assert_eq!(json(&CommandAnswer::Done { ok: true, closed: 2 }), r#"{"ok":true,"closed":2}"#);
+        assert_eq!(json(&CommandAnswer::Error { error: "no".into() }), r#"{"error":"no"}"#);
         let cameras = vec![CameraStatus {
             path: "/cam1".into(),
             playing: 1,
@@ -265,7 +265,7 @@ mod tests {
             quirks: Quirks::default(),
         }];
         assert_eq!(
-            json(&Answer::Status { cameras, connections: 1 }),
+            json(&CommandAnswer::Status { cameras, connections: 1 }),
             concat!(
                 r#"{"cameras":[{"path":"/cam1","playing":1,"played_total":3,"fault":"none","media":true,"#,
                 r#""frames_sent":7,"frames_dropped":0,"quirks":{"jumped_s":0.0,"drift_ppm":0,"jitter_ms":0,"fps":0,"#,

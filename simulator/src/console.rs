@@ -8,7 +8,7 @@ use std::{
 use gstreamer::glib;
 
 use crate::{
-    command::{self, Answer, CameraCommand, CommandError, MAX_LINE},
+    command::{self, CameraCommand, CommandAnswer, CommandError, MAX_LINE},
     server::RtspServer,
 };
 
@@ -26,7 +26,7 @@ pub fn run(mut input: impl BufRead, server: &RtspServer, cameras: usize) -> Cons
         let command = line.and_then(|line| command::parse(&line, cameras));
         let answer = match &command {
             Ok(command) => execute(server, *command),
-            Err(error) => Answer::Error { error: error.to_string() },
+            Err(error) => CommandAnswer::Error { error: error.to_string() },
         };
         if print(&answer).is_err() {
             return ConsoleEnd::Closed;
@@ -38,18 +38,18 @@ pub fn run(mut input: impl BufRead, server: &RtspServer, cameras: usize) -> Cons
     ConsoleEnd::Closed
 }
 
-fn execute(server: &RtspServer, command: CameraCommand) -> Answer {
+fn execute(server: &RtspServer, command: CameraCommand) -> CommandAnswer {
     let (sender, receiver) = mpsc::sync_channel(1);
     let server = server.clone();
     glib::MainContext::default().invoke(move || {
         // The receiver waits below; it is gone only when the process is.
         let _ = sender.send(server.execute(command));
     });
-    receiver.recv().unwrap_or_else(|_| Answer::Error { error: "the server has ended".into() })
+    receiver.recv().unwrap_or_else(|_| CommandAnswer::Error { error: "the server has ended".into() })
 }
 
 /// One line of JSON, flushed.
-pub fn print(answer: &Answer) -> io::Result<()> {
+pub fn print(answer: &CommandAnswer) -> io::Result<()> {
     let mut output = io::stdout().lock();
     serde_json::to_writer(&mut output, answer)?;
     output.write_all(b"\n")?;

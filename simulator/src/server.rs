@@ -21,7 +21,7 @@ use gstreamer_rtsp_server::prelude::*;
 
 use crate::{
     camera::Camera,
-    command::{Answer, CameraCommand, CameraStatus, CameraTarget, camera_name},
+    command::{CameraCommand, CameraStatus, CameraTarget, CommandAnswer, camera_name},
     mount,
     options::Settings,
     quirks::Fault,
@@ -99,7 +99,7 @@ impl RtspServer {
     }
 
     /// The ready line. Names the loopback address when listening on all.
-    pub fn ready(&self) -> Answer {
+    pub fn ready(&self) -> CommandAnswer {
         let mut address = self.address;
         if address.ip().is_unspecified() {
             address.set_ip(match address {
@@ -110,12 +110,12 @@ impl RtspServer {
         let urls = (0..self.site.cameras.len())
             .map(|index| format!("{}://{address}/{}", self.scheme, camera_name(index)))
             .collect();
-        Answer::Ready { ready: true, port: address.port(), urls }
+        CommandAnswer::Ready { ready: true, port: address.port(), urls }
     }
 
     /// Carries out a command. To be called on the main context. [`CameraCommand::Quit`] is the caller's to carry out.
-    pub fn execute(&self, command: CameraCommand) -> Answer {
-        let done = |closed| Answer::Done { ok: true, closed };
+    pub fn execute(&self, command: CameraCommand) -> CommandAnswer {
+        let done = |closed| CommandAnswer::Done { ok: true, closed };
         let each = |target: CameraTarget, act: &dyn Fn(&Camera)| {
             let cameras = self.site.cameras.iter().enumerate();
             cameras.filter(|(index, _)| target.includes(*index)).for_each(|(_, camera)| act(camera));
@@ -144,7 +144,7 @@ impl RtspServer {
             CameraCommand::Jitter(target, ms) => each(target, &|camera| camera.change(|quirks| quirks.jitter_ms = ms)),
             CameraCommand::Fps(target, fps) => each(target, &|camera| camera.set_fps(fps)),
             CameraCommand::Resize(_) if !self.site.programme.has_second() => {
-                Answer::Error { error: "resize needs --second".into() }
+                CommandAnswer::Error { error: "resize needs --second".into() }
             }
             CameraCommand::Resize(target) => each(target, &|camera| camera.change(|quirks| quirks.resized ^= true)),
             CameraCommand::Mute(target) => each(target, &|camera| camera.change(|quirks| quirks.muted = true)),
@@ -171,7 +171,7 @@ impl RtspServer {
         closed
     }
 
-    fn status(&self) -> Answer {
+    fn status(&self) -> CommandAnswer {
         let ledger = self.site.ledger();
         let playing = ledger.playing();
         let cameras = self.site.cameras.iter().zip(playing).enumerate().map(|(index, (camera, playing))| {
@@ -187,7 +187,7 @@ impl RtspServer {
                 quirks: snapshot.quirks,
             }
         });
-        Answer::Status { cameras: cameras.collect(), connections: ledger.connections() }
+        CommandAnswer::Status { cameras: cameras.collect(), connections: ledger.connections() }
     }
 }
 

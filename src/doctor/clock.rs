@@ -1,13 +1,13 @@
 //! The clock: checks that something keeps it right, and its distance from the clocks of the servers.
 
 use super::patient::Patient;
-use super::ports::Running;
+use super::ports::RunningProcesses;
 use super::report::Check;
 
 /// HTTP dates have whole seconds, and an answer takes a while; only more than this disturbs players and logs.
 const SKEW_S: i64 = 3;
 
-pub async fn look(patient: &Patient, running: &Running) -> Vec<Check> {
+pub async fn look(patient: &Patient, running: &RunningProcesses) -> Vec<Check> {
     let mut checks = vec![kept()];
     if !patient.readable {
         return checks;

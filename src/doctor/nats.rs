@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use super::clock;
 use super::patient::{Patient, RoleName};
-use super::ports::Running;
+use super::ports::RunningProcesses;
 use super::report::Check;
 use crate::nats_server;
 
@@ -52,7 +52,7 @@ enum Program {
 }
 
 /// Looks for the program and at the servers at the same time.
-pub async fn look(patient: &Patient, running: &Running) -> Vec<Check> {
+pub async fn look(patient: &Patient, running: &RunningProcesses) -> Vec<Check> {
     let config = &patient.config;
     if !patient.readable {
         return vec![judge_program(&program().await, false)];
@@ -115,7 +115,7 @@ fn judge_program(program: &Program, elsewhere: bool) -> Check {
 }
 
 /// Judges which servers of the configuration answer. Pure.
-fn judge_reach(found: &Diagnosis, named: bool, running: &Running) -> Check {
+fn judge_reach(found: &Diagnosis, named: bool, running: &RunningProcesses) -> Check {
     let check = "nats";
     let away = found.away.join(", ");
     let Diagnosis { refused, server, .. } = found;
@@ -289,16 +289,21 @@ mod tests {
     #[test]
     fn servers_that_are_away_matter_when_they_were_named() {
         let found = |refused, server| Diagnosis { away: vec!["nats://n:1: no answer".into()], refused, server };
-        let up = Running { up: true, api: None };
+        let up = RunningProcesses { up: true, api: None };
         let there = || Some(server("2.9.10", JetStream::Silent));
         for (found, named, running, want) in [
-            (found(false, None), false, Running::default(), Status::Ok),
-            (found(false, None), true, Running::default(), Status::Failure),
-            (found(true, None), false, Running::default(), Status::Failure),
+            (found(false, None), false, RunningProcesses::default(), Status::Ok),
+            (found(false, None), true, RunningProcesses::default(), Status::Failure),
+            (found(true, None), false, RunningProcesses::default(), Status::Failure),
             (found(true, None), true, up.clone(), Status::Failure),
             (found(false, None), false, up, Status::Ok),
-            (found(false, there()), true, Running::default(), Status::Warning),
-            (Diagnosis { away: vec![], refused: false, server: there() }, true, Running::default(), Status::Ok),
+            (found(false, there()), true, RunningProcesses::default(), Status::Warning),
+            (
+                Diagnosis { away: vec![], refused: false, server: there() },
+                true,
+                RunningProcesses::default(),
+                Status::Ok,
+            ),
         ] {
             let check = judge_reach(&found, named, &running);
             assert_eq!(check.status, want, "{found:?} {named} {running:?}: {check:?}");

@@ -13,7 +13,7 @@ const MAX_ANSWER: usize = 64 << 10;
 
 /// Processes that already run here.
 #[derive(Clone, Debug, Default)]
-pub struct Running {
+pub struct RunningProcesses {
     /// An `rsm up` has locked the data directory.
     pub up: bool,
     /// The process that answers at the API's address.
@@ -31,12 +31,12 @@ pub struct Answering {
 }
 
 /// Asks without waiting for anybody.
-pub async fn running(patient: &Patient) -> Running {
+pub async fn running(patient: &Patient) -> RunningProcesses {
     let api = match at(patient.config.api.listen) {
         Some(base) => ask(&patient.http, base).await,
         None => None,
     };
-    Running { up: locked(patient), api }
+    RunningProcesses { up: locked(patient), api }
 }
 
 /// Where a program that listens at `address` is reached; none when the system is to choose the port.
@@ -83,7 +83,7 @@ fn locked(patient: &Patient) -> bool {
     Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
 }
 
-pub async fn look(patient: &Patient, running: &Running) -> Vec<Check> {
+pub async fn look(patient: &Patient, running: &RunningProcesses) -> Vec<Check> {
     let mut checks = Vec::new();
     if patient.does(RoleName::Api) || patient.does(RoleName::Relay) {
         let address = patient.config.api.listen;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use super::grid::{Cell, Column, Row};
-use super::scrape::{Process, Role, StreamNumbers, Target};
+use super::scrape::{Process, StreamNumbers, Target, TargetRole};
 
 /// Columns of streams.
 pub const STREAMS: [Column; 10] = [
@@ -90,11 +90,11 @@ pub fn build(earlier: Option<&Round>, now: &Round) -> Farm {
                 *ingest.get_or_insert(0.0) += bytes;
             }
         }
-        if target.role == Role::Worker {
+        if target.role == TargetRole::Worker {
             workers.push(worker_row(target, Some(process), before, ingest));
         }
     }
-    let silent = now.targets.iter().filter(|target| target.role == Role::Worker && target.process.is_none());
+    let silent = now.targets.iter().filter(|target| target.role == TargetRole::Worker && target.process.is_none());
     workers.extend(silent.map(|target| worker_row(target, None, None, None)));
     let counts_viewers = pairs.iter().any(|(_, process)| process.counts_stream_viewers);
     let rows = streams.into_iter().filter(|(_, flow)| flow.state.is_some() || flow.units.is_some());
@@ -125,7 +125,7 @@ struct Flow<'a> {
 impl<'a> Flow<'a> {
     /// Adds the numbers of one process; returns the bytes per second that it takes in.
     fn add(&mut self, target: &'a Target, now: &'a StreamNumbers, was: Option<(&StreamNumbers, f64)>) -> Option<f64> {
-        if target.role == Role::Api {
+        if target.role == TargetRole::Api {
             self.state = now.state.as_deref();
             self.owner = now.worker.as_deref();
             self.age = now.age;
@@ -196,7 +196,7 @@ fn worker_row(target: &Target, now: Option<&Process>, was: Option<(&Process, f64
 fn summarise(processes: &[(&Target, &Process)], workers: &[Row], streams: &[Row]) -> Summary {
     let whole = |number: f64| if number.is_finite() && number > 0.0 { number as u64 } else { 0 };
     let mut summary = Summary::default();
-    let api = processes.iter().find(|(target, _)| target.role == Role::Api).map(|(_, process)| *process);
+    let api = processes.iter().find(|(target, _)| target.role == TargetRole::Api).map(|(_, process)| *process);
     if let Some(api) = api {
         summary.states = api.states.iter().map(|(state, count)| (state.clone(), whole(*count))).collect();
         summary.workers = api.workers.iter().map(|(state, count)| (state.clone(), whole(*count))).collect();
@@ -264,8 +264,8 @@ mod tests {
 
     use super::*;
 
-    fn target(role: Role, name: &str, at: Instant, text: Option<&str>) -> Target {
-        let worker = (role == Role::Worker).then(|| name.to_owned());
+    fn target(role: TargetRole, name: &str, at: Instant, text: Option<&str>) -> Target {
+        let worker = (role == TargetRole::Worker).then(|| name.to_owned());
         Target {
             role,
             worker,
@@ -303,11 +303,11 @@ mod tests {
         let round = |after, units, cpu| {
             let at = start + Duration::from_secs(after);
             let targets = vec![
-                target(Role::Api, "api", at, Some(API)),
-                target(Role::Worker, "w1", at, Some(&worker(units, cpu))),
-                target(Role::Worker, "w2", at, None),
+                target(TargetRole::Api, "api", at, Some(API)),
+                target(TargetRole::Worker, "w1", at, Some(&worker(units, cpu))),
+                target(TargetRole::Worker, "w2", at, None),
                 target(
-                    Role::Relay,
+                    TargetRole::Relay,
                     "relay",
                     at,
                     Some("rsm_viewers{kind=\"mjpeg\"} 3\nrsm_stream_viewers{stream=\"door\",kind=\"mjpeg\"} 3\n"),
@@ -346,7 +346,10 @@ mod tests {
         let round = |after, units| {
             let at = start + Duration::from_secs(after);
             let ingest = format!("rsm_ingest_access_units_total{{stream=\"door\"}} {units}\n");
-            let targets = vec![target(Role::Api, "api", at, Some(api)), target(Role::Worker, "w1", at, Some(&ingest))];
+            let targets = vec![
+                target(TargetRole::Api, "api", at, Some(api)),
+                target(TargetRole::Worker, "w1", at, Some(&ingest)),
+            ];
             Round { targets, ..Round::default() }
         };
         let farm = build(Some(&round(0, 0)), &round(1, 10));

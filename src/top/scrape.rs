@@ -24,13 +24,13 @@ const AT_ONCE: usize = 16;
 
 /// The role of a scraped process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum TargetRole {
     Api,
     Relay,
     Worker,
 }
 
-impl Role {
+impl TargetRole {
     pub fn name(self) -> &'static str {
         match self {
             Self::Api => "API",
@@ -43,7 +43,7 @@ impl Role {
 /// One process, and its answer to the scrape.
 #[derive(Clone, Debug)]
 pub struct Target {
-    pub role: Role,
+    pub role: TargetRole,
     pub worker: Option<String>,
     /// `host:port`
     pub address: String,
@@ -203,7 +203,7 @@ impl Source {
             self.base.port_or_known_default().unwrap_or_default()
         );
         let mut targets =
-            vec![Target { role: Role::Api, worker: None, address, at: Instant::now(), process: Some(api) }];
+            vec![Target { role: TargetRole::Api, worker: None, address, at: Instant::now(), process: Some(api) }];
         let (mut asked, turns) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
         for (address, labels) in others(groups) {
             let (source, turns) = (self.clone(), turns.clone());
@@ -214,7 +214,7 @@ impl Source {
                     Some(url) => source.process(url).await.ok(),
                     None => None,
                 };
-                let role = if labels.role == "worker" { Role::Worker } else { Role::Relay };
+                let role = if labels.role == "worker" { TargetRole::Worker } else { TargetRole::Relay };
                 Target { role, worker: labels.worker, address, at: Instant::now(), process }
             });
         }

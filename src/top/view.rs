@@ -54,7 +54,7 @@ pub enum Asked {
 
 /// One table with its order, filter and position.
 #[derive(Clone, Debug, Default)]
-pub struct Look {
+pub struct TableView {
     pub order: Order,
     /// Places of the rows that are shown, in order.
     pub places: Vec<usize>,
@@ -79,8 +79,8 @@ pub struct View {
     pub loaded: bool,
     /// Rows of the table that are in sight; the drawing says so.
     pub height: usize,
-    streams: Look,
-    workers: Look,
+    streams: TableView,
+    workers: TableView,
 }
 
 impl View {
@@ -110,14 +110,14 @@ impl View {
         }
     }
 
-    pub fn look(&self) -> &Look {
+    pub fn look(&self) -> &TableView {
         match self.table {
             Table::Streams => &self.streams,
             Table::Workers => &self.workers,
         }
     }
 
-    fn look_mut(&mut self) -> &mut Look {
+    fn look_mut(&mut self) -> &mut TableView {
         match self.table {
             Table::Streams => &mut self.streams,
             Table::Workers => &mut self.workers,

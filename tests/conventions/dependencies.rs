@@ -13,7 +13,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ("rsm-viewing", &["rusqlite", "gstreamer", "rsm-api", "rsm-worker"]),
     ("rsm-shared", &["rusqlite", "gstreamer", "rsm-api", "rsm-worker"]),
     ("rsm-api", &["gstreamer", "rsm-worker"]),
-    ("rsm-worker", &["rusqlite", "rsm-api"]),
+    ("rsm-worker", &["rusqlite", "rsm-api", "rsm-viewing"]),
 ];
 
 fn cargo(arguments: &[&str]) -> String {

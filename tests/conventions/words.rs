@@ -17,9 +17,9 @@ const BEGINNINGS: &[&str] = &["Of", "What", "Who", "Whoever", "Whether", "How"];
 const VAGUE: &[&str] = &["what", "who", "whoever", "nobody", "somebody"];
 
 /// Highest share of begun lines over all areas, in percent.
-const MOST_BEGUN: f64 = 3.4;
+const MOST_BEGUN: f64 = 2.0;
 /// Highest share of vague lines over all areas, in percent.
-const MOST_VAGUE: f64 = 6.5;
+const MOST_VAGUE: f64 = 2.0;
 
 #[derive(Clone, Copy, Default)]
 struct Tally {

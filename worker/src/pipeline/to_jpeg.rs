@@ -16,45 +16,26 @@
 //! a picture that is I420 and of the right size already, so a single size costs no more than a chain would.
 
 mod branch;
+mod frame;
 mod gate;
 mod in_flight;
 
-use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
-
-use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 use rsm_shared::stream::spec::JpegParams;
-use tokio::sync::watch;
+use std::sync::{Arc, Weak};
 
 use super::feed::Feed;
 use super::hardware::Hardware;
 use super::run::Running;
 use super::{PipelineError, caps, decoder, elements, levels};
 use branch::Branch;
+pub use frame::{JpegFrame, NewestJpeg};
 use gate::{Gate, Verdict};
 use rsm_media::access_unit::AccessUnit;
 use rsm_media::parameters::VideoParameters;
-
-/// One encoded picture.
-#[derive(Clone, Debug)]
-pub struct JpegFrame {
-    pub data: Bytes,
-    /// PTS of the unit it came from.
-    pub pts: Duration,
-    /// Capture time of that unit; `None` when it is not known any more.
-    pub captured: Option<SystemTime>,
-    /// Pixels.
-    pub width: u32,
-    pub height: u32,
-    /// Time from decoded to encoded, without the work for other sizes: scaling and encoding.
-    pub encode: Duration,
-    /// Counts the frames of this size; a gap means that the newest replaced one that was not taken.
-    pub number: u64,
-}
 
 /// One decoder, and the sizes that are made of its pictures.
 #[derive(Debug)]
@@ -74,10 +55,6 @@ pub struct JpegFeeder {
 /// One size that is being made.
 #[derive(Clone, Debug)]
 pub struct JpegEncoder(Weak<Branch>);
-
-/// The newest frame of a size; `None` until there is one. Holds one frame, never a queue. Closed once the size is not
-/// made any more.
-pub type NewestJpeg = watch::Receiver<Option<JpegFrame>>;
 
 impl JpegPipeline {
     /// Builds and starts a decoder for `video`. Nothing is encoded before a size is added.

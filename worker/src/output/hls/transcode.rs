@@ -28,7 +28,7 @@ pub(super) struct Transcoder<'a> {
 }
 
 /// A picture on its way through a pipeline.
-struct InFlight {
+struct UnitInFlight {
     pts: Duration,
     arrived: Instant,
     captured: SystemTime,
@@ -104,7 +104,7 @@ impl Transcoder<'_> {
 
 fn unit(
     picture: EncodedFrame,
-    in_flight: &parking_lot::Mutex<VecDeque<InFlight>>,
+    in_flight: &parking_lot::Mutex<VecDeque<UnitInFlight>>,
     timeline: u64,
     video: Arc<VideoParameters>,
 ) -> AccessUnit {
@@ -126,7 +126,7 @@ async fn feed(
     feeder: &EncoderFeeder,
     first: Arc<AccessUnit>,
     subscription: &Subscription,
-    in_flight: &parking_lot::Mutex<VecDeque<InFlight>>,
+    in_flight: &parking_lot::Mutex<VecDeque<UnitInFlight>>,
     to: &StreamHub,
 ) -> Result<Option<Arc<AccessUnit>>, PipelineError> {
     let timeline = first.timeline;
@@ -136,7 +136,7 @@ async fn feed(
             return Ok(Some(unit));
         }
         if unit.is_picture() {
-            let mark = InFlight { pts: unit.pts, arrived: unit.arrived, captured: unit.captured };
+            let mark = UnitInFlight { pts: unit.pts, arrived: unit.arrived, captured: unit.captured };
             remember(&mut in_flight.lock(), mark);
             feeder.push(&unit, true).await?;
         } else {
@@ -152,7 +152,7 @@ async fn feed(
 }
 
 /// Inserts in presentation order, which differs from the order of arrival when there are B pictures.
-fn remember(in_flight: &mut VecDeque<InFlight>, mark: InFlight) {
+fn remember(in_flight: &mut VecDeque<UnitInFlight>, mark: UnitInFlight) {
     let at = in_flight.iter().rposition(|other| other.pts <= mark.pts).map_or(0, |before| before + 1);
     in_flight.insert(at, mark);
     if in_flight.len() > MAX_IN_FLIGHT {

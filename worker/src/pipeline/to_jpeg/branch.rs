@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rsm_shared::stream::spec::JpegParams;
 use tokio::sync::watch;
 
-use super::{JpegFrame, NewestJpeg};
+use super::frame::{JpegFrame, NewestJpeg};
 use crate::pipeline::{PipelineError, caps, elements};
 use rsm_media::rate_limit::RateLimit;
 
@@ -36,12 +36,12 @@ pub(super) struct Branch {
     exit: gst::Pad,
     size: gst::Element,
     encoder: gst::Element,
-    state: Mutex<State>,
+    state: Mutex<BranchState>,
     outlet: Arc<Outlet>,
 }
 
 #[derive(Debug)]
-struct State {
+struct BranchState {
     rate: RateLimit,
     /// The newest caps at the entry.
     caps: Option<gst::Caps>,
@@ -87,7 +87,7 @@ impl Branch {
         for pad in [&exit, &entry] {
             pad.set_active(true).map_err(PipelineError::build)?;
         }
-        let state = State { rate: RateLimit::new(params.max_fps), caps: None, target: None };
+        let state = BranchState { rate: RateLimit::new(params.max_fps), caps: None, target: None };
         Ok((Self { params, bin, entry, exit, size, encoder, state: Mutex::new(state), outlet }, receiver))
     }
 

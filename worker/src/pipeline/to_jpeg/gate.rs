@@ -16,10 +16,10 @@ const MAX_SIZES: usize = 8;
 
 /// Beside the chain's own thread only its feeder, and callers that add or remove a size, lock it, for moments.
 #[derive(Debug, Default)]
-pub(super) struct Gate(Mutex<State>);
+pub(super) struct Gate(Mutex<GateState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct GateState {
     /// Decoded pictures before this time are not shown.
     show_from: Duration,
     in_flight: InFlight,
@@ -128,7 +128,7 @@ impl Gate {
     }
 }
 
-impl State {
+impl GateState {
     fn resize(&mut self) -> Option<(u32, u32)> {
         let largest = self.branches.iter().map(|branch| branch.params.max_width).max()?;
         let common = self.decoded?.scaled(largest);

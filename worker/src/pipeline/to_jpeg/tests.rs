@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+
 use super::*;
 use crate::pipeline::test_clip::{Clip, Look};
 use rsm_media::parameters::VideoCodec;
