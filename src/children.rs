@@ -26,7 +26,7 @@ const PASSED_FD: RawFd = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// It was told to end.
-    Told,
+    Stopped,
     /// It reported with this code that another start would not help.
     Hopeless(u8),
 }
@@ -125,7 +125,7 @@ where
                     status = child.wait() => status,
                     () = stop.cancelled() => {
                         end(name, &mut child, grace).await;
-                        return End::Told;
+                        return End::Stopped;
                     }
                 };
                 // A child that ran well for a while is not hopeless: the disk was full, or slow.
@@ -153,7 +153,7 @@ where
         }
         tokio::select! {
             () = tokio::time::sleep(backoff.pause(rand::random())) => {}
-            () = stop.cancelled() => return End::Told,
+            () = stop.cancelled() => return End::Stopped,
         }
     }
 }

@@ -240,7 +240,7 @@ impl Family {
             match ended {
                 // The child has logged the reason.
                 Ok((_, End::Hopeless(code))) => return Failure { text: String::new(), code },
-                Ok((_, End::Told)) => {}
+                Ok((_, End::Stopped)) => {}
                 Err(e) => return format!("a child is no longer looked after: {e}").into(),
             }
         }

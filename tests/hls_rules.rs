@@ -14,7 +14,7 @@ const LATE: i32 = 75;
 const LOOKS: usize = 3;
 
 /// One camera's playlists: its flags beside the properties that the script expects.
-struct Look<'a> {
+struct CameraSetup<'a> {
     flags: &'a [&'a str],
     fps: &'a str,
     /// Seconds.
@@ -23,7 +23,7 @@ struct Look<'a> {
     segments: &'a str,
 }
 
-async fn follow(system: &System, look: &Look<'_>) {
+async fn follow(system: &System, look: &CameraSetup<'_>) {
     let camera = Camera::start_as(look.flags).await;
     let mut seen = (None, String::new());
     for _ in 0..LOOKS {
@@ -42,8 +42,9 @@ async fn follow(system: &System, look: &Look<'_>) {
 #[tokio::test]
 async fn playlists_of_one_second_keep_the_rules() {
     let system = System::start().await;
-    let even = Look { flags: &["--audio", "aac"], fps: "15", gop: "1", playlists: "source,audio", segments: "5" };
-    let reordered = Look {
+    let even =
+        CameraSetup { flags: &["--audio", "aac"], fps: "15", gop: "1", playlists: "source,audio", segments: "5" };
+    let reordered = CameraSetup {
         flags: &["--bframes", "2", "--slices", "3", "--fps", "30", "--gop", "30"],
         fps: "30",
         gop: "1",
@@ -57,19 +58,22 @@ async fn playlists_of_one_second_keep_the_rules() {
 async fn playlists_of_long_groups_of_pictures_keep_the_rules() {
     let system = System::start().await;
     let flags = ["--audio", "pcmu", "--fps", "25", "--gop", "100"];
-    follow(&system, &Look { flags: &flags, fps: "25", gop: "4", playlists: "source,audio", segments: "3" }).await;
+    follow(&system, &CameraSetup { flags: &flags, fps: "25", gop: "4", playlists: "source,audio", segments: "3" })
+        .await;
 }
 
 #[tokio::test]
 async fn renditions_keep_the_rules_and_have_the_segments_of_the_source() {
     let system = System::start_with(None, &[], &[("RSM__HLS__RENDITIONS", "240p")]).await;
     let flags = ["--width", "640", "--height", "360", "--audio", "pcma"];
-    follow(&system, &Look { flags: &flags, fps: "15", gop: "1", playlists: "source,240p,audio", segments: "4" }).await;
+    follow(&system, &CameraSetup { flags: &flags, fps: "15", gop: "1", playlists: "source,240p,audio", segments: "4" })
+        .await;
 }
 
 #[tokio::test]
 async fn updates_of_long_windows_leave_out_what_players_know() {
     let system = System::start_with(None, &[], &[("RSM__HLS__WINDOW_SEGMENTS", "20")]).await;
-    let look = Look { flags: &["--audio", "pcma"], fps: "15", gop: "1", playlists: "source,audio", segments: "12" };
+    let look =
+        CameraSetup { flags: &["--audio", "pcma"], fps: "15", gop: "1", playlists: "source,audio", segments: "12" };
     follow(&system, &look).await;
 }

@@ -32,7 +32,7 @@ const NODES_GROW: Aim = Aim::AtMost(50.0);
 const SLOWEST: Aim = Aim::AtLeast(4.5);
 
 /// One look at the page, at the browser and at the relay.
-struct Look {
+struct WallRun {
     page: Value,
     relay: Process,
     browser: Vec<Process>,
@@ -66,7 +66,7 @@ pub async fn measure(report: &mut ViewersReport, case: &str, minutes: f64) {
             ended = said;
         } else {
             let browser = descendants(pid).iter().map(|found| Process::read("browser", found.pid)).collect();
-            looks.push(Look { page: said, relay: scene.relay_process(), browser });
+            looks.push(WallRun { page: said, relay: scene.relay_process(), browser });
         }
     }
     let mut complaint = String::new();
@@ -89,12 +89,12 @@ pub async fn measure(report: &mut ViewersReport, case: &str, minutes: f64) {
     }
 }
 
-fn told(report: &mut ViewersReport, case: &str, looks: &[Look], minutes: f64) {
+fn told(report: &mut ViewersReport, case: &str, looks: &[WallRun], minutes: f64) {
     let share = (END_MINUTES / minutes).min(0.5);
     let count = ((looks.len() as f64 * share) as usize).max(1);
     let (first, last) = (&looks[..count], &looks[looks.len() - count..]);
-    let middle = |looks: &[Look], value: &dyn Fn(&Look) -> f64| median(looks.iter().map(value).collect());
-    type Value<'a> = &'a dyn Fn(&Look) -> f64;
+    let middle = |looks: &[WallRun], value: &dyn Fn(&WallRun) -> f64| median(looks.iter().map(value).collect());
+    type Value<'a> = &'a dyn Fn(&WallRun) -> f64;
     let growing: [(&str, &'static str, Value, Aim); 6] = [
         ("JavaScript heap after collection", "MB", &|look| number(&look.page["heap_mb"]), HEAP_GROWS),
         ("DOM nodes", "", &|look| number(&look.page["nodes"]), NODES_GROW),

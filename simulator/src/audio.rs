@@ -60,7 +60,7 @@ pub struct Sound {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum SoundError {
+pub enum AudioError {
     #[error("encoding sound (gstreamer1.0-libav and -good installed?)")]
     Encoder(#[from] ConveyorError),
     #[error("an element is missing (gstreamer1.0-plugins-base, -good, -libav installed?)")]
@@ -110,7 +110,7 @@ impl Sound {
     ///
     /// # Errors
     /// An element is missing or does not behave as its codec promises.
-    pub fn make(codec: AudioCodec) -> Result<Option<Self>, SoundError> {
+    pub fn make(codec: AudioCodec) -> Result<Option<Self>, AudioError> {
         let Some(shape) = codec.shape() else { return Ok(None) };
         let lap = (shape.seconds * shape.rate / shape.samples) as usize;
         let first = lap * WARM_UP_LAPS as usize + shape.priming as usize;
@@ -130,13 +130,13 @@ impl Sound {
         });
         let mut load = conveyor::run(&raw, QUEUE, blocks, &codec.encoder()?, None)?;
         if load.buffers.len() < first + lap {
-            return Err(SoundError::Incomplete { made: load.buffers.len(), wanted: first + lap });
+            return Err(AudioError::Incomplete { made: load.buffers.len(), wanted: first + lap });
         }
         let kept = Load { caps: load.caps, buffers: load.buffers.drain(first..first + lap).collect() };
         let (track, frames) = packets(&kept, QUEUE, codec.payloader()?, |_| Content::Other)?;
         match frames.iter().filter(|packets| packets.len() == 1).count() {
             whole if whole == lap => Ok(Some(Self { track, shape, frames })),
-            made => Err(SoundError::Incomplete { made, wanted: lap }),
+            made => Err(AudioError::Incomplete { made, wanted: lap }),
         }
     }
 

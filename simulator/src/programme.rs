@@ -3,7 +3,7 @@
 use rsm_simulator::schedule::Schedule;
 
 use crate::{
-    audio::{AudioCodec, Sound, SoundError},
+    audio::{AudioCodec, AudioError, Sound},
     clip::{Clip, ClipError, ClipSpec},
     codec::Codec,
     picture::Size,
@@ -45,7 +45,7 @@ pub enum ProgrammeError {
     #[error("the clip cannot be made")]
     Clip(#[from] ClipError),
     #[error("the sound cannot be made")]
-    Sound(#[from] SoundError),
+    Sound(#[from] AudioError),
 }
 
 impl Programme {

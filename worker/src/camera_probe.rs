@@ -10,9 +10,9 @@ use std::time::Duration;
 use rsm_control::worker::admission::WorkerStanding;
 use rsm_shared::bus::BusError;
 use rsm_shared::bus::connect::Bus;
-use rsm_shared::bus::look::{Look, Looks, PATIENCE};
+use rsm_shared::bus::probe::{PATIENCE, PendingProbe, ProbeRequests};
 use rsm_shared::stream::names::{WorkerId, Zone};
-use rsm_shared::wire::messages::{LookReport, VERSION};
+use rsm_shared::wire::messages::{ProbeReport, VERSION};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -31,7 +31,7 @@ const TURN: Duration = Duration::from_secs(10);
 /// Pause before the subscription is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The answer waits at most this long for the end of the camera session: a camera with one session only must have it
-/// free for the stream that follows. Shorter than the time that [`rsm_shared::bus::look::ask`] waits beyond [`PATIENCE`].
+/// free for the stream that follows. Shorter than the time that [`rsm_shared::bus::probe::ask`] waits beyond [`PATIENCE`].
 const RELEASE: Duration = Duration::from_millis(1200);
 /// A subscription that ends yields its remaining requests within this time.
 const READ_OUT: Duration = Duration::from_secs(2);
@@ -78,7 +78,7 @@ impl ProbeResponder {
         under_way: &mut JoinSet<()>,
         stop: &CancellationToken,
     ) -> Result<(), BusError> {
-        let mut requests = Looks::open(&self.bus, &self.zones).await?;
+        let mut requests = ProbeRequests::open(&self.bus, &self.zones).await?;
         let mut standing = self.standing.clone();
         loop {
             let request = tokio::select! {
@@ -107,13 +107,13 @@ impl ProbeResponder {
 
     fn take(
         &self,
-        request: Result<Look, BusError>,
+        request: Result<PendingProbe, BusError>,
         turns: &Arc<Semaphore>,
         under_way: &mut JoinSet<()>,
         stop: &CancellationToken,
     ) {
-        let look = match request {
-            Ok(look) => look,
+        let pending = match request {
+            Ok(pending) => pending,
             Err(e) => return warn!(repeats = true, error = %e, "a request to probe a camera is not readable"),
         };
         let (began, crowded) = (Instant::now(), under_way.len() >= AT_ONCE + WAITING);
@@ -126,15 +126,15 @@ impl ProbeResponder {
             };
             let mut probe = CameraProbe::default();
             let outcome = match &turn {
-                Ok(_) => probe.run(&engine, &look.request, began + PATIENCE, &stop).await,
+                Ok(_) => probe.run(&engine, &pending.request, began + PATIENCE, &stop).await,
                 Err(text) => ProbeOutcome::refused(text),
             };
             let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             let ProbeOutcome { state, reason, video, audio, picture } = outcome;
-            let report = LookReport { v: VERSION, worker, state, reason, video, audio, took_ms };
+            let report = ProbeReport { v: VERSION, worker, state, reason, video, audio, took_ms };
             let mut ending = pin!(probe.end());
             let ended = timeout(RELEASE, &mut ending).await.is_ok();
-            if let Err(e) = look.answer(&report, picture).await {
+            if let Err(e) = pending.answer(&report, picture).await {
                 debug!(error = %e, "the answer to a camera probe was not sent");
             }
             if !ended {

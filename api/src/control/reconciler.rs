@@ -16,7 +16,7 @@ use rsm_control::api::outcome::CommandOutcome;
 use rsm_control::api::start_times::{StartObservation, StartTimes};
 use rsm_shared::bus::BusError;
 use rsm_shared::bus::demand::Demands;
-use rsm_shared::bus::heartbeat::{Answer, Ear, Heard};
+use rsm_shared::bus::heartbeat::{Answer, WorkerListener, WorkerMessage};
 use rsm_shared::config::Config;
 use rsm_shared::ops::health::{Concern, Health};
 use rsm_shared::stream::slug::Slug;
@@ -52,7 +52,7 @@ pub struct Reconciler {
     config: Config,
     directory: Directory,
     executor: Executor,
-    ear: Ear,
+    ear: WorkerListener,
     demands: Demands,
     health: Health,
     metrics: ControlMetrics,
@@ -69,7 +69,7 @@ pub struct ReconcilerParts {
     pub config: Config,
     pub directory: Directory,
     pub executor: Executor,
-    pub ear: Ear,
+    pub ear: WorkerListener,
     pub demands: Demands,
     pub health: Health,
     pub metrics: ControlMetrics,
@@ -153,13 +153,13 @@ impl Reconciler {
     }
 
     /// Takes in a message of a worker. Returns whether a pass is due.
-    async fn on_message(&mut self, heard: Result<Heard, BusError>) -> bool {
+    async fn on_message(&mut self, heard: Result<WorkerMessage, BusError>) -> bool {
         match heard {
-            Ok(Heard::Beat(beat, answer)) => {
+            Ok(WorkerMessage::Beat(beat, answer)) => {
                 self.on_heartbeat(&beat, answer).await;
                 false
             }
-            Ok(Heard::Event(event)) => self.arbiter.on_event(event, Instant::now()),
+            Ok(WorkerMessage::Event(event)) => self.arbiter.on_event(event, Instant::now()),
             Err(e) => {
                 warn!(repeats = true, error = %e, "a heartbeat or an event of a worker is not readable");
                 false

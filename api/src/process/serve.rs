@@ -6,7 +6,7 @@ use std::time::Duration;
 use rsm_control::api::assignment::Assignment;
 use rsm_shared::bus::connect::{Bus, Purpose};
 use rsm_shared::bus::demand::Demands;
-use rsm_shared::bus::heartbeat::Ear;
+use rsm_shared::bus::heartbeat::WorkerListener;
 use rsm_shared::config::Config;
 use rsm_shared::ops::health::{Dependency, Health};
 use rsm_shared::ops::{disk, metrics, process};
@@ -104,7 +104,7 @@ async fn serve(
     })?;
     let working = thread.give(reconciler::ReconcilerParts {
         executor: Executor { store, bus: control.clone(), replicas: config.nats.replicas },
-        ear: Ear::open(&control).await?,
+        ear: WorkerListener::open(&control).await?,
         demands: Demands::open_all(&control).await?,
         metrics: control_metrics,
         workers: workers_tx,

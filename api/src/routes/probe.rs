@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use rsm_shared::bus::look::{self, Looked, PATIENCE};
+use rsm_shared::bus::probe::{self, PATIENCE, ProbeAnswer};
 use rsm_shared::stream::spec::JpegParams;
-use rsm_shared::wire::messages::{LookReport, LookRequest, VERSION};
+use rsm_shared::wire::messages::{ProbeReport, ProbeRequest, VERSION};
 use rsm_viewing::http::extract::{RouteResult, Written};
 use rsm_viewing::http::problem::{BodyProblems, Problem, Refusable, TestProblems};
 use rsm_viewing::routes::media_facts::{Audio, Video};
@@ -112,11 +112,11 @@ async fn answer(app: &App, settings: &LinkSettings, response: &mut Response) -> 
     if !app.frames.connected() {
         return Err(Problem::later(RETRY_AFTER, "not connected to NATS; no worker can be asked to probe the camera"));
     }
-    let request = LookRequest { v: VERSION, spec: settings.spec(app.viewing.config.hls.params()), jpeg: PICTURE };
+    let request = ProbeRequest { v: VERSION, spec: settings.spec(app.viewing.config.hls.params()), jpeg: PICTURE };
     let zone = &settings.zone;
-    let tested = match look::ask(&app.frames, zone, &request).await {
-        Ok(Looked::Seen(report, picture)) => tested(*report, picture.as_deref()),
-        Ok(Looked::NobodyLooks) => {
+    let tested = match probe::ask(&app.frames, zone, &request).await {
+        Ok(ProbeAnswer::Report(report, picture)) => tested(*report, picture.as_deref()),
+        Ok(ProbeAnswer::NoWorker) => {
             let sentence = format!(
                 "no worker is running for zone {zone}. Start one with `rsm worker`, or `rsm up` for everything"
             );
@@ -136,7 +136,7 @@ async fn answer(app: &App, settings: &LinkSettings, response: &mut Response) -> 
     Ok(Written)
 }
 
-fn tested(report: LookReport, picture: Option<&[u8]>) -> Tested {
+fn tested(report: ProbeReport, picture: Option<&[u8]>) -> Tested {
     Tested {
         ok: picture.is_some(),
         state: StateName(report.state),

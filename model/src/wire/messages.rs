@@ -115,7 +115,7 @@ pub struct Ticket {
 
 /// Asks a worker to look at a camera that may not be registered. Carries the camera's password.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LookRequest {
+pub struct ProbeRequest {
     pub v: u8,
     pub spec: StreamSpec,
     /// Bounds of the wanted picture.
@@ -124,7 +124,7 @@ pub struct LookRequest {
 
 /// The report of a worker on a camera.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LookReport {
+pub struct ProbeReport {
     pub v: u8,
     pub worker: WorkerId,
     /// `running` when there is a picture; else the state that a stream of this camera would be in.

@@ -105,12 +105,12 @@ pub fn frame(zone: &Zone, slug: &Slug, width: Option<JpegWidth>) -> String {
 }
 
 /// Requests to look at a camera that is not registered yet; any worker of the zone answers.
-pub fn look(zone: &Zone) -> String {
+pub fn probe(zone: &Zone) -> String {
     format!("rsm.v1.look.{zone}")
 }
 
 /// Queue group of the workers of a zone: one of them gets each request to look.
-pub const LOOKERS: &str = "rsm-lookers";
+pub const PROBE_QUEUE_GROUP: &str = "rsm-lookers";
 
 /// The desired record of a stream.
 pub fn desired(zone: &Zone, slug: &Slug) -> String {

@@ -188,9 +188,9 @@ struct Question {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    Hear,
+    Subscribe,
     /// A request or message without a receiver: no stream, worker or zone has the name.
-    Say(&'static str),
+    Publish(&'static str),
     /// A message that would be stored, were it not expected in another stream.
     Store,
 }
@@ -208,48 +208,48 @@ fn questions(domain: Option<&str>, zones: &[Zone], token: &str) -> Vec<Question>
     let named = |pattern: &str| pattern.replace('~', token);
     let mut add = |role, form, subject| all.push(Question { role, subject, form });
     for subject in ["hb.~", "evt.~.~", "demand.~.~", "relay.~", "frame.~.~", "frame.~.~.320"] {
-        add(Role::Api, Form::Hear, format!("rsm.v1.{}", named(subject)));
+        add(Role::Api, Form::Subscribe, format!("rsm.v1.{}", named(subject)));
     }
     for subject in ["cmd.stop.~.~", "ctl.~.~", "look.~"] {
-        add(Role::Api, Form::Say("{}"), format!("rsm.v1.{}", named(subject)));
+        add(Role::Api, Form::Publish("{}"), format!("rsm.v1.{}", named(subject)));
     }
     add(Role::Api, Form::Store, named("rsm.v1.cmd.start.~.hi.~"));
     for subject in ["$KV.RSM_DESIRED.~.~", "$KV.RSM_DIRECTORY.~.~"] {
         add(Role::Api, Form::Store, stored(named(subject)));
     }
     for stream in [COMMANDS_STREAM, "KV_RSM_DESIRED", "KV_RSM_CLAIMS", "KV_RSM_DIRECTORY"] {
-        add(Role::Api, Form::Say(""), format!("{js}STREAM.INFO.{stream}"));
-        add(Role::Api, Form::Say(UNREADABLE), format!("{js}STREAM.CREATE.{stream}"));
-        add(Role::Api, Form::Say(UNREADABLE), format!("{js}STREAM.UPDATE.{stream}"));
+        add(Role::Api, Form::Publish(""), format!("{js}STREAM.INFO.{stream}"));
+        add(Role::Api, Form::Publish(UNREADABLE), format!("{js}STREAM.CREATE.{stream}"));
+        add(Role::Api, Form::Publish(UNREADABLE), format!("{js}STREAM.UPDATE.{stream}"));
     }
-    add(Role::Api, Form::Say(""), format!("{js}CONSUMER.LIST.{COMMANDS_STREAM}"));
-    add(Role::Api, Form::Say(UNREADABLE), format!("{js}CONSUMER.CREATE.{COMMANDS_STREAM}.{token}"));
+    add(Role::Api, Form::Publish(""), format!("{js}CONSUMER.LIST.{COMMANDS_STREAM}"));
+    add(Role::Api, Form::Publish(UNREADABLE), format!("{js}CONSUMER.CREATE.{COMMANDS_STREAM}.{token}"));
 
     for subject in ["frame.~.~", "frame.~.~.320"] {
-        add(Role::Relay, Form::Hear, format!("rsm.v1.{}", named(subject)));
+        add(Role::Relay, Form::Subscribe, format!("rsm.v1.{}", named(subject)));
     }
-    add(Role::Relay, Form::Say(""), format!("{js}STREAM.INFO.KV_RSM_DIRECTORY"));
+    add(Role::Relay, Form::Publish(""), format!("{js}STREAM.INFO.KV_RSM_DIRECTORY"));
     add(
         Role::Relay,
-        Form::Say(UNREADABLE),
+        Form::Publish(UNREADABLE),
         format!("{js}CONSUMER.CREATE.KV_RSM_DIRECTORY.{token}.$KV.RSM_DIRECTORY.>"),
     );
-    add(Role::Relay, Form::Say(""), format!("{js}CONSUMER.INFO.KV_RSM_DIRECTORY.{token}"));
+    add(Role::Relay, Form::Publish(""), format!("{js}CONSUMER.INFO.KV_RSM_DIRECTORY.{token}"));
 
-    add(Role::Worker, Form::Hear, format!("rsm.v1.ctl.{token}.{token}"));
-    add(Role::Worker, Form::Say(""), format!("{js}STREAM.INFO.KV_RSM_DESIRED"));
+    add(Role::Worker, Form::Subscribe, format!("rsm.v1.ctl.{token}.{token}"));
+    add(Role::Worker, Form::Publish(""), format!("{js}STREAM.INFO.KV_RSM_DESIRED"));
     for zone in zones {
         for subject in ["cmd.stop", "demand"] {
-            add(Role::Worker, Form::Hear, format!("rsm.v1.{subject}.{zone}.{token}"));
+            add(Role::Worker, Form::Subscribe, format!("rsm.v1.{subject}.{zone}.{token}"));
         }
-        add(Role::Worker, Form::Say(""), format!("rsm.v1.frame.{zone}.{token}"));
-        add(Role::Worker, Form::Say(""), format!("rsm.v1.frame.{zone}.{token}.320"));
+        add(Role::Worker, Form::Publish(""), format!("rsm.v1.frame.{zone}.{token}"));
+        add(Role::Worker, Form::Publish(""), format!("rsm.v1.frame.{zone}.{token}.320"));
         add(Role::Worker, Form::Store, stored(format!("$KV.RSM_CLAIMS.{zone}.{token}.1")));
         let record = format!("$KV.RSM_DESIRED.{zone}.{token}");
-        add(Role::Worker, Form::Say(""), format!("{js}DIRECT.GET.KV_RSM_DESIRED.{record}"));
+        add(Role::Worker, Form::Publish(""), format!("{js}DIRECT.GET.KV_RSM_DESIRED.{record}"));
         for priority in Priority::ALL {
             let consumer = start_consumer(zone, priority);
-            add(Role::Worker, Form::Say(""), format!("{js}CONSUMER.INFO.{COMMANDS_STREAM}.{consumer}"));
+            add(Role::Worker, Form::Publish(""), format!("{js}CONSUMER.INFO.{COMMANDS_STREAM}.{consumer}"));
         }
     }
     all
@@ -262,8 +262,8 @@ async fn try_all(client: &Client, mut events: mpsc::Receiver<Event>, questions: 
         for Question { subject, form, .. } in questions {
             let subject = subject.clone();
             match *form {
-                Form::Hear => ears.push(client.subscribe(subject).await.ok()),
-                Form::Say(words) => drop(client.publish(subject, words.into()).await),
+                Form::Subscribe => ears.push(client.subscribe(subject).await.ok()),
+                Form::Publish(words) => drop(client.publish(subject, words.into()).await),
                 Form::Store => {
                     let mut headers = HeaderMap::new();
                     headers.insert("Nats-Expected-Stream", NOWHERE);
@@ -299,13 +299,13 @@ async fn try_all(client: &Client, mut events: mpsc::Receiver<Event>, questions: 
 /// Pure: the subjects that were refused, by role.
 fn forbidden(questions: &[Question], refusals: &[String]) -> Vec<(Role, Vec<String>)> {
     let refused = |question: &&Question| {
-        let kind = if question.form == Form::Hear { "Subscription" } else { "Publish" };
+        let kind = if question.form == Form::Subscribe { "Subscription" } else { "Publish" };
         let subject = format!("\"{}\"", question.subject);
         refusals.iter().any(|text| text.contains(kind) && text.contains(&subject))
     };
     let of = |role| questions.iter().filter(move |question| question.role == role);
     let named = |question: &Question| {
-        let verb = if question.form == Form::Hear { "subscribe to" } else { "publish" };
+        let verb = if question.form == Form::Subscribe { "subscribe to" } else { "publish" };
         format!("{verb} {}", question.subject)
     };
     Role::ALL.map(|role| (role, of(role).filter(refused).map(named).collect())).into()
@@ -359,7 +359,7 @@ mod tests {
         for domain in [None, Some("hub")] {
             for Question { subject, form, .. } in questions(domain, &[Zone::default_zone()], "probe") {
                 let heeded = ["rsm.v1.hb.", "rsm.v1.evt.", "rsm.v1.relay.", "rsm.v1.demand.", "rsm.v1.cmd.start."];
-                if matches!(form, Form::Say(_)) {
+                if matches!(form, Form::Publish(_)) {
                     assert!(!heeded.iter().any(|heeded| subject.starts_with(heeded)), "{subject}");
                     assert!(
                         !["PURGE", "DELETE", "NEXT", "$KV.RSM_CLAIMS"].iter().any(|w| subject.contains(w)),
@@ -367,7 +367,7 @@ mod tests {
                     );
                 }
                 assert!(subject.contains("probe") || subject.starts_with("$JS."), "{subject} is somebody's");
-                assert!(form != Form::Hear || !subject.contains('*'), "{subject} hears others");
+                assert!(form != Form::Subscribe || !subject.contains('*'), "{subject} hears others");
             }
         }
     }

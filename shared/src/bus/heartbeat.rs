@@ -18,24 +18,23 @@ const DEADLINE: Duration = Duration::from_millis(900);
 
 /// Result of a heartbeat.
 #[derive(Debug)]
-pub enum Beat {
+pub enum HeartbeatOutcome {
     /// The API answered.
     Answered(HeartbeatReply),
     /// NATS reports that no API listens. Behind a leaf node or in a split cluster that may not be the whole truth.
-    NobodyListens,
+    NoResponders,
     /// No answer, or no connection.
     Silence,
 }
 
 /// Sends one heartbeat and waits for the answer, 900 ms at most.
-pub async fn beat(bus: &Bus, heartbeat: &Heartbeat) -> Beat {
+pub async fn beat(bus: &Bus, heartbeat: &Heartbeat) -> HeartbeatOutcome {
     let request = bus.client.request(subjects::heartbeat(&heartbeat.worker), encode(heartbeat));
     match tokio::time::timeout(DEADLINE, request).await {
-        Ok(Ok(message)) => {
-            decode("read the answer to a heartbeat", &message.payload).map_or(Beat::Silence, Beat::Answered)
-        }
-        Ok(Err(e)) if e.kind() == RequestErrorKind::NoResponders => Beat::NobodyListens,
-        Ok(Err(_)) | Err(_) => Beat::Silence,
+        Ok(Ok(message)) => decode("read the answer to a heartbeat", &message.payload)
+            .map_or(HeartbeatOutcome::Silence, HeartbeatOutcome::Answered),
+        Ok(Err(e)) if e.kind() == RequestErrorKind::NoResponders => HeartbeatOutcome::NoResponders,
+        Ok(Err(_)) | Err(_) => HeartbeatOutcome::Silence,
     }
 }
 
@@ -48,7 +47,7 @@ pub async fn tell(bus: &Bus, worker: &WorkerId, event: &Event) -> Result<(), Bus
 }
 
 /// Messages of workers to the API.
-pub enum Heard {
+pub enum WorkerMessage {
     Beat(Box<Heartbeat>, Answer),
     Event(Event),
 }
@@ -71,13 +70,13 @@ impl Answer {
 }
 
 /// The API's listener for heartbeats and events of all workers.
-pub struct Ear {
+pub struct WorkerListener {
     client: Client,
     beats: Subscriber,
     events: Subscriber,
 }
 
-impl Ear {
+impl WorkerListener {
     /// Subscribes; holds across reconnects.
     ///
     /// # Errors
@@ -91,16 +90,16 @@ impl Ear {
 
     /// The next message; `None` once the connection is closed for good. An unreadable message is an error, and the
     /// listener stays open.
-    pub async fn next(&mut self) -> Option<Result<Heard, BusError>> {
+    pub async fn next(&mut self) -> Option<Result<WorkerMessage, BusError>> {
         tokio::select! {
             // A heartbeat that waits was sent before an event that waits, or tells the same: the older word first.
             biased;
             beat = self.beats.next() => {
                 let message = beat?;
                 Some(decode("read a heartbeat", &message.payload)
-                    .map(|beat| Heard::Beat(Box::new(beat), Answer { client: self.client.clone(), message })))
+                    .map(|beat| WorkerMessage::Beat(Box::new(beat), Answer { client: self.client.clone(), message })))
             }
-            event = self.events.next() => Some(decode("read an event", &event?.payload).map(Heard::Event)),
+            event = self.events.next() => Some(decode("read an event", &event?.payload).map(WorkerMessage::Event)),
         }
     }
 }

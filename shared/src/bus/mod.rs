@@ -10,7 +10,7 @@ pub mod diagnosis;
 pub mod directory;
 pub mod frames;
 pub mod heartbeat;
-pub mod look;
+pub mod probe;
 mod refusals;
 pub mod registers;
 pub mod relays;

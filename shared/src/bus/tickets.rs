@@ -101,7 +101,7 @@ impl Pulled {
     ///
     /// # Errors
     /// [`BusError`] when it could not be sent; the ticket then comes back after the ack wait.
-    pub async fn give_back(self) -> Result<(), BusError> {
+    pub async fn nak(self) -> Result<(), BusError> {
         if self.message.info().is_ok_and(|info| info.delivered > MOST_DELIVERIES) {
             return self.done().await;
         }

@@ -1,6 +1,9 @@
 //! Frames of WebSocket (RFC 6455 section 5): the headers of the server's frames, and a reader of the clients' frames,
 //! which keeps only pings and closes. Pure.
 //!
+//! The WebSocket of the HTTP library was weighed: it copies each message into a buffer of each viewer, and sent 0.70 to
+//! 0.82 of the bytes per CPU second of a bare writer where this one sends 0.86 (frames of 150 kB to 100 viewers).
+//!
 //! A server's frames are not masked, so the message of a picture is the same memory for every viewer.
 
 use bytes::{BufMut as _, Bytes, BytesMut};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rsm_shared::stream::state::{AudioInfo, Reason, ReasonCode, StreamState, VideoInfo};
-use rsm_shared::wire::messages::LookRequest;
+use rsm_shared::wire::messages::ProbeRequest;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -76,7 +76,7 @@ impl CameraProbe {
     pub async fn run(
         &mut self,
         engine: &Engine,
-        request: &LookRequest,
+        request: &ProbeRequest,
         deadline: Instant,
         stop: &CancellationToken,
     ) -> ProbeOutcome {
@@ -137,7 +137,7 @@ impl CameraProbe {
     async fn open(
         &mut self,
         engine: &Engine,
-        request: &LookRequest,
+        request: &ProbeRequest,
         cancel: &CancellationToken,
     ) -> Result<(), ProbeError> {
         let (began, spec) = (Instant::now(), &request.spec);
@@ -164,7 +164,7 @@ impl CameraProbe {
     }
 
     /// The first picture that can be decoded, small enough to be sent.
-    async fn picture(&mut self, engine: &Engine, request: &LookRequest) -> Result<Bytes, ProbeError> {
+    async fn picture(&mut self, engine: &Engine, request: &ProbeRequest) -> Result<Bytes, ProbeError> {
         let Self { source, pipeline, video, audio } = self;
         let source = source.as_mut().ok_or(SourceError::Ended)?;
         let patience = engine.timing.first_picture;

@@ -160,12 +160,12 @@ impl Intake {
     async fn take(&self, pulled: Pulled) -> Result<(), BusError> {
         // The standing may have changed while the pull was parked.
         let room = self.standing.borrow().room(self.slots.count());
-        let Some(slot) = (room > 0).then(|| self.slots.take()).flatten() else { return pulled.give_back().await };
+        let Some(slot) = (room > 0).then(|| self.slots.take()).flatten() else { return pulled.nak().await };
         let ticket = pulled.ticket.clone();
         self.waited(&ticket, pulled.stored());
         match self.claim(&ticket).await? {
             TicketOutcome::Discarded => pulled.done().await,
-            TicketOutcome::Later => pulled.give_back().await,
+            TicketOutcome::Later => pulled.nak().await,
             TicketOutcome::Claimed(fence, spec) => {
                 // An error does no harm: a ticket that comes again finds the claim.
                 if let Err(e) = pulled.done().await {

@@ -13,7 +13,7 @@ use rsm_control::worker::contact::{BeatResult, Contact};
 use rsm_control::worker::drain::{Drain, DrainEnd};
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::control::{Order, Reply};
-use rsm_shared::bus::heartbeat::{self, Beat};
+use rsm_shared::bus::heartbeat::{self, HeartbeatOutcome};
 use rsm_shared::bus::registers;
 use rsm_shared::ops::health::Dependency;
 use rsm_shared::stream::slug::Slug;
@@ -126,10 +126,10 @@ pub async fn run(parts: KeeperParts, inputs: KeeperInputs, stop: CancellationTok
 /// Sends one heartbeat, and finds out what silence means.
 async fn send_beat(bus: &Bus, message: &Heartbeat) -> BeatOutcome {
     let (result, reply) = match heartbeat::beat(bus, message).await {
-        Beat::Answered(reply) => (BeatResult::Answered, Some(reply)),
+        HeartbeatOutcome::Answered(reply) => (BeatResult::Answered, Some(reply)),
         // Behind a leaf node or in a split cluster this answer does not prove that the hub is there.
-        Beat::NobodyListens if registers::reachable(bus).await => (BeatResult::ApiAbsent, None),
-        Beat::NobodyListens | Beat::Silence => (BeatResult::Silence, None),
+        HeartbeatOutcome::NoResponders if registers::reachable(bus).await => (BeatResult::ApiAbsent, None),
+        HeartbeatOutcome::NoResponders | HeartbeatOutcome::Silence => (BeatResult::Silence, None),
     };
     BeatOutcome { number: message.seq, result, reply }
 }

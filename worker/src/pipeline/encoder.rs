@@ -100,7 +100,7 @@ pub(super) fn make(name: &str, form: &EncodedForm) -> Result<Encoder, PipelineEr
 
 /// The rate that is set on an encoder: the measured one of the camera, for encoders that divide their bits by it; none
 /// for x264, which then goes by the times of the pictures.
-pub(super) fn told_rate(name: &str, fps: Option<f64>) -> gst::Fraction {
+pub(super) fn declared_rate(name: &str, fps: Option<f64>) -> gst::Fraction {
     let fps = fps.unwrap_or(30.0).clamp(1.0, 240.0);
     let told = (name != "x264enc").then(|| gst::Fraction::approximate_f64(fps)).flatten();
     told.unwrap_or(gst::Fraction::new(0, 1))

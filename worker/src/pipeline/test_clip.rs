@@ -25,7 +25,7 @@ pub(crate) struct Clip {
 
 /// The encoding, and the picture itself.
 #[derive(Clone, Copy)]
-pub(crate) struct Look {
+pub(crate) struct ClipStyle {
     pub codec: VideoCodec,
     /// Raw format, such as `I420`.
     pub format: &'static str,
@@ -33,18 +33,18 @@ pub(crate) struct Look {
     pub pattern: &'static str,
 }
 
-impl Look {
+impl ClipStyle {
     pub const PLAIN: Self = Self { codec: VideoCodec::H264, format: "I420", pattern: "smpte" };
 }
 
 impl Clip {
     /// Encodes it in H.264; blocks for some 100 ms.
     pub fn encode(&self) -> Vec<AccessUnit> {
-        self.encode_as(Look::PLAIN)
+        self.encode_as(ClipStyle::PLAIN)
     }
 
     /// Encodes it; blocks for some 100 ms.
-    pub fn encode_as(&self, look: Look) -> Vec<AccessUnit> {
+    pub fn encode_as(&self, look: ClipStyle) -> Vec<AccessUnit> {
         elements::init().unwrap();
         let src = elements::make("videotestsrc").unwrap();
         src.set_property("num-buffers", self.pictures);

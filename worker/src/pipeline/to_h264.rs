@@ -84,7 +84,7 @@ impl EncoderPipeline {
         let stopping = CancellationToken::new();
         let keep = kept_one_in(video, (form.width, form.height), fps);
         let gate = Arc::new(Gate(Mutex::new(GateState::new(video.codec == VideoCodec::Jpeg, keep))));
-        let rate = encoder::told_rate(hardware.encoder(), fps.map(|fps| fps / f64::from(keep)));
+        let rate = encoder::declared_rate(hardware.encoder(), fps.map(|fps| fps / f64::from(keep)));
         let feed = Feed::new(video, false);
         let (pipeline, ends) = build(video, form, hardware, &feed, output(sender, form, &stopping))?;
         watch_decoded(&ends, gate.clone(), rate);

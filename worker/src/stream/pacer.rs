@@ -79,12 +79,12 @@ impl Line {
             *next = Instant::now() + self.spacing;
         }
         // The semaphore is never closed; were it, starting unpaced would be right.
-        Start { _ended: permit.ok().map(give_back) }
+        Start { _ended: permit.ok().map(release_later) }
     }
 }
 
 /// When the guard is dropped, or after [`HOLD`]. One small task per start, for that long at most.
-fn give_back(permit: OwnedSemaphorePermit) -> DropGuard {
+fn release_later(permit: OwnedSemaphorePermit) -> DropGuard {
     let ended = CancellationToken::new();
     let guard = ended.clone().drop_guard();
     tokio::spawn(async move {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rsm_shared::bus::connect::{Bus, Purpose};
-use rsm_shared::bus::heartbeat::{Ear, Heard};
-use rsm_shared::bus::look::{self, Looked};
+use rsm_shared::bus::heartbeat::{WorkerListener, WorkerMessage};
+use rsm_shared::bus::probe::{self, ProbeAnswer};
 use rsm_shared::bus::{control, demand, registers, tickets, topology};
 use rsm_shared::config::Config;
 use rsm_shared::stream::camera_link::CameraUrl;
@@ -17,7 +17,7 @@ use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::stream::spec::{HlsParams, JpegParams, StreamSpec, Transport};
 use rsm_shared::wire::messages::{
-    DemandMessage, Desired, Fleet, Heartbeat, HeartbeatReply, LookRequest, Owned, Priority, Ticket, TicketReason,
+    DemandMessage, Desired, Fleet, Heartbeat, HeartbeatReply, Owned, Priority, ProbeRequest, Ticket, TicketReason,
     VERSION, Want,
 };
 
@@ -44,11 +44,11 @@ impl Api {
         let zones = [Zone::default_zone(), Zone::parse("elsewhere").unwrap()];
         topology::ensure(&bus, &zones, 1, &mut false).await.unwrap();
         let said = Arc::<Mutex<Said>>::default();
-        let mut ear = Ear::open(&bus).await.unwrap();
+        let mut ear = WorkerListener::open(&bus).await.unwrap();
         let saying = said.clone();
         tokio::spawn(async move {
             while let Some(heard) = ear.next().await {
-                let Ok(Heard::Beat(beat, answer)) = heard else { continue };
+                let Ok(WorkerMessage::Beat(beat, answer)) = heard else { continue };
                 let reply = {
                     let mut said = saying.lock();
                     let (drop, fleet) = (said.drop.clone(), said.fleet);
@@ -103,9 +103,9 @@ impl Api {
     }
 
     /// Asks a worker to probe a camera.
-    pub async fn look(&self) -> Looked {
+    pub async fn probe(&self) -> ProbeAnswer {
         let jpeg = JpegParams { max_fps: 1, max_width: 160, quality: 80 };
-        look::ask(&self.bus, &Zone::default_zone(), &LookRequest { v: VERSION, spec: spec(), jpeg }).await.unwrap()
+        probe::ask(&self.bus, &Zone::default_zone(), &ProbeRequest { v: VERSION, spec: spec(), jpeg }).await.unwrap()
     }
 
     pub async fn queue(&self, ticket: &Ticket) {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use rsm_shared::bus::look::Looked;
+use rsm_shared::bus::probe::ProbeAnswer;
 use rsm_shared::stream::state::StreamState;
-use rsm_shared::wire::messages::{Heartbeat, LookReport, WorkerState};
+use rsm_shared::wire::messages::{Heartbeat, ProbeReport, WorkerState};
 
 use super::api::Api;
 use super::nats::Nats;
@@ -19,37 +19,37 @@ async fn worker(nats: &Nats, api: &Api, more: &[(&str, &str)]) -> Worker<Stills>
     let worker = Worker::before(Arc::<Stills>::default(), nats, "w1", more);
     api.until("a heartbeat", "w1", |_| true).await;
     let listeners = || nats.listeners("rsm.v1.look.default");
-    let found = eventually("somebody to look", listeners, |names| !names.is_empty()).await;
+    let found = eventually("a worker that listens for probes", listeners, |names| !names.is_empty()).await;
     // A picture on the connection for control would delay a heartbeat.
     assert_eq!(found, ["rsm-worker-frames"]);
     worker
 }
 
 /// The report, and whether there was a picture.
-fn seen(looked: Looked) -> (LookReport, bool) {
-    match looked {
-        Looked::Seen(report, picture) => (*report, picture.is_some_and(|jpeg| jpeg.starts_with(&[0xff, 0xd8]))),
-        Looked::NobodyLooks => panic!("nobody looks"),
+fn seen(answer: ProbeAnswer) -> (ProbeReport, bool) {
+    match answer {
+        ProbeAnswer::Report(report, picture) => (*report, picture.is_some_and(|jpeg| jpeg.starts_with(&[0xff, 0xd8]))),
+        ProbeAnswer::NoWorker => panic!("no worker answers"),
     }
 }
 
-fn code(report: &LookReport) -> Option<&'static str> {
+fn code(report: &ProbeReport) -> Option<&'static str> {
     report.reason.as_ref().map(|reason| reason.code.as_str())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_cameras_are_looked_at_at_a_time_some_wait_and_one_more_is_told_so() {
+async fn two_cameras_are_probed_at_a_time_some_wait_and_one_more_is_refused() {
     let nats = Nats::start().await;
     let api = Api::start(&nats.url).await;
     let worker = worker(&nats, &api, &[]).await;
-    let mut asked: FuturesUnordered<_> = (0..11).map(|_| api.look()).collect();
+    let mut asked: FuturesUnordered<_> = (0..11).map(|_| api.probe()).collect();
     let (crowded, picture) = seen(asked.next().await.unwrap());
     assert_eq!((code(&crowded), picture), (Some("no_worker"), false));
     eventually("two cameras to be open", || worker.cameras.open_sessions(), |open| *open == 2).await;
     worker.cameras.shutter(true);
     let mut answers = 0;
-    while let Some(looked) = asked.next().await {
-        let (report, picture) = seen(looked);
+    while let Some(answer) = asked.next().await {
+        let (report, picture) = seen(answer);
         assert_eq!((report.worker.as_str(), report.state, code(&report)), ("w1", StreamState::Running, None));
         assert!(picture && report.video.is_some_and(|video| &*video.codec == "jpeg"));
         answers += 1;
@@ -61,7 +61,7 @@ async fn two_cameras_are_looked_at_at_a_time_some_wait_and_one_more_is_told_so()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_draining_worker_leaves_looks_to_others() {
+async fn a_draining_worker_leaves_probes_to_others() {
     let nats = Nats::start().await;
     let api = Api::start(&nats.url).await;
     api.say(others(), &[]);
@@ -73,7 +73,7 @@ async fn a_draining_worker_leaves_looks_to_others() {
     let draining = |beat: &Heartbeat| beat.state == WorkerState::Draining;
     api.until("the drain", "w1", draining).await;
     // Requests that still arrive are answered.
-    while let Looked::Seen(report, picture) = api.look().await {
+    while let ProbeAnswer::Report(report, picture) = api.probe().await {
         assert!(picture.is_some(), "{report:?}");
     }
     assert!(!worker.task.is_finished());
@@ -86,14 +86,14 @@ async fn a_worker_that_ends_says_so_to_whoever_waits_and_lets_go_of_the_cameras(
     let nats = Nats::start().await;
     let api = Api::start(&nats.url).await;
     let worker = worker(&nats, &api, &[("worker.drain_s", "0")]).await;
-    let mut asked: FuturesUnordered<_> = (0..4).map(|_| api.look()).collect();
+    let mut asked: FuturesUnordered<_> = (0..4).map(|_| api.probe()).collect();
     let stopped = async {
-        eventually("two looks", || worker.cameras.open_sessions(), |open| *open == 2).await;
+        eventually("two probes", || worker.cameras.open_sessions(), |open| *open == 2).await;
         worker.stop.cancel();
     };
     let answered = async {
-        while let Some(looked) = asked.next().await {
-            let (report, picture) = seen(looked);
+        while let Some(answer) = asked.next().await {
+            let (report, picture) = seen(answer);
             assert_eq!((code(&report), picture), (Some("no_worker"), false), "{report:?}");
             assert!(report.reason.unwrap().text.contains("is ending"));
         }

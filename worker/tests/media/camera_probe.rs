@@ -6,7 +6,7 @@ use rsm_shared::stream::camera_link::{CameraUrl, Credentials};
 use rsm_shared::stream::rendition::RenditionSet;
 use rsm_shared::stream::spec::{HlsParams, JpegParams, StreamSpec, Transport};
 use rsm_shared::stream::state::StreamState;
-use rsm_shared::wire::messages::{LookRequest, VERSION};
+use rsm_shared::wire::messages::{ProbeRequest, VERSION};
 use rsm_worker::camera_probe::{CameraProbe, ProbeOutcome};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use crate::camera::CameraProcess;
 use crate::mute_camera::MuteCamera;
 use crate::scripted::{Reply, Scripted};
 
-fn request(url: &str) -> LookRequest {
+fn request(url: &str) -> ProbeRequest {
     let parsed = CameraUrl::parse(url).unwrap();
     let credentials = parsed.username.zip(parsed.password);
     let hls = HlsParams {
@@ -33,7 +33,7 @@ fn request(url: &str) -> LookRequest {
         tls_insecure: false,
         hls,
     };
-    LookRequest { v: VERSION, spec, jpeg: JpegParams { max_fps: 1, max_width: 160, quality: 80 } }
+    ProbeRequest { v: VERSION, spec, jpeg: JpegParams { max_fps: 1, max_width: 160, quality: 80 } }
 }
 
 async fn probe(bench: &Bench, url: &str) -> ProbeOutcome {

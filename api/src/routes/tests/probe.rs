@@ -1,8 +1,8 @@
 use bytes::Bytes;
-use rsm_shared::bus::look::{self, Look, Looked, Looks};
+use rsm_shared::bus::probe::{self, PendingProbe, ProbeAnswer, ProbeRequests};
 use rsm_shared::stream::names::{WorkerId, Zone};
 use rsm_shared::stream::state::{Reason, ReasonCode, StreamState, VideoInfo};
-use rsm_shared::wire::messages::{LookReport, LookRequest, VERSION};
+use rsm_shared::wire::messages::{ProbeReport, ProbeRequest, VERSION};
 
 use super::*;
 
@@ -23,20 +23,20 @@ impl Stage {
     }
 
     /// Once this returns, the server knows the subscription of a worker.
-    async fn looks(&self) -> Looks {
+    async fn requests(&self) -> ProbeRequests {
         let zone = Zone::default_zone();
-        let mut looks = Looks::open(&self.worker, std::slice::from_ref(&zone)).await.unwrap();
+        let mut requests = ProbeRequests::open(&self.worker, std::slice::from_ref(&zone)).await.unwrap();
         let spec = self.api.add_one().await.link().spec(self.api.app.viewing.config.hls.params());
         let jpeg = self.api.app.viewing.config.mjpeg;
-        let request = LookRequest { v: VERSION, spec, jpeg };
-        let answering = async { next(&mut looks).await.answer(&report(StreamState::Running, None), None).await };
+        let request = ProbeRequest { v: VERSION, spec, jpeg };
+        let answering = async { next(&mut requests).await.answer(&report(StreamState::Running, None), None).await };
         let asking = async {
-            while matches!(look::ask(&self.api.app.frames, &zone, &request).await, Ok(Looked::NobodyLooks)) {
+            while matches!(probe::ask(&self.api.app.frames, &zone, &request).await, Ok(ProbeAnswer::NoWorker)) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         tokio::join!(asking, answering).1.unwrap();
-        looks
+        requests
     }
 
     fn ask(&self, path: &str, body: Value) -> tokio::task::JoinHandle<Response> {
@@ -45,11 +45,11 @@ impl Stage {
     }
 }
 
-async fn next(looks: &mut Looks) -> Look {
-    tokio::time::timeout(DEADLINE, looks.next()).await.expect("a request in time").unwrap().unwrap()
+async fn next(requests: &mut ProbeRequests) -> PendingProbe {
+    tokio::time::timeout(DEADLINE, requests.next()).await.expect("a request in time").unwrap().unwrap()
 }
 
-fn report(state: StreamState, reason: Option<Reason>) -> LookReport {
+fn report(state: StreamState, reason: Option<Reason>) -> ProbeReport {
     let video = reason.is_none().then(|| VideoInfo {
         codec: "h264".into(),
         rfc6381: "avc1.64001f".into(),
@@ -58,21 +58,21 @@ fn report(state: StreamState, reason: Option<Reason>) -> LookReport {
         fps: None,
         bitrate: None,
     });
-    LookReport { v: VERSION, worker: WorkerId::parse("w1").unwrap(), state, reason, video, audio: None, took_ms: 1234 }
+    ProbeReport { v: VERSION, worker: WorkerId::parse("w1").unwrap(), state, reason, video, audio: None, took_ms: 1234 }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_is_tried_without_being_saved() {
     let stage = Stage::start().await;
-    let mut looks = stage.looks().await;
+    let mut requests = stage.requests().await;
     let before = stage.api.app.directory.len();
     let asked = stage.ask("/video/test", json!({"url": "rtsp://admin:hunter2@10.0.0.1/h264", "transport": "tcp"}));
-    let look = next(&mut looks).await;
-    assert_eq!(look.request.spec.url.to_string(), "rtsp://10.0.0.1/h264");
-    let login = look.request.spec.credentials.as_ref().unwrap();
+    let pending = next(&mut requests).await;
+    assert_eq!(pending.request.spec.url.to_string(), "rtsp://10.0.0.1/h264");
+    let login = pending.request.spec.credentials.as_ref().unwrap();
     assert_eq!((login.username.as_str(), login.password.expose()), ("admin", "hunter2"));
-    assert_eq!((look.request.jpeg.max_width, look.request.jpeg.quality), (640, 80));
-    look.answer(&report(StreamState::Running, None), Some(Bytes::from_static(b"\xff\xd8jpeg"))).await.unwrap();
+    assert_eq!((pending.request.jpeg.max_width, pending.request.jpeg.quality), (640, 80));
+    pending.answer(&report(StreamState::Running, None), Some(Bytes::from_static(b"\xff\xd8jpeg"))).await.unwrap();
     let answer = asked.await.unwrap();
     assert_eq!((answer.status().as_u16(), &answer.headers()["cache-control"]), (200, &"no-store".parse().unwrap()));
     let tested: Value = answer.json().await.unwrap();
@@ -90,7 +90,7 @@ async fn a_camera_is_tried_without_being_saved() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_is_tried_with_the_stored_password() {
     let stage = Stage::start().await;
-    let mut looks = stage.looks().await;
+    let mut requests = stage.requests().await;
     let entry = stage.api.add_one().await;
     let before = entry.link();
     for (body, url, password) in [
@@ -100,11 +100,11 @@ async fn a_change_is_tried_with_the_stored_password() {
         (json!({"password": "another"}), "rtsp://10.0.0.1/h264", "another"),
     ] {
         let asked = stage.ask(&format!("/video/{}/test", entry.slug), body);
-        let look = next(&mut looks).await;
-        assert_eq!(look.request.spec.url.to_string(), url);
-        assert_eq!(look.request.spec.credentials.as_ref().unwrap().password.expose(), password);
+        let pending = next(&mut requests).await;
+        assert_eq!(pending.request.spec.url.to_string(), url);
+        assert_eq!(pending.request.spec.credentials.as_ref().unwrap().password.expose(), password);
         let reason = Reason { code: ReasonCode::Refused, text: "nobody answers there".into() };
-        look.answer(&report(StreamState::Reconnecting, Some(reason)), None).await.unwrap();
+        pending.answer(&report(StreamState::Reconnecting, Some(reason)), None).await.unwrap();
         let text = asked.await.unwrap().text().await.unwrap();
         assert!(!text.contains(password));
         let tested: Value = serde_json::from_str(&text).unwrap();
@@ -135,24 +135,24 @@ async fn what_could_not_be_saved_is_not_tried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_to_look_and_too_many_tests_say_when_to_come_back() {
+async fn a_zone_without_workers_and_too_many_tests_say_when_to_come_back() {
     let stage = Stage::start().await;
     let body = || json!({"url": "rtsp://10.0.0.1/"});
     let nobody = stage.api.send(Method::POST, "/video/test", body()).await;
     assert!(nobody.headers().contains_key("retry-after"));
     assert!(problem(nobody, 503).await["error"].as_str().unwrap().contains("zone default"));
 
-    let mut looks = stage.looks().await;
+    let mut requests = stage.requests().await;
     let asked: Vec<_> = (0..4).map(|_| stage.ask("/video/test", body())).collect();
     let mut running = Vec::new();
     while running.len() < 4 {
-        running.push(next(&mut looks).await);
+        running.push(next(&mut requests).await);
     }
     let fifth = stage.api.send(Method::POST, "/video/test", body()).await;
     assert!(fifth.headers().contains_key("retry-after"));
     problem(fifth, 429).await;
-    for look in running {
-        look.answer(&report(StreamState::Running, None), None).await.unwrap();
+    for pending in running {
+        pending.answer(&report(StreamState::Running, None), None).await.unwrap();
     }
     for asked in asked {
         assert_eq!(asked.await.unwrap().status(), 200);

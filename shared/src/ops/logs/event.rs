@@ -21,7 +21,7 @@ const OWN: [&str; 6] = ["time", "level", "part", "target", "message", "role"];
 
 /// The fields of an event.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct EventFields {
     pub message: String,
     /// In the order of the event; names are unique.
     pub fields: Vec<(&'static str, Value)>,
@@ -29,7 +29,7 @@ pub(super) struct Said {
     pub repeats: bool,
 }
 
-impl Said {
+impl EventFields {
     fn take(&mut self, field: &Field, value: Value) {
         let name = field.name();
         let value = if is_secret(name) { Value::from(MASK) } else { value };
@@ -51,7 +51,7 @@ impl Said {
     }
 }
 
-impl Visit for Said {
+impl Visit for EventFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.take(field, Value::from(clean(&format!("{value:?}"))));
     }
@@ -105,7 +105,7 @@ pub(super) fn clean(text: &str) -> String {
 
 /// Fields that every line of this process has.
 #[derive(Clone, Debug, Default)]
-pub struct Who {
+pub struct Process {
     /// `api`, `relay`, `worker` or `up`.
     pub role: &'static str,
     /// The name of the worker, in its own lines.
@@ -113,18 +113,18 @@ pub struct Who {
 }
 
 /// One line for machines, with its end.
-pub(super) fn json(time: &str, who: &Who, meta: &Metadata<'_>, said: &Said) -> String {
+pub(super) fn json(time: &str, process: &Process, meta: &Metadata<'_>, fields: &EventFields) -> String {
     let mut line = Map::new();
     line.insert("time".into(), time.into());
     line.insert("level".into(), meta.level().as_str().into());
-    line.insert("role".into(), who.role.into());
+    line.insert("role".into(), process.role.into());
     line.insert("part".into(), part(meta.target()).into());
     line.insert("target".into(), meta.target().into());
-    line.insert("message".into(), said.message.as_str().into());
-    if let Some(worker) = &who.worker {
+    line.insert("message".into(), fields.message.as_str().into());
+    if let Some(worker) = &process.worker {
         line.insert("worker".into(), worker.as_str().into());
     }
-    for (name, value) in &said.fields {
+    for (name, value) in &fields.fields {
         let name = if OWN.contains(name) { format!("{name}_") } else { (*name).to_owned() };
         line.insert(name, value.clone());
     }
@@ -134,7 +134,7 @@ pub(super) fn json(time: &str, who: &Who, meta: &Metadata<'_>, said: &Said) -> S
 }
 
 /// One line for people, with its end: time, level, whose, part, message, fields.
-pub(super) fn text(time: &str, who: &Who, meta: &Metadata<'_>, said: &Said, colours: bool) -> String {
+pub(super) fn text(time: &str, process: &Process, meta: &Metadata<'_>, fields: &EventFields, colours: bool) -> String {
     let (begin, end) = match (colours, *meta.level()) {
         (false, _) => ("", ""),
         (true, Level::ERROR) => ("\x1b[31m", "\x1b[0m"),
@@ -143,12 +143,12 @@ pub(super) fn text(time: &str, who: &Who, meta: &Metadata<'_>, said: &Said, colo
         (true, _) => ("\x1b[2m", "\x1b[0m"),
     };
     let mut line = format!("{time} {begin}{:>5}{end} ", meta.level());
-    match &who.worker {
+    match &process.worker {
         Some(worker) => line.push_str(worker),
-        None => line.push_str(who.role),
+        None => line.push_str(process.role),
     }
-    let _ = write!(line, " {}: {}", part(meta.target()), said.message);
-    for (name, value) in &said.fields {
+    let _ = write!(line, " {}: {}", part(meta.target()), fields.message);
+    for (name, value) in &fields.fields {
         let text = bare(value);
         let plain = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '='));
         let _ = if plain { write!(line, " {name}={text}") } else { write!(line, " {name}={text:?}") };

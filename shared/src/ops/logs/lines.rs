@@ -9,7 +9,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::counted::{Counted, Subject};
-use super::event::{Said, Who, json, text};
+use super::event::{EventFields, Process, json, text};
 use crate::config::LogFormat;
 use crate::ops::metrics::log_lines;
 
@@ -20,40 +20,40 @@ const ABOUT: [&str; 9] = ["stream", "zone", "worker", "connection", "camera", "c
 pub struct Lines<W> {
     pub format: LogFormat,
     pub colours: bool,
-    pub who: Who,
+    pub process: Process,
     counted: Mutex<Counted>,
     /// Takes one whole line, with its end.
     write: W,
 }
 
 impl<W: Fn(&[u8])> Lines<W> {
-    pub fn new(format: LogFormat, colours: bool, who: Who, write: W) -> Self {
-        Self { format, colours, who, counted: Mutex::default(), write }
+    pub fn new(format: LogFormat, colours: bool, process: Process, write: W) -> Self {
+        Self { format, colours, process, counted: Mutex::default(), write }
     }
 
     fn line(&self, event: &Event<'_>, now: Instant) -> Option<String> {
         let meta = event.metadata();
-        let mut said = Said::default();
-        event.record(&mut said);
+        let mut fields = EventFields::default();
+        event.record(&mut fields);
         let ours = meta.target().starts_with("rsm");
-        if *meta.level() <= Level::WARN && (said.repeats || !ours) {
+        if *meta.level() <= Level::WARN && (fields.repeats || !ours) {
             let mut about = meta.target().to_owned();
             for name in ABOUT {
-                about.extend(said.text_of(name).into_iter().flat_map(|text| [" ".to_owned(), text]));
+                about.extend(fields.text_of(name).into_iter().flat_map(|text| [" ".to_owned(), text]));
             }
             let place = std::ptr::from_ref(meta).addr();
-            let text = said.text_of("error").unwrap_or_else(|| said.message.clone());
+            let text = fields.text_of("error").unwrap_or_else(|| fields.message.clone());
             let mut counted = self.counted.lock();
             let told = counted.note(Subject { place, of: about }, text, now)?;
             if told.times > 1 {
-                said.fields.push(("times", told.times.into()));
-                said.fields.push(("lasting_s", told.lasting.as_secs().into()));
+                fields.fields.push(("times", told.times.into()));
+                fields.fields.push(("lasting_s", told.lasting.as_secs().into()));
             }
         }
         let time = format!("{:.3}", Timestamp::now());
         Some(match self.format {
-            LogFormat::Text => text(&time, &self.who, meta, &said, self.colours),
-            LogFormat::Json => json(&time, &self.who, meta, &said),
+            LogFormat::Text => text(&time, &self.process, meta, &fields, self.colours),
+            LogFormat::Json => json(&time, &self.process, meta, &fields),
         })
     }
 }
@@ -80,9 +80,9 @@ mod tests {
     fn lines(format: LogFormat, work: impl FnOnce()) -> Vec<String> {
         let written = Arc::new(Mutex::new(String::new()));
         let sink = written.clone();
-        let who = Who { role: "worker", worker: Some("w1".into()) };
+        let process = Process { role: "worker", worker: Some("w1".into()) };
         let write = move |line: &[u8]| sink.lock().push_str(std::str::from_utf8(line).unwrap());
-        let lines = Lines::new(format, false, who, write);
+        let lines = Lines::new(format, false, process, write);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), work);
         let text = written.lock().clone();
         text.lines().map(str::to_owned).collect()

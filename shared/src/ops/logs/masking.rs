@@ -2,6 +2,8 @@
 //!
 //! Libraries print addresses with user info, RTSP headers, and their own options. The forms of credentials in them are
 //! known; every text of such a form is removed, and a little more rather than a little less.
+//!
+//! Crates that wrap a secret in a type (the product has `Secret`) do not help here: these texts are made by libraries.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,8 @@
 //! The kernel's numbers of this process, under the names that every Prometheus client uses. They are read at each
 //! request.
+//!
+//! The `process` feature of the prometheus crate was weighed: it brings the procfs crate for the same numbers, and its help
+//! texts do not tell an operator what to do about them.
 
 use std::time::Duration;
 

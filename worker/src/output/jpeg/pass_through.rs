@@ -78,13 +78,13 @@ impl Passing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::test_clip::{Clip, Look};
+    use crate::pipeline::test_clip::{Clip, ClipStyle};
 
     const CLIP: Clip = Clip { width: 322, height: 242, fps: 25, pictures: 1, group: 1, b_pictures: 0 };
 
     #[test]
     fn reads_the_size_of_a_real_picture_and_of_no_part_of_its_head() {
-        let unit = &CLIP.encode_as(Look { codec: VideoCodec::Jpeg, ..Look::PLAIN })[0];
+        let unit = &CLIP.encode_as(ClipStyle { codec: VideoCodec::Jpeg, ..ClipStyle::PLAIN })[0];
         assert_eq!(jpeg::size(&unit.data), Some((322, 242)));
         let filled: Vec<u8> = [&unit.data[..2], &[0xff, 0xff], &unit.data[2..]].concat();
         assert_eq!(jpeg::size(&filled), Some((322, 242)));

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::metrics::{FrameLoss, WorkerMetrics};
-use crate::pipeline::test_clip::{Clip, Look};
+use crate::pipeline::test_clip::{Clip, ClipStyle};
 
 #[test]
 fn what_is_late_is_not_shown_and_what_is_too_late_is_left_out() {
@@ -196,7 +196,7 @@ async fn sent(
 
 fn jpegs() -> Vec<AccessUnit> {
     let clip = Clip { width: 320, height: 240, fps: 25, pictures: 50, group: 1, b_pictures: 0 };
-    clip.encode_as(Look { codec: VideoCodec::Jpeg, ..Look::PLAIN })
+    clip.encode_as(ClipStyle { codec: VideoCodec::Jpeg, ..ClipStyle::PLAIN })
 }
 
 #[tokio::test]
@@ -314,7 +314,7 @@ async fn further_sizes_of_a_jpeg_camera_are_encoded_beside_its_own_pictures() {
 #[tokio::test]
 async fn only_the_size_that_is_too_large_becomes_coarser() {
     let clip = Clip { width: 640, height: 360, fps: 25, pictures: 50, group: 25, b_pictures: 0 };
-    let clip = clip.encode_as(Look { pattern: "snow", ..Look::PLAIN });
+    let clip = clip.encode_as(ClipStyle { pattern: "snow", ..ClipStyle::PLAIN });
     let own = JpegParams { max_fps: 25, max_width: 640, quality: 95 };
     let tiles = scaled(&[160]);
     // Snow at this size and quality is twice as large.

@@ -1,7 +1,7 @@
 use rsm_shared::stream::rendition::Rendition;
 
 use super::*;
-use crate::pipeline::test_clip::{Clip, Look};
+use crate::pipeline::test_clip::{Clip, ClipStyle};
 
 const CLIP: Clip = Clip { width: 1280, height: 720, fps: 25, pictures: 75, group: 25, b_pictures: 0 };
 
@@ -60,7 +60,7 @@ async fn every_codec_becomes_what_was_declared_with_the_key_frames_of_the_source
         (VideoCodec::Jpeg, "Y42B", 0),
         (VideoCodec::Jpeg, "I420", 0),
     ] {
-        let units = Clip { b_pictures, ..CLIP }.encode_as(Look { codec, format, ..Look::PLAIN });
+        let units = Clip { b_pictures, ..CLIP }.encode_as(ClipStyle { codec, format, ..ClipStyle::PLAIN });
         let (form, pictures) = encoded(&units, Rendition::P360, Some(25.0), &Hardware::software(), 0).await;
         let video = decoded(&pictures);
         let shape = (video.width, video.height, video.rfc6381.as_str(), video.reorder);
@@ -92,7 +92,7 @@ async fn the_backlog_is_decoded_and_not_encoded() {
 #[tokio::test]
 async fn the_declared_rate_holds_for_noise_whatever_rate_the_camera_tells() {
     let clip = Clip { fps: 30, pictures: 120, group: 30, width: 640, height: 480, ..CLIP };
-    let units = clip.encode_as(Look { pattern: "snow", ..Look::PLAIN });
+    let units = clip.encode_as(ClipStyle { pattern: "snow", ..ClipStyle::PLAIN });
     for told in [Some(15.0), Some(30.0), None] {
         let (form, pictures) = encoded(&units, Rendition::P240, told, &Hardware::software(), 0).await;
         let second = Duration::from_secs(1);

@@ -3,12 +3,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::pipeline::test_clip::{Clip, Look};
+use crate::pipeline::test_clip::{Clip, ClipStyle};
 use rsm_media::parameters::VideoCodec;
 
 const PARAMS: JpegParams = JpegParams { max_fps: 5, max_width: 320, quality: 80 };
 
-async fn shown(look: Look, b_pictures: u32, backlog: usize) -> Vec<JpegFrame> {
+async fn shown(look: ClipStyle, b_pictures: u32, backlog: usize) -> Vec<JpegFrame> {
     let units = Clip { width: 640, height: 360, fps: 25, pictures: 50, group: 50, b_pictures }.encode_as(look);
     let hardware = Hardware::software();
     let mut pipeline = JpegPipeline::start(&units[0].video, &hardware).await.unwrap();
@@ -40,7 +40,7 @@ async fn frames_keep_the_rate_the_size_and_their_time() {
         (VideoCodec::Jpeg, "Y42B", 0),
         (VideoCodec::Jpeg, "GRAY8", 0),
     ] {
-        let frames = shown(Look { codec, format, ..Look::PLAIN }, b_pictures, 0).await;
+        let frames = shown(ClipStyle { codec, format, ..ClipStyle::PLAIN }, b_pictures, 0).await;
         assert!((8..=11).contains(&frames.len()), "{codec:?} {format}: {}", frames.len());
         for frame in &frames {
             assert_eq!((frame.width, frame.height, &frame.data[..2]), (320, 180, &[0xff, 0xd8][..]));
@@ -53,7 +53,7 @@ async fn frames_keep_the_rate_the_size_and_their_time() {
 
 #[tokio::test]
 async fn the_backlog_is_decoded_and_not_shown() {
-    let frames = shown(Look::PLAIN, 0, 40).await;
+    let frames = shown(ClipStyle::PLAIN, 0, 40).await;
     assert!(frames.first().is_some_and(|frame| frame.pts >= Duration::from_millis(1600)), "{frames:?}");
     assert!(frames.len() <= 3);
 }
@@ -80,7 +80,7 @@ fn luma_of<const N: usize>(jpeg: &Bytes, places: [(usize, usize); N]) -> [u8; N]
 #[tokio::test]
 async fn black_is_black_and_white_is_white() {
     // The test picture has a white and a black field in its lowest quarter.
-    let frames = shown(Look::PLAIN, 0, 0).await;
+    let frames = shown(ClipStyle::PLAIN, 0, 0).await;
     let [white, black] = luma_of(&frames[0].data, [(80, 160), (200, 160)]);
     assert!(white >= 251 && black <= 4, "{white} and {black}");
 }
@@ -90,7 +90,7 @@ async fn levels_of_a_size_that_is_made_of_a_larger_one_are_stretched_once() {
     let units = Clip { width: 640, height: 360, fps: 25, pictures: 2, group: 2, b_pictures: 0 };
     let units = units.encode();
     let places = [(20, 60), (70, 60), (110, 60), (160, 60), (300, 60)];
-    let alone = luma_of(&shown(Look::PLAIN, 0, 0).await[0].data, places);
+    let alone = luma_of(&shown(ClipStyle::PLAIN, 0, 0).await[0].data, places);
     let mut pipeline = JpegPipeline::start(&units[0].video, &Hardware::software()).await.unwrap();
     let mut sizes = Sizes(Vec::new());
     {
@@ -198,7 +198,7 @@ async fn each_size_keeps_its_own_rate_and_quality() {
 async fn it_stops_in_the_middle_of_a_picture() {
     // Snow takes an encoder long, so that the pipeline goes down while one is at work.
     let units = Clip { width: 1280, height: 720, fps: 25, pictures: 8, group: 8, b_pictures: 0 };
-    let units = units.encode_as(Look { pattern: "snow", ..Look::PLAIN });
+    let units = units.encode_as(ClipStyle { pattern: "snow", ..ClipStyle::PLAIN });
     for round in 0..10_usize {
         let mut pipeline = JpegPipeline::start(&units[0].video, &Hardware::software()).await.unwrap();
         let seen = {

@@ -1,11 +1,11 @@
 //! Cameras that send JPEG, and those that are set to send something else.
 
 use super::*;
-use crate::pipeline::test_clip::Look;
+use crate::pipeline::test_clip::ClipStyle;
 
 fn jpegs() -> Vec<AccessUnit> {
     let clip = Clip { width: 640, height: 360, fps: 25, pictures: 100, group: 1, b_pictures: 0 };
-    clip.encode_as(Look { codec: VideoCodec::Jpeg, ..Look::PLAIN })
+    clip.encode_as(ClipStyle { codec: VideoCodec::Jpeg, ..ClipStyle::PLAIN })
 }
 
 #[tokio::test]
