@@ -35,7 +35,7 @@ const WORKER: &str = "rsm_claims rsm_worker_capacity rsm_worker_load_ratio rsm_w
     rsm_frame_bytes_total rsm_frame_encode_seconds rsm_hls_segments_total rsm_hls_segment_bytes_total \
     rsm_hls_disk_bytes rsm_hls_disk_budget_bytes rsm_hls_segments_evicted_total";
 /// Nothing of these is seen while all goes well.
-const SELDOM: &str = "rsm_fault rsm_frames_dropped_total rsm_output_failures_total";
+const SELDOM: &str = "rsm_deaths_by_signal_total rsm_fault rsm_frames_dropped_total rsm_output_failures_total";
 
 #[tokio::test]
 async fn every_role_shows_its_metrics_and_promtool_finds_nothing() {

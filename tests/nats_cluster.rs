@@ -104,7 +104,7 @@ async fn leaders_that_die_move_no_stream_and_open_no_camera_again() {
 }
 
 #[tokio::test]
-async fn a_queue_that_nobody_leads_is_made_anew_and_hands_its_tickets_out() {
+async fn a_queue_without_a_leader_is_made_anew_and_hands_its_tickets_out() {
     let mut farm = Farm::start().await;
     let before = farm.placements().await;
     // A cluster may come to this by itself when nodes go one after the other. Its streams keep their majority.
@@ -112,7 +112,7 @@ async fn a_queue_that_nobody_leads_is_made_anew_and_hands_its_tickets_out() {
     farm.cluster.kill(only).await;
     farm.a_new_stream_starts().await;
     let log = farm.api.log.text();
-    let told = |line: &&str| line.contains("start_default_lo") && line.contains("nobody leads it");
+    let told = |line: &&str| line.contains("start_default_lo") && line.contains("it has no leader");
     assert_eq!(log.lines().filter(told).count(), 1, "{log}");
     farm.cluster.restart(only).await;
     farm.cluster.until_current().await;

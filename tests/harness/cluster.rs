@@ -191,7 +191,7 @@ impl NatsServer {
         within("nats-server to end", child.wait()).await.unwrap();
     }
 
-    /// Stops it without a word to anybody, as a machine that lost its power does; [`Server::thaw`] goes on.
+    /// Stops it without a word to anybody, as a machine that lost its power does; [`NatsServer::thaw`] goes on.
     pub fn freeze(&self) {
         signal(self.child.as_ref().unwrap().id().unwrap(), Signal::SIGSTOP);
     }

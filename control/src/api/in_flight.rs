@@ -12,7 +12,7 @@ const MAX_LAST_CLASS: usize = 8;
 /// The last class of [`super::plan::Step::class`].
 const LAST_CLASS: u8 = 2;
 
-/// The streams that have a command under way; at most [`MAX_COMMANDS`].
+/// The streams that have a command under way; at most `MAX_COMMANDS`.
 #[derive(Debug, Default)]
 pub struct InFlight {
     streams: HashSet<Slug>,

@@ -139,7 +139,7 @@ impl Roster {
         Some(gone)
     }
 
-    /// Totals over the workers; lost ones are forgotten after [`LOST_KEPT`].
+    /// Totals over the workers; lost ones are forgotten after `LOST_KEPT`.
     pub fn workforce(&mut self, now: Instant) -> Workforce {
         self.lost.retain(|_, since| now.saturating_duration_since(*since) < LOST_KEPT);
         let mut force = Workforce { lost: self.lost.len(), ..Workforce::default() };

@@ -20,7 +20,7 @@ const TRIAL_MAX: Duration = Duration::from_secs(30);
 /// then for the second.
 const QUARANTINE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
 
-/// Streams whose workers died: at most one entry for each placement, gone after [`WINDOW`].
+/// Streams whose workers died: at most one entry for each placement, gone after `WINDOW`.
 #[derive(Debug, Default)]
 pub struct Suspects {
     marks: HashMap<Slug, Mark>,

@@ -31,7 +31,7 @@ impl Lingering {
         self.tasks.wait().await;
     }
 
-    /// Removes the remaining files of a stream after [`LINGER`]. Every playlist must have been removed before. One waiting task
+    /// Removes the remaining files of a stream after `LINGER`. Every playlist must have been removed before. One waiting task
     /// per ended stream.
     pub async fn retire(&self, dir: SegmentDir) {
         if !dir.exists().await {

@@ -38,7 +38,7 @@ impl Job {
         }
     }
 
-    /// The best first. The last that [`elements::init`] asks for is always there.
+    /// The best first. The last that [`super::elements::init`] asks for is always there.
     pub fn candidates(self) -> &'static [&'static str] {
         match self {
             Self::Decode(VideoCodec::H264) => {
@@ -52,7 +52,7 @@ impl Job {
         }
     }
 
-    /// The element in software, which needs no trial: [`elements::init`] found it, and it depends on no device.
+    /// The element in software, which needs no trial: [`super::elements::init`] found it, and it depends on no device.
     pub fn software(self) -> &'static str {
         match self {
             Self::Decode(VideoCodec::H264) => "avdec_h264",
