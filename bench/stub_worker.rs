@@ -140,7 +140,7 @@ fn main() -> ExitCode {
         Ok(shown) => shown,
         Err(e) => return fail(&e),
     };
-    telemetry::start(&config.log, telemetry::Process { role: "worker", worker: config.worker.name.clone() });
+    telemetry::start(&config.log, telemetry::LogOrigin { role: "worker", worker: config.worker.name.clone() });
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return fail(&e.to_string()),

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rsm_shared::config::Config;
-use rsm_shared::ops::telemetry::{Causes, Process};
+use rsm_shared::ops::telemetry::{Causes, LogOrigin};
 use rsm_shared::ops::{process, shutdown, telemetry, traces};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Command::Top { api, options } => return top::run(&options, api.as_deref(), config.api.listen),
         Command::Links { api, command } => return links::run(&command, api.as_deref(), config.api.listen),
         Command::Up(up) => {
-            telemetry::start(&config.log, Process { role: "up", worker: None });
+            telemetry::start(&config.log, LogOrigin { role: "up", worker: None });
             return up::run(&up, config);
         }
         Command::Api => ServedRole::Api,
@@ -73,11 +73,11 @@ impl ServedRole {
     }
 
     /// The process name on every line of the log.
-    fn who(self, config: &Config) -> Process {
+    fn who(self, config: &Config) -> LogOrigin {
         match self {
-            Self::Api => Process { role: "api", worker: None },
-            Self::Relay => Process { role: "relay", worker: None },
-            Self::Worker => Process { role: "worker", worker: Some(worker_name(config)) },
+            Self::Api => LogOrigin { role: "api", worker: None },
+            Self::Relay => LogOrigin { role: "relay", worker: None },
+            Self::Worker => LogOrigin { role: "worker", worker: Some(worker_name(config)) },
         }
     }
 }

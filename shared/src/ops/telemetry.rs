@@ -10,7 +10,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer, Registry};
 
 pub use super::logs::causes::Causes;
-pub use super::logs::event::Process;
+pub use super::logs::event::LogOrigin;
 use super::logs::lines::Lines;
 use super::logs::masking::mask;
 use crate::config::{LogConfig, LogFormat, log_filter};
@@ -19,7 +19,7 @@ use crate::config::{LogConfig, LogFormat, log_filter};
 static BEGUN: OnceLock<(LogFormat, Targets)> = OnceLock::new();
 
 /// Begins logging. The second call in one process changes nothing.
-pub fn start(config: &LogConfig, who: Process) {
+pub fn start(config: &LogConfig, who: LogOrigin) {
     // The configuration was checked: a filter that cannot be read came here without it, in tests.
     let filter = log_filter::parse(&config.filter, gstreamer_asked()).unwrap_or_default();
     let colours = config.format == LogFormat::Text && std::io::stderr().is_terminal();

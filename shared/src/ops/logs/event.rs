@@ -105,7 +105,7 @@ pub(super) fn clean(text: &str) -> String {
 
 /// Fields that every line of this process has.
 #[derive(Clone, Debug, Default)]
-pub struct Process {
+pub struct LogOrigin {
     /// `api`, `relay`, `worker` or `up`.
     pub role: &'static str,
     /// The name of the worker, in its own lines.
@@ -113,7 +113,7 @@ pub struct Process {
 }
 
 /// One line for machines, with its end.
-pub(super) fn json(time: &str, process: &Process, meta: &Metadata<'_>, fields: &EventFields) -> String {
+pub(super) fn json(time: &str, process: &LogOrigin, meta: &Metadata<'_>, fields: &EventFields) -> String {
     let mut line = Map::new();
     line.insert("time".into(), time.into());
     line.insert("level".into(), meta.level().as_str().into());
@@ -134,7 +134,13 @@ pub(super) fn json(time: &str, process: &Process, meta: &Metadata<'_>, fields: &
 }
 
 /// One line for people, with its end: time, level, whose, part, message, fields.
-pub(super) fn text(time: &str, process: &Process, meta: &Metadata<'_>, fields: &EventFields, colours: bool) -> String {
+pub(super) fn text(
+    time: &str,
+    process: &LogOrigin,
+    meta: &Metadata<'_>,
+    fields: &EventFields,
+    colours: bool,
+) -> String {
     let (begin, end) = match (colours, *meta.level()) {
         (false, _) => ("", ""),
         (true, Level::ERROR) => ("\x1b[31m", "\x1b[0m"),

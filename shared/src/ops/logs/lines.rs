@@ -9,7 +9,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::counted::{Counted, Subject};
-use super::event::{EventFields, Process, json, text};
+use super::event::{EventFields, LogOrigin, json, text};
 use crate::config::LogFormat;
 use crate::ops::metrics::log_lines;
 
@@ -20,14 +20,14 @@ const ABOUT: [&str; 9] = ["stream", "zone", "worker", "connection", "camera", "c
 pub struct Lines<W> {
     pub format: LogFormat,
     pub colours: bool,
-    pub process: Process,
+    pub process: LogOrigin,
     counted: Mutex<Counted>,
     /// Takes one whole line, with its end.
     write: W,
 }
 
 impl<W: Fn(&[u8])> Lines<W> {
-    pub fn new(format: LogFormat, colours: bool, process: Process, write: W) -> Self {
+    pub fn new(format: LogFormat, colours: bool, process: LogOrigin, write: W) -> Self {
         Self { format, colours, process, counted: Mutex::default(), write }
     }
 
@@ -80,7 +80,7 @@ mod tests {
     fn lines(format: LogFormat, work: impl FnOnce()) -> Vec<String> {
         let written = Arc::new(Mutex::new(String::new()));
         let sink = written.clone();
-        let process = Process { role: "worker", worker: Some("w1".into()) };
+        let process = LogOrigin { role: "worker", worker: Some("w1".into()) };
         let write = move |line: &[u8]| sink.lock().push_str(std::str::from_utf8(line).unwrap());
         let lines = Lines::new(format, false, process, write);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), work);
