@@ -41,7 +41,7 @@ const ENVIRONMENT: [(&str, &str); 2] = [("RSM__WORKER__MAX_CPU_PERCENT", "100"),
 
 #[derive(Parser)]
 struct Arguments {
-    /// How long it runs
+    /// Duration of the run
     #[arg(long, default_value_t = 24.0)]
     minutes: f64,
     /// A worker is told to end this often; 0 for never
@@ -92,7 +92,7 @@ async fn main() -> ExitCode {
     ExitCode::from(u8::from(!verdict.faults.is_empty()))
 }
 
-/// How it went.
+/// Result of the run.
 struct Verdict {
     /// Why it fails; empty when it does not.
     faults: Vec<String>,

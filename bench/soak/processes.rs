@@ -76,12 +76,12 @@ impl Roll {
         self.lives.iter_mut().filter(|life| life.pid == pid && !life.ended).for_each(|life| life.told = true);
     }
 
-    /// How many of a role are there.
+    /// Number of processes of a role.
     pub fn count(&self, role: &str) -> usize {
         self.alive(role).count()
     }
 
-    /// Whether all that were told to end did.
+    /// True once all processes that were asked to end have ended.
     pub fn settled(&self) -> bool {
         self.lives.iter().all(|life| life.ended || !life.told)
     }
@@ -100,13 +100,13 @@ impl Roll {
         self.lives.iter().filter(|life| life.length() >= LONG).flat_map(Life::creep).collect()
     }
 
-    /// What each process used.
+    /// Memory, descriptors and threads of each process.
     pub fn lines(&self) -> Vec<String> {
         self.lives.iter().map(Life::line).collect()
     }
 }
 
-/// What is looked at: name, figure, growth that is none beside [`PART`].
+/// The figures that are compared: name, figure, and the growth that is tolerated beside [`PART`].
 type Figure = (&'static str, fn(&Process) -> f64, f64);
 
 const FIGURES: [Figure; 3] = [

@@ -29,7 +29,7 @@ pub struct SoakStream {
     pub url: String,
 }
 
-/// What viewers do, and how often: so many of all these.
+/// The kinds of viewers with their weights.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Frames,
@@ -51,7 +51,7 @@ const KINDS: [(Kind, u32); 7] = [
     (Kind::Patch, 5),
 ];
 
-/// How many of each kind were there, and how many met an error.
+/// Viewers of each kind so far, and those that met an error.
 #[derive(Default)]
 pub struct VisitCounts {
     done: [AtomicU64; KINDS.len()],

@@ -81,7 +81,7 @@ pub async fn unsaved(request: &mut Request, app: AppHandles, response: &mut Resp
 
 /// Try a change of a camera
 ///
-/// As it is stored, with the changes of the body; nothing is saved. Without a password, or with `***`, the stored
+/// Probes the stored camera with the changes of the body; nothing is saved. Without a password, or with `***`, the stored
 /// one is used. A camera that serves one session only may refuse while its stream runs.
 #[endpoint(
     operation_id = "test_camera",

@@ -1,4 +1,4 @@
-//! Whether this worker takes further streams now, and how eagerly.
+//! Admission of further streams to this worker, and its eagerness to take them.
 //!
 //! The queue hands its tickets to the worker that waits longest, not to the one with most room. So a worker with more
 //! streams than others, or less processor time, steps back a little, and one without memory altogether.

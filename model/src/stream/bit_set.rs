@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A type with at most 16 values.
 pub trait BitSetMember: Copy + 'static {
-    /// How a value stands in a list that is read.
+    /// Form of a value in a list that is read.
     type Wire: DeserializeOwned;
 
     /// All values, in the order in which a set lists them.
@@ -17,7 +17,7 @@ pub trait BitSetMember: Copy + 'static {
     /// Place among all values; below 16, and different for each.
     fn index(self) -> usize;
 
-    /// How the value stands in a list that is written.
+    /// Form of the value in a list that is written.
     fn to_wire(self) -> impl Serialize;
 
     /// The value that is written so; `None` when this version does not know it.
@@ -43,12 +43,12 @@ impl<T: BitSetMember> BitSet<T> {
         Self(self.0 | other.0, PhantomData)
     }
 
-    /// Whether `member` is in the set.
+    /// True if `member` is in the set.
     pub fn contains(self, member: T) -> bool {
         self.0 & 1 << member.index() != 0
     }
 
-    /// Whether the set is empty.
+    /// True if the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0 == 0
     }

@@ -1,4 +1,4 @@
-//! How often processes with this place in `rsm up` were ended by a signal. A process that dies cannot count its own
+//! Counts of the processes with this place in `rsm up` that a signal ended. A process that dies cannot count its own
 //! death: its parent does, and passes the counts to the process that it starts instead.
 
 use std::fmt;
@@ -15,7 +15,7 @@ const SIGNALS: [&str; 7] = ["SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGKILL", 
 const OTHER: &str = "other";
 
 crate::metrics_table! {
-    /// What `rsm up` counts for its children.
+    /// The counts that `rsm up` keeps for its children.
     pub struct DeathTable {
         /// Ends by a signal of the processes that had this one's place below rsm up, since rsm up began. Of SIGSEGV, SIGBUS,
         /// SIGILL, SIGFPE and SIGABRT: a fault of the program, see RsmProcessDied in the runbook. Of SIGKILL: look at the
