@@ -231,7 +231,7 @@ fn read(text: &str) -> Vec<Line> {
         } else if let Some(rest) = line.strip_prefix("#EXT-X-MAP:URI=\"") {
             segment.map = rest.trim_end_matches('"').to_owned();
         } else if let Some(time) = line.strip_prefix("#EXT-X-PROGRAM-DATE-TIME:") {
-            at = Some(SystemTime::from(time.parse::<Timestamp>().unwrap()));
+            at = Some(time.parse::<Timestamp>().unwrap().try_into().unwrap());
         } else if let Some(seconds) = line.strip_prefix("#EXTINF:") {
             segment.duration = seconds.trim_end_matches(',').parse().unwrap();
         } else if !line.starts_with('#') && !line.is_empty() {
