@@ -2,6 +2,15 @@
 //! beside its aim. 12 real cameras of 25 fps on 3 workers, every setting as a user has it, a new farm for each fault.
 //! It judges nothing: the tests assert that nothing breaks.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a measurement that cannot go on ends, and its result is what it prints"
+)]
+
 #[path = "../tests/harness/mod.rs"]
 mod harness;
 mod looks;
