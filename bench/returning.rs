@@ -38,7 +38,7 @@ impl Watched {
         let (slug, id) = system.add(json!({ "url": camera.url(), "always_on": true })).await;
         system.until_state(&slug, "running").await;
         let watcher = Watcher::open(&system.base, &slug).await;
-        watcher.more(10).await;
+        watcher.goes_on(10).await;
         let answers = Arc::<(AtomicU64, AtomicU64)>::default();
         let player = AbortOnDropHandle::new(tokio::spawn(play(system.url(""), id, answers.clone())));
         let look = async || answers.0.load(Ordering::Relaxed);
