@@ -30,14 +30,14 @@ const MAX_NAMES: usize = 1024;
 const OPTIONS: &[u8] =
     concat!("OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: rsm/", env!("CARGO_PKG_VERSION"), "\r\n\r\n").as_bytes();
 
-type Found = Result<Vec<IpAddr>, SourceError>;
+type CheckedAddresses = Result<Vec<IpAddr>, SourceError>;
 
 /// Reaches cameras, for all streams of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct ReachProbe {
     policy: AddressPolicy,
     /// Answers for names, with their time; at most [`MAX_NAMES`].
-    names: Arc<Mutex<HashMap<String, (Instant, Found)>>>,
+    names: Arc<Mutex<HashMap<String, (Instant, CheckedAddresses)>>>,
     lookups: Arc<Semaphore>,
 }
 
@@ -82,7 +82,7 @@ impl ReachProbe {
     }
 
     /// Checked addresses of the camera.
-    async fn addresses(&self, url: &CameraUrl) -> Found {
+    async fn addresses(&self, url: &CameraUrl) -> CheckedAddresses {
         if url.host().trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok() {
             return resolve(url, &self.policy, LOOKUP).await;
         }
@@ -106,7 +106,7 @@ impl ReachProbe {
         found
     }
 
-    fn known(&self, host: &str) -> Option<Found> {
+    fn known(&self, host: &str) -> Option<CheckedAddresses> {
         let names = self.names.lock();
         names.get(host).filter(|(at, _)| at.elapsed() < NAMES_HOLD).map(|(_, found)| found.clone())
     }

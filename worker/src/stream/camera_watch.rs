@@ -103,9 +103,9 @@ impl Ord for Sorted {
 
 /// The watch of a process. Cheap to clone.
 #[derive(Clone)]
-pub struct CameraWatch(Arc<Inner>);
+pub struct CameraWatch(Arc<WatchScheduler>);
 
-struct Inner {
+struct WatchScheduler {
     /// `None` without real cameras.
     probe: Option<ReachProbe>,
     targets: Mutex<Targets>,
@@ -124,7 +124,7 @@ impl CameraWatch {
     /// Probes with `probe`; without it no camera is watched.
     pub fn new(probe: Option<ReachProbe>) -> Self {
         let (asking, patient) = (Semaphore::new(MAX_ASKING), Semaphore::new(MAX_PATIENT));
-        Self(Arc::new(Inner { probe, targets: Mutex::default(), joined: Notify::new(), asking, patient }))
+        Self(Arc::new(WatchScheduler { probe, targets: Mutex::default(), joined: Notify::new(), asking, patient }))
     }
 
     /// Begins to watch for the return of the camera of `url`; `None` when it cannot be watched. Call on the runtime
@@ -213,7 +213,7 @@ impl CameraWait {
     }
 }
 
-impl Inner {
+impl WatchScheduler {
     /// Probes until no camera is watched.
     async fn run(self: Arc<Self>) {
         let this = &self;
