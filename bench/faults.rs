@@ -14,6 +14,7 @@
 #[path = "../tests/harness/mod.rs"]
 mod harness;
 mod looks;
+mod returning;
 mod table;
 
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ use harness::chaos::Mode;
 use harness::farm::Plan;
 use harness::wall_clock::WallClock;
 use looks::Field;
+use returning::{camera_returns, camera_thaws, dead_cameras};
 use table::{line, seconds};
 
 const WORKERS: usize = 3;
@@ -71,6 +73,9 @@ async fn main() {
     fault!(worker_joins);
     fault!(clocks_wrong);
     fault!(nonsense_queued);
+    fault!(camera_returns);
+    fault!(camera_thaws);
+    fault!(dead_cameras);
 }
 
 fn plan() -> Plan {

@@ -17,6 +17,7 @@ mod browser;
 mod browser_dialogs;
 mod browser_faults;
 mod camera_faults;
+mod camera_returns;
 mod captured_at;
 mod codecs;
 mod commands;
