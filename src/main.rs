@@ -7,6 +7,7 @@ mod doctor;
 mod exit;
 mod links;
 mod nats_server;
+mod output;
 mod top;
 mod up;
 
@@ -24,22 +25,28 @@ use crate::exit::{EXIT_UNAVAILABLE, EXIT_USAGE, fail};
 
 /// Shown in logs, `/metrics` and `--version`.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 fn main() -> ExitCode {
+    let code = run();
+    telemetry::flush();
+    code
+}
+
+/// Runs the command of the command line.
+fn run() -> ExitCode {
     let (command, config) = match cli::read() {
         Ok(read) => read,
         Err(exit) => return exit,
     };
     let role = match command {
         Command::Config(ConfigCommand::Show) => {
-            print!("{}", config.show());
-            println!("\n# What codes pictures on this machine, and why nothing before it in the order:");
-            rsm_worker::pipeline::hardware::describe(&config.worker).lines().for_each(|line| println!("# {line}"));
-            return ExitCode::SUCCESS;
+            let mut text = config.show();
+            text.push_str("\n# What codes pictures on this machine, and why nothing before it in the order:\n");
+            let codecs = rsm_worker::pipeline::hardware::describe(&config.worker);
+            text.extend(codecs.lines().map(|line| format!("# {line}\n")));
+            return output::finish(&text);
         }
-        Command::Config(ConfigCommand::Check) => {
-            println!("the configuration is valid");
-            return ExitCode::SUCCESS;
-        }
+        Command::Config(ConfigCommand::Check) => return output::finish("the configuration is valid\n"),
         Command::Doctor { options, invalid } => return doctor::run(&options, invalid.as_deref(), config),
         Command::Top { api, options } => return top::run(&options, api.as_deref(), config.api.listen),
         Command::Links { api, command } => return links::run(&command, api.as_deref(), config.api.listen),
