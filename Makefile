@@ -37,8 +37,9 @@ deps-test: $(NPM:=/node_modules/.package-lock.json) ## Installs the packages tha
 	@deploy/deps.sh test
 	cd $* && npm ci --no-audit --no-fund --ignore-scripts
 
-build: deps ## Builds the release binaries
+build: deps ## Builds the release binaries, and their debug information beside them
 	cargo build --release --locked -p rsm -p rsm-simulator --bins
+	@deploy/strip.sh target/release/rsm target/release/rsm-camera
 
 run: build ## Builds and runs everything on this machine, with two test cameras
 	@exec target/release/rsm up $(RUN_ARGS)

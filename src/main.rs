@@ -1,5 +1,6 @@
 //! `rsm`: one binary, its roles composed here.
 
+mod allocator;
 mod children;
 mod cli;
 mod demo;
@@ -27,6 +28,7 @@ use crate::exit::{EXIT_UNAVAILABLE, EXIT_USAGE, fail};
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn main() -> ExitCode {
+    allocator::limit_heaps();
     let code = run();
     telemetry::flush();
     code
