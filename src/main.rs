@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use rsm_shared::config::Config;
 use rsm_shared::ops::telemetry::{Causes, LogOrigin};
-use rsm_shared::ops::{process, shutdown, telemetry, traces};
+use rsm_shared::ops::{descriptors, process, shutdown, telemetry, traces};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::cli::{Command, ConfigCommand};
 use crate::exit::{EXIT_UNAVAILABLE, EXIT_USAGE, fail};
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 
 /// Runs the command of the command line.
 fn run() -> ExitCode {
-    let (command, config) = match cli::read() {
+    let (command, mut config) = match cli::read() {
         Ok(read) => read,
         Err(exit) => return exit,
     };
@@ -53,6 +53,8 @@ fn run() -> ExitCode {
         Command::Top { api, options } => return top::run(&options, api.as_deref(), config.api.listen),
         Command::Links { api, command } => return links::run(&command, api.as_deref(), config.api.listen),
         Command::Up(up) => {
+            // Children inherit it.
+            descriptors::raise();
             telemetry::start(&config.log, LogOrigin { role: "up", worker: None });
             return up::run(&up, config);
         }
@@ -61,6 +63,7 @@ fn run() -> ExitCode {
         Command::Worker => ServedRole::Worker,
     };
     telemetry::start(&config.log, role.who(&config));
+    fit_into_descriptors(role, &mut config);
     serve(role, config)
 }
 
@@ -88,6 +91,22 @@ impl ServedRole {
             Self::Relay => LogOrigin { role: "relay", worker: None },
             Self::Worker => LogOrigin { role: "worker", worker: Some(worker_name(config)) },
         }
+    }
+}
+
+/// Raises the limit of descriptors, and lowers the bounds of the configuration that do not fit into it: so a viewer too many
+/// is refused in order, and descriptors are left for everything else.
+fn fit_into_descriptors(role: ServedRole, config: &mut Config) {
+    let limit = descriptors::raise();
+    match role {
+        ServedRole::Api | ServedRole::Relay => {
+            let wanted = config.api.max_viewers;
+            if let Some(viewers) = descriptors::lowered(limit, wanted, 1) {
+                warn!(limit, wanted, viewers, "the limit of descriptors is low: api.max_viewers is lowered");
+                config.api.max_viewers = viewers;
+            }
+        }
+        ServedRole::Worker => {}
     }
 }
 
