@@ -72,18 +72,18 @@ async fn a_closed_terminal_ends_it_in_order() {
 
 /// Takes the lock that writing takes, as another program does: byte 120 of the index of the write-ahead log
 /// (WAL_WRITE_LOCK, sqlite.org/walformat.html, 2.3.1).
-fn lock(system: &System, kind: i32) {
+/// It is held until the file is closed.
+fn lock(system: &System) -> std::fs::File {
     let index = std::fs::OpenOptions::new().write(true).open(system.data_dir().join("rsm.sqlite3-shm")).unwrap();
     let lock = nix::libc::flock {
-        l_type: i16::try_from(kind).unwrap(),
+        l_type: i16::try_from(nix::libc::F_WRLCK).unwrap(),
         l_whence: i16::try_from(nix::libc::SEEK_SET).unwrap(),
         l_start: 120,
         l_len: 1,
         l_pid: 0,
     };
     fcntl(&index, FcntlArg::F_SETLKW(&lock)).unwrap();
-    // Closing it would release the lock.
-    std::mem::forget(index);
+    index
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn a_locked_database_is_waited_for_then_changes_are_refused_and_pictures_g
     let (slug, _) = system.add(json!({ "url": camera.url() })).await;
     let mut viewer = JpegViewer::open(&system, &slug).await;
     viewer.frame_number().await;
-    lock(&system, nix::libc::F_WRLCK);
+    let held = lock(&system);
     let changes = [
         (Method::POST, "/video/".to_owned(), json!({ "url": AWAY })),
         (Method::PATCH, format!("/video/{slug}/"), json!({ "name": "Another" })),
@@ -109,7 +109,7 @@ async fn a_locked_database_is_waited_for_then_changes_are_refused_and_pictures_g
     viewer.frame_number().await;
     // One that waits is carried out once the lock is released.
     let waiting = system.send(changes[0].0.clone(), &changes[0].1, &changes[0].2);
-    let release = async { lock(&system, nix::libc::F_UNLCK) };
+    let release = async { drop(held) };
     let ((status, answer), ()) = tokio::join!(waiting, release);
     assert_eq!(status, StatusCode::CREATED, "{answer}");
 }

@@ -34,6 +34,7 @@ pub fn rsm_camera() -> PathBuf {
 }
 
 /// Starts a child that is killed when this test's thread ends, however it ends.
+#[expect(unsafe_code, reason = "what a child does between fork and exec can be said in no safe way")]
 pub fn spawn(command: &mut Command) -> Child {
     // SAFETY: only an async-signal-safe call is made between fork and exec.
     unsafe {
@@ -43,6 +44,7 @@ pub fn spawn(command: &mut Command) -> Child {
 }
 
 /// Passes sockets on as a supervisor does (`sd_listen_fds(3)`): descriptors 3, 4 and so on.
+#[expect(unsafe_code, reason = "what a child does between fork and exec can be said in no safe way")]
 pub fn pass_listeners(command: &mut Command, sockets: &[BorrowedFd<'_>]) {
     command.env("LISTEN_FDS", sockets.len().to_string()).env("LISTEN_PID", "0");
     let sockets: Vec<RawFd> = sockets.iter().map(AsRawFd::as_raw_fd).collect();

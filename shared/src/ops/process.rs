@@ -33,6 +33,7 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, String> {
 ///
 /// # Errors
 /// One line when what was passed cannot be served: to listen elsewhere instead would look like success.
+#[expect(unsafe_code, reason = "a descriptor that a supervisor passed is known by its number only")]
 fn passed_listener() -> Result<Option<TcpListener>, String> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
     let (Some(count), Some(pid)) = (number("LISTEN_FDS"), number("LISTEN_PID")) else { return Ok(None) };

@@ -17,6 +17,7 @@ const EXIT_FORCED: i32 = 1;
 ///
 /// # Errors
 /// When the handlers cannot be installed.
+#[expect(clippy::disallowed_methods, reason = "an end by force is what this is for")]
 pub fn on_signal(token: CancellationToken, deadline: Duration) -> std::io::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
@@ -72,6 +73,7 @@ fn end_by_force() -> ! {
 
 /// Ends the process by force once `deadline` has passed. Runs on a thread of its own, so that a stuck runtime
 /// cannot outlive it.
+#[expect(clippy::disallowed_methods, reason = "an end by force is what this is for")]
 pub fn force_exit_after(deadline: Duration) {
     let _ = std::thread::Builder::new().name("deadline".into()).spawn(move || {
         std::thread::sleep(deadline);
