@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use rsm_shared::ops::shutdown::EXIT_USAGE;
 
 use crate::doctor::DoctorOptions;
 use crate::links::LinksCommand;
+use crate::output;
 use crate::top::TopOptions;
 
 /// RTSP cameras in front of browsers.
@@ -173,8 +175,10 @@ pub fn read() -> Result<(Command, Config), ExitCode> {
             let line: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
             usage(line.join(" ").trim_start_matches("error: "))
         } else {
-            let _ = e.print();
-            ExitCode::SUCCESS
+            // Colours for a terminal only, as clap itself would print it.
+            let text = e.render();
+            let coloured = std::io::stdout().is_terminal();
+            output::finish(&if coloured { text.ansi().to_string() } else { text.to_string() })
         }
     })?;
     let mut flags = Vec::new();

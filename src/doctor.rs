@@ -55,7 +55,9 @@ pub fn run(options: &DoctorOptions, invalid: Option<&str>, config: Config) -> Ex
     // Threads that hang in a driver or on a disk are left behind.
     runtime.shutdown_background();
     let report = Report { checks };
-    report.print(options.json);
+    if let Err(text) = report.print(options.json) {
+        return fail(&text, EXIT_UNAVAILABLE);
+    }
     if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

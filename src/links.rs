@@ -1,6 +1,6 @@
 //! `rsm links`: the cameras of an API, over HTTP. Results go to stdout, one line each with tabs between, for scripts.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,6 +13,7 @@ use rsm_shared::stream::slug::Slug;
 use serde_json::{Map, Value, json};
 
 use crate::exit::{EXIT_UNAVAILABLE, EXIT_USAGE, fail};
+use crate::output;
 
 /// An answer of the API. 5000 cameras are registered in a few seconds.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -162,7 +163,6 @@ impl Api {
         self.send(self.http.delete(self.at(&format!("video/{slug}/"))), None).await.map(drop)
     }
 
-    #[expect(clippy::print_stderr, reason = "a command, before there is a log")]
     async fn import(&self, import: &Import) -> Result<(), CommandFailed> {
         let list = read(&import.file, MAX_LIST)?;
         let flag = |is: bool| if is { "1" } else { "0" };
@@ -184,7 +184,7 @@ impl Api {
                 good += &format!("{}\t{}\n", text(&row["slug"]), text(&row["url"]));
             }
             for said in [&row["error"]["text"], &row["warning"]].into_iter().filter(|said| said.is_string()) {
-                eprintln!("{} line {}: {}", import.file, row["line"], text(said));
+                output::remark(&format!("{} line {}: {}", import.file, row["line"], text(said)));
             }
         }
         print(good.as_bytes())?;
@@ -289,15 +289,8 @@ fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Prints to stdout; the reader may be gone.
 fn print(text: &[u8]) -> Result<(), CommandFailed> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(CommandFailed(format!("cannot write: {e}"), EXIT_UNAVAILABLE))
-        }
-        _ => Ok(()),
-    }
+    output::print(text).map_err(|text| CommandFailed(text, EXIT_UNAVAILABLE))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod doctor;
 mod exit;
 mod links;
 mod nats_server;
+mod output;
 mod top;
 mod up;
 
@@ -16,37 +17,44 @@ use std::time::Duration;
 
 use rsm_shared::config::Config;
 use rsm_shared::ops::telemetry::{Causes, LogOrigin};
-use rsm_shared::ops::{process, shutdown, telemetry, traces};
+use rsm_shared::ops::{descriptors, process, shutdown, telemetry, traces};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::cli::{Command, ConfigCommand};
 use crate::exit::{EXIT_UNAVAILABLE, EXIT_USAGE, fail};
 
 /// Shown in logs, `/metrics` and `--version`.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-#[expect(clippy::print_stdout, reason = "what the command prints is its result")]
+
 fn main() -> ExitCode {
     allocator::limit_heaps();
-    let (command, config) = match cli::read() {
+    let code = run();
+    telemetry::flush();
+    code
+}
+
+/// Runs the command of the command line.
+fn run() -> ExitCode {
+    let (command, mut config) = match cli::read() {
         Ok(read) => read,
         Err(exit) => return exit,
     };
     let role = match command {
         Command::Config(ConfigCommand::Show) => {
-            print!("{}", config.show());
-            println!("\n# What codes pictures on this machine, and why nothing before it in the order:");
-            rsm_worker::pipeline::hardware::describe(&config.worker).lines().for_each(|line| println!("# {line}"));
-            return ExitCode::SUCCESS;
+            let mut text = config.show();
+            text.push_str("\n# What codes pictures on this machine, and why nothing before it in the order:\n");
+            let codecs = rsm_worker::pipeline::hardware::describe(&config.worker);
+            text.extend(codecs.lines().map(|line| format!("# {line}\n")));
+            return output::finish(&text);
         }
-        Command::Config(ConfigCommand::Check) => {
-            println!("the configuration is valid");
-            return ExitCode::SUCCESS;
-        }
+        Command::Config(ConfigCommand::Check) => return output::finish("the configuration is valid\n"),
         Command::Doctor { options, invalid } => return doctor::run(&options, invalid.as_deref(), config),
         Command::Top { api, options } => return top::run(&options, api.as_deref(), config.api.listen),
         Command::Links { api, command } => return links::run(&command, api.as_deref(), config.api.listen),
         Command::Up(up) => {
+            // Children inherit it.
+            descriptors::raise();
             telemetry::start(&config.log, LogOrigin { role: "up", worker: None });
             return up::run(&up, config);
         }
@@ -55,6 +63,7 @@ fn main() -> ExitCode {
         Command::Worker => ServedRole::Worker,
     };
     telemetry::start(&config.log, role.who(&config));
+    fit_into_descriptors(role, &mut config);
     serve(role, config)
 }
 
@@ -82,6 +91,22 @@ impl ServedRole {
             Self::Relay => LogOrigin { role: "relay", worker: None },
             Self::Worker => LogOrigin { role: "worker", worker: Some(worker_name(config)) },
         }
+    }
+}
+
+/// Raises the limit of descriptors, and lowers the bounds of the configuration that do not fit into it: so a viewer too many
+/// is refused in order, and descriptors are left for everything else.
+fn fit_into_descriptors(role: ServedRole, config: &mut Config) {
+    let limit = descriptors::raise();
+    match role {
+        ServedRole::Api | ServedRole::Relay => {
+            let wanted = config.api.max_viewers;
+            if let Some(viewers) = descriptors::lowered(limit, wanted, 1) {
+                warn!(limit, wanted, viewers, "the limit of descriptors is low: api.max_viewers is lowered");
+                config.api.max_viewers = viewers;
+            }
+        }
+        ServedRole::Worker => {}
     }
 }
 

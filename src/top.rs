@@ -9,14 +9,16 @@ mod scrape;
 mod screen;
 mod view;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use rsm_shared::ops::shutdown::force_exit_after;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use self::draw::Paint;
 use self::farm::{Farm, Round};
@@ -26,11 +28,14 @@ use self::view::{Asked, View};
 use crate::exit::{EXIT_UNAVAILABLE, fail};
 use crate::links;
 use crate::links::CommandFailed;
+use crate::output;
 
 /// Names of cameras are read again after this many rounds.
 const NAMES_EVERY: u32 = 15;
 /// Between the two looks of `--once`: rates need two.
 const ONCE_APART: Duration = Duration::from_secs(1);
+/// Time that the terminal has to take the last picture after a signal.
+const TERMINAL_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Options of `rsm top`.
 #[derive(Args, Clone, Debug)]
@@ -98,19 +103,31 @@ async fn once(source: Source) -> Result<(), String> {
     looker.look().await?;
     tokio::time::sleep(ONCE_APART).await;
     let text = plain::text(&looker.look().await?);
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write: {e}")),
-        _ => Ok(()),
-    }
+    output::print(text.as_bytes())
+}
+
+/// A signal cancels `stop`. A terminal that is paused takes nothing, also not the end of the picture: then the process
+/// ends without it.
+fn end_on_signal(stop: CancellationToken) -> std::io::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = hangup.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+        force_exit_after(TERMINAL_DEADLINE);
+    });
+    Ok(())
 }
 
 /// Runs until the user quits, or the terminal is gone.
 async fn watch(source: Source, interval: Duration) -> Result<(), String> {
-    let signals = |e: std::io::Error| format!("cannot watch signals: {e}");
-    let mut term = signal(SignalKind::terminate()).map_err(signals)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
+    let stop = CancellationToken::new();
+    end_on_signal(stop.clone()).map_err(|e| format!("cannot watch signals: {e}"))?;
     let paint = Paint(std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
     let api = source.base().to_string();
     let terminal = |e: std::io::Error| format!("cannot use the terminal: {e}");
@@ -140,9 +157,7 @@ async fn watch(source: Source, interval: Duration) -> Result<(), String> {
                 None => break Ok(()),
             },
             Some(farm) = news.recv() => view.take(farm),
-            _ = term.recv() => break Ok(()),
-            _ = hangup.recv() => break Ok(()),
-            _ = interrupt.recv() => break Ok(()),
+            () = stop.cancelled() => break Ok(()),
         }
     };
     looking.abort();

@@ -1,7 +1,6 @@
 //! `rsm up`: everything on one machine. This process only looks after its children: nats-server, the API, workers and
 //! test cameras. It holds the listener of the API, so that a restart of the API refuses no connection.
 
-use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,7 @@ use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use rsm_shared::config::Config;
-use rsm_shared::ops::{process, shutdown};
+use rsm_shared::ops::{process, segment_root, shutdown};
 use rsm_shared::stream::names::{MAX_TOKEN_LEN, WorkerId};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
@@ -23,6 +22,7 @@ use crate::cli::Up;
 use crate::demo::Demo;
 use crate::exit::{EXIT_UNAVAILABLE, fail};
 use crate::nats_server::{self, NatsServer};
+use crate::output;
 
 /// From SIGTERM to SIGKILL for nats-server, whose clients are gone by then.
 const NATS_GRACE: Duration = Duration::from_millis(500);
@@ -70,7 +70,7 @@ async fn supervise(up: &Up, mut config: Config) -> Result<(), Failure> {
     children::share(lock.as_raw_fd());
     let listener = process::listen(config.api.listen)?;
     let address = listener.local_addr().map_err(|e| format!("cannot read the listener's address: {e}"))?;
-    process::clear_dir(&config.hls_root())?;
+    segment_root::clear(&config.hls_root())?;
 
     let mut family = Family::new(&config);
     let begun = tokio::select! {
@@ -98,8 +98,9 @@ async fn welcome(up: &Up, client: &Client, children: CancellationToken) -> Failu
     if let Err(text) = client.ready().await {
         return text.into();
     }
-    // The reader of stdout may be gone.
-    let _ = writeln!(std::io::stdout(), "RTSP Stream Manager is ready: {}", client.base);
+    let line = format!("RTSP Stream Manager is ready: {}\n", client.base);
+    // The reader of stdout may be gone, or may have stopped: then the line waits on a thread that ends with the process.
+    let _ = std::thread::Builder::new().name("stdout".into()).spawn(move || output::print(line.as_bytes()));
     if up.demo > 0 {
         let demo = Demo { cameras: up.demo, children, api: client.base.clone() };
         if let Err(text) = demo.run(&client.http).await {

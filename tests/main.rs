@@ -46,6 +46,7 @@ mod nats_leaf;
 mod nats_permissions;
 mod nats_tls;
 mod nats_topology;
+mod process_faults;
 mod quirks;
 mod relay;
 mod start_up;

@@ -1,8 +1,10 @@
 //! Results of the checks, for people and for programs.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use serde::Serialize;
+
+use crate::output;
 
 /// Result of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -53,11 +55,14 @@ impl Report {
     }
 
     /// Prints to stdout; the reader may be gone.
-    pub fn print(&self, json: bool) {
-        let mut out = std::io::stdout().lock();
-        let colours = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    ///
+    /// # Errors
+    /// One line when it cannot be written.
+    pub fn print(&self, json: bool) -> Result<(), String> {
+        let colours =
+            std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let text = if json { self.json() } else { self.text(colours) };
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        output::print(text.as_bytes())
     }
 
     fn json(&self) -> String {

@@ -1,5 +1,6 @@
 //! Child processes of tests. They end with the test, also when it panics or is killed.
 
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,6 +41,26 @@ pub fn spawn(command: &mut Command) -> Child {
         command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?));
     }
     command.kill_on_drop(true).spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"))
+}
+
+/// Passes sockets on as a supervisor does (`sd_listen_fds(3)`): descriptors 3, 4 and so on.
+#[expect(unsafe_code, reason = "what a child does between fork and exec can be said in no safe way")]
+pub fn pass_listeners(command: &mut Command, sockets: &[BorrowedFd<'_>]) {
+    command.env("LISTEN_FDS", sockets.len().to_string()).env("LISTEN_PID", "0");
+    let sockets: Vec<RawFd> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
+    // SAFETY: dup2 and fcntl are async-signal-safe; the sockets outlive the child's start.
+    unsafe {
+        command.pre_exec(move || {
+            for (target, from) in (3..).zip(&sockets) {
+                // First out of the way of the targets.
+                let aside = nix::libc::fcntl(*from, nix::libc::F_DUPFD_CLOEXEC, 100 + target);
+                if aside < 0 || nix::libc::dup2(aside, target) < 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+    }
 }
 
 /// Sends a signal to a process that the test started.

@@ -14,7 +14,7 @@ use rsm_shared::bus::demand;
 use rsm_shared::bus::frames::FramePublisher;
 use rsm_shared::config::{BadConfig, Config};
 use rsm_shared::ops::health::{Dependency, Health};
-use rsm_shared::ops::{disk, host, listener, metrics, process};
+use rsm_shared::ops::{disk, host, listener, metrics, process, segment_root};
 use rsm_shared::stream::names::{NotAToken, SessionId, WorkerId, Zone};
 use rsm_shared::wire::messages::{Load, Priority, Ticket};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -103,7 +103,7 @@ pub async fn run_with(
     let (hls_root, data_dir) = (config.hls_root(), config.data_dir.clone());
     process::writable_dir(&config.data_dir).map_err(WorkerError::Environment)?;
     if config.worker.clear_hls {
-        process::clear_dir(&hls_root).map_err(WorkerError::Environment)?;
+        segment_root::clear(&hls_root).map_err(WorkerError::Environment)?;
     }
     let http = process::listen(config.worker.listen).map_err(WorkerError::Environment)?;
     let address = listener::address(&http).unwrap_or(config.worker.listen);

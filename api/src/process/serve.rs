@@ -27,7 +27,8 @@ use crate::directory::Directory;
 use crate::directory::publisher::DirectoryPublisher;
 use crate::metrics::control::{ControlMetrics, ControlTable};
 use crate::routes::table;
-use crate::store::{OpenError, Store, StoreError, writable};
+use crate::store::opening::OpenError;
+use crate::store::{Store, StoreError, writable};
 
 /// The error of an API that cannot serve. One line for the person at the terminal.
 #[derive(Debug, thiserror::Error)]

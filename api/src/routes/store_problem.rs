@@ -7,10 +7,26 @@ use salvo::http::StatusCode;
 use crate::store::StoreError;
 use crate::store::links::MAX_ZONES;
 
+/// Seconds after which a client may try again: another program holds the lock for moments, and 3 s were waited already.
+const LOCKED_RETRY_S: u64 = 2;
+/// The same for a fault that a person has to mend.
+const MOVED_RETRY_S: u64 = 30;
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Busy => Self::later(1, "the database is busy; try again in a moment"),
+            StoreError::Locked => Self::later(
+                LOCKED_RETRY_S,
+                "another program holds the database; nothing was changed, try again in a moment",
+            ),
+            StoreError::Moved => {
+                tracing::error!(repeats = true, "a change is refused: the database was moved, replaced or removed");
+                Self::later(
+                    MOVED_RETRY_S,
+                    "the database was moved, replaced or removed; nothing was changed, an operator has to put it back",
+                )
+            }
             StoreError::Full => Self::new(
                 StatusCode::CONFLICT,
                 "the limit of registered cameras is reached; remove one, or raise api.max_links",
@@ -40,6 +56,11 @@ mod tests {
         assert_eq!(problem.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!problem.sentence().contains("password"));
         assert_eq!(Problem::from(StoreError::Busy).retry_after(), Some(1));
+        for lasting in [StoreError::Locked, StoreError::Moved] {
+            let problem = Problem::from(lasting);
+            assert_eq!(problem.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert!(problem.retry_after() > Some(1));
+        }
         assert_eq!(Problem::from(StoreError::Full).status(), StatusCode::CONFLICT);
     }
 }

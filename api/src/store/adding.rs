@@ -17,14 +17,12 @@ impl Store {
         settings: LinkSettings,
         max_links: u64,
     ) -> Result<CameraLink, StoreError> {
-        self.call(move |db| {
-            let tx = db.transaction()?;
-            if count_links(&tx)? >= max_links {
+        self.write(move |tx| {
+            if count_links(tx)? >= max_links {
                 return Err(StoreError::Full);
             }
-            let link = insert_link(&tx, &slug_label, &settings)?;
-            check_zones(&tx)?;
-            tx.commit()?;
+            let link = insert_link(tx, &slug_label, &settings)?;
+            check_zones(tx)?;
             Ok(link)
         })
         .await
@@ -39,18 +37,16 @@ impl Store {
         new: Vec<(String, LinkSettings)>,
         max_links: u64,
     ) -> Result<Vec<CameraLink>, StoreError> {
-        self.call(move |db| {
-            let tx = db.transaction()?;
-            let count = count_links(&tx)?.saturating_add(u64::try_from(new.len()).unwrap_or(u64::MAX));
+        self.write(move |tx| {
+            let count = count_links(tx)?.saturating_add(u64::try_from(new.len()).unwrap_or(u64::MAX));
             if count > max_links {
                 return Err(StoreError::Full);
             }
             let links: Vec<CameraLink> = new
                 .iter()
-                .map(|(slug_label, settings)| insert_link(&tx, slug_label, settings))
+                .map(|(slug_label, settings)| insert_link(tx, slug_label, settings))
                 .collect::<Result<_, _>>()?;
-            check_zones(&tx)?;
-            tx.commit()?;
+            check_zones(tx)?;
             Ok(links)
         })
         .await

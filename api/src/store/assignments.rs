@@ -23,8 +23,7 @@ impl Store {
         spec_rev: i64,
         floor: PlacementFloor,
     ) -> Result<Assignment, StoreError> {
-        self.call(move |db| {
-            let tx = db.transaction()?;
+        self.write(move |tx| {
             let old: Option<(i64, i64)> = tx
                 .query_row("SELECT epoch, discontinuity FROM assignments WHERE slug = ?1", [slug.as_str()], |row| {
                     Ok((row.get(0)?, row.get(1)?))
@@ -53,7 +52,6 @@ impl Store {
                     discontinuity,
                 ),
             )?;
-            tx.commit()?;
             let discontinuity = u64::try_from(discontinuity).unwrap_or(0);
             Ok(Assignment { slug, zone, epoch, want, spec_rev, discontinuity })
         })
@@ -65,7 +63,7 @@ impl Store {
     /// # Errors
     /// As the database says.
     pub async fn forget(&self, slug: Slug) -> Result<(), StoreError> {
-        self.call(move |db| {
+        self.write(move |db| {
             db.execute(
                 "DELETE FROM assignments WHERE slug = ?1 AND NOT EXISTS (SELECT 1 FROM links WHERE slug = ?1)",
                 [slug.as_str()],
@@ -80,7 +78,7 @@ impl Store {
     /// # Errors
     /// As the database says.
     pub async fn assignments(&self) -> Result<Vec<Assignment>, StoreError> {
-        self.call(|db| {
+        self.read(|db| {
             let mut query = db.prepare("SELECT slug, zone, epoch, state, spec_rev, discontinuity FROM assignments")?;
             let rows = query.query_map([], |row| {
                 let (slug, zone, state): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(3)?);

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{BUSY_TIMEOUT, MIGRATIONS, OpenError};
+use super::BUSY_TIMEOUT;
+use super::migrations::MIGRATIONS;
+use super::opening::OpenError;
 
 /// Content of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +25,7 @@ pub struct Inspection {
 /// [`OpenError`] when it is newer than this version, damaged or not readable.
 pub fn inspect(path: &Path) -> Result<Option<Inspection>, OpenError> {
     let name = path.display().to_string();
-    let explain = |e: rusqlite::Error| match e.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-            OpenError::Damaged(name.clone(), e.to_string())
-        }
-        _ => OpenError::Unusable(name.clone(), e.to_string()),
-    };
+    let explain = |e: rusqlite::Error| OpenError::explained(&name, &e);
     match std::fs::metadata(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(OpenError::Unusable(name, e.to_string())),
@@ -81,7 +78,7 @@ mod tests {
         let path = dir.path().join("rsm.sqlite3");
         assert_eq!(inspect(&path).unwrap(), None);
         assert_eq!(names(dir.path()), [""; 0]);
-        let owner = super::super::open(&path).unwrap();
+        let owner = super::super::opening::open(&path).unwrap();
         let before = names(dir.path());
         let seen = inspect(&path).unwrap().unwrap();
         assert_eq!((seen.schema, seen.links), (seen.newest, 0));
@@ -96,7 +93,7 @@ mod tests {
     fn a_newer_one_and_one_that_is_none_are_told_apart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rsm.sqlite3");
-        drop(super::super::open(&path).unwrap());
+        drop(super::super::opening::open(&path).unwrap());
         Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
         assert!(matches!(inspect(&path), Err(OpenError::Newer(_))));
         std::fs::write(&path, "this is a diary, not a database. ".repeat(100)).unwrap();

@@ -102,19 +102,17 @@ impl Store {
         settings: LinkSettings,
         defaults: HlsParams,
     ) -> Result<Option<CameraLink>, StoreError> {
-        self.call(move |db| {
-            let tx = db.transaction()?;
-            let old = match read_link(&tx, id) {
+        self.write(move |tx| {
+            let old = match read_link(tx, id) {
                 Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(None),
                 other => other?,
             };
-            write_settings(&tx, id, &settings)?;
-            check_zones(&tx)?;
+            write_settings(tx, id, &settings)?;
+            check_zones(tx)?;
             if old.settings.needs_restart(&settings, defaults) {
                 tx.execute("UPDATE links SET spec_rev = spec_rev + 1 WHERE id = ?1", [id])?;
             }
-            let link = read_link(&tx, id)?;
-            tx.commit()?;
+            let link = read_link(tx, id)?;
             Ok(Some(link))
         })
         .await
@@ -125,7 +123,7 @@ impl Store {
     /// # Errors
     /// As the database says.
     pub async fn enable_link(&self, id: i64, enabled: bool) -> Result<Option<CameraLink>, StoreError> {
-        self.call(move |db| {
+        self.write(move |db| {
             db.execute("UPDATE links SET enabled = ?2 WHERE id = ?1", (id, enabled))?;
             match read_link(db, id) {
                 Ok(link) => Ok(Some(link)),
@@ -141,7 +139,7 @@ impl Store {
     /// # Errors
     /// As the database says.
     pub async fn remove_link(&self, id: i64) -> Result<bool, StoreError> {
-        self.call(move |db| Ok(db.execute("DELETE FROM links WHERE id = ?1", [id])? > 0)).await
+        self.write(move |db| Ok(db.execute("DELETE FROM links WHERE id = ?1", [id])? > 0)).await
     }
 
     /// Every link, by id.
@@ -149,7 +147,7 @@ impl Store {
     /// # Errors
     /// As the database says.
     pub async fn links(&self) -> Result<Vec<CameraLink>, StoreError> {
-        self.call(|db| {
+        self.read(|db| {
             let mut query = db.prepare("SELECT * FROM links ORDER BY id")?;
             let links = query.query_map([], from_row)?.collect::<Result<_, _>>()?;
             Ok(links)

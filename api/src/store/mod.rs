@@ -3,18 +3,23 @@
 
 mod adding;
 pub mod assignments;
+mod identity;
 pub mod inspect;
 pub mod links;
+mod migrations;
+pub mod opening;
 mod overrides;
 pub mod writable;
 
 use std::path::Path;
-use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-use rusqlite_migration::{M, MigrationDefinitionError, Migrations};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
+
+use self::identity::FileIdentity;
+use self::opening::OpenError;
 
 /// Calls that wait for the connection; more are refused.
 const QUEUE: usize = 256;
@@ -22,43 +27,58 @@ const QUEUE: usize = 256;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Time that SQLite waits for a lock that another program (a backup, a shell) holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
-
-static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
-    Migrations::new(vec![
-        M::up(include_str!("../../../migrations/01-streams/up.sql")),
-        M::up(include_str!("../../../migrations/02-exclusive/up.sql")),
-        M::up(include_str!("../../../migrations/03-tls-insecure/up.sql")),
-    ])
-});
-
-/// The database cannot be used. One line for the person at the terminal; nothing was overwritten.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("the database {0} was written by a newer version of rsm; use that version, or another data directory")]
-    Newer(String),
-    #[error("the database {0} is damaged or not a database: {1}; restore a backup, or move it away to begin anew")]
-    Damaged(String, String),
-    #[error("the database {0} cannot be opened: {1}")]
-    Unusable(String, String),
-}
+/// What is left of a caller's time when SQLite stops waiting for a lock, so that the caller gets the answer.
+const MARGIN: Duration = Duration::from_millis(500);
 
 /// A call to the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// No answer in time; the call was refused, or is carried out later.
     #[error("the database is busy")]
     Busy,
+    /// Nothing was changed.
+    #[error("another program holds the database locked")]
+    Locked,
+    /// Nothing was changed.
+    #[error("the database's file was moved, replaced or removed while it was open")]
+    Moved,
     #[error("the limit of registered links is reached")]
     Full,
     #[error("the limit of different zones is reached")]
     TooManyZones,
     #[error("database: {0}")]
-    Sql(#[from] rusqlite::Error),
+    Sql(#[source] rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
+            _ => Self::Sql(error),
+        }
+    }
 }
 
 enum Job {
-    Work(Box<dyn FnOnce(&mut Connection) + Send>),
+    Work(Box<dyn FnOnce(&mut OpenDatabase) + Send>),
     /// Close the database, then say so.
     Close(oneshot::Sender<()>),
+}
+
+/// The connection, and the files that it had when it was opened.
+struct OpenDatabase {
+    connection: Connection,
+    identity: FileIdentity,
+}
+
+impl OpenDatabase {
+    /// Closing moves the write-ahead log into the one file that people copy, and removes it by its name. When the
+    /// database was replaced, that name may belong to another one.
+    fn close(self) {
+        if !self.identity.holds() {
+            let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
+    }
 }
 
 /// A handle to the thread that owns the database. Cheap to clone; the thread ends with the last handle.
@@ -73,7 +93,9 @@ impl Store {
     /// # Errors
     /// [`OpenError`] when it is newer, damaged or not accessible; the file is left as it was.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let mut connection = open(path)?;
+        let connection = opening::open(path)?;
+        let unusable = |e: std::io::Error| OpenError::Unusable(path.display().to_string(), e.to_string());
+        let mut database = OpenDatabase { identity: FileIdentity::of(path).map_err(unusable)?, connection };
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
         std::thread::Builder::new()
             .name("store".into())
@@ -81,20 +103,19 @@ impl Store {
                 let mut told = None;
                 while let Some(job) = queue.blocking_recv() {
                     match job {
-                        Job::Work(work) => work(&mut connection),
+                        Job::Work(work) => work(&mut database),
                         Job::Close(closed) => {
                             told = Some(closed);
                             break;
                         }
                     }
                 }
-                // Closing moves the write-ahead log into the one file that people copy.
-                drop(connection);
+                database.close();
                 if let Some(closed) = told {
                     let _ = closed.send(());
                 }
             })
-            .map_err(|e| OpenError::Unusable(path.display().to_string(), e.to_string()))?;
+            .map_err(unusable)?;
         Ok(Self { jobs })
     }
 
@@ -111,17 +132,53 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when it cannot.
     pub async fn writable(&self) -> Result<(), StoreError> {
-        self.call(|connection| Ok(connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?)).await
+        self.write(|_| Ok(())).await
+    }
+
+    /// Changes the database in one transaction, which is committed unless `work` fails. It takes the write lock at its
+    /// beginning: one that reads first and then writes fails at once when another program writes, without waiting.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`], [`StoreError::Locked`] after 3 s, [`StoreError::Busy`], and those of `work`.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.call(move |database| {
+            if !database.identity.holds() {
+                return Err(StoreError::Moved);
+            }
+            let tx = database.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = work(&tx)?;
+            tx.commit()?;
+            Ok(value)
+        })
+        .await
+    }
+
+    /// Reads the database. No lock of a writer delays it.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.call(move |database| work(&database.connection)).await
     }
 
     async fn call<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut OpenDatabase) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (done, result) = oneshot::channel();
-        let job = Job::Work(Box::new(move |connection| {
-            // The caller may have given up; a committed change stays.
-            let _ = done.send(work(connection));
+        let deadline = Instant::now() + DEADLINE;
+        let job = Job::Work(Box::new(move |database| {
+            // The caller gave up while it waited for its turn.
+            if done.is_closed() {
+                return;
+            }
+            let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(MARGIN);
+            let waits = database.connection.busy_timeout(BUSY_TIMEOUT.min(left));
+            // The caller may give up meanwhile; a committed change stays.
+            let _ = done.send(waits.map_err(StoreError::from).and_then(|()| work(database)));
         }));
         self.jobs.try_send(job).map_err(|_| StoreError::Busy)?;
         match tokio::time::timeout(DEADLINE, result).await {
@@ -131,79 +188,48 @@ impl Store {
     }
 }
 
-fn open(path: &Path) -> Result<Connection, OpenError> {
-    let name = path.display().to_string();
-    let explain = |e: rusqlite::Error| match e.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-            OpenError::Damaged(name.clone(), e.to_string())
-        }
-        _ => OpenError::Unusable(name.clone(), e.to_string()),
-    };
-    let mut connection = Connection::open(path).map_err(explain)?;
-    restrict(path).map_err(|e| OpenError::Unusable(name.clone(), e.to_string()))?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
-    // Reads the whole file's structure before anything is written to it.
-    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(explain)?;
-    if verdict != "ok" {
-        return Err(OpenError::Damaged(name.clone(), verdict));
-    }
-    // An epoch must be on the disk before anything with it is published: FULL, also with a write-ahead log.
-    connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-        .map_err(explain)?;
-    MIGRATIONS.to_latest(&mut connection).map_err(|e| match e {
-        rusqlite_migration::Error::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead) => {
-            OpenError::Newer(name.clone())
-        }
-        rusqlite_migration::Error::RusqliteError { err, .. } => explain(err),
-        other => OpenError::Unusable(name.clone(), other.to_string()),
-    })?;
-    Ok(connection)
-}
-
-/// The database holds passwords of cameras: for its owner only.
-fn restrict(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-}
-
 #[cfg(test)]
 mod tests {
+    use rsm_control::api::assignment::PlacementFloor;
+    use rsm_shared::stream::names::Zone;
+    use rsm_shared::stream::slug::Slug;
+    use rsm_shared::wire::messages::Want;
+
     use super::*;
 
-    #[test]
-    fn migrations_are_valid() {
-        MIGRATIONS.validate().unwrap();
-    }
-
-    #[test]
-    fn a_newer_database_is_refused_and_left_as_it_was() {
+    #[tokio::test]
+    async fn a_change_waits_for_a_lock_and_is_refused_when_it_lasts() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rsm.sqlite3");
-        drop(open(&path).unwrap());
-        Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
-        assert!(matches!(open(&path), Err(OpenError::Newer(_))));
-        let version: i64 =
-            Connection::open(&path).unwrap().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-        assert_eq!(version, 99);
+        let store = Store::open(&path).unwrap();
+        let assign = || {
+            let floor = PlacementFloor { epoch: None, discontinuity: 0 };
+            store.assign(Slug::parse("yard").unwrap(), Zone::default_zone(), Want::Run, 1, floor)
+        };
+        let first = assign().await.unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert!(matches!(assign().await, Err(StoreError::Locked)), "a lock that lasts");
+        assert_eq!(store.assignments().await.unwrap(), [first], "reading goes on, and nothing was changed");
+        let waiting = assign();
+        let release = async { tokio::task::spawn_blocking(move || other.execute_batch("COMMIT")).await.unwrap() };
+        let (waited, released) = tokio::join!(waiting, release);
+        released.unwrap();
+        waited.unwrap();
     }
 
-    #[test]
-    fn a_file_that_is_no_database_is_refused_and_left_as_it_was() {
+    #[tokio::test]
+    async fn nothing_is_written_to_a_file_that_is_not_the_database_any_more() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("rsm.sqlite3");
-        let text = "this is a diary, not a database. ".repeat(100);
-        std::fs::write(&path, &text).unwrap();
-        assert!(matches!(open(&path), Err(OpenError::Damaged(..))));
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-    }
-
-    #[test]
-    fn the_database_is_for_its_owner_only() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("rsm.sqlite3");
-        drop(open(&path).unwrap());
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let (path, away) = (dir.path().join("rsm.sqlite3"), dir.path().join("away"));
+        let store = Store::open(&path).unwrap();
+        store.writable().await.unwrap();
+        std::fs::rename(&path, &away).unwrap();
+        assert!(matches!(store.writable().await, Err(StoreError::Moved)));
+        assert!(store.links().await.is_ok(), "reading goes on");
+        let wal = dir.path().join("rsm.sqlite3-wal");
+        std::fs::write(&wal, "the log of another database").unwrap();
+        store.close().await;
+        assert!(wal.exists(), "what lies there now is left alone");
     }
 }

@@ -35,10 +35,13 @@ pub async fn watch(store: Store, health: Health, every: Duration, stop: Cancella
 /// The error as clients may read it.
 fn sentence(error: &StoreError) -> &'static str {
     match error {
+        StoreError::Locked => {
+            "another program holds the database; nothing can be started, changed or stopped until it releases the lock"
+        }
+        StoreError::Moved => {
+            "the database was moved, replaced or removed while it was open; nothing can be started, changed or stopped until it is put back and this process is started again"
+        }
         StoreError::Sql(e) => match e.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                "another program holds the database; nothing can be started, changed or stopped until it releases the lock"
-            }
             Some(ErrorCode::ReadOnly) => "the database is read-only; nothing can be started, changed or stopped",
             Some(ErrorCode::DiskFull) => "the disk of the database is full; nothing can be started, changed or stopped",
             _ => "the database cannot be written, the log has the cause; nothing can be started, changed or stopped",

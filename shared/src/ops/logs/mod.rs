@@ -5,4 +5,5 @@ mod counted;
 pub(super) mod event;
 pub(super) mod lines;
 pub mod masking;
+pub(super) mod queue;
 pub mod repeated;

@@ -1,0 +1,3 @@
+-- The first file of migrations was changed in place once: databases that were made before it have no column
+-- assignments.discontinuity, whatever their number is. A condition cannot be written in SQL here, so the program adds the
+-- column where it is missing: api/src/store/migrations.rs.
