@@ -1,5 +1,6 @@
 //! `rsm`: one binary, its roles composed here.
 
+mod allocator;
 mod children;
 mod cli;
 mod demo;
@@ -24,7 +25,9 @@ use crate::exit::{EXIT_UNAVAILABLE, EXIT_USAGE, fail};
 
 /// Shown in logs, `/metrics` and `--version`.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+#[expect(clippy::print_stdout, reason = "what the command prints is its result")]
 fn main() -> ExitCode {
+    allocator::limit_heaps();
     let (command, config) = match cli::read() {
         Ok(read) => read,
         Err(exit) => return exit,
