@@ -72,7 +72,7 @@ pub fn in_folder(media: &PlaylistText, folder: &str) -> Bytes {
     if folder.is_empty() { media.bytes() } else { with_children(media.as_str(), |uri| format!("{folder}{uri}")).into() }
 }
 
-/// How a reference to a file beside a playlist begins, when the playlist was asked for at `path`. Players resolve
+/// Beginning of a reference to a file beside a playlist, when the playlist was asked for at `path`. Players resolve
 /// references against the address they asked at, and each playlist has one with a last slash and one without:
 /// `/video/play/7/` and `/video/play/7/source.m3u8` stand in the folder of their files, `/video/play/7` above it and
 /// `/video/play/7/source.m3u8/` in one below.

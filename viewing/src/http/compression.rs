@@ -22,7 +22,7 @@ const LONG: usize = 64 << 10;
 const MAX_KEPT: u64 = 16 << 20;
 /// An answer that is longer than this is not kept: no two requests get the same list of all cameras, bytes.
 const MAX_ONE: usize = 2 << 20;
-/// Of the levels 1 to 9: playlists and lists get hardly smaller with the higher ones, and those take twice the time.
+/// Level from 1 to 9: playlists and lists get hardly smaller with the higher ones, and those take twice the time.
 const LEVEL: u32 = 4;
 
 /// Media types of text, without their parameters.
@@ -40,13 +40,15 @@ pub struct Compressor {
     kept: Cache<Bytes, Bytes>,
 }
 
-impl Compressor {
+impl Default for Compressor {
     /// With nothing kept yet.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let weight = |text: &Bytes, packed: &Bytes| u32::try_from(text.len() + packed.len()).unwrap_or(u32::MAX);
         Self { kept: Cache::builder().max_capacity(MAX_KEPT).weigher(weight).build() }
     }
+}
 
+impl Compressor {
     /// `text` as gzip; empty when it could not be compressed.
     pub async fn gzip(&self, text: Bytes) -> Bytes {
         if text.len() > MAX_ONE {
@@ -146,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_compressed_reads_back() {
-        let compressor = Compressor::new();
+        let compressor = Compressor::default();
         for len in [0, 1, 2000, LONG + 1, MAX_ONE + 1] {
             let text = Bytes::from("#EXTINF:2.0,\n".repeat(len / 13 + 1));
             let packed = compressor.gzip(text.clone()).await;

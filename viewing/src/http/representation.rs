@@ -1,4 +1,4 @@
-//! What every whole answer gets at its end: a tag, 304 for a client that has it, the range that was asked for, gzip.
+//! The last step of every whole answer: a tag, 304 for a client that has it, the range that was asked for, gzip.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 

@@ -43,7 +43,7 @@ impl RequestGuard {
         let api = &viewing.config.api;
         let page_policy = page_policy(&api.embed_origins);
         let origins = OriginPolicy::new(&api.allowed_origins, api.listen);
-        Self { origins, page_policy, compressor: Compressor::new(), viewing }
+        Self { origins, page_policy, compressor: Compressor::default(), viewing }
     }
 }
 

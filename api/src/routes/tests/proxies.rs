@@ -1,4 +1,4 @@
-//! What proxies, and clients that were written elsewhere, meet.
+//! Answers to requests through proxies, and to clients that were written elsewhere.
 
 use std::io::Read as _;
 
