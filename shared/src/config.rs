@@ -12,6 +12,7 @@ mod form;
 mod layers;
 pub mod log_filter;
 mod log_format;
+pub mod path_prefix;
 mod reference;
 mod setting;
 mod show;

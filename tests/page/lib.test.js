@@ -9,6 +9,7 @@ import { GROUPS, groupOf, outageText, reasonText, stateName, urgency } from '../
 import { fileName } from '../../viewing/web/lib/download.js';
 import { parseObject } from '../../viewing/web/lib/json.js';
 import { merge } from '../../viewing/web/lib/live.js';
+import { belowRoot, rootOf } from '../../viewing/web/lib/root.js';
 import { cameraRoute, parseRoute } from '../../viewing/web/lib/routes.js';
 import { CameraChoices, recall, store } from '../../viewing/web/lib/storage.js';
 import { audioText, bitRateText, codecName, counted, fpsText, messageOf, sentence, sizeText } from '../../viewing/web/lib/text.js';
@@ -111,6 +112,16 @@ test('the address of frames has a query', () => {
   Object.assign(globalThis, { location: { origin: 'http://127.0.0.1:8080' } });
   assert.equal(frameSocket('a b'), 'ws://127.0.0.1:8080/ws/stream/a%20b/');
   assert.equal(frameSocket('a', { events: 1, width: 320 }), 'ws://127.0.0.1:8080/ws/stream/a/?events=1&width=320');
+});
+
+test('the page works below a path of its host', () => {
+  assert.equal(rootOf('https://h/assets/lib/root.js'), '');
+  assert.equal(rootOf('https://h/cams/assets/lib/root.js'), '/cams');
+  assert.equal(rootOf('https://h/a/assets/b/assets/lib/root.js'), '/a/assets/b');
+  assert.equal(belowRoot('/video/play/1/', ''), '/video/play/1/');
+  assert.equal(belowRoot('/video/play/1/', '/cams'), '/cams/video/play/1/');
+  assert.equal(belowRoot('/cams/video/play/1/', '/cams'), '/cams/video/play/1/');
+  assert.equal(belowRoot('/cams2/video/', '/cams'), '/cams/cams2/video/');
 });
 
 test('only objects are messages', () => {

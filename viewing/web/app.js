@@ -9,6 +9,7 @@ import * as api from './lib/api.js';
 import { byId, elementOf } from './lib/dom.js';
 import { setKiosk } from './lib/full-screen.js';
 import { Live } from './lib/live.js';
+import { ROOT } from './lib/root.js';
 import { WALL_ROUTE, parseRoute } from './lib/routes.js';
 import { WallScreen } from './wall/screen.js';
 
@@ -18,7 +19,7 @@ import { WallScreen } from './wall/screen.js';
 const at = (id) => byId(id, HTMLElement);
 
 announceIn(at('announce'));
-at('empty-curl').textContent = `curl -X POST ${location.origin}/video/ \\
+at('empty-curl').textContent = `curl -X POST ${location.origin}${ROOT}/video/ \\
   -H 'Content-Type: application/json' \\
   -d '{"url": "rtsp://192.168.1.20:554/stream1", "name": "Front door"}'`;
 

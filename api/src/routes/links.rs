@@ -1,6 +1,7 @@
 //! Cameras as operators register, list, change, start, stop and remove them.
 
 use rsm_viewing::http::extract::{RouteResult, Written};
+use rsm_viewing::http::path_prefix::PathPrefix;
 use rsm_viewing::http::problem::{BodyProblems, Refusable, StoreProblems};
 use rsm_viewing::routes::list::Page;
 use rsm_viewing::routes::shown::{self, StateName};
@@ -133,7 +134,7 @@ pub async fn create(request: &mut Request, app: AppHandles, response: &mut Respo
     let members = body::json_object(request, app.0.viewing.config.api.max_body_bytes).await?;
     let NewLink { settings, slug_label } = settings::create(members)?;
     let link = change::add(&app.0, slug_label, settings).await?;
-    let location = format!("/video/{}/", link.slug);
+    let location = PathPrefix::of(request, &app.0.viewing).address(&format!("/video/{}/", link.slug));
     // A slug holds nothing that a header could not.
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(LOCATION, location);

@@ -6,9 +6,12 @@ use ipnet::IpNet;
 
 use super::form::TextRefusal;
 use super::log_filter as filter;
+use super::path_prefix;
 use crate::stream::names::{WorkerId, Zone};
 use crate::stream::rendition::Rendition;
 
+/// First parts of the paths that the server answers itself.
+const OWN_PATHS: [&str; 7] = ["assets", "docs", "health", "metrics", "openapi.json", "video", "ws"];
 /// First line of a certificate in a PEM file.
 const PEM_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
@@ -25,6 +28,15 @@ pub(super) fn origin(text: &str) -> Result<(), TextRefusal> {
     let is_origin =
         |url: url::Url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text;
     accept_if(url::Url::parse(text).is_ok_and(is_origin))
+}
+
+/// A path that this server's own paths can follow.
+pub(super) fn base_path(text: &str) -> Result<(), TextRefusal> {
+    let first = text.split('/').nth(1).unwrap_or_default();
+    if OWN_PATHS.contains(&first) {
+        return Err(TextRefusal::Because(format!("{text:?}, which begins like a path of the server itself")));
+    }
+    accept_if(path_prefix::normal(text).is_some())
 }
 
 pub(super) fn proxy(text: &str) -> Result<(), TextRefusal> {

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::check::{
-    any, certificates, gstreamer_element, log_filter, nats_address, origin, proxy, rendition, worker_name, zone,
+    any, base_path, certificates, gstreamer_element, log_filter, nats_address, origin, proxy, rendition, worker_name,
+    zone,
 };
 use super::declare::{Key, Section, configuration};
 use super::endpoint::OtlpEndpoint;
@@ -39,6 +40,11 @@ configuration! {
         /// Origins of other sites that may use the API from a browser. While the API listens on loopback, loopback
         /// origins of any port are allowed too.
         allowed_origins: Vec<String> = [], Form::list("origins such as https://cameras.example", origin, 0);
+        /// Sites that may show the page in a frame of theirs, besides this server. Empty: none may.
+        embed_origins: Vec<String> = [], Form::list("origins such as https://cameras.example", origin, 0);
+        /// Path under which a proxy shows this server, when it does not say so in X-Forwarded-Prefix. Addresses in
+        /// answers begin with it. Requests are taken with it and without. Empty: the server has the host for itself.
+        base_path: Option<String> = "", Form::text("a path such as /cams", base_path);
         /// Largest request body.
         max_body_bytes: u64 = 65536, Form::whole("bytes", 1024, 16_777_216);
         /// Camera links that can be registered.
@@ -51,7 +57,7 @@ configuration! {
         /// Viewers from one address. A viewer beyond this bound is answered 429.
         max_viewers_per_address: u64 = 1000, Form::whole_or_zero("", 1, 100_000, "no bound of its own");
         /// Proxies in front of this process: the address of a viewer behind one is the one that the proxy names in
-        /// X-Forwarded-For.
+        /// X-Forwarded-For, and the path before this server's own the one in X-Forwarded-Prefix.
         trusted_proxies: Vec<String> = [], Form::list("addresses or networks such as 10.0.0.7 or 10.0.0.0/8", proxy, 0);
         /// A viewer that reads nothing at all for this long is disconnected. A slow one skips frames, and stays.
         viewer_stall_s: u64 = 30, Form::whole("seconds", 1, 3600);

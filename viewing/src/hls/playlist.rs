@@ -1,4 +1,5 @@
-//! A worker's playlist: the values that are read from it, and the viewer id that is added before a player gets it. Pure.
+//! A worker's playlist: the values that are read from it, and what is added before a player gets it: its id, and
+//! the way to the files. Pure.
 
 use std::time::Duration;
 
@@ -58,33 +59,57 @@ impl PlaylistText {
 }
 
 /// Adds `?viewer=<id>` to the children that a multivariant playlist names, so that each player can be counted by the
-/// media playlist it fetches. URIs stand on lines of their own and in URI attributes (RFC 8216 section 4.1 and 4.2).
-pub fn mark_viewer(multivariant: &str, viewer: u64) -> String {
-    let mut marked = String::with_capacity(multivariant.len() + 64);
-    for line in multivariant.lines() {
-        if !line.starts_with('#') && !line.is_empty() {
-            marked.push_str(&with_viewer(line.trim_end(), viewer));
-        } else if let Some((before, uri, after)) = uri_attribute(line) {
-            marked.push_str(before);
-            marked.push_str(&with_viewer(uri, viewer));
-            marked.push_str(after);
-        } else {
-            marked.push_str(line);
-        }
-        marked.push('\n');
+/// media playlist it fetches. `folder` leads to them, see [`folder`].
+pub fn mark_viewer(multivariant: &str, folder: &str, viewer: u64) -> String {
+    with_children(multivariant, |uri| {
+        let separator = if uri.contains('?') { '&' } else { '?' };
+        format!("{folder}{uri}{separator}viewer={viewer:016x}")
+    })
+}
+
+/// A media playlist for a player that reaches its files through `folder`, see [`folder`].
+pub fn in_folder(media: &PlaylistText, folder: &str) -> Bytes {
+    if folder.is_empty() { media.bytes() } else { with_children(media.as_str(), |uri| format!("{folder}{uri}")).into() }
+}
+
+/// Beginning of a reference to a file beside a playlist, when the playlist was asked for at `path`. Players resolve
+/// references against the address they asked at, and each playlist has one with a last slash and one without:
+/// `/video/play/7/` and `/video/play/7/source.m3u8` stand in the folder of their files, `/video/play/7` above it and
+/// `/video/play/7/source.m3u8/` in one below.
+pub fn folder(path: &str) -> String {
+    let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let is_file = |name: &str| name.ends_with(".m3u8");
+    match path.strip_suffix('/') {
+        Some(path) if is_file(&last(path)) => "../".into(),
+        Some(_) => String::new(),
+        None if is_file(&last(path)) => String::new(),
+        None => format!("{}/", last(path)),
     }
-    marked
+}
+
+/// The playlist with its URIs as `named` has them. They stand on lines of their own and in URI attributes (RFC 8216
+/// section 4.1 and 4.2).
+fn with_children(playlist: &str, named: impl Fn(&str) -> String) -> String {
+    let mut text = String::with_capacity(playlist.len() * 2);
+    for line in playlist.lines() {
+        if !line.starts_with('#') && !line.is_empty() {
+            text.push_str(&named(line.trim_end()));
+        } else if let Some((before, uri, after)) = uri_attribute(line) {
+            text.push_str(before);
+            text.push_str(&named(uri));
+            text.push_str(after);
+        } else {
+            text.push_str(line);
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// The id of a viewer as it stands in a query: 16 hexadecimal digits, or it is not one of ours.
 pub fn viewer_id(text: &str) -> Option<u64> {
     let ours = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     if ours { u64::from_str_radix(text, 16).ok() } else { None }
-}
-
-fn with_viewer(uri: &str, viewer: u64) -> String {
-    let separator = if uri.contains('?') { '&' } else { '?' };
-    format!("{uri}{separator}viewer={viewer:016x}")
 }
 
 fn uri_attribute(line: &str) -> Option<(&str, &str, &str)> {
@@ -129,7 +154,32 @@ mod tests {
         let want = "#EXTM3U\n#EXT-X-VERSION:7\n\
             #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",URI=\"audio.m3u8?x=1&viewer=00000000000000ff\"\n\
             #EXT-X-STREAM-INF:BANDWIDTH=1,CODECS=\"avc1.64001f\"\nsource.m3u8?viewer=00000000000000ff\n";
-        assert_eq!(mark_viewer(playlist, 255), want);
+        assert_eq!(mark_viewer(playlist, "", 255), want);
+        let below = want.replace("source.m3u8", "7/source.m3u8").replace("audio.m3u8", "7/audio.m3u8");
+        assert_eq!(mark_viewer(playlist, "7/", 255), below);
+    }
+
+    #[test]
+    fn children_are_found_from_every_spelling_of_a_playlist_s_address() {
+        for (path, want) in [
+            ("/video/play/7/", ""),
+            ("/video/play/7", "7/"),
+            ("/cams/video/play/7", "7/"),
+            ("/video/play/7/master.m3u8", ""),
+            ("/video/play/7/master.m3u8/", "../"),
+            ("/video/play/7/source.m3u8", ""),
+            ("/video/play/7/source.m3u8/", "../"),
+        ] {
+            assert_eq!(folder(path), want, "{path}");
+        }
+        let media = PlaylistText::read(
+            "#EXTM3U\n#EXT-X-MAP:URI=\"7-3/source/init-1.mp4\"\n#EXT-X-PART:DURATION=0.3,URI=\"7-3/source/1.0.m4s\"\n\
+            #EXTINF:2.0,\n7-3/source/1.m4s\n",
+        )
+        .unwrap();
+        assert_eq!(in_folder(&media, ""), media.bytes());
+        let moved = String::from_utf8(in_folder(&media, "../").to_vec()).unwrap();
+        assert_eq!(moved, media.as_str().replace("7-3/", "../7-3/"));
     }
 
     #[test]
@@ -143,14 +193,14 @@ mod tests {
     proptest! {
         #[test]
         fn an_id_reads_back(id: u64) {
-            let marked = mark_viewer("#EXTM3U\nsource.m3u8\n", id);
+            let marked = mark_viewer("#EXTM3U\nsource.m3u8\n", "", id);
             let (_, query) = marked.trim_end().split_once("?viewer=").unwrap();
             prop_assert_eq!(viewer_id(query), Some(id));
         }
 
         #[test]
         fn any_text_is_marked(text in "\\PC{0,80}") {
-            mark_viewer(&text, 1);
+            mark_viewer(&text, &folder(&text), 1);
         }
     }
 }

@@ -11,7 +11,9 @@ pub enum OriginDecision {
     Absent,
     /// A page of this server.
     Same,
-    /// A page of another origin that may use this server.
+    /// A page of an origin that the configuration names: its requests may carry credentials.
+    Listed,
+    /// A page of another origin of this machine, while the server is on loopback.
     Allowed,
     /// Any other page; also `null`, which every sandboxed frame and local file sends.
     Foreign,
@@ -42,9 +44,9 @@ impl OriginPolicy {
         // rebinding) would equal itself. A server behind a proxy lists its names in `api.allowed_origins`.
         if same && (!self.loopback || is_loopback(authority.host())) {
             OriginDecision::Same
-        } else if self.allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
-            || (self.loopback && is_loopback(authority.host()))
-        {
+        } else if self.allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) {
+            OriginDecision::Listed
+        } else if self.loopback && is_loopback(authority.host()) {
             OriginDecision::Allowed
         } else {
             OriginDecision::Foreign
@@ -102,7 +104,7 @@ mod tests {
             (loopback, Some("http://rebound.evil:8080"), Some("rebound.evil:8080"), OriginDecision::Foreign),
             (loopback, Some("https://cameras.example"), Some("cameras.example"), OriginDecision::Allowed),
             (open, Some("http://nvr.lan"), None, OriginDecision::Foreign),
-            (open, Some("https://cameras.example"), Some("nvr.lan"), OriginDecision::Allowed),
+            (open, Some("https://cameras.example"), Some("nvr.lan"), OriginDecision::Listed),
             (open, Some("http://cameras.example"), Some("nvr.lan"), OriginDecision::Foreign),
             (open, Some("https://cameras.example:444"), Some("nvr.lan"), OriginDecision::Foreign),
             (open, Some("https://cameras.example.evil"), Some("nvr.lan"), OriginDecision::Foreign),

@@ -7,9 +7,11 @@ use salvo::http::header::{self, HeaderName};
 use salvo::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 
+use super::compression::Compressor;
 use super::label::Label;
 use super::origin::{OriginDecision, OriginPolicy};
 use super::problem::Problem;
+use super::representation;
 use super::request_trace::RequestTrace;
 use crate::viewing::Viewing;
 
@@ -17,23 +19,31 @@ use crate::viewing::Viewing;
 /// No page needs an inline script or style.
 const PAGE_CSP: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; \
     connect-src 'self' ws: wss:; worker-src 'self' blob:; style-src 'self'; script-src 'self'; \
-    frame-ancestors 'none'; base-uri 'none'; object-src 'none'";
+    base-uri 'none'; object-src 'none'";
 /// Time that a browser remembers a preflight, seconds.
 const PREFLIGHT_AGE: &str = "600";
-/// Headers of ours that a page of another origin may read.
-const EXPOSED: &str = "Location, Retry-After, X-Captured-At, X-Total-Count";
+/// Headers that a page of another origin may send: those that are read here or by a proxy in between.
+const ACCEPTED: &str = "Authorization, Cache-Control, Content-Type, If-Modified-Since, If-None-Match, If-Range, \
+    Last-Event-ID, Range, traceparent, tracestate";
+/// Headers that a page of another origin may read.
+const EXPOSED: &str = "Accept-Ranges, Allow, Content-Encoding, Content-Range, Date, ETag, Location, Retry-After, \
+    X-Captured-At, X-Total-Count";
 
 /// The outermost handler.
 pub struct RequestGuard {
     viewing: Arc<Viewing>,
     origins: OriginPolicy,
+    page_policy: HeaderValue,
+    compressor: Compressor,
 }
 
 impl RequestGuard {
     /// For all requests to this process.
     pub fn new(viewing: Arc<Viewing>) -> Self {
         let api = &viewing.config.api;
-        Self { origins: OriginPolicy::new(&api.allowed_origins, api.listen), viewing }
+        let page_policy = page_policy(&api.embed_origins);
+        let origins = OriginPolicy::new(&api.allowed_origins, api.listen);
+        Self { origins, page_policy, compressor: Compressor::default(), viewing }
     }
 }
 
@@ -65,11 +75,16 @@ impl Handler for RequestGuard {
         if failed && (response.body.is_none() || response.body.is_error()) {
             response.render(Problem::bare(status));
         }
-        secure(response.headers_mut());
-        if let (OriginDecision::Allowed, Some(origin)) = (&verdict, origin) {
+        representation::finish(request, response, &self.compressor).await;
+        let status = response.status_code.unwrap_or(StatusCode::OK);
+        self.secure(response.headers_mut());
+        if let (OriginDecision::Listed | OriginDecision::Allowed, Some(origin)) = (&verdict, origin) {
             let headers = response.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+            if verdict == OriginDecision::Listed {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            }
         }
         response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
         let label = Label::of(depot);
@@ -94,18 +109,29 @@ fn is_preflight(request: &Request) -> bool {
 fn allow_methods(headers: &mut HeaderMap) {
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, PATCH, DELETE"),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Content-Type, Authorization"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, ACCEPTED),
         (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_AGE),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
 }
 
-fn secure(headers: &mut HeaderMap) {
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    let page = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
-    if page {
-        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_CSP));
+/// The policy of pages, which also says which sites may frame them: browsers that know it ignore X-Frame-Options.
+fn page_policy(embed_origins: &[String]) -> HeaderValue {
+    let ancestors =
+        if embed_origins.is_empty() { "'none'".into() } else { format!("'self' {}", embed_origins.join(" ")) };
+    let policy = format!("{PAGE_CSP}; frame-ancestors {ancestors}");
+    // The configuration takes only origins, so that is a header.
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"))
+}
+
+impl RequestGuard {
+    fn secure(&self, headers: &mut HeaderMap) {
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        let page = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+        if page {
+            headers.insert(header::CONTENT_SECURITY_POLICY, self.page_policy.clone());
+        }
     }
 }

@@ -30,6 +30,15 @@ impl Proxies {
         nearest
     }
 
+    /// True for a peer that is believed when it names the path in front of this server's own: a trusted proxy, or a
+    /// program on this machine. The name only changes the addresses in the answer to that same request.
+    pub fn names_prefix(&self, peer: Option<IpAddr>) -> bool {
+        peer.is_some_and(|peer| {
+            let peer = peer.to_canonical();
+            peer.is_loopback() || self.trusts(peer)
+        })
+    }
+
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
@@ -68,6 +77,17 @@ mod tests {
             let viewer = proxies.viewer(Some(peer.parse().unwrap()), forwarded.iter().copied());
             assert_eq!(viewer, want.parse::<IpAddr>().unwrap(), "{peer} {forwarded:?}");
         }
+    }
+
+    #[test]
+    fn trusted_peers_and_those_of_this_machine_name_the_prefix() {
+        let proxies = Proxies::new(&["10.0.0.0/8".into()]);
+        for (peer, believed) in
+            [("127.0.0.1", true), ("::1", true), ("::ffff:10.0.0.7", true), ("10.0.0.7", true), ("203.0.113.9", false)]
+        {
+            assert_eq!(proxies.names_prefix(Some(peer.parse().unwrap())), believed, "{peer}");
+        }
+        assert!(!proxies.names_prefix(None));
     }
 
     proptest! {

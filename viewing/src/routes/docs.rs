@@ -1,13 +1,13 @@
 //! The OpenAPI document, and a page to try it. Nothing on the page comes from outside.
 
 use bytes::Bytes;
-use salvo::http::HeaderValue;
-use salvo::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use salvo::oapi::swagger_ui::{self, Config};
 use salvo::oapi::{Info, OpenApi, endpoint};
 use salvo::{Request, Response, Router, Writer as _};
 
+use super::page;
 use crate::http::extract::{Handles, RouteResult, Written};
+use crate::http::path_prefix::PathPrefix;
 use crate::http::problem::{Problem, ProblemBody};
 
 const DESCRIPTION: &str = "RTSP cameras in front of browsers. Register a camera with `POST /video/`, then watch it as \
@@ -35,11 +35,10 @@ pub fn document(router: &Router) -> OpenApi {
     tags("documentation"),
     responses((status_code = 200, description = "This document", body = String, content_type = "application/json"))
 )]
-pub async fn openapi(app: Handles, response: &mut Response) -> RouteResult {
+pub async fn openapi(request: &mut Request, app: Handles, response: &mut Response) -> RouteResult {
     let text = app.0.openapi.get().ok_or_else(Problem::internal)?;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response.body(text.clone());
+    let prefix = PathPrefix::of(request, &app.0);
+    page::serve(response, "application/json", with_server(text, prefix.as_str()));
     Ok(Written)
 }
 
@@ -49,8 +48,9 @@ pub async fn openapi(app: Handles, response: &mut Response) -> RouteResult {
     tags("documentation"),
     responses((status_code = 200, description = "HTML", body = String, content_type = "text/html"))
 )]
-pub async fn page(response: &mut Response) -> RouteResult {
-    write(response, "text/html; charset=utf-8", include_str!("docs/index.html"));
+pub async fn docs(request: &mut Request, app: Handles, response: &mut Response) -> RouteResult {
+    let html = PathPrefix::of(request, &app.0).rooted(include_str!("docs/index.html"), request.uri().path());
+    page::serve(response, "text/html; charset=utf-8", html.into());
     Ok(Written)
 }
 
@@ -68,17 +68,22 @@ pub async fn page(response: &mut Response) -> RouteResult {
 pub async fn file(request: &mut Request, response: &mut Response) -> RouteResult {
     let name = request.params().get("file").map(String::as_str).unwrap_or_default();
     if let Some((_, content_type, text)) = OURS.iter().find(|(ours, ..)| *ours == name) {
-        write(response, content_type, *text);
+        page::serve(response, content_type, Bytes::from_static(text.as_bytes()));
         return Ok(Written);
     }
     let (name, content_type) = THEIRS.iter().find(|(theirs, _)| *theirs == name).ok_or_else(Problem::gone)?;
     let found = swagger_ui::serve(name, "", "", "", &Config::default()).ok().flatten().ok_or_else(Problem::gone)?;
-    write(response, content_type, Bytes::from(found.bytes.into_owned()));
+    page::serve(response, content_type, Bytes::from(found.bytes.into_owned()));
     Ok(Written)
 }
 
-fn write(response: &mut Response, content_type: &'static str, body: impl Into<salvo::http::ResBody>) {
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response.body(body);
+/// The document with the path before this server's own, if one is known: paths in it begin after that.
+fn with_server(document: &Bytes, prefix: &str) -> Bytes {
+    match document.strip_prefix(b"{") {
+        Some(rest) if !prefix.is_empty() => {
+            // A prefix holds nothing that JSON would have to escape.
+            [format!("{{\"servers\":[{{\"url\":\"{prefix}\"}}],").as_bytes(), rest].concat().into()
+        }
+        _ => document.clone(),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use salvo::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use salvo::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use salvo::http::{HeaderValue, Method};
 use salvo::oapi::endpoint;
 use salvo::{Request, Response, Writer as _};
@@ -13,6 +13,9 @@ use crate::http::problem::{Problem, QueryProblems, SeatProblems, WatchProblems};
 use crate::http::request_trace;
 use crate::relay::multipart::{self, Multipart};
 use crate::relay::seats::ViewerKind;
+
+/// Asks a proxy to pass on what comes: nginx would keep up to 1 GB for a slow viewer, minutes of pictures.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Frames as multipart
 ///
@@ -59,5 +62,6 @@ pub async fn mjpeg(request: &mut Request, app: Handles, stream: BySlug, response
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(multipart::CONTENT_TYPE));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     Ok(Written)
 }

@@ -1,15 +1,18 @@
 //! The viewer page and its files, built into the binary.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use salvo::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use salvo::http::{HeaderValue, StatusCode};
+use bytes::Bytes;
+use salvo::http::HeaderValue;
+use salvo::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use salvo::oapi::endpoint;
-use salvo::{Request, Response};
+use salvo::{Request, Response, Writer as _};
 
-use crate::http::extract::{RouteResult, Written};
+use crate::http::extract::{Handles, RouteResult, Written};
+use crate::http::path_prefix::PathPrefix;
 use crate::http::problem::{Problem, ProblemBody};
+use crate::http::representation;
 
 /// A file that is served as it was built in.
 pub struct Asset {
@@ -25,15 +28,9 @@ static INDEX: Asset =
 /// Everything under `/assets/`: build.rs makes the table from the folder `web`.
 static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-static INDEX_TAG: LazyLock<HeaderValue> = LazyLock::new(|| INDEX.tag());
-
 /// The page as a relay serves it: its root element says so, and the page leaves out the controls of operators.
-static RELAY_INDEX: LazyLock<Asset> = LazyLock::new(|| {
-    let html = String::from_utf8_lossy(INDEX.bytes).replacen("<html ", "<html data-role=\"relay\" ", 1);
-    Asset { bytes: html.into_bytes().leak(), ..INDEX }
-});
-
-static RELAY_INDEX_TAG: LazyLock<HeaderValue> = LazyLock::new(|| RELAY_INDEX.tag());
+static RELAY_INDEX: LazyLock<String> =
+    LazyLock::new(|| INDEX.text().replacen("<html ", "<html data-role=\"relay\" ", 1));
 
 /// The viewer page
 #[endpoint(
@@ -44,8 +41,8 @@ static RELAY_INDEX_TAG: LazyLock<HeaderValue> = LazyLock::new(|| RELAY_INDEX.tag
         (status_code = 304, description = "As the client has it")
     )
 )]
-pub async fn index(request: &mut Request, response: &mut Response) -> RouteResult {
-    INDEX.serve(request, response, INDEX_TAG.clone());
+pub async fn index(request: &mut Request, app: Handles, response: &mut Response) -> RouteResult {
+    serve_index(&INDEX.text(), request, &app, response);
     Ok(Written)
 }
 
@@ -58,8 +55,8 @@ pub async fn index(request: &mut Request, response: &mut Response) -> RouteResul
         (status_code = 304, description = "As the client has it")
     )
 )]
-pub async fn relay_index(request: &mut Request, response: &mut Response) -> RouteResult {
-    RELAY_INDEX.serve(request, response, RELAY_INDEX_TAG.clone());
+pub async fn relay_index(request: &mut Request, app: Handles, response: &mut Response) -> RouteResult {
+    serve_index(&RELAY_INDEX, request, &app, response);
     Ok(Written)
 }
 
@@ -77,7 +74,7 @@ pub async fn relay_index(request: &mut Request, response: &mut Response) -> Rout
 )]
 pub async fn file(request: &mut Request, response: &mut Response) -> RouteResult {
     let name = parameter(request, "file").to_owned();
-    serve_asset(&name, request, response)
+    serve_asset(&name, response)
 }
 
 /// A file of the viewer page, in a folder
@@ -97,17 +94,34 @@ pub async fn file(request: &mut Request, response: &mut Response) -> RouteResult
 )]
 pub async fn file_in_folder(request: &mut Request, response: &mut Response) -> RouteResult {
     let name = format!("{}/{}", parameter(request, "folder"), parameter(request, "file"));
-    serve_asset(&name, request, response)
+    serve_asset(&name, response)
 }
 
 fn parameter<'a>(request: &'a Request, name: &str) -> &'a str {
     request.params().get(name).map(String::as_str).unwrap_or_default()
 }
 
-fn serve_asset(name: &str, request: &Request, response: &mut Response) -> RouteResult {
+fn serve_index(html: &str, request: &Request, app: &Handles, response: &mut Response) {
+    let prefix = PathPrefix::of(request, &app.0);
+    let path = request.uri().path();
+    serve(response, INDEX.content_type, Bytes::from(prefix.rooted(html, path)));
+}
+
+fn serve_asset(name: &str, response: &mut Response) -> RouteResult {
     let asset = ASSETS.iter().find(|asset| asset.name == name).ok_or_else(Problem::gone)?;
-    asset.serve(request, response, asset.tag());
+    serve(response, asset.content_type, Bytes::from_static(asset.bytes));
     Ok(Written)
+}
+
+/// Answers with a file that is part of the program. A client asks for it each time, so that page and server are never
+/// of two versions, and is told when it has it.
+pub fn serve(response: &mut Response, content_type: &'static str, bytes: Bytes) {
+    let headers = response.headers_mut();
+    headers.insert(ETAG, representation::strong_tag(&bytes));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.body(bytes);
 }
 
 impl Asset {
@@ -116,29 +130,8 @@ impl Asset {
         Self { name, content_type, bytes }
     }
 
-    /// Changes with the content.
-    fn tag(&self) -> HeaderValue {
-        let mut hasher = DefaultHasher::new();
-        self.bytes.hash(&mut hasher);
-        let tag = format!("\"{:016x}\"", hasher.finish());
-        HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""))
-    }
-
-    /// Answers with the file, or 304 when the client has it.
-    fn serve(&self, request: &Request, response: &mut Response, tag: HeaderValue) {
-        let known = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).is_some_and(|known| {
-            known.split(',').any(|one| one.trim().trim_start_matches("W/").as_bytes() == tag.as_bytes())
-        });
-        let headers = response.headers_mut();
-        headers.insert(ETAG, tag);
-        // Looked at again each time, so that page and server are never of two versions.
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        if known {
-            response.status_code(StatusCode::NOT_MODIFIED);
-            return;
-        }
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
-        response.body(self.bytes);
+    fn text(&self) -> Cow<'static, str> {
+        String::from_utf8_lossy(self.bytes)
     }
 }
 
@@ -172,9 +165,8 @@ mod tests {
 
     #[test]
     fn only_a_relay_says_what_it_is() {
-        let says = |page: &Asset| std::str::from_utf8(page.bytes).unwrap().contains("<html data-role=\"relay\" lang");
-        assert!(says(&RELAY_INDEX) && !says(&INDEX));
-        assert_ne!(RELAY_INDEX.tag(), INDEX.tag());
+        let says = |page: &str| page.contains("<html data-role=\"relay\" lang");
+        assert!(says(&RELAY_INDEX) && !says(&INDEX.text()));
     }
 
     #[test]

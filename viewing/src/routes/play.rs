@@ -1,6 +1,8 @@
 //! HLS as players fetch it.
 
+use std::io::SeekFrom;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -8,21 +10,22 @@ use futures_util::Stream;
 use rand::RngExt as _;
 use rsm_shared::stream::fence::Fence;
 use rsm_shared::stream::rendition::Rendition;
-use salvo::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use salvo::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use salvo::http::{HeaderValue, StatusCode};
 use salvo::oapi::endpoint;
 use salvo::{Request, Response, Writer as _};
 use tokio::fs::File;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use crate::hls::locate::{MediaFile, Playlist};
 use crate::hls::players::Player;
-use crate::hls::playlist::{PlaylistText, mark_viewer, viewer_id};
+use crate::hls::playlist::{PlaylistText, folder, in_folder, mark_viewer, viewer_id};
 use crate::hls::reload::Reload;
 use crate::hls::serve;
 use crate::http::extract::{ById, Handles, RouteResult, Written};
 use crate::http::problem::{Problem, ProblemBody, WaitProblems, WatchProblems};
 use crate::http::query;
+use crate::http::range::RequestedRange;
 
 /// RFC 8216 section 4.
 const PLAYLIST_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
@@ -41,10 +44,47 @@ const CHUNK: u64 = 256 << 10;
         WatchProblems, WaitProblems
     )
 )]
-pub async fn multivariant(app: Handles, stream: ById, response: &mut Response) -> RouteResult {
+pub async fn multivariant(request: &mut Request, app: Handles, stream: ById, response: &mut Response) -> RouteResult {
+    serve_multivariant(request, &app, &stream, response).await
+}
+
+/// HLS multivariant playlist, for players that look at the ending of an address
+///
+/// As `/video/play/<id>/`.
+#[endpoint(
+    operation_id = "hls_playlist_index",
+    tags("watching"),
+    responses(
+        (status_code = 200, description = "The playlist", body = String,
+            content_type = "application/vnd.apple.mpegurl"),
+        WatchProblems, WaitProblems
+    )
+)]
+pub async fn index(request: &mut Request, app: Handles, stream: ById, response: &mut Response) -> RouteResult {
+    serve_multivariant(request, &app, &stream, response).await
+}
+
+/// HLS multivariant playlist, for players that look at the ending of an address
+///
+/// As `/video/play/<id>/`.
+#[endpoint(
+    operation_id = "hls_playlist_master",
+    tags("watching"),
+    responses(
+        (status_code = 200, description = "The playlist", body = String,
+            content_type = "application/vnd.apple.mpegurl"),
+        WatchProblems, WaitProblems
+    )
+)]
+pub async fn master(request: &mut Request, app: Handles, stream: ById, response: &mut Response) -> RouteResult {
+    serve_multivariant(request, &app, &stream, response).await
+}
+
+async fn serve_multivariant(request: &Request, app: &Handles, stream: &ById, response: &mut Response) -> RouteResult {
     let answer = app.0.hls.playlist(&stream.0, Playlist::Multivariant).await;
-    counted(&app, answer, |text| {
-        playlist(response, mark_viewer(text.as_str(), rand::rng().random()).into());
+    counted(app, answer, |text| {
+        let folder = folder(request.uri().path());
+        playlist(response, mark_viewer(text.as_str(), &folder, rand::rng().random()).into());
     })
 }
 
@@ -77,7 +117,7 @@ pub async fn multivariant(app: Handles, stream: ById, response: &mut Response) -
 )]
 pub async fn media_playlist(request: &mut Request, app: Handles, stream: ById, response: &mut Response) -> RouteResult {
     let answer = read_media_playlist(request, &app, &stream).await;
-    counted(&app, answer, |text| playlist(response, text.bytes()))
+    counted(&app, answer, |text| playlist(response, in_folder(&text, &folder(request.uri().path()))))
 }
 
 async fn read_media_playlist(request: &Request, app: &Handles, stream: &ById) -> Result<PlaylistText, Problem> {
@@ -125,6 +165,12 @@ async fn read_media_playlist(request: &Request, app: &Handles, stream: &ById) ->
         (status_code = 200, description = "The file", content(
             ("video/iso.segment" = Vec<u8>), ("video/mp4" = Vec<u8>), ("audio/mp4" = Vec<u8>)
         )),
+        (status_code = 206, description = "The range that was asked for", content(
+            ("video/iso.segment" = Vec<u8>), ("video/mp4" = Vec<u8>), ("audio/mp4" = Vec<u8>)
+        )),
+        (status_code = 304, description = "As the client has it"),
+        (status_code = 416, description = "The file has no such bytes",
+            body = ProblemBody, content_type = "application/problem+json"),
         WatchProblems, WaitProblems
     )
 )]
@@ -141,17 +187,26 @@ pub async fn media(request: &mut Request, app: Handles, stream: ById, response: 
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         // A name is never written twice with another content.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, max-age=3600, immutable"));
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        if let Some(tag) = fence.zip(file).and_then(|(fence, file)| file_tag(fence, file)) {
+            headers.insert(ETAG, tag);
+        }
         match found {
             serve::Media::File(file, len) => {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
-                response.stream(chunks(file, len));
+                let range = RequestedRange::of(request, response.headers(), len);
+                if range.begin(response, len) {
+                    let part = if let RequestedRange::Part(part) = range { part } else { 0..len };
+                    response.stream(chunks(file, part));
+                }
             }
-            serve::Media::Fetched(bytes) => {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-                response.body(bytes);
-            }
+            serve::Media::Fetched(bytes) => drop(response.body(bytes)),
         }
     })
+}
+
+/// Its name, which is never given to another content.
+fn file_tag(fence: Fence, file: MediaFile) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("\"{}/{file}\"", fence.dir_name())).ok()
 }
 
 fn param<'a>(request: &'a Request, name: &str) -> &'a str {
@@ -177,16 +232,21 @@ fn playlist(response: &mut Response, text: Bytes) {
     response.body(text);
 }
 
-/// The bytes of a file, [`CHUNK`] by [`CHUNK`]; a file that got shorter ends the connection, not the answer.
-fn chunks(file: File, len: u64) -> impl Stream<Item = std::io::Result<Bytes>> {
-    futures_util::stream::try_unfold((file, len), |(mut file, left)| async move {
+/// These bytes of a file, [`CHUNK`] by [`CHUNK`]; a file that got shorter ends the connection, not the answer.
+fn chunks(file: File, part: Range<u64>) -> impl Stream<Item = std::io::Result<Bytes>> {
+    // Where reading has to begin; `None` where it goes on.
+    let seek = (part.start > 0).then_some(part.start);
+    futures_util::stream::try_unfold((file, seek, part.end - part.start), |(mut file, seek, left)| async move {
         if left == 0 {
             return Ok(None);
+        }
+        if let Some(start) = seek {
+            file.seek(SeekFrom::Start(start)).await?;
         }
         let mut chunk = BytesMut::with_capacity(usize::try_from(left.min(CHUNK)).unwrap_or(usize::MAX));
         let read = (&mut file).take(left.min(CHUNK)).read_buf(&mut chunk).await?;
         match u64::try_from(read) {
-            Ok(read) if read > 0 => Ok(Some((chunk.freeze(), (file, left - read)))),
+            Ok(read) if read > 0 => Ok(Some((chunk.freeze(), (file, None, left - read)))),
             _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
         }
     })

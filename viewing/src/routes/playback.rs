@@ -6,12 +6,13 @@ use salvo::http::header::CACHE_CONTROL;
 use salvo::oapi::schema::AllOf;
 use salvo::oapi::{BasicType, Components, Object, RefOr, Schema, ToSchema, endpoint};
 use salvo::prelude::Json;
-use salvo::{Response, Writer as _};
+use salvo::{Request, Response, Writer as _};
 use serde::Serialize;
 
 use super::media_facts::{Audio, Video};
 use super::shown::{StateName, Viewers, state, viewers};
 use crate::http::extract::{BySlug, Handles, RouteResult, Written};
+use crate::http::path_prefix::PathPrefix;
 use crate::http::problem::{Problem, WatchProblems};
 use crate::streams::Stream;
 use crate::viewing::Viewing;
@@ -75,7 +76,7 @@ impl ToSchema for Started {
     tags("watching"),
     responses((status_code = 200, description = "Where it plays, and how it is", body = Started), WatchProblems)
 )]
-pub async fn watch(app: Handles, stream: BySlug, response: &mut Response) -> RouteResult {
+pub async fn watch(request: &mut Request, app: Handles, stream: BySlug, response: &mut Response) -> RouteResult {
     let stream = &stream.0;
     let offer = stream.offer();
     if !offer.enabled {
@@ -84,7 +85,7 @@ pub async fn watch(app: Handles, stream: BySlug, response: &mut Response) -> Rou
     let wanted = app.0.hls.want(stream);
     let runs = stream.view().state == StreamState::Running;
     let message = if wanted && runs { "Stream already started" } else { "Stream started" };
-    let playlist_url = format!("/video/play/{}/", offer.id);
+    let playlist_url = PathPrefix::of(request, &app.0).address(&format!("/video/play/{}/", offer.id));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.render(Json(Started { message, playlist_url, status: status_of(&app.0, stream) }));
     Ok(Written)

@@ -1,8 +1,9 @@
 // This module lists what other programs and pages can use of a camera: its addresses, and pieces of HTML that show it,
 // each with a button that copies it.
 
-import { frameSocket, snapshotPath } from '../lib/api.js';
+import { frameSocket } from '../lib/api.js';
 import { create } from '../lib/dom.js';
+import { ROOT } from '../lib/root.js';
 import { cameraRoute } from '../lib/routes.js';
 
 /** @import { Camera } from '../lib/api-types.js' */
@@ -15,12 +16,12 @@ const COPIED_MS = 2000;
  * @param {string} [origin]
  * @returns {[label: string, address: string][]}
  */
-export function addressesOf({ slug, id }, origin = location.origin) {
+export function addressesOf({ slug, id }, origin = location.origin + ROOT) {
   /** @type {[string, string][]} */
   const playlist = id === undefined ? [] : [['HLS playlist', playlistUrl(origin, id)]];
   return [
     ['This page', `${origin}/${cameraRoute(slug)}`],
-    ['Snapshot (JPEG)', `${origin}${snapshotPath(slug)}`],
+    ['Snapshot (JPEG)', `${origin}/video/${encodeURIComponent(slug)}/snapshot.jpg`],
     ['MJPEG', mjpegUrl(origin, slug)],
     ...playlist,
     ['JPEG over WebSocket', frameSocket(slug)],
@@ -33,7 +34,7 @@ export function addressesOf({ slug, id }, origin = location.origin) {
  * @param {string} [origin]
  * @returns {[label: string, html: string][]}
  */
-export function snippetsOf({ slug, id, name }, origin = location.origin) {
+export function snippetsOf({ slug, id, name }, origin = location.origin + ROOT) {
   const mjpeg = `${mjpegUrl(origin, slug)}?width=640`;
   return [
     ['Moving picture, no script', `<img src="${mjpeg}" alt="${escapeHtml(name || slug)}" width="640">`],

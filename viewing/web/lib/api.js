@@ -2,6 +2,7 @@
 // page calls fetch().
 
 import { parseObject } from './json.js';
+import { ROOT, belowRoot } from './root.js';
 import { messageOf, sentence } from './text.js';
 
 /** @import { Camera, ImportResult, ProbeResult, Status } from './api-types.js' */
@@ -80,7 +81,7 @@ async function call(method, path, { body, type, signal, keepalive, timeoutMs = A
 async function request(path, timeoutMs, signal, init, read) {
   const deadline = AbortSignal.timeout(timeoutMs);
   try {
-    const response = await fetch(path, {
+    const response = await fetch(ROOT + path, {
       ...init,
       cache: 'no-store',
       signal: signal ? AbortSignal.any([deadline, signal]) : deadline,
@@ -204,7 +205,7 @@ export async function importCameras(csv, { dryRun = false, skipInvalid = false, 
  * @returns {Promise<Blob>}
  */
 export async function snapshot(slug) {
-  const answer = await request(snapshotPath(slug), SNAPSHOT_ANSWER_MS, undefined, {}, (response) => response.blob());
+  const answer = await request(`${pathOf(slug)}/snapshot.jpg`, SNAPSHOT_ANSWER_MS, undefined, {}, (response) => response.blob());
   if (answer.ok) return answer.content;
   throw problem(answer, parseObject(await answer.content.text()));
 }
@@ -217,7 +218,7 @@ export async function requestHls(slug) {
   const { data } = await call('GET', `${pathOf(slug)}/`, { timeoutMs: HLS_ANSWER_MS });
   const playlist = new URL(String(data?.playlist_url ?? ''), location.origin);
   if (!data?.playlist_url || playlist.origin !== location.origin) throw new ApiError(0, 'The server named no playlist.');
-  return playlist.pathname + playlist.search;
+  return belowRoot(playlist.pathname) + playlist.search;
 }
 
 /**
@@ -250,17 +251,17 @@ export async function outageReason(slug, kind = 'jpeg') {
 export function frameSocket(slug, query = {}) {
   const text = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)])).toString();
   const origin = location.origin.replace(/^http/, 'ws');
-  return `${origin}/ws/stream/${encodeURIComponent(slug)}/${text && `?${text}`}`;
+  return `${origin}${ROOT}/ws/stream/${encodeURIComponent(slug)}/${text && `?${text}`}`;
 }
 
 /** Server-sent events: every change of every camera, and the ages of their newest pictures every 5 s. */
-export const EVENTS_PATH = '/video/events?ages=5';
+export const EVENTS_PATH = `${ROOT}/video/events?ages=5`;
 
 /** @param {string} slug */
-export const snapshotPath = (slug) => `${pathOf(slug)}/snapshot.jpg`;
+export const snapshotPath = (slug) => `${ROOT}${pathOf(slug)}/snapshot.jpg`;
 
 /**
  * Opens the server-sent events of one stream, with the age of its newest picture every second.
  * @param {string} slug
  */
-export const cameraEvents = (slug) => new EventSource(`/video/events?slug=${encodeURIComponent(slug)}&ages=1`);
+export const cameraEvents = (slug) => new EventSource(`${ROOT}/video/events?slug=${encodeURIComponent(slug)}&ages=1`);

@@ -1,5 +1,6 @@
 // This module loads hls.js and holds its settings.
 
+import { ROOT } from '../lib/root.js';
 import { loaderWithoutParts } from './low-latency.js';
 
 /** @import Hls from 'hls.js' */
@@ -12,7 +13,7 @@ let library = null;
 export function loadHls() {
   library ??= new Promise((resolve, reject) => {
     const script = document.createElement('script');
-    script.src = '/assets/hls.min.js';
+    script.src = `${ROOT}/assets/hls.min.js`;
     script.onload = () => resolve(window.Hls);
     script.onerror = () => {
       library = null;

@@ -139,3 +139,55 @@ async fn a_held_player_is_let_go_when_the_camera_is_stopped_or_removed() {
         assert!(begun.elapsed() < Duration::from_secs(5));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_spelling_of_a_playlist_s_address_leads_to_its_files() {
+    let api = Api::start().await;
+    let entry = api.add_one().await;
+    let id = entry.link().id;
+    api.show(&entry, |view| view.fence = Some(fence(7, 3)));
+    write(&api, &entry, "7-3");
+    let at = |path: &str| reqwest::Url::parse(&format!("http://{}{path}", api.address)).unwrap();
+    let named = |text: &str| -> Vec<String> {
+        let map = text.split_once("URI=\"").and_then(|(_, rest)| rest.split('"').next());
+        map.into_iter().chain(text.lines().filter(|line| !line.starts_with('#'))).map(str::to_owned).collect()
+    };
+    for playlist in ["", "/", "/index.m3u8", "/index.m3u8/", "/master.m3u8", "/master.m3u8/"] {
+        let url = at(&format!("/video/play/{id}{playlist}"));
+        let answer = api.client.get(url.clone()).send().await.unwrap();
+        assert_eq!(answer.headers()["content-type"], "application/vnd.apple.mpegurl", "{url}");
+        for child in named(&answer.text().await.unwrap()) {
+            let child = url.join(&child).unwrap();
+            let slashed = child.as_str().replace("source.m3u8", "source.m3u8/").parse().unwrap();
+            for media in [child, slashed] {
+                let answer = api.client.get(media.clone()).send().await.unwrap();
+                assert_eq!(answer.status(), 200, "{media}");
+                let files = named(&answer.text().await.unwrap());
+                assert_eq!(files.len(), 2);
+                for file in files {
+                    let file = media.join(&file).unwrap();
+                    assert_eq!(api.client.get(file.clone()).send().await.unwrap().status(), 200, "{file}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_of_a_segment_is_read_from_the_disk_alone() {
+    let api = Api::start().await;
+    let entry = api.add_one().await;
+    api.show(&entry, |view| view.fence = Some(fence(7, 3)));
+    write(&api, &entry, "7-3");
+    let path = format!("/video/play/{}/7-3/source/7.m4s", entry.link().id);
+    let part = api.call(Method::GET, &path).header("range", "bytes=3-5").send().await.unwrap();
+    assert_eq!((part.status().as_u16(), &part.headers()["content-range"]), (206, &"bytes 3-5/7".parse().unwrap()));
+    assert_eq!(
+        (&part.headers()["content-length"], &part.headers()["etag"]),
+        (&"3".parse().unwrap(), &"\"7-3/source/7.m4s\"".parse().unwrap())
+    );
+    assert_eq!(part.text().await.unwrap(), "men");
+    let known = api.call(Method::GET, &path).header("if-none-match", "\"7-3/source/7.m4s\"").send().await.unwrap();
+    assert_eq!(known.status(), 304);
+    problem(api.call(Method::GET, &path).header("range", "bytes=7-").send().await.unwrap(), 416).await;
+}

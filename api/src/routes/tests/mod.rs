@@ -12,6 +12,7 @@ mod import;
 mod links;
 mod multipart;
 mod probe;
+mod proxies;
 mod relay;
 mod viewers;
 
