@@ -1,5 +1,5 @@
-//! Which streams this worker may go on with: the results of its heartbeats, the time without certainty, and pauses of
-//! the process itself.
+//! Contact with the API decides which streams this worker may go on with: the results of its heartbeats, the time
+//! without certainty, and pauses of the process itself.
 //!
 //! Silence alone ends few streams. A pipeline that has been replaced costs a second session at the camera and nothing
 //! else, for its fence keeps its media from viewers; one that was ended for nothing costs the picture.
