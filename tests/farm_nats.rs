@@ -78,8 +78,8 @@ async fn a_worker_cut_off_for_a_moment_gives_up_what_others_took() {
 }
 
 #[tokio::test]
-async fn a_worker_cut_off_for_long_stops_its_pipelines_by_itself() {
-    let plan = Plan::of(3, 6).proxied("w1").proxied("w2").proxied("w3");
+async fn a_worker_cut_off_for_long_stops_pipelines_of_exclusive_cameras_by_itself() {
+    let plan = Plan { exclusive_from: Some(0), ..Plan::of(3, 6) }.proxied("w1").proxied("w2").proxied("w3");
     let farm = plan.env("RSM__CONTROL__HOLD_S", "10").start().await;
     let watchers = farm.watch_all().await;
     let (before, sessions) = (farm.until_all_run().await, farm.sessions().await);
@@ -97,6 +97,25 @@ async fn a_worker_cut_off_for_long_stops_its_pipelines_by_itself() {
         watcher.more(5).await;
     }
     assert_eq!(farm.sessions().await, alone);
+}
+
+/// The stream of the exclusive camera ends by silence, which shows that the time for it is over; the others go on.
+#[tokio::test]
+async fn an_api_that_hangs_ends_streams_of_exclusive_cameras_only() {
+    let plan = Plan { exclusive_from: Some(3), ..Plan::of(2, 4) };
+    let farm = plan.env("RSM__CONTROL__HOLD_S", "10").start().await;
+    let (before, sessions) = (farm.until_all_run().await, farm.sessions().await);
+    farm.api.pause();
+    let exclusive = async || farm.sessions().await[3];
+    eventually("the exclusive camera to be let go", exclusive, |(playing, _)| *playing == 0).await;
+    assert_eq!(farm.sessions().await[..3], sessions[..3], "the others go on");
+    farm.api.go_on();
+    farm.until_one_session_each().await;
+    farm.beats(&["w1", "w2"], SETTLED_BEATS).await;
+    let after = farm.until_all_run().await;
+    let kept = |slug: &&String| **slug != farm.streams[3].0;
+    assert!(before.keys().filter(kept).all(|slug| before[slug] == after[slug]), "{before:?} {after:?}");
+    assert_eq!(opened_again(&sessions, &farm.sessions().await)[..3], [0, 0, 0], "no camera of them was opened again");
 }
 
 #[tokio::test]

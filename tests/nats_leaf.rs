@@ -28,7 +28,7 @@ async fn a_worker_behind_a_leaf_serves_the_hub_and_does_not_take_its_absence_for
     api.until_ready().await;
     worker.until_ready().await;
 
-    let slug = api.add(&json!({ "url": camera.url(), "always_on": true })).await;
+    let slug = api.add(&json!({ "url": camera.url(), "always_on": true, "exclusive": true })).await;
     assert_eq!(api.until_state(&slug, "running").await["worker"], "w1");
     let mut viewer = JpegViewer::try_open_at(&api.base, &slug).await.unwrap();
     viewer.frame_number().await;

@@ -43,6 +43,8 @@ pub struct Plan {
     pub max_fps: u32,
     /// Pictures come over UDP: a dead client cannot hold the camera's others up.
     pub udp: bool,
+    /// Cameras from this one on, counted from 0, serve one session only.
+    pub exclusive_from: Option<usize>,
     /// Where the cameras listen; `None`: loopback.
     pub camera_address: Option<String>,
 }
@@ -195,20 +197,26 @@ impl Farm {
         (answer.status(), answer.json().await.unwrap_or(Value::Null))
     }
 
-    /// Registers a link: always on, small pictures, few a second.
-    pub async fn add(&self, url: &str) -> (String, i64) {
+    /// Registers a link as [`Self::add`] does; its camera serves one session only when `exclusive`.
+    async fn add_as(&self, url: &str, exclusive: bool) -> (String, i64) {
         let jpeg = json!({ "max_fps": self.plan.max_fps, "max_width": 160 });
         let transport = if self.plan.udp { "udp" } else { "auto" };
-        let body = json!({ "url": url, "always_on": true, "mjpeg": jpeg, "transport": transport });
-        let (status, answer) = self.send(Method::POST, "/video/", &body).await;
+        let shape =
+            json!({ "url": url, "always_on": true, "mjpeg": jpeg, "transport": transport, "exclusive": exclusive });
+        let (status, answer) = self.send(Method::POST, "/video/", &shape).await;
         assert_eq!(status, StatusCode::CREATED, "{answer}");
         (answer["slug"].as_str().unwrap().to_owned(), answer["id"].as_i64().unwrap())
     }
 
+    /// Registers a link: always on, small pictures, few a second.
+    pub async fn add(&self, url: &str) -> (String, i64) {
+        self.add_as(url, false).await
+    }
+
     /// Registers one link for each camera.
     pub async fn add_streams(&mut self) {
-        for url in self.camera.urls.iter().take(self.plan.streams) {
-            let stream = self.add(url).await;
+        for (n, url) in self.camera.urls.iter().take(self.plan.streams).enumerate() {
+            let stream = self.add_as(url, self.plan.exclusive_from.is_some_and(|from| n >= from)).await;
             self.streams.push(stream);
         }
     }

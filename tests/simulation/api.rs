@@ -71,6 +71,7 @@ fn spec() -> StreamSpec {
         credentials: None,
         transport: Transport::Auto,
         tls_insecure: false,
+        exclusive: false,
         hls: HlsParams {
             segment_seconds: 2,
             window_segments: 6,

@@ -39,6 +39,7 @@ fn spec(url: &str, transport: Transport) -> StreamSpec {
         credentials: None,
         transport,
         tls_insecure: true,
+        exclusive: false,
         hls: HlsParams {
             segment_seconds: 1,
             window_segments: 6,

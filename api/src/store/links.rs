@@ -75,6 +75,7 @@ impl LinkSettings {
             credentials,
             transport: self.transport,
             tls_insecure: self.tls_insecure && self.url.scheme() == "rtsps",
+            exclusive: self.exclusive,
             hls: self.hls.over(defaults),
         }
     }
@@ -85,9 +86,10 @@ impl LinkSettings {
     }
 
     /// True when a running pipeline must be restarted to get from `self` to `other`: the specification or the zone
-    /// differs.
+    /// differs. A worker learns with the next placement that a camera has become exclusive.
     fn needs_restart(&self, other: &Self, defaults: HlsParams) -> bool {
-        self.zone != other.zone || self.spec(defaults) != other.spec(defaults)
+        let before = StreamSpec { exclusive: other.exclusive, ..self.spec(defaults) };
+        self.zone != other.zone || before != other.spec(defaults)
     }
 }
 

@@ -29,7 +29,8 @@ pub fn client_state(seen: &StateInputs<'_>) -> (StreamState, Option<Reason>) {
         return (StreamState::Idle, None);
     }
     if let Some((state, reason)) = &seen.owner {
-        return (*state, reason.cloned());
+        let state = if *state == StreamState::Unknown { StreamState::Starting } else { *state };
+        return (state, reason.cloned());
     }
     match seen.hold_back {
         Some(HoldBack::Quarantined(left)) => {
@@ -88,6 +89,7 @@ mod tests {
             (seen(false, true, running, 1, 1), (StreamState::Stopped, None)),
             (seen(true, false, running, 1, 1), (StreamState::Idle, None)),
             (seen(true, true, running, 1, 1), (StreamState::Running, None)),
+            (seen(true, true, Some((StreamState::Unknown, None)), 1, 1), (StreamState::Starting, None)),
             (
                 seen(true, true, Some((StreamState::Reconnecting, Some(&reason))), 1, 1),
                 (StreamState::Reconnecting, Some(ReasonCode::Refused)),

@@ -112,7 +112,7 @@ impl Roster {
             capacity: beat.cap,
             room: beat.room,
             load: beat.load,
-            draining: beat.state == WorkerState::Draining,
+            draining: beat.state != WorkerState::Up,
             http: beat.http.clone(),
             owned: beat.inv.iter().map(|o| (o.cam.clone(), o.clone())).collect(),
             last_heard: now,

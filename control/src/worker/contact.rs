@@ -1,10 +1,16 @@
-//! Contact with the API decides if this worker may go on: the results of its heartbeats, the time without certainty,
-//! and pauses of the process itself.
+//! Contact with the API decides which streams this worker may go on with: the results of its heartbeats, the time
+//! without certainty, and pauses of the process itself.
+//!
+//! Silence alone ends few streams. A pipeline that has been replaced costs a second session at the camera and nothing
+//! else, for its fence keeps its media from viewers; one that was ended for nothing costs the picture.
 
 use std::time::{Duration, Instant};
 
 /// After this many heartbeats without any answer the connection is made anew: it may look alive and be dead.
 const SILENT_BEATS: u32 = 3;
+/// After this long without contact every stream ends. Outages of NATS are repaired within it; a worker that was
+/// forgotten behind a dead link does not keep its cameras busy for days.
+pub const SILENCE_BOUND: Duration = Duration::from_secs(3600);
 
 /// The result of one heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +24,23 @@ pub enum BeatResult {
     Silence,
 }
 
+/// The streams that end because of silence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SilenceEnds {
+    /// None: all go on.
+    #[default]
+    Nothing,
+    /// Those of cameras that serve one session only: another worker cannot open them before.
+    Exclusive,
+    /// Every stream.
+    All,
+}
+
 /// The actions that follow from a heartbeat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContactAdvice {
-    /// Stop every pipeline: cut off for too long.
-    pub stop_all: bool,
+    /// Streams to end now; each kind is named once in a silence.
+    pub ends: SilenceEnds,
     /// Make the connection anew.
     pub reconnect: bool,
     /// Take new streams.
@@ -35,13 +53,14 @@ pub struct Contact {
     hold: Duration,
     certain_at: Instant,
     silent_beats: u32,
-    stopped: bool,
+    ended: SilenceEnds,
 }
 
 impl Contact {
-    /// Starts with contact at `now`; the worker stops its streams once it is cut off for longer than `hold`.
+    /// Starts with contact at `now`; the worker ends streams of exclusive cameras once it is cut off for longer
+    /// than `hold`, and all once it is for longer than [`SILENCE_BOUND`].
     pub fn new(hold: Duration, now: Instant) -> Self {
-        Self { hold, certain_at: now, silent_beats: 0, stopped: false }
+        Self { hold, certain_at: now, silent_beats: 0, ended: SilenceEnds::Nothing }
     }
 
     /// Takes in the result of a heartbeat at `now`.
@@ -50,15 +69,20 @@ impl Contact {
             BeatResult::Answered | BeatResult::ApiAbsent => {
                 self.certain_at = now;
                 self.silent_beats = 0;
-                self.stopped = false;
+                self.ended = SilenceEnds::Nothing;
                 ContactAdvice { pull: true, ..ContactAdvice::default() }
             }
             BeatResult::Silence => {
                 self.silent_beats += 1;
-                let over = now.saturating_duration_since(self.certain_at) > self.hold;
-                let stop_all = over && !self.stopped;
-                self.stopped |= stop_all;
-                ContactAdvice { stop_all, reconnect: self.silent_beats.is_multiple_of(SILENT_BEATS), pull: false }
+                let silent = now.saturating_duration_since(self.certain_at);
+                let due = match silent {
+                    silent if silent > SILENCE_BOUND => SilenceEnds::All,
+                    silent if silent > self.hold => SilenceEnds::Exclusive,
+                    _ => SilenceEnds::Nothing,
+                };
+                let ends = if due > self.ended { due } else { SilenceEnds::Nothing };
+                self.ended = self.ended.max(due);
+                ContactAdvice { ends, reconnect: self.silent_beats.is_multiple_of(SILENT_BEATS), pull: false }
             }
         }
     }
@@ -143,19 +167,28 @@ mod tests {
     }
 
     #[test]
-    fn holds_for_a_while_then_stops_once() {
+    fn silence_ends_exclusive_streams_after_a_while_and_the_others_after_an_hour() {
+        use SilenceEnds::{All, Exclusive, Nothing};
         let (start, hold) = (Instant::now(), Duration::from_secs(20));
-        let at = |s| start + Duration::from_secs(s);
         let mut contact = Contact::new(hold, start);
-        assert!(contact.on_beat(BeatResult::Answered, at(1)).pull);
-        for second in 2..=21 {
-            let advice = contact.on_beat(BeatResult::Silence, at(second));
-            assert!(!advice.stop_all && !advice.pull, "at {second} s");
+        let mut beat = |result, second| contact.on_beat(result, start + Duration::from_secs(second));
+        assert!(beat(BeatResult::Answered, 1).pull);
+        for (second, ends) in [
+            (2, Nothing),
+            (21, Nothing),
+            (22, Exclusive),
+            (23, Nothing),
+            (301, Nothing),
+            (3601, Nothing),
+            (3602, All),
+            (3603, Nothing),
+        ] {
+            let advice = beat(BeatResult::Silence, second);
+            assert_eq!((advice.ends, advice.pull), (ends, false), "at {second} s");
         }
-        assert!(contact.on_beat(BeatResult::Silence, at(22)).stop_all);
-        assert!(!contact.on_beat(BeatResult::Silence, at(23)).stop_all, "only once");
-        assert!(contact.on_beat(BeatResult::Answered, at(24)).pull);
-        assert!(!contact.on_beat(BeatResult::Silence, at(25)).stop_all, "begins anew");
+        assert!(beat(BeatResult::Answered, 3604).pull);
+        assert_eq!(beat(BeatResult::Silence, 3605).ends, Nothing, "begins anew");
+        assert_eq!(beat(BeatResult::Silence, 9000).ends, All, "a machine that slept");
     }
 
     #[test]
@@ -164,7 +197,7 @@ mod tests {
         let mut contact = Contact::new(Duration::from_secs(20), start);
         for second in 1..1000 {
             let advice = contact.on_beat(BeatResult::ApiAbsent, start + Duration::from_secs(second));
-            assert!(advice.pull && !advice.stop_all);
+            assert!(advice.pull && advice.ends == SilenceEnds::Nothing);
         }
     }
 

@@ -66,6 +66,7 @@ mod tests {
             credentials: None,
             transport: Transport::Auto,
             tls_insecure: false,
+            exclusive: false,
             hls: HlsParams {
                 segment_seconds: 2,
                 window_segments: 6,

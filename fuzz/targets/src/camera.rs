@@ -46,8 +46,14 @@ fn follow(link: &str, status: u16, location: Option<&str>) {
         HlsParams { segment_seconds: 2, window_segments: 6, part_ms: 0, always_on: false, renditions: <_>::default() };
     let credentials = Credentials { username: "user".into(), password: Secret::new("secret") };
     let url = CameraUrl::parse(link).expect("the link is one").url;
-    let mut spec =
-        StreamSpec { url, credentials: Some(credentials), transport: Transport::Auto, tls_insecure: false, hls };
+    let mut spec = StreamSpec {
+        url,
+        credentials: Some(credentials),
+        transport: Transport::Auto,
+        tls_insecure: false,
+        exclusive: false,
+        hls,
+    };
     let mut redirects = Redirects::new(&spec.url);
     for hop in 0..=HOPS {
         let Ok(next) = redirects.follow(&spec, status, location) else { return };

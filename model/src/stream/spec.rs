@@ -59,5 +59,8 @@ pub struct StreamSpec {
     /// True when any certificate of an `rtsps` camera is taken: most cameras sign their own.
     #[serde(default)]
     pub tls_insecure: bool,
+    /// The camera serves one session only: a worker that is cut off ends it early, so that another may open one.
+    #[serde(default)]
+    pub exclusive: bool,
     pub hls: HlsParams,
 }

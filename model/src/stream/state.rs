@@ -20,10 +20,13 @@ pub enum StreamState {
     Failed,
     /// Switched off by an operator.
     Stopped,
+    /// A state of a newer version, which this one does not know. It stands in messages only: clients see `starting`.
+    #[serde(other)]
+    Unknown,
 }
 
 impl StreamState {
-    /// Every state, for label sets and documentation.
+    /// Every state that clients see, for label sets and documentation.
     pub const ALL: [Self; 7] =
         [Self::Idle, Self::Starting, Self::Running, Self::Reconnecting, Self::AuthFailed, Self::Failed, Self::Stopped];
 
@@ -37,6 +40,7 @@ impl StreamState {
             Self::AuthFailed => "auth_failed",
             Self::Failed => "failed",
             Self::Stopped => "stopped",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -78,6 +82,9 @@ pub enum ReasonCode {
     NoWorker,
     /// Its workers died right after starting it.
     Quarantined,
+    /// A code of a newer version, which this one does not know; the sentence says what it is.
+    #[serde(other)]
+    Unknown,
 }
 
 impl ReasonCode {
@@ -98,6 +105,7 @@ impl ReasonCode {
             Self::Pipeline => "pipeline",
             Self::NoWorker => "no_worker",
             Self::Quarantined => "quarantined",
+            Self::Unknown => "unknown",
         }
     }
 }

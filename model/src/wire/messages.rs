@@ -1,4 +1,5 @@
-//! Messages of the control plane, JSON. Readers ignore members they do not know; writers set `v`.
+//! Messages of the control plane, JSON. Readers ignore members, columns and rows that they do not know and take states
+//! that they do not know as `unknown`; writers set `v`, and a reader refuses a higher one.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,10 +9,20 @@ use crate::stream::names::{SessionId, WorkerId, Zone};
 use crate::stream::slug::Slug;
 use crate::stream::spec::{JpegParams, StreamSpec};
 use crate::stream::state::{AudioInfo, Reason, StreamState, VideoInfo};
+use crate::wire::rows;
 use crate::wire::trace_context::TraceContext;
 
 /// Version of every message here.
 pub const VERSION: u8 = 1;
+
+/// Reads the version of a message: up to [`VERSION`].
+fn version<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    let found = u64::deserialize(from)?;
+    let known = u8::try_from(found).ok().filter(|found| *found <= VERSION);
+    known.ok_or_else(|| {
+        serde::de::Error::custom(format!("it is of version {found}, and this program reads version {VERSION}"))
+    })
+}
 
 /// Longest message read, in bytes: JetStream refuses longer tickets, and a heartbeat of 10,000 streams is 1 MB.
 pub const MAX_MESSAGE_LEN: usize = 4 << 20;
@@ -51,6 +62,7 @@ pub enum Want {
 /// password.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Desired {
+    #[serde(deserialize_with = "version")]
     pub v: u8,
     pub cam: Slug,
     pub epoch: Epoch,
@@ -95,6 +107,7 @@ impl TicketReason {
 /// The start command: the worker that pulls it may claim the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ticket {
+    #[serde(deserialize_with = "version")]
     pub v: u8,
     pub cam: Slug,
     pub zone: Zone,
@@ -116,6 +129,7 @@ pub struct Ticket {
 /// Asks a worker to look at a camera that may not be registered. Carries the camera's password.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbeRequest {
+    #[serde(deserialize_with = "version")]
     pub v: u8,
     pub spec: StreamSpec,
     /// Bounds of the wanted picture.
@@ -125,6 +139,7 @@ pub struct ProbeRequest {
 /// The report of a worker on a camera.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbeReport {
+    #[serde(deserialize_with = "version")]
     pub v: u8,
     pub worker: WorkerId,
     /// `running` when there is a picture; else the state that a stream of this camera would be in.
@@ -143,6 +158,7 @@ pub struct ProbeReport {
 /// Value of a claim; written once per epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
+    #[serde(deserialize_with = "version")]
     pub v: u8,
     pub session: SessionId,
     pub worker: WorkerId,
@@ -153,6 +169,7 @@ pub struct Claim {
 /// The message that a worker process sends every second.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Heartbeat {
+    #[serde(deserialize_with = "version")]
     pub v: u8,
     pub session: SessionId,
     pub worker: WorkerId,
@@ -170,6 +187,7 @@ pub struct Heartbeat {
     /// `host:port` where its metrics, health and segments are served.
     pub http: String,
     /// All that it owns.
+    #[serde(deserialize_with = "rows::inventory")]
     pub inv: Vec<Owned>,
 }
 
@@ -187,6 +205,9 @@ pub struct Load {
 pub enum WorkerState {
     Up,
     Draining,
+    /// A phase that this version does not know; such a worker keeps its streams and gets no new ones.
+    #[serde(other)]
+    Unknown,
 }
 
 /// One owned stream in a heartbeat; an array on the wire, because there are hundreds.
@@ -239,6 +260,7 @@ impl From<Owned> for OwnedRow {
 /// The API's answer to a heartbeat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeartbeatReply {
+    #[serde(deserialize_with = "version")]
     pub v: u8,
     /// The API process; another one means that it restarted and knows no details: send them again.
     pub api_session: String,
@@ -246,7 +268,7 @@ pub struct HeartbeatReply {
     #[serde(default)]
     pub conflict: bool,
     /// Streams to release: every owned epoch of that stream up to and including this one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "rows::releases")]
     pub drop: Vec<(Slug, Epoch)>,
     #[serde(default)]
     pub fleet: Fleet,
@@ -281,6 +303,7 @@ pub enum Control {
 /// The answer to a [`Control`] request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlReply {
+    #[serde(deserialize_with = "version")]
     pub v: u8,
     /// True when it is done, or will be tried.
     pub ok: bool,
@@ -289,6 +312,7 @@ pub struct ControlReply {
 /// The fast form of a stop: release every owned epoch up to and including this one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stop {
+    #[serde(deserialize_with = "version")]
     pub v: u8,
     pub epoch_le: Epoch,
 }
@@ -296,6 +320,7 @@ pub struct Stop {
 /// A state change of an owned stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
+    #[serde(deserialize_with = "version")]
     pub v: u8,
     pub session: SessionId,
     pub cam: Slug,
@@ -320,6 +345,7 @@ pub struct Event {
 /// Viewers' demand, as one relay sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DemandMessage {
+    #[serde(deserialize_with = "version")]
     pub v: u8,
     /// Which relay says so; demands of several are added up.
     pub from: String,
@@ -336,6 +362,7 @@ pub struct DemandMessage {
 /// writes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DirectoryRecord {
+    #[serde(deserialize_with = "version")]
     pub v: u8,
     pub cam: Slug,
     pub id: i64,
@@ -385,6 +412,7 @@ pub struct DirectoryOwner {
 /// The message that a relay sends every few seconds, so that Prometheus finds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayHello {
+    #[serde(deserialize_with = "version")]
     pub v: u8,
     /// Unique to the process.
     pub relay: String,

@@ -4,6 +4,7 @@ pub mod frame_headers;
 pub mod latest_frame;
 pub mod messages;
 pub mod presence;
+mod rows;
 pub mod subjects;
 pub mod ticket_queue;
 pub mod trace_context;

@@ -166,7 +166,7 @@ configuration! {
     section control: ControlConfig {
         /// A worker that is silent for this long is dead. Not less than 4 on a network.
         worker_dead_s: u64 = 4, Form::whole("seconds", 2, 60);
-        /// A worker that is cut off from NATS stops its pipelines after this long.
+        /// A worker that hears nothing ends streams of `exclusive` cameras after this long; the others go on for an hour.
         hold_s: u64 = 20, Form::whole("seconds", 10, 600);
         /// True when streams move to workers that have more room, without a gap for viewers.
         rebalance: bool = true, Form::Switch;

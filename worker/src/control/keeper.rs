@@ -9,7 +9,7 @@ mod streams;
 use std::time::{Duration, Instant};
 
 use rsm_control::worker::admission::{WorkerStanding, counts_as_starting};
-use rsm_control::worker::contact::{BeatResult, Contact};
+use rsm_control::worker::contact::{BeatResult, Contact, SilenceEnds};
 use rsm_control::worker::drain::{Drain, DrainEnd};
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::control::{Order, Reply};
@@ -197,10 +197,7 @@ impl Keeper {
             let bus = self.p.intake.bus.clone();
             tokio::spawn(async move { bus.reconnect().await });
         }
-        if advice.stop_all && !self.streams.is_empty() {
-            warn!(streams = self.streams.len(), "cut off for too long, stopping streams that may run elsewhere by now");
-            self.streams.release_all();
-        }
+        self.end_silenced(advice.ends);
         let Some(reply) = reply else { return false };
         if reply.conflict {
             let worker = &self.p.intake.worker;
@@ -218,6 +215,22 @@ impl Keeper {
             self.report_all().await;
         }
         false
+    }
+
+    /// Ends streams because of silence.
+    fn end_silenced(&mut self, ends: SilenceEnds) {
+        let ended = match ends {
+            SilenceEnds::Nothing => 0,
+            SilenceEnds::Exclusive => self.streams.release_exclusive(),
+            SilenceEnds::All => {
+                let all = self.streams.len();
+                self.streams.release_all();
+                all
+            }
+        };
+        if ended > 0 {
+            warn!(streams = ended, "cut off for too long, stopping streams that may run elsewhere by now");
+        }
     }
 
     fn report_health(&self, result: BeatResult) {

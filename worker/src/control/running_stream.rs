@@ -19,6 +19,8 @@ use crate::stream_trace::StreamTrace;
 pub struct RunningStream {
     pub handle: StreamHandle,
     pub started: Instant,
+    /// Its camera serves one session only.
+    pub exclusive: bool,
     pub status: watch::Receiver<StreamStatus>,
     pub demand: watch::Sender<Demand>,
     pub trace: StreamTrace,

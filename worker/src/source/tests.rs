@@ -11,6 +11,7 @@ pub(super) fn spec(link: &str) -> StreamSpec {
         credentials: None,
         transport: Transport::Auto,
         tls_insecure: false,
+        exclusive: false,
         hls: HlsParams {
             segment_seconds: 1,
             window_segments: 6,

@@ -140,7 +140,7 @@ fn spec() -> StreamSpec {
         always_on: false,
         renditions: RenditionSet::NONE,
     };
-    StreamSpec { url, credentials: None, transport: Transport::Auto, tls_insecure: false, hls }
+    StreamSpec { url, credentials: None, transport: Transport::Auto, tls_insecure: false, exclusive: false, hls }
 }
 
 fn slug(text: &str) -> Slug {

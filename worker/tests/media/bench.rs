@@ -141,6 +141,7 @@ impl Bench {
                     _ => Transport::Auto,
                 },
                 tls_insecure: false,
+                exclusive: false,
                 hls: HlsParams {
                     segment_seconds: 1,
                     window_segments: 6,

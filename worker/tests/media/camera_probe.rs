@@ -31,6 +31,7 @@ fn request(url: &str) -> ProbeRequest {
         credentials: credentials.map(|(username, password)| Credentials { username, password }),
         transport: Transport::Tcp,
         tls_insecure: false,
+        exclusive: false,
         hls,
     };
     ProbeRequest { v: VERSION, spec, jpeg: JpegParams { max_fps: 1, max_width: 160, quality: 80 } }

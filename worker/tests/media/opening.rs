@@ -30,6 +30,7 @@ fn spec(url: &str, transport: Transport) -> StreamSpec {
         credentials: credentials.map(|(username, password)| Credentials { username, password }),
         transport,
         tls_insecure: false,
+        exclusive: false,
         hls: HlsParams {
             segment_seconds: 1,
             window_segments: 6,

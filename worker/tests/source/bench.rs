@@ -28,6 +28,7 @@ pub async fn open_link(link: &str, step: Duration) -> Result<Source, SourceError
         credentials: credentials.map(|(username, password)| Credentials { username, password }),
         transport: Transport::Tcp,
         tls_insecure: false,
+        exclusive: false,
         hls: HlsParams {
             segment_seconds: 1,
             window_segments: 6,

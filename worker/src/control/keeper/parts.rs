@@ -31,7 +31,7 @@ pub struct KeeperParts {
     pub engine: Arc<Engine>,
     /// The runtime of media.
     pub media: Handle,
-    /// Pipelines stop when this worker is cut off for longer than this.
+    /// Streams of exclusive cameras end when this worker is cut off for longer than this.
     pub hold: Duration,
     /// Longest time that streams go on after the process was told to stop.
     pub drain: Duration,

@@ -47,11 +47,6 @@ impl OwnedStreams {
         self.holding.len()
     }
 
-    /// Returns whether no stream is owned.
-    pub fn is_empty(&self) -> bool {
-        self.holding.is_empty()
-    }
-
     /// Returns whether no stream is owned, ends or waits.
     pub fn is_idle(&self) -> bool {
         self.holding.is_idle()
@@ -94,6 +89,7 @@ impl OwnedStreams {
         let slug = ticket.cam.clone();
         let (demand, demand_rx) = watch::channel(self.demands.of(&slug, Instant::now()));
         let (first_media_sequence, first_discontinuity_sequence) = first_sequences(fence, &ticket);
+        let exclusive = spec.exclusive;
         let trace = StreamTrace::new(slug.clone(), fence, &span, self.demands.wish(&slug));
         let context = StreamContext {
             start: span,
@@ -115,7 +111,7 @@ impl OwnedStreams {
         let status = handle.status();
         self.watch(slug.clone(), fence, status.clone());
         self.epochs.lock().insert(slug.clone(), fence.epoch);
-        let running = RunningStream { handle, started: Instant::now(), status, demand, trace, slot };
+        let running = RunningStream { handle, started: Instant::now(), exclusive, status, demand, trace, slot };
         self.holding.hold(slug, fence, running);
         self.count();
     }
@@ -170,6 +166,16 @@ impl OwnedStreams {
             info!(stream = %slug, %fence, why, "released");
             self.end_stream(slug, handle);
         }
+    }
+
+    /// Ends the streams of exclusive cameras; their number.
+    pub fn release_exclusive(&mut self) -> usize {
+        let exclusive = self.holding.inventory().filter(|(_, owned)| owned.handle.exclusive);
+        let exclusive: Vec<(Slug, Epoch)> = exclusive.map(|(slug, owned)| (slug.clone(), owned.fence.epoch)).collect();
+        for (slug, epoch) in &exclusive {
+            self.release(slug, *epoch, "cut off for too long");
+        }
+        exclusive.len()
     }
 
     /// Ends every stream.
