@@ -11,6 +11,10 @@ PAGE_TESTS := browser:: browser_dialogs:: browser_faults::
 PAGE_TEST_THREADS ?= 2
 # Crates without I/O; those of the list that exist.
 QUICK := rsm-conventions $(patsubst %/Cargo.toml,rsm-%,$(wildcard $(addsuffix /Cargo.toml,model control media)))
+# Cargo gives a dependency the features that the selected packages need together, so each build of release programs
+# selects the same packages and names its programs: what `make build` compiled, `make bench` takes.
+RELEASE := cargo build --release --locked -p rsm -p rsm-simulator -p rsm-bench
+BENCHES := --bin 'rsm-bench*' --bin rsm-stub-worker
 # How long `make soak` runs.
 MINUTES ?= 24
 # `make fuzz`: seconds for each target, its targets (all), and the flags that make stable Rust report coverage to libFuzzer.
@@ -38,7 +42,7 @@ deps-test: $(NPM:=/node_modules/.package-lock.json) ## Installs the packages tha
 	cd $* && npm ci --no-audit --no-fund --ignore-scripts
 
 build: deps ## Builds the release binaries, and their debug information beside them
-	cargo build --release --locked -p rsm -p rsm-simulator --bins
+	$(RELEASE) --bin rsm --bin rsm-camera
 	@deploy/strip.sh target/release/rsm target/release/rsm-camera
 
 run: build ## Builds and runs everything on this machine, with two test cameras
@@ -47,10 +51,11 @@ run: build ## Builds and runs everything on this machine, with two test cameras
 monitor: ## Prometheus, and Grafana where it is installed, beside a running rsm; Ctrl-C ends them
 	@exec deploy/monitor.sh
 
+# `--workspace` with one test program too: the dependencies keep the features of the line before.
 test: deps-test page-test ## Builds and passes every test
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace -- --test-threads $(TEST_THREADS) $(addprefix --skip ,$(PAGE_TESTS))
-	cargo test --locked --test blackbox -- --test-threads $(PAGE_TEST_THREADS) $(PAGE_TESTS)
+	cargo test --locked --workspace --test blackbox -- --test-threads $(PAGE_TEST_THREADS) $(PAGE_TESTS)
 
 # Not cargo-nextest: it gives each test a process of its own, and the tests of the worker would then load GStreamer's
 # plugins hundreds of times; the bound on browsers that run at once would not hold either.
@@ -88,28 +93,28 @@ advisories: target/tools/bin/cargo-deny ## Known vulnerabilities of the dependen
 	$< --locked check advisories
 
 bench: build ## Measures start-up times, costs and steadiness of the release build; prints a table
-	cargo build --release --locked -p rsm-bench --bins
+	$(RELEASE) $(BENCHES)
 	target/release/rsm-bench
 	target/release/rsm-bench-cost
 
 bench-cost: build ## Measures the cost of a camera, beside ffmpeg doing the same work
-	cargo build --release --locked -p rsm-bench --bins
+	$(RELEASE) $(BENCHES)
 	target/release/rsm-bench-cost $(COST_ARGS)
 
 bench-faults: build ## Takes parts of a farm away, one after the other; prints the interruption that viewers saw
-	cargo build --release --locked -p rsm-bench --bins
+	$(RELEASE) $(BENCHES)
 	target/release/rsm-bench-faults
 
 bench-farm: build ## Starts 500 streams on 3 workers and 10,000 on 20, without cameras; prints times and costs
-	cargo build --release --locked -p rsm-bench --bins
+	$(RELEASE) $(BENCHES)
 	target/release/rsm-bench-farm
 
 bench-viewers: build ## Measures what many viewers get from a relay, and its cost; VIEWERS_ARGS="--only crowd"
-	cargo build --release --locked -p rsm-bench --bins
+	$(RELEASE) $(BENCHES)
 	target/release/rsm-bench-viewers $(VIEWERS_ARGS)
 
 soak: build ## Twelve cameras, two workers and viewers that come and go for MINUTES=24; fails on a death and on creep
-	cargo build --release --locked -p rsm-bench --bin rsm-soak
+	$(RELEASE) --bin rsm-soak
 	target/release/rsm-soak --minutes $(MINUTES) $(SOAK_ARGS)
 
 # A target directory of its own, and --target so that build scripts are not instrumented.
@@ -125,7 +130,7 @@ fuzz: deps ## Fuzzes every parser: FUZZ_SECONDS=30 for each of FUZZ_TARGETS
 
 pictures: deps-test ## Takes the pictures of the page, and those of docs/monitoring.md, anew, into docs/
 	cargo build --locked --workspace --bins
-	RSM_TEST_PICTURES=$(CURDIR)/docs cargo test --locked --test blackbox -- the_pictures_of_the_readme_can_be_taken \
+	RSM_TEST_PICTURES=$(CURDIR)/docs cargo test --locked --workspace --test blackbox -- the_pictures_of_the_readme_can_be_taken \
 		cameras_that_fail_raise_alerts
 
 clean: ## Removes build results

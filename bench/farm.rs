@@ -1,11 +1,20 @@
 //! `make bench-farm`: hundreds and thousands of streams without cameras. NATS, API, SQLite and all of the worker but
 //! its camera sessions are real. It prints figures beside their aims and judges nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a measurement that cannot go on ends, and its result is what it prints"
+)]
+
 #[path = "../tests/harness/mod.rs"]
 mod harness;
-#[allow(dead_code)] // `make bench` uses the rest
+#[allow(dead_code, reason = "`make bench` uses the rest")]
 mod table;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the other benches use the rest")]
 mod usage;
 
 use std::collections::BTreeMap;

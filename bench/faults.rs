@@ -2,9 +2,19 @@
 //! beside its aim. 12 real cameras of 25 fps on 3 workers, every setting as a user has it, a new farm for each fault.
 //! It judges nothing: the tests assert that nothing breaks.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a measurement that cannot go on ends, and its result is what it prints"
+)]
+
 #[path = "../tests/harness/mod.rs"]
 mod harness;
 mod looks;
+mod returning;
 mod table;
 
 use std::time::{Duration, Instant};
@@ -17,6 +27,7 @@ use harness::chaos::Mode;
 use harness::farm::Plan;
 use harness::wall_clock::WallClock;
 use looks::Field;
+use returning::{camera_returns, camera_thaws, dead_cameras};
 use table::{line, seconds};
 
 const WORKERS: usize = 3;
@@ -62,6 +73,9 @@ async fn main() {
     fault!(worker_joins);
     fault!(clocks_wrong);
     fault!(nonsense_queued);
+    fault!(camera_returns);
+    fault!(camera_thaws);
+    fault!(dead_cameras);
 }
 
 fn plan() -> Plan {

@@ -1,13 +1,22 @@
 //! `make bench`: speed, cost and steadiness of the release build with one 1080p30 camera. It prints figures beside
 //! their aims and judges nothing. The machine is shared with other programs.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a measurement that cannot go on ends, and its result is what it prints"
+)]
+
 #[path = "../tests/harness/mod.rs"]
 mod harness;
 mod scrape;
 mod screen;
-#[allow(dead_code)] // the other benches use the rest
+#[allow(dead_code, reason = "the other benches use the rest")]
 mod table;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the other benches use the rest")]
 mod usage;
 
 use std::time::{Duration, Instant};

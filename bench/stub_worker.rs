@@ -2,7 +2,16 @@
 //! as running. With `RSM_STUB_FRAME_BYTES` it shows JPEG pictures of that size instead, `RSM_STUB_FPS` of them a second,
 //! `RSM_STUB_WIDTH` pixels wide. All else is the real worker. Configured by environment, as children of the bench are.
 
-#[allow(dead_code)] // those who receive the pictures use the rest
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a measurement that cannot go on ends, and its result is what it prints"
+)]
+
+#[allow(dead_code, reason = "the receivers of the pictures use the rest")]
 mod stamped;
 
 use std::process::ExitCode;

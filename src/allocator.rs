@@ -11,6 +11,7 @@ const MIN_ARENAS: usize = 2;
 /// at 210 MB from the tenth minute on. `MALLOC_ARENA_MAX` in the environment wins.
 pub(crate) fn limit_heaps() {
     #[cfg(target_env = "gnu")]
+    #[expect(unsafe_code, reason = "nix has no call for mallopt(3)")]
     {
         if std::env::var_os("MALLOC_ARENA_MAX").is_some() {
             return;

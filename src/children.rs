@@ -37,6 +37,7 @@ const HOPELESS: [i32; 2] = [rsm_shared::ops::shutdown::EXIT_USAGE, crate::exit::
 /// Makes `command` end with this process, however this process ends: the kernel sends SIGTERM when the thread that
 /// started it is gone, so only the main thread may start children. A process group of its own keeps the terminal's
 /// Ctrl-C away: the parent tells its children to end, in order.
+#[expect(unsafe_code, reason = "what a child does between fork and exec can be said in no safe way")]
 pub fn bind_to_parent(command: &mut Command) {
     let parent = nix::unistd::getpid();
     let shared = SHARED_FD.get().copied();
@@ -60,6 +61,7 @@ pub fn bind_to_parent(command: &mut Command) {
 
 /// Passes a listener on, as descriptor 3 with `LISTEN_FDS`. It stays open here, so that a restarted child finds the
 /// connections that came in the meantime.
+#[expect(unsafe_code, reason = "what a child does between fork and exec can be said in no safe way")]
 pub fn pass_listener(command: &mut Command, listener: &std::net::TcpListener) {
     let fd = listener.as_raw_fd();
     command.env("LISTEN_FDS", "1").env("LISTEN_PID", "0");

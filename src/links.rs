@@ -162,6 +162,7 @@ impl Api {
         self.send(self.http.delete(self.at(&format!("video/{slug}/"))), None).await.map(drop)
     }
 
+    #[expect(clippy::print_stderr, reason = "a command, before there is a log")]
     async fn import(&self, import: &Import) -> Result<(), CommandFailed> {
         let list = read(&import.file, MAX_LIST)?;
         let flag = |is: bool| if is { "1" } else { "0" };

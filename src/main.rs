@@ -25,6 +25,7 @@ use crate::exit::{EXIT_UNAVAILABLE, EXIT_USAGE, fail};
 
 /// Shown in logs, `/metrics` and `--version`.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+#[expect(clippy::print_stdout, reason = "what the command prints is its result")]
 fn main() -> ExitCode {
     allocator::limit_heaps();
     let (command, config) = match cli::read() {

@@ -20,7 +20,7 @@ use scripted::media::{Offer, Rtp, ScriptedClip, Section};
 use scripted::scene::{Act, Scene, SceneEnd, Step};
 
 // The tests of the worker's sources use the rest of it.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the other test programs use the rest")]
 #[path = "../worker/tests/scripted/mod.rs"]
 mod scripted;
 

@@ -1,6 +1,15 @@
 //! Black-box tests of the built binaries: real nats-server, real RTSP cameras, real SQLite, real Chromium. Every test
 //! has a data directory and ports of its own, so all of them run side by side.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails by a panic, and shows what it saw"
+)]
+
 mod harness;
 
 mod bad_input;
@@ -8,6 +17,7 @@ mod browser;
 mod browser_dialogs;
 mod browser_faults;
 mod camera_faults;
+mod camera_returns;
 mod captured_at;
 mod codecs;
 mod commands;

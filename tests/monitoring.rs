@@ -206,7 +206,7 @@ async fn large_camera() -> Camera {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hls_that_fails_or_fills_the_disk_raises_alerts_and_ends_them_when_it_is_well() {
-    /// Players, and the pause between their requests.
+    /// Players, and the interval of their requests: they are the load, and the test waits for alerts.
     const PLAYERS: usize = 16;
     const PAUSE: Duration = Duration::from_millis(100);
 

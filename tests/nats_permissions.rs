@@ -22,6 +22,7 @@ struct Tester {
 }
 
 impl Tester {
+    #[expect(clippy::disallowed_methods, reason = "the messages of one test")]
     async fn connect(server: &NatsServer, user: &'static str) -> Self {
         let (refused, refusals) = mpsc::unbounded_channel();
         let options = async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password(user))

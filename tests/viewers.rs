@@ -50,6 +50,7 @@ fn width(jpeg: &[u8]) -> u32 {
 }
 
 /// The number that `/metrics` of `base` has for a series; 0 when it has none.
+#[expect(clippy::disallowed_methods, reason = "the deadline is that of `within`")]
 async fn metric(base: &str, series: &str) -> u64 {
     let text = within("the metrics", reqwest::get(format!("{base}/metrics"))).await.unwrap().text().await.unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));

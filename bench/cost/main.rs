@@ -2,12 +2,21 @@
 //! figures and judges nothing. The machine is shared with other programs: where both sides fit
 //! beside each other they are measured at the same time, else in turns.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a measurement that cannot go on ends, and its result is what it prints"
+)]
+
 #[path = "../../tests/harness/mod.rs"]
 mod harness;
-#[allow(dead_code)] // the other benches use the rest
+#[allow(dead_code, reason = "the other benches use the rest")]
 #[path = "../table.rs"]
 mod table;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the other benches use the rest")]
 #[path = "../usage.rs"]
 mod usage;
 #[path = "../windows.rs"]

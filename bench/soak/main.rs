@@ -2,9 +2,18 @@
 //! when a process dies that was not told to, and when memory, descriptors or threads of a process creep. A worker is
 //! told to end every few minutes, and must be replaced.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a measurement that cannot go on ends, and its result is what it prints"
+)]
+
 #[path = "../../tests/harness/mod.rs"]
 mod harness;
-#[allow(dead_code)] // The other benches use the rest.
+#[allow(dead_code, reason = "the other benches use the rest")]
 #[path = "../usage.rs"]
 mod usage;
 

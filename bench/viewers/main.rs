@@ -2,14 +2,23 @@
 //! bytes. NATS, API, relay and all of the worker but its cameras are real; where cameras matter they are real too. It
 //! prints figures beside their aims. The machine is shared with other programs.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a measurement that cannot go on ends, and its result is what it prints"
+)]
+
 #[path = "../../tests/harness/mod.rs"]
 mod harness;
 #[path = "../cost/machine.rs"]
 mod machine;
-#[allow(dead_code)] // the worker that sends them uses the rest
+#[allow(dead_code, reason = "the worker that sends them uses the rest")]
 #[path = "../stamped.rs"]
 mod stamped;
-#[allow(dead_code)] // the other benches use the rest
+#[allow(dead_code, reason = "the other benches use the rest")]
 #[path = "../usage.rs"]
 mod usage;
 #[path = "../windows.rs"]

@@ -16,7 +16,7 @@ const NAL_HEADER: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// The fields that are used here.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Hvcc {
+pub(crate) struct Hvcc {
     /// ISO/IEC 14496-15 section E.3, such as `hvc1.1.6.L93.B0`.
     pub rfc6381: String,
     /// Shown pixels.
@@ -32,7 +32,7 @@ pub struct Hvcc {
 ///
 /// # Errors
 /// A few words on the defect.
-pub fn read(record: &[u8]) -> Result<Hvcc, String> {
+pub(crate) fn read(record: &[u8]) -> Result<Hvcc, String> {
     let header: &[u8; HEADER] = record.first_chunk().ok_or("the record is too short")?;
     if header[0] != 1 {
         return Err("the record has another version than 1".into());

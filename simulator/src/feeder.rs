@@ -12,6 +12,7 @@ use crate::{
 const NAP: Duration = Duration::from_millis(100);
 
 /// Never returns. One wake-up for all cameras, unless jitter holds something back.
+#[expect(clippy::disallowed_methods, reason = "a thread of its own that does nothing else")]
 pub fn run(programme: &Programme, cameras: &[Camera]) -> ! {
     let schedule = programme.schedule;
     let mut pictures = Beat::new(schedule.frame_at(unix_now()), u64::from(schedule.frames()));

@@ -56,6 +56,7 @@ const EXIT_USAGE: u8 = 64;
 /// signal(7) on Linux.
 const SIGNALS: [i32; 2] = [2, 15];
 
+#[expect(clippy::print_stderr, reason = "a test camera has no log")]
 fn main() -> ExitCode {
     let settings = match settings() {
         Ok(settings) => settings,
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
 }
 
 /// The checked options, or the exit code after having said why not.
+#[expect(clippy::print_stderr, reason = "a test camera has no log")]
 fn settings() -> Result<Settings, ExitCode> {
     let refuse = |reason: &str| {
         eprintln!("rsm-camera: {reason} (see --help)");
@@ -131,6 +133,7 @@ fn serve(settings: Settings) -> Result<(), StartError> {
 }
 
 /// Makes the programme on another thread, so that a signal still ends the process meanwhile.
+#[expect(clippy::print_stderr, reason = "a test camera has no log")]
 fn make_programme(spec: ProgrammeSpec) -> Result<Programme, StartError> {
     let begun = Instant::now();
     let making = gio::spawn_blocking(move || Programme::make(spec));
@@ -141,6 +144,11 @@ fn make_programme(spec: ProgrammeSpec) -> Result<Programme, StartError> {
 }
 
 /// Ends the process at once. Cameras have nothing to save, and clients must cope with a camera that vanishes.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "there is nothing to save, and clients must cope with a camera that vanishes"
+)]
+#[expect(clippy::print_stderr, reason = "a test camera has no log")]
 fn end(cause: &str) -> ! {
     eprintln!("rsm-camera: ended by {cause}");
     process::exit(0)

@@ -22,6 +22,7 @@ pub async fn look(patient: &Patient, running: &RunningProcesses) -> Vec<Check> {
 
 /// State of the kernel's clock.
 #[allow(clippy::useless_conversion, reason = "the type of `maxerror` differs between platforms")]
+#[expect(unsafe_code, reason = "nix has no call for adjtimex(2)")]
 fn kept() -> Check {
     // SAFETY: all-zero is a valid `timex`, with `modes` 0: nothing is set.
     let mut timex: nix::libc::timex = unsafe { std::mem::zeroed() };

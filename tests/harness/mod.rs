@@ -1,7 +1,7 @@
 //! Parts that tests are made from: processes that end with the test, and waiting for conditions instead of time.
 
 // The bench uses it too, and not all of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test program and each bench uses a part")]
 
 pub mod camera;
 pub mod chaos;
@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 /// Time that a condition may take to come true. Far beyond the expected, as machines are busy with other tests: it
 /// bounds a test that fails.
 pub const DEADLINE: Duration = Duration::from_secs(180);
+/// Interval between two probes of a condition. No test passes because of it: one ends with its condition or at its
+/// deadline.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Waits until the result of `look` `fits`; prints the last result on failure.

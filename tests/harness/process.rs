@@ -33,6 +33,7 @@ pub fn rsm_camera() -> PathBuf {
 }
 
 /// Starts a child that is killed when this test's thread ends, however it ends.
+#[expect(unsafe_code, reason = "what a child does between fork and exec can be said in no safe way")]
 pub fn spawn(command: &mut Command) -> Child {
     // SAFETY: only an async-signal-safe call is made between fork and exec.
     unsafe {

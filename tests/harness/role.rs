@@ -37,6 +37,7 @@ impl RoleProcess {
         role
     }
 
+    #[expect(unsafe_code, reason = "what a child does between fork and exec can be said in no safe way")]
     pub fn start_again(&mut self) {
         assert!(self.child.is_none(), "{} runs", self.name);
         let Recipe { program, arguments, environment, listener } = &self.recipe;

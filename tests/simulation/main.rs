@@ -3,6 +3,15 @@
 //! seed; `RSM_SIMULATION_SEED=<seed> cargo test -p rsm-simulation -- --nocapture` lives through it again and prints
 //! what happens. `RSM_SIMULATION_HISTORIES` sets another number.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails by a panic, and shows what it saw"
+)]
+
 mod api;
 mod checks;
 mod history;

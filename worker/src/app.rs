@@ -35,6 +35,7 @@ use crate::pipeline::elements::{self, MissingElements};
 use crate::pipeline::hardware::Hardware;
 use crate::source::open::AddressPolicy;
 use crate::source::opener::{Cameras, Opener};
+use crate::stream::camera_watch::CameraWatch;
 use crate::stream::engine::{Engine, FIRST_PICTURE, Timing};
 use crate::stream::pacer::StartPacer;
 
@@ -121,6 +122,7 @@ pub async fn run_with(
         pacer: StartPacer::default(),
         metrics: Arc::new(WorkerMetrics::new(&registry)?),
         hardware,
+        watch: CameraWatch::new(opener.reach()),
         opener,
         disk: DiskUse::new(config.hls.disk_budget_mb << 20),
         lingering: Lingering::default(),

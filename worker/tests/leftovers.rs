@@ -1,5 +1,14 @@
 //! Sessions by rtspsrc leave nothing behind. Alone in its process, because it counts.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails by a panic, and shows what it saw"
+)]
+
 #[allow(dead_code, reason = "tests/media uses all of it")]
 #[path = "media/camera.rs"]
 mod camera;

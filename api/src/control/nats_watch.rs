@@ -9,6 +9,7 @@ use rsm_control::api::arbiter::Arbiter;
 use rsm_control::api::intent::StreamIntent;
 use rsm_control::api::placement::ANSWER_AGE;
 use rsm_control::api::queue_progress::QueueProgress;
+use rsm_shared::backoff::jittered;
 use rsm_shared::bus::BusError;
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::tickets;
@@ -22,7 +23,7 @@ use tracing::{debug, warn};
 
 /// Topology and stored records are checked this often, and at each connect.
 const TOPOLOGY: Duration = Duration::from_secs(20);
-/// The next check after a failed one. A cluster that just began needs a few seconds.
+/// At most this long after a failed check; half of it at least. A cluster that just began needs a few seconds.
 const TOPOLOGY_RETRY: Duration = Duration::from_secs(1);
 /// The state of queues is read this often while tickets wait.
 const QUEUES: Duration = Duration::from_secs(1);
@@ -180,7 +181,7 @@ impl NatsWatch {
                     warn!(repeats = true, error = %e, "JetStream is not ready, trying again");
                 }
                 self.fault = Some(format!("JetStream is not ready: {e}"));
-                self.schedule.next = now + TOPOLOGY_RETRY;
+                self.schedule.next = now + jittered(TOPOLOGY_RETRY, rand::random());
             }
         }
     }

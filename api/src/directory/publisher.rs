@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use rsm_shared::backoff::jittered;
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::{BusError, directory};
 use rsm_shared::stream::fence::Epoch;
@@ -21,7 +22,7 @@ use tracing::{debug, info, warn};
 
 /// Interval of rounds without a wake-up.
 const ROUND: Duration = Duration::from_secs(20);
-/// After a failure.
+/// At most this long after a failure; half of it at least.
 const RETRY: Duration = Duration::from_secs(1);
 /// So many failures in a row are worth a warning: at a first start the store is being made meanwhile.
 const FAILURES: u32 = 3;
@@ -85,7 +86,7 @@ impl DirectoryPublisher {
                 () = unpublished.notified() => {}
             }
             if !self.bus.connected() {
-                next = Instant::now() + RETRY;
+                next = Instant::now() + jittered(RETRY, rand::random());
                 continue;
             }
             let timed = Instant::now() >= next;
@@ -107,7 +108,7 @@ impl DirectoryPublisher {
                     } else {
                         debug!(error = %e, "the directory of streams was not published");
                     }
-                    next = Instant::now() + RETRY;
+                    next = Instant::now() + jittered(RETRY, rand::random());
                 }
             }
             tokio::time::sleep(LEAST_PAUSE).await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rsm_shared::backoff::Backoff;
 use rsm_shared::bus::connect::Bus;
 use rsm_shared::bus::relays::{Hellos, TTL};
 use rsm_shared::wire::messages::RelayHello;
@@ -17,8 +18,8 @@ const MAX_RELAYS: usize = 1000;
 /// Longest name and address taken, bytes.
 const MAX_NAME: usize = 64;
 const MAX_ADDRESS: usize = 262;
-/// After a failed subscription.
-const RETRY: Duration = Duration::from_secs(1);
+/// The shortest and the longest pause before the next subscription.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 /// Relays and when each was heard last. Cheap to clone.
 #[derive(Clone, Default)]
@@ -59,9 +60,11 @@ impl Relays {
     /// Listens until `stop`.
     pub async fn listen(self, bus: Bus, stop: CancellationToken) {
         stop.run_until_cancelled_owned(async move {
+            let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
             loop {
                 match Hellos::open(&bus).await {
                     Ok(mut hellos) => {
+                        backoff.reset();
                         while let Some(hello) = hellos.next().await {
                             match hello {
                                 Ok(hello) => self.heard(hello, Instant::now()),
@@ -73,7 +76,7 @@ impl Relays {
                         warn!(repeats = true, error = %e, "hellos of relays cannot be received; discovery does not list their addresses")
                     }
                 }
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(backoff.pause(rand::random())).await;
             }
         })
         .await;

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use rsm_model::backoff::doubled;
 use rsm_model::wire::ticket_queue::TicketQueue;
 
 /// A queue with tickets and waiting workers that hands out nothing for this long is stuck. So is one that gives no answer:
@@ -47,7 +48,8 @@ impl QueueProgress {
                 return None;
             }
         };
-        if now.saturating_duration_since(self.since) < bound.saturating_mul(1 << self.remade.min(MOST_DOUBLINGS)) {
+        let pause = doubled(bound, self.remade.min(MOST_DOUBLINGS), Duration::MAX);
+        if now.saturating_duration_since(self.since) < pause {
             return None;
         }
         self.since = now;

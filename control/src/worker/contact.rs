@@ -1,5 +1,5 @@
-//! Whether this worker may go on: the results of its heartbeats, the time without certainty, and pauses of the process
-//! itself.
+//! Contact with the API decides if this worker may go on: the results of its heartbeats, the time without certainty,
+//! and pauses of the process itself.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,15 @@
 //! The targets of fuzzing: a function per parser of input from cameras and clients, and per output made of it. Each
 //! takes any bytes and panics when a rule is broken. libFuzzer's programs and the tests of this package call the same.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a target shows what it found by a panic"
+)]
+
 mod api;
 mod camera;
 mod hls;

@@ -1,6 +1,15 @@
 //! Every target over its seeds, over damaged seeds, and over random bytes: the part of fuzzing that CI runs. The random numbers
 //! are the same in every run.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails by a panic, and shows what it saw"
+)]
+
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;

@@ -124,11 +124,11 @@ pub(super) struct OpenSegment {
 }
 
 impl OpenSegment {
-    pub fn new(opening: Opening) -> Self {
+    pub(crate) fn new(opening: Opening) -> Self {
         Self { opening, marks: Vec::new(), bytes: Vec::new(), waiting: None, sealed: false }
     }
 
-    pub fn add(&mut self, part: Part, target: PartTarget) {
+    pub(crate) fn add(&mut self, part: Part, target: PartTarget) {
         if self.sealed {
             return;
         }
@@ -157,21 +157,21 @@ impl OpenSegment {
     }
 
     /// Duration of the parts that are listed.
-    pub fn duration(&self) -> Duration {
+    pub(crate) fn duration(&self) -> Duration {
         self.marks.iter().map(|mark| mark.duration).sum()
     }
 
-    pub fn bytes(&self, index: usize) -> Option<&Vec<Bytes>> {
+    pub(crate) fn bytes(&self, index: usize) -> Option<&Vec<Bytes>> {
         self.bytes.get(index)
     }
 
     /// The part that comes next, unless none does.
-    pub fn next_part(&self) -> Option<u64> {
+    pub(crate) fn next_part(&self) -> Option<u64> {
         (!self.sealed && self.marks.len() < MAX_PARTS).then_some(self.marks.len() as u64)
     }
 
     /// Its parts, now that its file of `len` bytes is there; `duration` is that of the segment.
-    pub fn close(mut self, len: u64, duration: Duration) -> ClosedParts {
+    pub(crate) fn close(mut self, len: u64, duration: Duration) -> ClosedParts {
         if let Some(last) = self.waiting.take().filter(|last| !last.duration.is_zero()) {
             self.list(last);
         }

@@ -109,6 +109,7 @@ fn names(records: &[DirectoryRecord]) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "the messages of one test")]
 async fn a_follower_waits_for_the_store_then_hears_all_and_every_change_also_after_a_wipe() {
     let (_server, bus) = Server::start().await;
     let (told, mut heard) = mpsc::unbounded_channel();
@@ -182,6 +183,7 @@ async fn all_records_are_read_and_one_that_is_not_readable_is_left_out() {
     assert_eq!(read_all(&bus).await.unwrap().len(), 2499);
 }
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "the messages of one test")]
 async fn a_change_that_was_lost_on_the_way_is_told_by_a_new_reading() {
     let (_server, bus) = Server::start().await;
     make(&bus).await;

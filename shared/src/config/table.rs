@@ -60,7 +60,7 @@ configuration! {
         drain_s: u64 = 2, Form::whole("seconds", 0, 600);
     }
 
-    /// How NATS is reached.
+    /// The connection to NATS.
     section nats: NatsConfig {
         /// Servers of one cluster. `rsm up` starts its own server instead, unless --nats is given.
         urls: Vec<String> = ["nats://127.0.0.1:4222"], Form::list(NATS_ADDRESSES, nats_address, 1);
@@ -104,7 +104,7 @@ configuration! {
         h265_decoder: String = "auto", Form::text(ELEMENT, gstreamer_element);
         /// Encoder of H.264; auto as for its decoder.
         h264_encoder: String = "auto", Form::text(ELEMENT, gstreamer_element);
-        /// Whether the worker removes the segments of an earlier run at start. Set it to false for all workers but one
+        /// True when the worker removes the segments of an earlier run at start. Set it to false for all workers but one
         /// when several share a data directory; `rsm up` does so itself.
         clear_hls: bool = true, Form::Switch;
     }
@@ -143,8 +143,8 @@ configuration! {
         window_segments: u32 = 6, Form::whole("", 3, 60);
         /// Length of a part: with low latency, players may fetch parts of a segment before it is complete.
         part_ms: u32 = 333, Form::whole_or_zero("milliseconds", 200, 1000, "no parts");
-        /// Whether HLS is made of every running stream from its first picture on, so that no player waits for it. Costs
-        /// disk writes.
+        /// True when HLS is made of every running stream from its first picture on, so that no player waits for it.
+        /// Costs disk writes.
         always_on: bool = false, Form::Switch;
         /// Lower renditions that are offered to players with less bandwidth, encoded only while a player fetches them.
         renditions: Vec<String> = ["360p"], Form::list("of 1080p, 720p, 540p, 480p, 360p, 240p", rendition, 0);
@@ -162,7 +162,7 @@ configuration! {
         worker_dead_s: u64 = 4, Form::whole("seconds", 2, 60);
         /// A worker that is cut off from NATS stops its pipelines after this long.
         hold_s: u64 = 20, Form::whole("seconds", 10, 600);
-        /// Whether streams move to workers that have more room, without a gap for viewers.
+        /// True when streams move to workers that have more room, without a gap for viewers.
         rebalance: bool = true, Form::Switch;
         /// Difference between the fullest and the emptiest worker, as a share of the fullest one's load, from which on
         /// streams move, until the load is even.

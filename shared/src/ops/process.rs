@@ -27,6 +27,7 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     })
 }
 
+#[expect(unsafe_code, reason = "a descriptor that a supervisor passed is known by its number only")]
 fn passed_listener() -> Option<TcpListener> {
     let count: u32 = std::env::var("LISTEN_FDS").ok()?.parse().ok()?;
     let pid: u32 = std::env::var("LISTEN_PID").ok()?.parse().ok()?;

@@ -16,6 +16,7 @@ const EXIT_FORCED: i32 = 1;
 ///
 /// # Errors
 /// When the handlers cannot be installed.
+#[expect(clippy::disallowed_methods, reason = "an end by force is what this is for")]
 pub fn on_signal(token: CancellationToken, deadline: Duration) -> std::io::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
@@ -42,6 +43,7 @@ pub fn on_signal(token: CancellationToken, deadline: Duration) -> std::io::Resul
 
 /// Ends the process by force once `deadline` has passed. Runs on a thread of its own, so that a stuck runtime
 /// cannot outlive it.
+#[expect(clippy::disallowed_methods, reason = "an end by force is what this is for")]
 pub fn force_exit_after(deadline: Duration) {
     let _ = std::thread::Builder::new().name("deadline".into()).spawn(move || {
         std::thread::sleep(deadline);

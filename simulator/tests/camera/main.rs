@@ -1,5 +1,14 @@
 //! The built `rsm-camera`, seen from outside: over RTSP and over its standard input and output.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails by a panic, and shows what it saw"
+)]
+
 mod media;
 mod process;
 mod quirks;

@@ -46,6 +46,7 @@ impl CameraProcess {
         self.answer()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the interval between two probes, on the thread of the test")]
     pub fn wait_until(&mut self, what: &str, reached: impl Fn(&Value) -> bool) {
         let begun = Instant::now();
         loop {

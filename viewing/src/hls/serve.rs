@@ -93,7 +93,8 @@ impl Hls {
     }
 
     /// A media playlist that has the segment or part of `reload`: waits for it as long as its worker does, and for the
-    /// next owner when the stream moves meanwhile, whose playlist is an answer as it is.
+    /// next owner when the stream moves meanwhile. The playlist of that owner is an answer as it is, and so is one that
+    /// did not grow for three target durations.
     ///
     /// # Errors
     /// As [`Hls::playlist`]; 400 when that segment is too far ahead, 503 when it did not come.
@@ -125,8 +126,9 @@ impl Hls {
                         return Ok(text);
                     }
                     Err(Miss::TooFar) => return Err(Problem::bad_request("_HLS_msn is too far ahead of the playlist")),
-                    Err(Miss::NotYet) => return Err(Problem::later(RETRY_AFTER, not_yet(stream))),
-                    Err(Miss::Full) => return self.playlist(stream, which).await,
+                    // While the camera is away the playlist stays as it is, and is played again when it grows. A player
+                    // may give up after a 503.
+                    Err(Miss::NotYet | Miss::Full) => return self.playlist(stream, which).await,
                     Err(Miss::Absent) => break,
                     Err(Miss::Failed) => {}
                 },

@@ -118,7 +118,8 @@ impl Hub {
         feed.slot.borrow().frame.clone()
     }
 
-    /// Sends the viewers of a stream away, of every width.
+    /// Ends the viewers of a stream, of every width: marks their slots, and each viewer closes its own connection. HLS
+    /// players are not among them.
     pub fn end(&self, slug: &Slug, why: StreamEnd) {
         let mut table = self.0.table.lock();
         let mut ended = Vec::new();

@@ -1,7 +1,7 @@
 //! The playlists and parts of the streams that this process makes now, for the requests that wait for them.
 //!
 //! ```text
-//! LiveStream::rendition -> LiveRendition::change   one writer each: the task of the stream
+//! LiveStream::rendition -> LiveRendition::change   in memory, one writer each: the task of the stream
 //! LiveIndex::find       -> LiveReader              any number of requests
 //! ```
 //!

@@ -23,7 +23,8 @@ use super::disk::{DiskError, DiskUse, WRITE_DEADLINE};
 
 const INDEX: &str = "index.m3u8";
 
-/// The directory of one owner of one stream.
+/// The directory of one owner of one stream. The fence in its path belongs to one claim, so no other worker writes
+/// here: there is no lock, and no check at each write.
 #[derive(Clone, Debug)]
 pub struct SegmentDir {
     path: PathBuf,

@@ -13,6 +13,7 @@ mod job;
 mod levels;
 mod log;
 mod run;
+mod sink;
 #[cfg(test)]
 pub(crate) mod test_clip;
 pub mod to_aac;

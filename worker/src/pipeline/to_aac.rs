@@ -11,12 +11,12 @@ use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::feed::Feed;
 use super::run::Running;
+use super::sink::{UnreadableSample, into_channel};
 use super::{PipelineError, caps, elements};
 use rsm_media::access_unit::AccessUnit;
 use rsm_media::parameters::{AudioCodec, AudioParameters};
@@ -70,7 +70,11 @@ impl AacPipeline {
             AudioCodec::Aac => return Err(PipelineError::build("AAC is not encoded again")),
         };
         let feed = Feed::of(&caps::g711(media, audio.sample_rate, audio.channels), false);
-        let pipeline = build(&feed, decoder, output(sender, audio.channels, &stopping))?;
+        let (channels, mut known) = (audio.channels, None);
+        let sink = into_channel(sender, &stopping, move |sample| {
+            encoded(sample, channels, &mut known).map_err(|()| UnreadableSample)
+        });
+        let pipeline = build(&feed, decoder, sink)?;
         let running = Running::start(pipeline).await?;
         Ok((Self { running, feeder: AacFeeder { feed }, _stopping: stopping.drop_guard() }, receiver))
     }
@@ -104,14 +108,12 @@ impl AacFeeder {
     }
 }
 
-fn build(feed: &Feed, decoder: &str, output: gst_app::AppSinkCallbacks) -> Result<gst::Pipeline, PipelineError> {
+fn build(feed: &Feed, decoder: &str, sink: gst_app::AppSink) -> Result<gst::Pipeline, PipelineError> {
     let rate = elements::make("capsfilter")?;
     let raw = gst::Caps::builder("audio/x-raw").field("rate", i32::try_from(OUTPUT_RATE).unwrap_or(i32::MAX)).build();
     rate.set_property("caps", raw);
     let encoder = elements::make("avenc_aac")?;
     encoder.set_property("bitrate", BITRATE);
-    let sink =
-        gst_app::AppSink::builder().sync(false).async_(false).enable_last_sample(false).callbacks(output).build();
     let chain = [
         feed.appsrc().clone().upcast(),
         elements::make(decoder)?,
@@ -127,41 +129,8 @@ fn build(feed: &Feed, decoder: &str, output: gst_app::AppSinkCallbacks) -> Resul
     Ok(pipeline)
 }
 
-fn output(
-    sender: mpsc::Sender<EncodedAudio>,
-    channels: u16,
-    stopping: &CancellationToken,
-) -> gst_app::AppSinkCallbacks {
-    // Dropped at the end of stream, which ends the receiver.
-    let sender = Arc::new(Mutex::new(Some(sender)));
-    let at_end = sender.clone();
-    let current = move || sender.lock().clone();
-    let (stopping, runtime) = (stopping.clone(), tokio::runtime::Handle::current());
-    let mut known: Option<Arc<AudioParameters>> = None;
-    gst_app::AppSinkCallbacks::builder()
-        .new_sample(move |sink| {
-            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            let Some(sender) = current() else { return Err(gst::FlowError::Eos) };
-            let audio = match audio(sample, channels, &mut known) {
-                Ok(Some(audio)) => audio,
-                Ok(None) => return Ok(gst::FlowSuccess::Ok),
-                Err(()) => return Err(gst::FlowError::Error),
-            };
-            // This is the pipeline's own thread; waiting here is how it is slowed down.
-            let sent = runtime.block_on(async {
-                tokio::select! {
-                    sent = sender.send(audio) => sent.is_ok(),
-                    () = stopping.cancelled() => false,
-                }
-            });
-            if sent { Ok(gst::FlowSuccess::Ok) } else { Err(gst::FlowError::Eos) }
-        })
-        .eos(move |_| drop(at_end.lock().take()))
-        .build()
-}
-
 /// `None` for the silence before the first sample.
-fn audio(
+fn encoded(
     sample: gst::Sample,
     channels: u16,
     known: &mut Option<Arc<AudioParameters>>,

@@ -27,6 +27,7 @@ use super::form::kept_one_in;
 pub use super::form::{EncodedForm, form};
 use super::hardware::Hardware;
 use super::run::Running;
+use super::sink::{UnreadableSample, into_channel};
 use super::{PipelineError, decoder, elements, encoder};
 use rsm_media::access_unit::AccessUnit;
 use rsm_media::parameters::{VideoCodec, VideoParameters};
@@ -86,7 +87,13 @@ impl EncoderPipeline {
         let gate = Arc::new(Gate(Mutex::new(GateState::new(video.codec == VideoCodec::Jpeg, keep))));
         let rate = encoder::declared_rate(hardware.encoder(), fps.map(|fps| fps / f64::from(keep)));
         let feed = Feed::new(video, false);
-        let (pipeline, ends) = build(video, form, hardware, &feed, output(sender, form, &stopping))?;
+        let declared = form.clone();
+        // The newest codec data, as the caps have it and as the form declares it.
+        let mut known: (Bytes, Bytes) = Default::default();
+        let sink = into_channel(sender, &stopping, move |sample| {
+            picture(sample, &declared, &mut known).map(Some).ok_or(UnreadableSample)
+        });
+        let (pipeline, ends) = build(video, form, hardware, &feed, sink)?;
         watch_decoded(&ends, gate.clone(), rate);
         let running = Running::start(pipeline).await?;
         let feeder = EncoderFeeder { feed, gate };
@@ -209,7 +216,7 @@ fn build(
     form: &EncodedForm,
     hardware: &Hardware,
     feed: &Feed,
-    output: gst_app::AppSinkCallbacks,
+    sink: gst_app::AppSink,
 ) -> Result<(gst::Pipeline, Ends), PipelineError> {
     let pipeline = gst::Pipeline::new();
     let encoder = encoder::make(hardware.encoder(), form)?;
@@ -220,8 +227,6 @@ fn build(
     let encoded = encoder.element.static_pad("src").ok_or_else(|| PipelineError::build("no src pad"))?;
     chain.push(elements::make("videoconvertscale")?);
     chain.extend(encoder.chain);
-    let sink =
-        gst_app::AppSink::builder().sync(false).async_(false).enable_last_sample(false).callbacks(output).build();
     chain.push(sink.upcast());
     pipeline.add_many(&chain).map_err(PipelineError::build)?;
     gst::Element::link_many(&chain).map_err(PipelineError::build)?;
@@ -286,36 +291,6 @@ fn next_is_key() -> gst::Event {
         .field("count", 0u32)
         .build();
     gst::event::CustomUpstream::new(structure)
-}
-
-fn output(
-    sender: mpsc::Sender<EncodedFrame>,
-    form: &EncodedForm,
-    stopping: &CancellationToken,
-) -> gst_app::AppSinkCallbacks {
-    // Dropped at the end of stream, which ends the receiver.
-    let sender = Arc::new(Mutex::new(Some(sender)));
-    let at_end = sender.clone();
-    let current = move || sender.lock().clone();
-    let (form, stopping, runtime) = (form.clone(), stopping.clone(), tokio::runtime::Handle::current());
-    // The newest codec data, as the caps have it and as the form declares it.
-    let mut known: (Bytes, Bytes) = Default::default();
-    gst_app::AppSinkCallbacks::builder()
-        .new_sample(move |sink| {
-            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            let Some(sender) = current() else { return Err(gst::FlowError::Eos) };
-            let picture = picture(sample, &form, &mut known).ok_or(gst::FlowError::Error)?;
-            // This is the chain's own thread; waiting here is how it is slowed down.
-            let sent = runtime.block_on(async {
-                tokio::select! {
-                    sent = sender.send(picture) => sent.is_ok(),
-                    () = stopping.cancelled() => false,
-                }
-            });
-            if sent { Ok(gst::FlowSuccess::Ok) } else { Err(gst::FlowError::Eos) }
-        })
-        .eos(move |_| drop(at_end.lock().take()))
-        .build()
 }
 
 fn picture(sample: gst::Sample, form: &EncodedForm, known: &mut (Bytes, Bytes)) -> Option<EncodedFrame> {

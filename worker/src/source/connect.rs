@@ -64,7 +64,7 @@ impl Peer {
     }
 }
 
-fn meaning(error: &io::Error) -> SourceError {
+pub(super) fn meaning(error: &io::Error) -> SourceError {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => SourceError::Refused,
         io::ErrorKind::ConnectionReset => SourceError::Ended,

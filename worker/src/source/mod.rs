@@ -10,6 +10,7 @@ mod in_a_row;
 pub mod offer;
 pub mod open;
 pub mod opener;
+pub mod reach;
 mod received;
 pub mod redact;
 pub mod redirect;

@@ -10,10 +10,16 @@ use tokio_util::sync::CancellationToken;
 use super::carrier::{Carrier, OpenTiming};
 use super::error::SourceError;
 use super::open::{AddressPolicy, open};
+use super::reach::ReachProbe;
 use super::session::Source;
 
 /// Opens sessions, for every stream of a process.
 pub trait Opener: Send + Sync + 'static {
+    /// Finds out whether cameras can be reached; `None` when there are none to reach.
+    fn reach(&self) -> Option<ReachProbe> {
+        None
+    }
+
     /// Opens one session; `None` when `cancel` comes first. Callers do not cancel it, so it must end by itself, in
     /// time or once `cancel` comes, and leave nothing open unless it gives a session.
     fn open<'a>(
@@ -32,6 +38,10 @@ pub struct Cameras {
 }
 
 impl Opener for Cameras {
+    fn reach(&self) -> Option<ReachProbe> {
+        Some(ReachProbe::new(self.addresses.clone()))
+    }
+
     fn open<'a>(
         &'a self,
         spec: &'a StreamSpec,

@@ -23,6 +23,11 @@ impl SessionBackoff {
         Self { timing, backoff: Backoff::new(first, longest) }
     }
 
+    /// The camera has come back after it could not be reached: failures of that time say nothing about it now.
+    pub fn returned(&mut self) {
+        self.backoff.reset();
+    }
+
     /// The wait before the next try, after a session that left the stream in `state` and had media for `healthy`.
     /// `random` is from 0 to 1: cameras that went away together must not come back in one instant.
     pub fn after(&mut self, state: StreamState, healthy: Duration, random: f64) -> Duration {

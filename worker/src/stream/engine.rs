@@ -13,6 +13,7 @@ use crate::metrics::WorkerMetrics;
 use crate::output::frames::FrameSink;
 use crate::pipeline::hardware::Hardware;
 use crate::source::opener::Opener;
+use crate::stream::camera_watch::CameraWatch;
 use crate::stream::pacer::StartPacer;
 
 /// Longest group of pictures that a camera is waited for before its first picture, and some more.
@@ -61,6 +62,8 @@ pub struct Engine {
     pub hardware: Hardware,
     /// Opens the sessions of all streams.
     pub opener: Arc<dyn Opener>,
+    /// Watches for the return of cameras that are away.
+    pub watch: CameraWatch,
     /// Segments of all streams.
     pub disk: DiskUse,
     /// Directories of streams that ended; closed at the end of the process, after the last stream stopped.

@@ -1,6 +1,7 @@
 //! The task of one claimed stream: camera sessions with waits between them, and the outputs beside them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rsm_shared::ops::traces::Span;
 use rsm_shared::stream::demand::Demand;
@@ -13,11 +14,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::SessionBackoff;
 use super::camera_log::CameraLog;
 use super::engine::Engine;
 use super::pacer::Try;
-use super::session::Sessions;
+use super::retry::Retry;
+use super::session::{SessionEnd, Sessions};
 use super::status::StatusCell;
 pub use super::status::StreamStatus;
 use crate::hls::segment_dir::SegmentDir;
@@ -131,7 +132,7 @@ async fn ends_with(output: &'static str, task: JoinHandle<()>, slug: &Slug, canc
 /// Camera sessions one after the other until `cancel`.
 async fn keep_open(mut sessions: Sessions, (trace, mut start): (StreamTrace, Span), cancel: &CancellationToken) {
     let engine = sessions.engine.clone();
-    let mut backoff = SessionBackoff::new(engine.timing);
+    let mut retry = Retry::new(engine.clone(), sessions.spec.url.clone());
     let mut retina_refused = false;
     let mut which = Try::First;
     // The span of the session before, and why that ended.
@@ -143,30 +144,44 @@ async fn keep_open(mut sessions: Sessions, (trace, mut start): (StreamTrace, Spa
         }
         let opening = Opening::new(span, std::mem::take(&mut start));
         before.0 = opening.context();
-        let turn = opening.part("wait for turn");
-        let begun = tokio::select! {
+        // A camera that is away takes no turn from those that are not.
+        let reached = tokio::select! {
             () = cancel.cancelled() => return,
-            begun = engine.pacer.wait(which) => begun,
+            reached = retry.reachable() => reached,
         };
-        turn.end();
-        which = Try::Again;
-        let carrier = choose(sessions.spec.url.scheme(), sessions.spec.transport, retina_refused);
-        let Some(ended) = sessions.run(carrier, begun, opening, cancel).await else { return };
-        // Whichever carrier failed on the protocol, the other one has the next try.
-        retina_refused = match carrier {
-            Carrier::Retina => ended.error.may_suit_rtspsrc(),
-            Carrier::Rtspsrc => retina_refused && !ended.healthy.is_zero(),
+        let ended = match reached {
+            Err(error) => {
+                opening.failed(&error.reason());
+                SessionEnd { error, healthy: Duration::ZERO }
+            }
+            Ok(()) => {
+                let turn = opening.part("wait for turn");
+                let begun = tokio::select! {
+                    () = cancel.cancelled() => return,
+                    begun = engine.pacer.wait(which) => begun,
+                };
+                turn.end();
+                which = Try::Again;
+                let carrier = choose(sessions.spec.url.scheme(), sessions.spec.transport, retina_refused);
+                let Some(ended) = sessions.run(carrier, begun, opening, cancel).await else { return };
+                // Whichever carrier failed on the protocol, the other one has the next try.
+                retina_refused = match carrier {
+                    Carrier::Retina => ended.error.may_suit_rtspsrc(),
+                    Carrier::Rtspsrc => retina_refused && !ended.healthy.is_zero(),
+                };
+                ended
+            }
         };
         let (state, reason) = (ended.error.state(), ended.error.reason());
         before.1 = Some(reason.code.as_str());
-        let wait = backoff.after(state, ended.healthy, rand::random());
+        let wait = retry.ended(&ended.error, ended.healthy);
         sessions.metrics.restarted(reason.code);
         sessions.status.restarted();
         sessions.log.failed(state, &reason, wait);
         sessions.status.enter(state, Some(reason));
         tokio::select! {
             () = cancel.cancelled() => return,
-            () = tokio::time::sleep(wait) => {}
+            () = retry.wait(wait) => {}
         }
     }
 }

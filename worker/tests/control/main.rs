@@ -1,5 +1,14 @@
 //! A whole worker without cameras, against a real nats-server and the API's side of the protocol.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails by a panic, and shows what it saw"
+)]
+
 mod api;
 mod camera_probe;
 mod nats;

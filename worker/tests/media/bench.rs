@@ -25,7 +25,8 @@ use rsm_worker::output::frames::FrameSink;
 use rsm_worker::pipeline::elements;
 use rsm_worker::pipeline::hardware::Hardware;
 use rsm_worker::source::open::AddressPolicy;
-use rsm_worker::source::opener::Cameras;
+use rsm_worker::source::opener::{Cameras, Opener as _};
+use rsm_worker::stream::camera_watch::CameraWatch;
 use rsm_worker::stream::engine::{Engine, Timing};
 use rsm_worker::stream::pacer::StartPacer;
 use rsm_worker::stream::supervisor::{StreamContext, StreamHandle, spawn};
@@ -93,6 +94,7 @@ impl Bench {
             backoff_max: Duration::from_secs(1),
             ..Timing::default()
         };
+        let opener = Arc::new(Cameras { addresses: AddressPolicy::any() });
         let engine = Engine {
             frames: sink.clone(),
             hls_root: root.path().to_owned(),
@@ -100,7 +102,8 @@ impl Bench {
             pacer: StartPacer::default(),
             metrics: Arc::new(WorkerMetrics::new(&prometheus::Registry::new()).unwrap()),
             hardware: Hardware::software(),
-            opener: Arc::new(Cameras { addresses: AddressPolicy::any() }),
+            watch: CameraWatch::new(opener.reach()),
+            opener,
             disk: DiskUse::new(64 << 20),
             lingering: Lingering::default(),
             live: LiveIndex::default(),

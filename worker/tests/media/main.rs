@@ -1,5 +1,14 @@
 //! Streams against a real RTSP server, `rsm-camera` of this workspace, and against scripted ones.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails by a panic, and shows what it saw"
+)]
+
 mod bench;
 mod camera;
 mod camera_probe;
@@ -7,7 +16,7 @@ mod mute_camera;
 mod opening;
 mod recovery;
 // The tests of sources use the rest of it.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the other test programs use the rest")]
 #[path = "../scripted/mod.rs"]
 mod scenes;
 mod scripted;

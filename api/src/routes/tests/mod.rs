@@ -60,6 +60,7 @@ impl Api {
         Self::start_with(&[]).await
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test has its own deadline")]
     async fn start_with(flags: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data_dir = dir.path().to_str().unwrap();

@@ -40,6 +40,7 @@ impl Drop for Relay {
 }
 
 impl Relay {
+    #[expect(clippy::disallowed_methods, reason = "a test has its own deadline")]
     async fn start(nats: &str, api: &Api) -> Self {
         let dir = api.dir.path().join("relay").to_str().unwrap().to_owned();
         let flags = [("data_dir", dir), ("nats.urls", nats.into()), ("api.listen", "127.0.0.1:0".into())];

@@ -164,7 +164,7 @@ impl OwnedStreams {
         self.demands.prune(now);
     }
 
-    /// Ends a stream that is owned under `up_to` or an older epoch; `why` is for the log.
+    /// Begins to end a stream that is owned under `up_to` or an older epoch, in a task of `ending`; `why` is for the log.
     pub fn release(&mut self, slug: &Slug, up_to: Epoch, why: &str) {
         if let Some(OwnedStream { fence, handle }) = self.holding.release(slug, up_to) {
             info!(stream = %slug, %fence, why, "released");

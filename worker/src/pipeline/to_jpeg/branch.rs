@@ -281,7 +281,7 @@ mod tests {
     fn the_last_reference_to_the_bin_may_go_on_another_thread_at_any_time() {
         elements::init().unwrap();
         // Messages on the bus of a pipeline reference the bin in the same way, and are dropped on any thread.
-        let (sender, bins) = mpsc::channel::<gst::Bin>();
+        let (sender, bins) = mpsc::sync_channel::<gst::Bin>(ROUNDS);
         let other = std::thread::spawn(move || bins.into_iter().for_each(drop));
         let mut unlinked = Vec::new();
         for _ in 0..ROUNDS {
