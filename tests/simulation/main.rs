@@ -16,6 +16,7 @@ mod api;
 mod checks;
 mod history;
 mod nats;
+mod spread;
 mod worker;
 mod world;
 
