@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rand::RngExt as _;
-use rsm_control::worker::contact::{BeatResult, Contact, Pulse};
+use rsm_control::worker::contact::{BeatResult, Contact, Pulse, SilenceEnds};
 use rsm_control::worker::holding::{Holding, OwnedStream, StartDecision};
 use rsm_control::worker::ticket::{TicketDecision, accepts, decide, is_current};
 use rsm_model::stream::fence::Fence;
@@ -209,13 +209,17 @@ impl World {
         let now = self.instant();
         let advice = self.workers[n].contact.on_beat(result, now);
         self.workers[n].may_pull = advice.pull;
-        if advice.stop_all {
-            self.say(|| format!("w{n} was cut off for too long and stops everything"));
-            let mut all = self.workers[n].holding.release_all();
-            all.sort_by(|a, b| a.0.cmp(&b.0));
-            for (slug, kept) in all {
-                self.end(n, slug, kept.handle.exclusive);
-            }
+        let all = match advice.ends {
+            SilenceEnds::Nothing => return,
+            SilenceEnds::Exclusive => false,
+            SilenceEnds::All => true,
+        };
+        let owned = self.workers[n].holding.inventory().filter(|(_, kept)| all || kept.handle.exclusive);
+        let mut ending: Vec<_> = owned.map(|(slug, kept)| (slug.clone(), kept.fence.epoch)).collect();
+        ending.sort();
+        self.say(|| format!("w{n} was cut off for too long and ends {} streams", ending.len()));
+        for (slug, epoch) in ending {
+            self.release(n, &slug, epoch);
         }
     }
 

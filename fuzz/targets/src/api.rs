@@ -21,7 +21,7 @@ pub fn playlist(data: &[u8]) {
     assert!(playlist.patience() <= Duration::from_secs(90));
     let offered = Rendition::ALL.into_iter().filter(|rendition| playlist.offers(*rendition)).count();
     assert!(offered == 0 || !data.is_empty());
-    let marked = mark_viewer(playlist.as_str(), 7);
+    let marked = mark_viewer(playlist.as_str(), "", 7);
     assert_eq!(marked.lines().count(), playlist.as_str().lines().count(), "no line comes or goes");
     for (line, before) in marked.lines().zip(playlist.as_str().lines()) {
         let is_uri = !before.is_empty() && !before.starts_with('#');

@@ -17,7 +17,6 @@ const EXIT_FORCED: i32 = 1;
 ///
 /// # Errors
 /// When the handlers cannot be installed.
-#[expect(clippy::disallowed_methods, reason = "an end by force is what this is for")]
 pub fn on_signal(token: CancellationToken, deadline: Duration) -> std::io::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
@@ -66,6 +65,7 @@ fn ignored_signals(status: &str) -> Option<u64> {
 }
 
 /// The last lines of the log have half a second to be written.
+#[expect(clippy::disallowed_methods, reason = "an end by force is what this is for")]
 fn end_by_force() -> ! {
     super::telemetry::flush();
     std::process::exit(EXIT_FORCED);

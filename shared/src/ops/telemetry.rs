@@ -87,6 +87,7 @@ fn put(line: &[u8]) {
 
 /// One write for each line, so that lines of several processes do not mix. Standard error may be gone, which is no
 /// error.
+#[expect(clippy::disallowed_methods, reason = "the thread of the log, which serves nothing else")]
 fn write_stderr(mut line: &[u8]) {
     let mut stderr = std::io::stderr();
     while !line.is_empty() {

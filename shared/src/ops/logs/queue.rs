@@ -129,9 +129,9 @@ mod tests {
     #[test]
     fn a_reader_that_stops_delays_no_line_and_is_told_of_its_losses() {
         let queue = Arc::new(LogQueue::default());
-        let (go_on, gate) = mpsc::channel::<()>();
-        let (wrote, written) = mpsc::channel();
-        let (tell, told) = mpsc::channel();
+        let (go_on, gate) = mpsc::sync_channel::<()>(1);
+        let (wrote, written) = mpsc::sync_channel(256);
+        let (tell, told) = mpsc::sync_channel(256);
         let writer = queue.clone();
         std::thread::spawn(move || {
             writer.write_all(
