@@ -102,7 +102,7 @@ mod tests {
             (open, Some("http://nvr.lan"), Some("nvr.lan:80"), OriginDecision::Same),
             (open, Some("http://nvr.lan:8080"), Some("nvr.lan"), OriginDecision::Foreign),
             (loopback, Some("http://rebound.evil:8080"), Some("rebound.evil:8080"), OriginDecision::Foreign),
-            (loopback, Some("https://cameras.example"), Some("cameras.example"), OriginDecision::Allowed),
+            (loopback, Some("https://cameras.example"), Some("cameras.example"), OriginDecision::Listed),
             (open, Some("http://nvr.lan"), None, OriginDecision::Foreign),
             (open, Some("https://cameras.example"), Some("nvr.lan"), OriginDecision::Listed),
             (open, Some("http://cameras.example"), Some("nvr.lan"), OriginDecision::Foreign),

@@ -28,6 +28,7 @@ fn tag(kind: &str, bytes: &[u8]) -> HeaderValue {
 /// Finishes an answer. Streams without an end are left as they are; those of files have their tag and range already.
 pub async fn finish(request: &Request, response: &mut Response, compressor: &Compressor) {
     let status = response.status_code.unwrap_or(StatusCode::OK);
+    join(response);
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     if reads && matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
         if let ResBody::Once(bytes) = &response.body
@@ -49,6 +50,17 @@ pub async fn finish(request: &Request, response: &mut Response, compressor: &Com
         }
     }
     compress(request, response, compressor).await;
+}
+
+/// Makes one piece of an answer that the HTTP library wrote in pieces, as it does with JSON above 8 kB.
+fn join(response: &mut Response) {
+    if let ResBody::Chunks(chunks) = &response.body {
+        let whole = chunks.iter().fold(Vec::new(), |mut whole, chunk| {
+            whole.extend_from_slice(chunk);
+            whole
+        });
+        response.body(whole);
+    }
 }
 
 /// The part that was asked for, if one was.

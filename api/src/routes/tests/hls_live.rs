@@ -100,9 +100,11 @@ async fn what_cannot_be_waited_for_is_refused() {
     problem(stage.api.get(&stage.play("source.m3u8?_HLS_msn=99")).await, 400).await;
     stage.worker.answer(stage.of_owner("source.m3u8?_HLS_msn=9"), 503, "");
     let answer = stage.api.get(&stage.play("source.m3u8?_HLS_msn=9")).await;
-    assert_eq!(answer.headers()["retry-after"], "2");
-    problem(answer, 503).await;
-    for tail in ["8k.m3u8", "index.m3u8", "SOURCE.m3u8", "source.m3u", "..%2fsource.m3u8", "7-3/8k/7.m4s"] {
+    assert!(
+        answer.text().await.unwrap().contains("7-3/source/7.m4s"),
+        "a playlist that does not grow is answered as it is"
+    );
+    for tail in ["8k.m3u8", "SOURCE.m3u8", "source.m3u", "..%2fsource.m3u8", "7-3/8k/7.m4s"] {
         problem(stage.api.get(&stage.play(tail)).await, 404).await;
     }
 }
