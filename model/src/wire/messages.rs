@@ -205,7 +205,7 @@ pub struct Load {
 pub enum WorkerState {
     Up,
     Draining,
-    /// A phase that this version does not know; such a worker keeps its streams and gets no new ones.
+    /// A phase that this version does not know. It counts as draining: no new streams, and its streams move away.
     #[serde(other)]
     Unknown,
 }

@@ -42,6 +42,7 @@ pub enum SourceError {
         "The camera's video is not readable: its parameter sets are missing or broken. Set its encoder anew, or restart it."
     )]
     BadVideo,
+    /// A redirect that is not followed yet: opening follows it or makes it one of the next two.
     #[error("The camera wants to be asked at another address ({0}). Put that address into the link.")]
     Moved(u16),
     #[error("The camera refuses this way of transport (461). Choose another transport in the link.")]
