@@ -46,10 +46,14 @@ if [ ${#missing[@]} -gt 0 ]; then
     command -v sudo >/dev/null || { echo "Run as root: apt-get install ${missing[*]}" >&2; exit 69; }
     as_root=(sudo)
   fi
-  # Debian starts what it installs, and here a Prometheus on port 9090 would stay for ever.
-  quiet() { "${as_root[@]}" systemctl --quiet "$1" prometheus.service; }
+  # Debian starts what it installs, and here a Prometheus on port 9090 or an nginx on port 80 would stay for ever.
+  services=()
+  for package in "${missing[@]}"; do
+    case $package in prometheus | nginx) services+=("$package.service") ;; esac
+  done
+  quiet() { "${as_root[@]}" systemctl --quiet "$1" "${services[@]}"; }
   hush=false
-  if [[ " ${missing[*]} " == *" prometheus "* ]] && [ -d /run/systemd/system ]; then
+  if [ ${#services[@]} -gt 0 ] && [ -d /run/systemd/system ]; then
     hush=true
     quiet mask
     trap 'quiet unmask' EXIT

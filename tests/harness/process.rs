@@ -36,9 +36,13 @@ pub fn rsm_camera() -> PathBuf {
 /// Starts a child that is killed when this test's thread ends, however it ends.
 #[expect(unsafe_code, reason = "what a child does between fork and exec can be said in no safe way")]
 pub fn spawn(command: &mut Command) -> Child {
-    // SAFETY: only an async-signal-safe call is made between fork and exec.
+    // SAFETY: only async-signal-safe calls are made between fork and exec.
     unsafe {
-        command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?));
+        command.pre_exec(|| {
+            // The tests themselves may run under nohup.
+            nix::sys::signal::signal(Signal::SIGHUP, nix::sys::signal::SigHandler::SigDfl)?;
+            Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?)
+        });
     }
     command.kill_on_drop(true).spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"))
 }

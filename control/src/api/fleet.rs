@@ -13,6 +13,9 @@ use super::placements::Placements;
 use super::roster::WorkerSession;
 use super::workers::Workers;
 
+/// An uneven load has to last for this long before streams move: a viewer who looks at a camera for a moment makes one
+/// worker the fuller one, and moves nothing.
+const LASTING: Duration = Duration::from_secs(10);
 /// The loads of workers are compared this often.
 const COMPARE: Duration = Duration::from_secs(1);
 /// Streams start at a worker that missed a heartbeat only when no other is there. Heartbeats come each second.
@@ -72,7 +75,7 @@ impl<'a> Fleet<'a> {
 
     /// The worker for a stream that starts; `None` leaves it to the first that pulls the ticket.
     pub fn direct(&mut self, intent: &StreamIntent) -> Option<(WorkerId, SessionId)> {
-        moves::direct(&mut self.workers, &intent.zone, intent.cost)
+        moves::direct(&mut self.workers, &intent.zone, intent.cost, intent.demanded)
     }
 }
 
@@ -82,6 +85,8 @@ impl<'a> Fleet<'a> {
 pub struct Balancer {
     /// Smallest difference at which it begins, as a share of the fullest worker's load; `None` for never.
     begins_at: Option<f32>,
+    /// Since when it is uneven by so much.
+    uneven_since: Option<Instant>,
     under_way: bool,
     next: Instant,
 }
@@ -89,7 +94,7 @@ pub struct Balancer {
 impl Balancer {
     /// Begins at that difference.
     pub fn new(begins_at: Option<f32>, now: Instant) -> Self {
-        Self { begins_at, under_way: false, next: now }
+        Self { begins_at, uneven_since: None, under_way: false, next: now }
     }
 
     /// Moves to be made now.
@@ -112,7 +117,10 @@ impl Balancer {
         }
         self.next = now + COMPARE;
         let mut fleet = Fleet::new(intents, workers, placements, in_flight, now);
-        let begins = begins_at.is_some_and(|difference| moves::is_uneven(&fleet.workers, difference));
+        let uneven = begins_at.is_some_and(|difference| moves::is_uneven(&fleet.workers, difference));
+        let since = uneven.then(|| *self.uneven_since.get_or_insert(now));
+        self.uneven_since = since;
+        let begins = since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING);
         let even = begins_at.is_some() && (self.under_way || begins);
         if !draining && !even {
             return Vec::new();

@@ -86,9 +86,11 @@ pub struct StreamMove {
     pub to: SessionId,
 }
 
-/// Chooses the worker for a stream that starts in `zone`, and counts the stream for it. `None` when none has room.
-pub fn direct(fleet: &mut [FleetWorker], zone: &Zone, cost: u32) -> Option<(WorkerId, SessionId)> {
-    let worker = fleet.get_mut(emptiest(fleet, zone, cost, |worker| worker.takes(zone))?)?;
+/// Chooses the worker for a stream that starts in `zone`, and counts the stream for it. `None` when none has room. The last
+/// place of a worker is kept for a stream that a viewer waits for (`demanded`), as it is where workers pull tickets.
+pub fn direct(fleet: &mut [FleetWorker], zone: &Zone, cost: u32, demanded: bool) -> Option<(WorkerId, SessionId)> {
+    let has_room = |worker: &FleetWorker| worker.room > u32::from(!demanded && worker.capacity > 1);
+    let worker = fleet.get_mut(emptiest(fleet, zone, cost, has_room)?)?;
     worker.expect(cost);
     Some((worker.worker.clone(), worker.session.clone()))
 }
@@ -259,14 +261,21 @@ mod tests {
         let mut fleet = [worker("w1", 0, false), worker("w2", 0, false)];
         let costs = [11, 1, 1, 1, 11, 1];
         let to: Vec<String> =
-            costs.iter().map(|cost| direct(&mut fleet, &zone, *cost).unwrap().0.to_string()).collect();
+            costs.iter().map(|cost| direct(&mut fleet, &zone, *cost, true).unwrap().0.to_string()).collect();
         assert_eq!(to, ["w1", "w2", "w2", "w2", "w2", "w1"]);
         let busy = FleetWorker { busy: true, ..worker("w1", 0, false) };
         let silent = FleetWorker { silent: true, ..worker("w3", 0, false) };
         let mut fleet = [busy.clone(), worker("w2", 50, false), silent.clone()];
-        assert_eq!(direct(&mut fleet, &zone, 1).unwrap().0.as_str(), "w2", "it has processor time left");
-        assert_eq!(direct(&mut [busy, silent.clone()], &zone, 1).unwrap().0.as_str(), "w1", "no other is there");
-        assert!(direct(&mut [silent, worker("w4", 1, true)], &zone, 1).is_none());
+        assert_eq!(direct(&mut fleet, &zone, 1, true).unwrap().0.as_str(), "w2", "it has processor time left");
+        assert_eq!(direct(&mut [busy, silent.clone()], &zone, 1, true).unwrap().0.as_str(), "w1", "no other is there");
+        assert!(direct(&mut [silent, worker("w4", 1, true)], &zone, 1, true).is_none());
+        let last = FleetWorker { room: 1, ..worker("w5", 99, false) };
+        assert!(direct(&mut [last.clone()], &zone, 1, false).is_none(), "the last place is kept");
+        assert!(direct(&mut [last.clone()], &zone, 1, true).is_some(), "for a stream with a viewer");
+        assert!(
+            direct(&mut [FleetWorker { capacity: 1, ..last }], &zone, 1, false).is_some(),
+            "there is no other place"
+        );
     }
 
     proptest! {
@@ -274,7 +283,7 @@ mod tests {
         fn equal_streams_spread_within_one(workers in 1_usize..9, count in prop::sample::select(vec![3_u32, 12, 80])) {
             let mut fleet: Vec<FleetWorker> = (0..workers).map(|n| worker(&format!("w{n}"), 0, false)).collect();
             for _ in 0..count {
-                prop_assert!(direct(&mut fleet, &Zone::default_zone(), 1).is_some());
+                prop_assert!(direct(&mut fleet, &Zone::default_zone(), 1, true).is_some());
             }
             let (least, most) = (fleet.iter().map(|w| w.units).min(), fleet.iter().map(|w| w.units).max());
             prop_assert!(most <= least.map(|least| least + 1), "{least:?} {most:?}");

@@ -127,7 +127,11 @@ async fn text_is_compressed_for_those_that_take_it_and_known_answers_are_not_sen
         let plain_tag = plain.headers().get("etag").cloned();
         let plain = plain.bytes().await.unwrap();
         let packed = api.call(Method::GET, path).header("accept-encoding", "br, gzip").send().await.unwrap();
-        assert_eq!(packed.headers().get("content-encoding").map(|value| value.as_bytes()), Some(&b"gzip"[..]), "{path}");
+        assert_eq!(
+            packed.headers().get("content-encoding").map(|value| value.as_bytes()),
+            Some(&b"gzip"[..]),
+            "{path}"
+        );
         let vary: Vec<_> = packed.headers().get_all("vary").iter().map(|value| value.to_str().unwrap()).collect();
         assert!(vary.contains(&"Accept-Encoding") && vary.contains(&"Origin"), "{vary:?}");
         let tag = packed.headers().get("etag").cloned();
