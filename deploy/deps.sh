@@ -30,7 +30,6 @@ if [ "${1:-run}" = test ]; then
   want ffmpeg                        'ffprobe, an independent judge of the HLS output'
   want glib-networking               'TLS of the test cameras'
   want faketime                      'libfaketime, for hosts whose clocks are wrong'
-  want nginx                         'a proxy in front, as users have one'
   want iproute2                      'ip, for a host whose network dies; that test needs root too'
   want prometheus                    'promtool, and a real Prometheus that the alerts are tried with'
   command -v node >/dev/null || want nodejs 'drives the browser'

@@ -47,7 +47,6 @@ mod nats_permissions;
 mod nats_tls;
 mod nats_topology;
 mod process_faults;
-mod proxies;
 mod quirks;
 mod relay;
 mod start_up;

@@ -10,7 +10,6 @@ pub mod farm;
 pub mod frames;
 pub mod nats;
 pub mod netns;
-pub mod nginx;
 pub mod process;
 pub mod prometheus;
 pub mod role;
