@@ -163,19 +163,6 @@ async fn streams_move_to_a_worker_that_joins() {
 }
 
 #[tokio::test]
-async fn equal_streams_spread_evenly_within_one() {
-    for streams in [3, 12] {
-        let farm = Plan::of(3, streams).start().await;
-        let mut counts = BTreeMap::<String, usize>::new();
-        for owner in farm.until_all_run().await.into_values() {
-            *counts.entry(owner.worker).or_default() += 1;
-        }
-        let expected = ["w1", "w2", "w3"].map(|worker| (worker.to_owned(), streams / 3));
-        assert_eq!(counts, BTreeMap::from(expected), "they arrived one after the other");
-    }
-}
-
-#[tokio::test]
 async fn when_every_host_is_busy_streams_start_all_the_same() {
     // Busier than the least that can be allowed, whatever else runs here.
     let done = CancellationToken::new();

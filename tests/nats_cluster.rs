@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use crate::harness::camera::Camera;
 use crate::harness::cluster::{Cluster, environment};
-use crate::harness::eventually;
 use crate::harness::service::Service;
 use crate::harness::viewer::JpegViewer;
 
@@ -34,8 +33,6 @@ impl Farm {
         api.push(("RSM__NATS__REPLICAS", "3".into()));
         // As docs/farm.md advises: a machine that vanishes takes its clients longer than one that says goodbye.
         api.push(("RSM__CONTROL__WORKER_DEAD_S", "10".into()));
-        // One stream is watched, and evening out that load would move another one.
-        api.push(("RSM__CONTROL__REBALANCE", "false".into()));
         let api = Service::api(dirs[0].path(), &api).await;
         let mut workers = Vec::new();
         for (n, dir) in dirs[1..].iter().enumerate() {
@@ -114,10 +111,9 @@ async fn a_queue_without_a_leader_is_made_anew_and_hands_its_tickets_out() {
     let only = farm.cluster.leave_one_copy("start_default_lo").await;
     farm.cluster.kill(only).await;
     farm.a_new_stream_starts().await;
+    let log = farm.api.log.text();
     let told = |line: &&str| line.contains("start_default_lo") && line.contains("it has no leader");
-    let count = async || farm.api.log.text().lines().filter(told).count();
-    eventually("the queue without a leader to be told", count, |count| *count > 0).await;
-    assert_eq!(count().await, 1, "{}", farm.api.log.text());
+    assert_eq!(log.lines().filter(told).count(), 1, "{log}");
     farm.cluster.restart(only).await;
     farm.cluster.until_current().await;
     farm.api.until_ready().await;

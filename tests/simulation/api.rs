@@ -142,7 +142,6 @@ impl World {
                 always_on: true,
                 exclusive: link.exclusive,
                 spec_rev: link.spec_rev,
-                cost: 1,
                 demanded: link.demanded,
                 unwanted_for: None,
             })

@@ -16,7 +16,6 @@ mod api;
 mod checks;
 mod history;
 mod nats;
-mod spread;
 mod worker;
 mod world;
 

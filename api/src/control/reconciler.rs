@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use rsm_control::api::arbiter::{Arbiter, ArbiterSettings};
 use rsm_control::api::assignment::Assignment;
 use rsm_control::api::command::Command;
-use rsm_control::api::cost;
 use rsm_control::api::intent::StreamIntent;
 use rsm_control::api::outcome::CommandOutcome;
 use rsm_control::api::start_times::{StartObservation, StartTimes};
@@ -229,8 +228,7 @@ impl Reconciler {
 
     fn intent(&self, entry: &Entry) -> StreamIntent {
         let link = entry.link();
-        let demand = entry.demand.current(link.jpeg_params(self.config.mjpeg));
-        let demanded = demand.any() || entry.demand.elsewhere();
+        let demanded = entry.demand.current(link.jpeg_params(self.config.mjpeg)).any() || entry.demand.elsewhere();
         StreamIntent {
             slug: link.slug.clone(),
             zone: link.zone.clone(),
@@ -238,7 +236,6 @@ impl Reconciler {
             always_on: link.runs_unwatched(self.config.hls.params()),
             exclusive: link.exclusive,
             spec_rev: link.spec_rev,
-            cost: cost::of(&demand),
             demanded,
             unwanted_for: entry.demand.unwanted_for(),
         }

@@ -15,9 +15,7 @@ use tracing::warn;
 use super::assignment::Assignment;
 use super::command::{Command, PresenceQuery};
 use super::commands::{self, Decision};
-use super::facts;
 use super::failures::Failures;
-use super::fleet::{Balancer, Fleet};
 use super::in_flight::InFlight;
 use super::intent::StreamIntent;
 use super::observer::{ClaimChange, CommandResult, Observer};
@@ -28,6 +26,7 @@ use super::plan::{self, DeliveryState, Step, StreamFacts};
 use super::roster::{Roster, StreamOwner};
 use super::suspects::{HoldBack, Suspects};
 use super::workers::{WorkerDeath, Workers};
+use super::{facts, fleet};
 
 /// Two passes lie further apart than this only when this process did not run: heartbeats may wait unread.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -39,8 +38,7 @@ pub struct ArbiterSettings {
     pub dead_after: Duration,
     /// A stream without viewers for this long is stopped.
     pub idle_timeout: Duration,
-    /// Smallest difference in load, as a share of the fullest worker's, at which streams move to emptier workers; `None`
-    /// for never.
+    /// Smallest difference in use, as a share of capacity, at which streams move to emptier workers; `None` for never.
     pub balance: Option<f32>,
 }
 
@@ -57,7 +55,6 @@ pub struct Arbiter {
     suspects: Suspects,
     in_flight: InFlight,
     failures: Failures,
-    balancer: Balancer,
 }
 
 impl Arbiter {
@@ -80,7 +77,6 @@ impl Arbiter {
             suspects: Suspects::default(),
             in_flight: InFlight::default(),
             failures: Failures::default(),
-            balancer: Balancer::new(settings.balance, now),
         }
     }
 
@@ -174,7 +170,6 @@ impl Arbiter {
         let mut decisions = self.decide(intents, now);
         // Not everything may fit: streams that viewers wait for come first. The sort keeps the order within a class.
         decisions.sort_by_key(|decision| decision.class);
-        self.direct(intents, &mut decisions, now);
         for decision in decisions {
             if !self.in_flight.contains(&decision.slug) && !self.failures.waits(&decision.slug) {
                 commands.extend(commands::begin(
@@ -210,8 +205,8 @@ impl Arbiter {
 
     /// The steps that streams need now, without those that need none.
     fn decide<'a>(&mut self, intents: &'a [StreamIntent], now: Instant) -> Vec<Decision<'a>> {
-        let Self { balancer, workers, placements, in_flight, .. } = self;
-        let moves = balancer.choose_moves(intents, workers, placements, in_flight, now);
+        let Self { workers, placements, in_flight, .. } = &*self;
+        let moves = fleet::choose_moves(intents, workers, placements, in_flight, self.settings.balance, now);
         let mut moves: HashMap<Slug, _> = moves.into_iter().map(|m| (m.slug.clone(), m)).collect();
         let mut decisions = Vec::new();
         for intent in intents {
@@ -230,27 +225,6 @@ impl Arbiter {
             }
         }
         decisions
-    }
-
-    /// Chooses the workers for streams that start: the queue would hand them to the worker that happens to wait longest. A
-    /// further try is left to the queue, as the worker that was chosen did not begin.
-    fn direct(&self, intents: &[StreamIntent], decisions: &mut [Decision<'_>], now: Instant) {
-        let first = |decision: &Decision<'_>| match decision.step {
-            Step::Place(TicketReason::Retry) => self.placements.get(&decision.slug).is_none_or(|t| t.host().is_none()),
-            Step::Place(_) => decision.to.is_none(),
-            _ => false,
-        };
-        let mut fleet = None;
-        for decision in decisions.iter_mut().filter(|decision| first(decision)) {
-            if let Some(intent) = decision.intent
-                && !self.in_flight.contains(&decision.slug)
-                && !self.failures.waits(&decision.slug)
-            {
-                let fleet = fleet
-                    .get_or_insert_with(|| Fleet::new(intents, &self.workers, &self.placements, &self.in_flight, now));
-                decision.to = fleet.direct(intent);
-            }
-        }
     }
 
     fn facts(&mut self, intent: &StreamIntent, move_reason: Option<TicketReason>, now: Instant) -> StreamFacts {
@@ -338,14 +312,12 @@ impl Arbiter {
             TicketReason::Start | TicketReason::Change | TicketReason::Retry => {}
         }
         let tries = self.placements.get(&slug).map_or(0, |tracked| tracked.next_tries(reason));
-        let offered = to.clone();
         let tracked = self.placements.renew(assignment, now, tries, from.is_some());
         if let (TicketReason::Drain | TicketReason::Rebalance, Some((session, epoch))) = (reason, from) {
             tracked.hand_off(EarlierOwner { session, epoch, to, reason, since: now });
         }
         match delivery {
             Ok(delivery) => {
-                tracked.offered(offered.filter(|_| delivery == DeliveryState::Delivered));
                 tracked.sent(delivery, ticket);
                 self.observer.command_ended(CommandResult::Started);
             }

@@ -28,7 +28,7 @@ pub struct Decision<'a> {
     pub slug: Slug,
     /// `None` for a removed stream.
     pub intent: Option<&'a StreamIntent>,
-    /// The worker process that the stream is offered to.
+    /// The worker process that the stream moves to.
     pub to: Option<(WorkerId, SessionId)>,
 }
 

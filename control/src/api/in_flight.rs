@@ -50,11 +50,6 @@ impl InFlight {
         self.destinations.remove(slug);
     }
 
-    /// The worker process that a stream is being offered to.
-    pub fn destination(&self, slug: &Slug) -> Option<&SessionId> {
-        self.destinations.get(slug)
-    }
-
     /// Streams that are being offered to a worker process.
     pub fn destinations(&self) -> impl ExactSizeIterator<Item = (&Slug, &SessionId)> {
         self.destinations.iter()

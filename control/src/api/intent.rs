@@ -17,8 +17,6 @@ pub struct StreamIntent {
     pub exclusive: bool,
     /// A placement made for another revision is out of date.
     pub spec_rev: i64,
-    /// The work that it is for its worker; see [`super::cost`].
-    pub cost: u32,
     /// A viewer wants it now.
     pub demanded: bool,
     /// Time since the last viewer left; `None` when this process has seen no viewer of it.

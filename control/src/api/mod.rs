@@ -3,15 +3,13 @@
 //! [`arbiter`] composes the parts, each of which owns its state: [`workers`] (which processes are alive, by [`roster`] and
 //! [`detector`]), [`placements`] (one [`placement`] for each stream), [`suspects`] (streams that must not start now),
 //! [`in_flight`] (commands under way) and [`failures`]. The decisions themselves are functions: [`plan`] for one stream,
-//! [`facts`] for what it is decided from, [`commands`] for what follows, [`moves`] and [`fleet`] for the choice of workers by
-//! what streams [`cost`].
+//! [`facts`] for what it is decided from, [`commands`] for what follows, [`moves`] and [`fleet`] for moves between workers.
 
 pub mod arbiter;
 pub mod assignment;
 pub mod client_state;
 pub mod command;
 pub mod commands;
-pub mod cost;
 pub mod detector;
 pub mod facts;
 pub mod failures;

@@ -35,8 +35,6 @@ pub struct TrackedPlacement {
     tidy: bool,
     /// The session that owns it, or owned it last.
     owner: Option<SessionId>,
-    /// The worker process that was asked to take it and did not refuse.
-    offered: Option<SessionId>,
     /// Revision of the owner's claim.
     revision: u64,
     owner_last_seen: Option<Instant>,
@@ -80,7 +78,6 @@ impl TrackedPlacement {
             tries: 0,
             tidy: false,
             owner: None,
-            offered: None,
             revision: 0,
             owner_last_seen: None,
             owned_since: None,
@@ -142,16 +139,6 @@ impl TrackedPlacement {
     /// The session that owns the newest placement, or owned it last, and since when.
     pub fn owner(&self) -> Option<(&SessionId, Instant)> {
         self.owner.as_ref().zip(self.owned_since)
-    }
-
-    /// The process that has the newest placement, or is about to have it.
-    pub fn host(&self) -> Option<&SessionId> {
-        self.owner.as_ref().or(self.offered.as_ref())
-    }
-
-    /// That process was asked to take it, and did not refuse.
-    pub fn offered(&mut self, to: Option<SessionId>) {
-        self.offered = to;
     }
 
     /// The earlier owner, while there is one.

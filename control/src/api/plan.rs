@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rsm_model::backoff::doubled;
 use rsm_model::stream::fence::Epoch;
 use rsm_model::wire::messages::{TicketReason, Want};
 
@@ -265,6 +264,10 @@ fn towards_stopped(facts: &StreamFacts) -> Step {
 /// Longest time from a ticket being taken to an owner reporting the stream.
 fn retry_after(tries: u32) -> Duration {
     doubled(RETRY_FIRST, tries, RETRY_MAX)
+}
+
+fn doubled(first: Duration, tries: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1 << tries.min(8)).min(longest)
 }
 
 /// Returns whether a stream should run. `unwanted_for` is the time since this process saw a viewer of it; a restarted

@@ -38,14 +38,14 @@ pub struct WorkerSession {
 impl WorkerSession {
     /// The share of its capacity that it uses, 0 to 1.
     pub fn used(&self) -> f32 {
-        share(u32::try_from(self.owned.len()).unwrap_or(u32::MAX), self.capacity)
+        share(self.owned.len(), self.capacity)
     }
 }
 
-/// The share of `capacity` that streams of that cost use; 1 when there is none.
+/// The share of `capacity` that `streams` streams use; 1 when there is none.
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^24")]
-pub fn share(units: u32, capacity: u32) -> f32 {
-    if capacity == 0 { 1.0 } else { units as f32 / capacity as f32 }
+pub fn share(streams: usize, capacity: u32) -> f32 {
+    if capacity == 0 { 1.0 } else { streams as f32 / capacity as f32 }
 }
 
 /// A live process and one stream that it owns.

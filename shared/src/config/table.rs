@@ -170,8 +170,7 @@ configuration! {
         hold_s: u64 = 20, Form::whole("seconds", 10, 600);
         /// True when streams move to workers that have more room, without a gap for viewers.
         rebalance: bool = true, Form::Switch;
-        /// Difference between the fullest and the emptiest worker, as a share of the fullest one's load, from which on
-        /// streams move, until the load is even.
+        /// Difference between the fullest and the emptiest worker, in their capacity, from which on streams move.
         rebalance_percent: u32 = 10, Form::whole("percent", 2, 100);
         /// Deadline of a shutdown after SIGTERM or Ctrl-C.
         shutdown_s: u64 = 4, Form::whole("seconds", 1, 60);
