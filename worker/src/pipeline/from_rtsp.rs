@@ -232,12 +232,13 @@ fn discontinues(sample: &gst::Sample) -> bool {
     sample.buffer().is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT))
 }
 
-/// Bytes, running time, and true when decoding can begin here; `None` without a time.
+/// Bytes, running time, and true for a key frame; `None` without a time.
 fn content(sample: &gst::Sample, encoding: Encoding) -> Option<(Bytes, i64, bool)> {
     let buffer = sample.buffer_owned()?;
     let pts = buffer.pts()?;
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     let time_ns = i64::try_from(segment.to_running_time(pts)?.nseconds()).ok()?;
+    // The parsers set DELTA_UNIT on every picture that is no key frame; JPEG never has it.
     let is_key = encoding.is_video() && !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
     Some((Bytes::from_owner(buffer.into_mapped_buffer_readable().ok()?), time_ns, is_key))
 }

@@ -7,7 +7,7 @@ use rsm_shared::stream::spec::Transport;
 /// The RTSP client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
-    /// Interleaved TCP, with TLS or without, at a sixth of the cost; see ARCHITECTURE.md for the figures.
+    /// Interleaved TCP, with TLS or without, at a sixth of the cost.
     Retina,
     /// UDP, and cameras that retina refuses.
     Rtspsrc,

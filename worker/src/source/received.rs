@@ -38,7 +38,7 @@ impl Received {
         self.left_out
     }
 
-    /// A picture of `stream`; `None` when it cannot be shown.
+    /// A picture of `stream`, a key frame or not as retina says; `None` when it cannot be shown.
     ///
     /// # Errors
     /// [`SourceError::BadVideo`] and [`SourceError::Damaged`] when none can for long.
@@ -56,6 +56,7 @@ impl Received {
             let unusable = self.whole.unusable(at.received());
             return self.leave_out(unusable, at.received(), SourceError::Damaged);
         }
+        // True when retina saw no slice but those of IDR pictures; also without any slice, which `judge` drops.
         let (is_key, lost) = (frame.is_random_access_point(), frame.loss() > 0);
         match self.whole.judge(video.codec, is_key, lost, frame.data(), at.received()) {
             Verdict::Show => {}
