@@ -87,7 +87,7 @@ impl EarlyTries {
         }
     }
 
-    /// True when a try may begin early at `now`, which is then counted: the first [`FREE`] whenever the camera comes
+    /// True when a try may begin early at `now`, which is then counted: the first `FREE` whenever the camera comes
     /// back, each further one after twice the time, from `least` to `longest`.
     pub fn allow(&mut self, now: Instant, least: Duration, longest: Duration) -> bool {
         let apart = match self.fruitless.checked_sub(FREE) {

@@ -159,7 +159,7 @@ impl CameraWatch {
         Some(CameraWait { seen, absence })
     }
 
-    /// Connects once, with all the time that `deadline` gives. At most [`MAX_PATIENT`] do at a time, and others wait.
+    /// Connects once, with all the time that `deadline` gives. At most `MAX_PATIENT` do at a time, and others wait.
     ///
     /// # Errors
     /// [`SourceError`] when the camera cannot be connected to.
