@@ -102,6 +102,11 @@ impl CameraUrl {
         self.0.host_str().unwrap_or_default()
     }
 
+    /// Host name or address; IPv6 without brackets.
+    pub fn bare_host(&self) -> &str {
+        self.host().trim_start_matches('[').trim_end_matches(']')
+    }
+
     /// The port, 554 or 322 (RFC 7826 section 22.1) when none is given.
     pub fn port(&self) -> u16 {
         self.0.port().unwrap_or(if self.scheme() == "rtsps" { 322 } else { 554 })

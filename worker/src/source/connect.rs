@@ -34,7 +34,7 @@ impl Peer {
     /// # Errors
     /// [`SourceError::NameNotFound`] for a host that no certificate can name.
     pub fn new(url: &CameraUrl, address: IpAddr, tls: Option<Arc<ClientConfig>>) -> Result<Self, SourceError> {
-        let host = url.host().trim_start_matches('[').trim_end_matches(']');
+        let host = url.bare_host();
         let named = |config| {
             let name = ServerName::try_from(host.to_owned()).map_err(|_| SourceError::NameNotFound)?;
             Ok((config, name))

@@ -73,8 +73,7 @@ impl ReachProbe {
                 let mut first = [0; 1];
                 return (stream.read(&mut first).await.ok()? > 0).then_some(());
             }
-            let host = url.host().trim_start_matches('[').trim_end_matches(']');
-            let name = ServerName::try_from(host.to_owned()).ok()?;
+            let name = ServerName::try_from(url.bare_host().to_owned()).ok()?;
             TlsConnector::from(tls::config(true).await.ok()?).connect(name, stream).await.ok()?;
             Some(())
         };
@@ -83,14 +82,16 @@ impl ReachProbe {
 
     /// Checked addresses of the camera.
     async fn addresses(&self, url: &CameraUrl) -> CheckedAddresses {
-        if url.host().trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok() {
+        if url.bare_host().parse::<IpAddr>().is_ok() {
             return resolve(url, &self.policy, LOOKUP).await;
         }
         if let Some(found) = self.known(url.host()) {
             return found;
         }
-        // The semaphore is never closed.
-        let Ok(_permit) = self.lookups.acquire().await else { return Err(SourceError::NameNotFound) };
+        // While the name server is away lookups are slow, and probes of cameras by address must not stand behind them.
+        let Ok(Ok(_permit)) = tokio::time::timeout(LOOKUP, self.lookups.acquire()).await else {
+            return Err(SourceError::NameNotFound);
+        };
         // Another probe may have found it meanwhile.
         if let Some(found) = self.known(url.host()) {
             return found;

@@ -41,7 +41,7 @@ const MAX_ADDRESSES: usize = 4;
 /// # Errors
 /// [`SourceError`] when there is none, or the answer takes longer than `deadline`.
 pub async fn resolve(url: &CameraUrl, policy: &AddressPolicy, deadline: Duration) -> Result<Vec<IpAddr>, SourceError> {
-    let host = url.host().trim_start_matches('[').trim_end_matches(']');
+    let host = url.bare_host();
     let lookup = tokio::time::timeout(deadline, tokio::net::lookup_host((host, url.port())));
     let found: Vec<SocketAddr> = match lookup.await {
         Ok(Ok(addresses)) => addresses.collect(),

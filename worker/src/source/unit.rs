@@ -14,7 +14,7 @@ pub struct SourceUnit {
     pub data: Bytes,
     /// Nanoseconds, beginning anywhere; may jump. Audio and pictures of a session have one time.
     pub time_ns: i64,
-    /// As [`rsm_media::access_unit::AccessUnit::is_key`]; the library of the carrier says so.
+    /// Decoding can begin here, according to the carrier's library; see [`rsm_media::access_unit::AccessUnit::is_key`].
     pub is_key: bool,
     pub arrived: Instant,
     /// When the camera took it, by the camera's clock when that is credible; else when it arrived.

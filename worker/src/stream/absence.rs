@@ -1,6 +1,8 @@
-//! Whether an observation of a camera is its return, and whether the return ends the pause. Pure.
+//! Decides when a probe shows that a camera has come back, and when that ends the pause before the next try. Pure.
 
 use std::time::{Duration, Instant};
+
+use rsm_shared::backoff::doubled;
 
 use crate::source::error::SourceError;
 
@@ -11,7 +13,7 @@ const FORGETS: Duration = Duration::from_secs(10);
 /// Early tries in a row without such a session; further ones are ever farther apart.
 const FREE: u32 = 3;
 
-/// How far a probe of a camera came.
+/// The farthest step that a probe of a camera reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Its address or port cannot be connected to.
@@ -92,7 +94,7 @@ impl EarlyTries {
     pub fn allow(&mut self, now: Instant, least: Duration, longest: Duration) -> bool {
         let apart = match self.fruitless.checked_sub(FREE) {
             None => Duration::ZERO,
-            Some(further) => least.saturating_mul(1 << further.min(16)).min(longest),
+            Some(further) => doubled(least, further, longest),
         };
         if self.newest.is_some_and(|newest| now.saturating_duration_since(newest) < apart) {
             return false;

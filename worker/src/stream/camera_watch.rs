@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
+use rsm_shared::backoff::jittered;
 use rsm_shared::stream::camera_link::CameraUrl;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
@@ -19,19 +20,19 @@ use super::absence::{Absence, Level, Sighting};
 use crate::source::error::SourceError;
 use crate::source::reach::ReachProbe;
 
-/// Between two probes of a closed port, on average; a fifth of it is jitter.
-const EVERY: Duration = Duration::from_millis(450);
+/// Longest time between two probes of a closed port; with jitter 450 ms on average.
+const EVERY: Duration = Duration::from_millis(600);
 /// Deadline of a connection. A camera that needs longer is found by the tries at the end of each pause.
 const CONNECT: Duration = Duration::from_millis(400);
-/// Between two probes of an open port: whether it closes is seen in time, because cameras need longer to restart.
-const OPEN_EVERY: Duration = Duration::from_secs(3);
+/// Longest time between two probes of an open port: its closing is seen in time, because cameras need longer to restart.
+const OPEN_EVERY: Duration = Duration::from_secs(4);
 /// An answer that takes longer counts as silence, until it comes.
 const SILENT: Duration = Duration::from_millis(400);
 /// Longest that an answer is waited for on one connection. Another connection finds a host that went away meanwhile.
 const ASK: Duration = Duration::from_secs(4);
 /// Probes under way at a time, and so their sockets.
 const MAX_PROBES: usize = 256;
-/// Those of them that wait for an answer.
+/// Probes among them that wait for an answer.
 const MAX_ASKING: usize = 64;
 /// Probes that begin in a [`TICK`]; 400 a second cost about 1.5 % of a core.
 const BATCH: usize = 8;
@@ -42,7 +43,7 @@ const MAX_TARGETS: usize = 8192;
 const MAX_PATIENT: usize = 64;
 
 /// The port of a camera, and the kind of its return.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Target {
     scheme: String,
     host: String,
@@ -75,30 +76,7 @@ struct Targets {
 struct Due {
     at: Instant,
     number: u64,
-    target: Sorted,
-}
-
-/// Orders nothing, so that [`Due`] is ordered by time and number.
-struct Sorted(Target);
-
-impl PartialEq for Sorted {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Sorted {}
-
-impl PartialOrd for Sorted {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Sorted {
-    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
-        std::cmp::Ordering::Equal
-    }
+    target: Target,
 }
 
 /// The watch of a process. Cheap to clone.
@@ -136,7 +114,7 @@ impl CameraWatch {
         let mut targets = self.0.targets.lock();
         if let Some(watched) = targets.all.get(&target) {
             let seen = watched.seen.subscribe();
-            // What was seen before is not news for this stream, and the next result is, whatever it is.
+            // An earlier result is no news for this stream; the next result is, even when it is the same.
             watched.seen.send_if_modified(|seen| {
                 *seen = None;
                 false
@@ -150,7 +128,7 @@ impl CameraWatch {
         let number = targets.numbers;
         let (sender, seen) = watch::channel(None);
         targets.all.insert(target.clone(), Watched { number, url: url.clone(), asks, seen: sender });
-        targets.due.push(Reverse(Due { at: Instant::now() + jittered(EVERY), number, target: Sorted(target) }));
+        targets.due.push(Reverse(Due { at: Instant::now() + jittered(EVERY, rand::random()), number, target }));
         if !std::mem::replace(&mut targets.running, true) {
             tokio::spawn(self.0.clone().run());
         }
@@ -159,7 +137,8 @@ impl CameraWatch {
         Some(CameraWait { seen, absence })
     }
 
-    /// Connects once, with all the time that `deadline` gives. At most `MAX_PATIENT` do at a time, and others wait.
+    /// Connects once within `deadline`, which begins with this stream's turn: at most `MAX_PATIENT` streams connect at a
+    /// time, so a turn comes after as many deadlines as there are such groups before it.
     ///
     /// # Errors
     /// [`SourceError`] when the camera cannot be connected to.
@@ -250,12 +229,12 @@ impl WatchScheduler {
         }
     }
 
-    /// Those that are due, at most `most`.
+    /// Takes the targets that are due, at most `most`.
     fn take_due(&self, now: Instant, most: usize) -> Vec<(Target, Watched)> {
         let mut targets = self.targets.lock();
         let mut taken = Vec::with_capacity(most);
         while taken.len() < most && targets.due.peek().is_some_and(|Reverse(due)| due.at <= now) {
-            let Some(Reverse(Due { number, target: Sorted(target), .. })) = targets.due.pop() else { break };
+            let Some(Reverse(Due { number, target, .. })) = targets.due.pop() else { break };
             let Some(watched) = targets.all.get(&target).filter(|watched| watched.number == number) else { continue };
             if watched.seen.receiver_count() == 0 {
                 targets.all.remove(&target);
@@ -275,8 +254,8 @@ impl WatchScheduler {
             targets.all.remove(&target);
             return;
         }
-        let at = Instant::now() + jittered(pause);
-        targets.due.push(Reverse(Due { at, number: watched.number, target: Sorted(target) }));
+        let at = Instant::now() + jittered(pause, rand::random());
+        targets.due.push(Reverse(Due { at, number: watched.number, target }));
     }
 
     /// One probe; gives the pause until the next.
@@ -312,9 +291,4 @@ impl WatchScheduler {
         // Silence is listened to without a pause; the connection of another probe is in time, whenever it breaks.
         if answered || begun.elapsed() < ASK { OPEN_EVERY } else { Duration::ZERO }
     }
-}
-
-/// From 8/9 to 10/9 of it.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64((8.0 + 2.0 * rand::random::<f64>()) / 9.0)
 }
