@@ -29,12 +29,14 @@ use crate::http::range::RequestedRange;
 
 /// RFC 8216 section 4.
 const PLAYLIST_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
+/// Names of the multivariant playlist, without their ending, in the place of a rendition.
+const MULTIVARIANT_NAMES: [&str; 2] = ["index", "master"];
 /// Bytes read from a segment at a time: the memory that a slow player takes.
 const CHUNK: u64 = 256 << 10;
 
 /// HLS multivariant playlist
 ///
-/// Held until the first segments are there, 10 s at most.
+/// Players that look at the ending of an address find it as `index.m3u8` and `master.m3u8` too. Held until the first segments are there, 10 s at most.
 #[endpoint(
     operation_id = "hls_playlist",
     tags("watching"),
@@ -45,38 +47,6 @@ const CHUNK: u64 = 256 << 10;
     )
 )]
 pub async fn multivariant(request: &mut Request, app: Handles, stream: ById, response: &mut Response) -> RouteResult {
-    serve_multivariant(request, &app, &stream, response).await
-}
-
-/// HLS multivariant playlist, for players that look at the ending of an address
-///
-/// As `/video/play/<id>/`.
-#[endpoint(
-    operation_id = "hls_playlist_index",
-    tags("watching"),
-    responses(
-        (status_code = 200, description = "The playlist", body = String,
-            content_type = "application/vnd.apple.mpegurl"),
-        WatchProblems, WaitProblems
-    )
-)]
-pub async fn index(request: &mut Request, app: Handles, stream: ById, response: &mut Response) -> RouteResult {
-    serve_multivariant(request, &app, &stream, response).await
-}
-
-/// HLS multivariant playlist, for players that look at the ending of an address
-///
-/// As `/video/play/<id>/`.
-#[endpoint(
-    operation_id = "hls_playlist_master",
-    tags("watching"),
-    responses(
-        (status_code = 200, description = "The playlist", body = String,
-            content_type = "application/vnd.apple.mpegurl"),
-        WatchProblems, WaitProblems
-    )
-)]
-pub async fn master(request: &mut Request, app: Handles, stream: ById, response: &mut Response) -> RouteResult {
     serve_multivariant(request, &app, &stream, response).await
 }
 
@@ -98,8 +68,8 @@ async fn serve_multivariant(request: &Request, app: &Handles, stream: &ById, res
     operation_id = "hls_media_playlist",
     tags("watching"),
     parameters(
-        ("rendition" = String, Path, pattern = "^(source|audio|h264|1080p|720p|540p|480p|360p|240p)$",
-            description = "As the multivariant playlist names it"),
+        ("rendition" = String, Path, pattern = "^(source|audio|h264|1080p|720p|540p|480p|360p|240p|index|master)$",
+            description = "As the multivariant playlist names it; `index` and `master` are that playlist"),
         ("viewer" = Option<String>, Query, pattern = "^[0-9a-f]{16}$",
             description = "Tells players apart; the multivariant playlist gives it"),
         ("_HLS_msn" = Option<u64>, Query, description = "Answer when the segment of this number is there"),
@@ -116,6 +86,9 @@ async fn serve_multivariant(request: &Request, app: &Handles, stream: &ById, res
     )
 )]
 pub async fn media_playlist(request: &mut Request, app: Handles, stream: ById, response: &mut Response) -> RouteResult {
+    if MULTIVARIANT_NAMES.contains(&param(request, "rendition")) {
+        return serve_multivariant(request, &app, &stream, response).await;
+    }
     let answer = read_media_playlist(request, &app, &stream).await;
     counted(&app, answer, |text| playlist(response, in_folder(&text, &folder(request.uri().path()))))
 }
@@ -234,7 +207,7 @@ fn playlist(response: &mut Response, text: Bytes) {
 
 /// These bytes of a file, [`CHUNK`] by [`CHUNK`]; a file that got shorter ends the connection, not the answer.
 fn chunks(file: File, part: Range<u64>) -> impl Stream<Item = std::io::Result<Bytes>> {
-    // Where reading has to begin; `None` where it goes on.
+    // The place to begin to read at; `None` when reading goes on.
     let seek = (part.start > 0).then_some(part.start);
     futures_util::stream::try_unfold((file, seek, part.end - part.start), |(mut file, seek, left)| async move {
         if left == 0 {

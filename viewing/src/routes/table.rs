@@ -20,8 +20,6 @@ pub fn for_viewers() -> Vec<Route> {
         Route::at("/ws/stream/{slug}/").on(Method::GET, live::frames),
         Route::at("/video/events").on(Method::GET, events::events),
         Route::at("/video/play/{id}/").on(Method::GET, play::multivariant),
-        Route::at("/video/play/{id}/index.m3u8").on(Method::GET, play::index),
-        Route::at("/video/play/{id}/master.m3u8").on(Method::GET, play::master),
         Route::at("/video/play/{id}/{rendition}.m3u8").on(Method::GET, play::media_playlist),
         Route::at("/video/play/{id}/{owner}/{rendition}/{file}").on(Method::GET, play::media),
         Route::at("/video/{slug}/status").on(Method::GET, playback::status),
