@@ -101,7 +101,7 @@ fn fit_into_descriptors(role: ServedRole, config: &mut Config) {
     match role {
         ServedRole::Api | ServedRole::Relay => {
             let wanted = config.api.max_viewers;
-            if let Some(viewers) = descriptors::lowered(limit, wanted, 1) {
+            if let Some(viewers) = descriptors::lowered(limit, wanted) {
                 warn!(limit, wanted, viewers, "the limit of descriptors is low: api.max_viewers is lowered");
                 config.api.max_viewers = viewers;
             }

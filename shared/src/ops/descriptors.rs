@@ -5,7 +5,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// Descriptors that are kept for the work of the process itself: NATS, the database, files of segments, connections to
 /// workers, and connections that ask for health and metrics.
 const RESERVE: u64 = 96;
-/// Where the limit is smaller than twice the reserve, half of it is kept.
+/// A limit below twice the reserve keeps one part in this many for the process.
 const LEAST_SHARE: u64 = 2;
 
 /// Raises the soft limit to the hard one, as far as the system lets it; the limit in force then. The soft limit of 1024
@@ -18,19 +18,14 @@ pub fn raise() -> u64 {
     soft
 }
 
-/// The limit in force.
-pub fn limit() -> u64 {
-    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
-}
-
 /// Sockets of clients that fit into `limit`.
-pub fn clients(limit: u64) -> u64 {
+fn clients(limit: u64) -> u64 {
     limit - RESERVE.min(limit / LEAST_SHARE)
 }
 
-/// A bound from the configuration that is lowered to what fits; `Some` when it had to be. `each`: descriptors for one.
-pub fn lowered(limit: u64, wanted: u64, each: u64) -> Option<u64> {
-    let fits = (clients(limit) / each.max(1)).max(1);
+/// A bound of client sockets from the configuration, lowered to what fits; `Some` when it had to be.
+pub fn lowered(limit: u64, wanted: u64) -> Option<u64> {
+    let fits = clients(limit).max(1);
     (wanted > fits).then_some(fits)
 }
 
@@ -40,17 +35,15 @@ mod tests {
 
     #[test]
     fn bounds_are_lowered_to_what_the_limit_leaves() {
-        for (limit, wanted, each, want) in [
-            (1 << 20, 5000, 1, None),
-            (1024, 5000, 1, Some(928)),
-            (256, 5000, 1, Some(160)),
-            (256, 160, 1, None),
-            (100, 5000, 1, Some(50)),
-            (1024, 200, 8, Some(116)),
-            (1024, 116, 8, None),
-            (1, 5000, 1, Some(1)),
+        for (limit, wanted, want) in [
+            (1 << 20, 5000, None),
+            (1024, 5000, Some(928)),
+            (256, 5000, Some(160)),
+            (256, 160, None),
+            (100, 5000, Some(50)),
+            (1, 5000, Some(1)),
         ] {
-            assert_eq!(lowered(limit, wanted, each), want, "{limit} {wanted} {each}");
+            assert_eq!(lowered(limit, wanted), want, "{limit} {wanted}");
         }
     }
 
@@ -59,6 +52,5 @@ mod tests {
         let raised = raise();
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         assert_eq!((raised, soft), (hard, hard));
-        assert_eq!(limit(), hard);
     }
 }

@@ -79,7 +79,7 @@ pub fn flush() {
 /// Gives a line to the thread that writes; before logging has begun there is none, and nothing that could be delayed.
 fn put(line: &[u8]) {
     if BEGUN.get().is_none() {
-        write_stderr(line);
+        let _ = std::io::stderr().write_all(line);
     } else if !QUEUE.offer(line) {
         log_lines::count_dropped();
     }
