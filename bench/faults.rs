@@ -32,7 +32,7 @@ use table::{line, seconds};
 
 const WORKERS: usize = 3;
 const STREAMS: usize = 12;
-/// As the default configuration has it.
+/// Frame rate of the default configuration.
 const JPEG_FPS: u32 = 10;
 const MALFORMED: usize = 100;
 /// Five frames: a viewer does not call that an outage.

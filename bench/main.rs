@@ -52,7 +52,7 @@ const CAMERA: [&str; 14] = [
     "--count",
     "20",
 ];
-/// As the default configuration has it.
+/// The value of the default configuration.
 const SEGMENT_SECONDS: f64 = 2.0;
 
 #[derive(Parser)]

@@ -15,7 +15,7 @@ use crate::harness::system::System;
 use crate::harness::watch::Watcher;
 use crate::table::{line, seconds};
 
-/// As the default configuration has it.
+/// The default configuration's value; tests shorten it.
 const STALL: (&str, &str) = ("RSM__CAMERA__STALL_TIMEOUT_S", "5");
 /// Longest that a return is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);

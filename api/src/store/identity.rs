@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// What SQLite appends to the names of the write-ahead log and its index.
+/// Endings that SQLite appends to the database's name for the write-ahead log and its index.
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
 /// Device and inode of the database and of the files that SQLite keeps beside it, as they were when it was opened.
@@ -14,7 +14,7 @@ pub(super) struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// Of the database at `path`, which must be open: the files beside it are there then.
+    /// The identity of the database at `path`, which must be open: only then do the files beside it exist.
     ///
     /// # Errors
     /// When it is gone already.

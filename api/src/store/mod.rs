@@ -27,7 +27,7 @@ const QUEUE: usize = 256;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Time that SQLite waits for a lock that another program (a backup, a shell) holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
-/// What is left of a caller's time when SQLite stops waiting for a lock, so that the caller gets the answer.
+/// SQLite stops waiting for a lock this long before the caller's deadline, so that the caller still gets the answer.
 const MARGIN: Duration = Duration::from_millis(500);
 
 /// A call to the store failed.

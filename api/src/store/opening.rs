@@ -25,7 +25,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// What SQLite says about the database `name`.
+    /// The error for what SQLite reports about the database `name`.
     pub(super) fn explained(name: &str, error: &rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged(name.into(), error.to_string()),

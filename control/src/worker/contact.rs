@@ -30,7 +30,7 @@ pub enum SilenceEnds {
     /// None: all go on.
     #[default]
     Nothing,
-    /// Those of cameras that serve one session only: another worker cannot open them before.
+    /// Streams of cameras that serve one session only: another worker cannot open them before.
     Exclusive,
     /// Every stream.
     All,
