@@ -2,7 +2,7 @@
 //! clock, disk or network of its own: the reconciler feeds it and carries out its commands, and a simulation does the
 //! same with a model of the world.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use rsm_model::stream::fence::Epoch;
@@ -12,6 +12,7 @@ use rsm_model::wire::messages::{Event, Heartbeat, HeartbeatReply, Priority, Tick
 use rsm_model::wire::ticket_queue::TicketQueue;
 use tracing::warn;
 
+use super::agenda::{Agenda, Looks};
 use super::assignment::Assignment;
 use super::command::{Command, PresenceQuery};
 use super::commands::{self, Decision};
@@ -22,14 +23,18 @@ use super::observer::{ClaimChange, CommandResult, Observer};
 use super::outcome::{Cause, CommandOutcome, PlacedOutcome};
 use super::placement::{EarlierOwner, TrackedPlacement};
 use super::placements::{InventoryRow, Placements};
+use super::moves::StreamMove;
 use super::plan::{self, DeliveryState, Step, StreamFacts};
 use super::roster::{Roster, StreamOwner};
 use super::suspects::{HoldBack, Suspects};
+use super::waiting_streams::WaitingStreams;
 use super::workers::{WorkerDeath, Workers};
 use super::{facts, fleet};
 
 /// Two passes lie further apart than this only when this process did not run: heartbeats may wait unread.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Evening out the load is considered this often: it looks at every stream while workers are unevenly used.
+const BALANCE_EVERY: Duration = Duration::from_secs(1);
 
 /// Settings of the arbiter.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +60,21 @@ pub struct Arbiter {
     suspects: Suspects,
     in_flight: InFlight,
     failures: Failures,
+    /// One for each registered stream.
+    intents: HashMap<Slug, StreamIntent>,
+    /// Registered streams in each zone.
+    zones: HashMap<Zone, usize>,
+    agenda: Agenda,
+    waiting: WaitingStreams,
+    settled: bool,
+    next_balance: Instant,
+}
+
+/// The result of one pass.
+pub struct Pass {
+    pub commands: Vec<Command>,
+    /// Streams whose clients' view may have changed.
+    pub changed: Looks,
 }
 
 impl Arbiter {
@@ -66,7 +86,7 @@ impl Arbiter {
         assignments: Vec<Assignment>,
         now: Instant,
     ) -> Self {
-        Self {
+        let mut arbiter = Self {
             settings,
             observer,
             api_session,
@@ -77,7 +97,54 @@ impl Arbiter {
             suspects: Suspects::default(),
             in_flight: InFlight::default(),
             failures: Failures::default(),
+            intents: HashMap::new(),
+            zones: HashMap::new(),
+            agenda: Agenda::default(),
+            waiting: WaitingStreams::default(),
+            settled: false,
+            next_balance: now,
+        };
+        arbiter.agenda.mark_all();
+        arbiter
+    }
+
+    /// Takes in what is wanted of a registered stream.
+    pub fn intend(&mut self, intent: StreamIntent) {
+        if self.intents.get(&intent.slug) == Some(&intent) {
+            return;
         }
+        self.agenda.mark(&intent.slug);
+        *self.zones.entry(intent.zone.clone()).or_default() += 1;
+        if let Some(before) = self.intents.insert(intent.slug.clone(), intent) {
+            self.leave_zone(&before.zone);
+        }
+    }
+
+    /// The link of a stream was removed.
+    pub fn withdraw(&mut self, slug: &Slug) {
+        if let Some(before) = self.intents.remove(slug) {
+            self.leave_zone(&before.zone);
+            self.agenda.mark(slug);
+        }
+    }
+
+    fn leave_zone(&mut self, zone: &Zone) {
+        if let Some(streams) = self.zones.get_mut(zone) {
+            *streams -= 1;
+            if *streams == 0 {
+                self.zones.remove(zone);
+            }
+        }
+    }
+
+    /// What is wanted of every registered stream, in no order.
+    pub fn intents(&self) -> impl ExactSizeIterator<Item = &StreamIntent> {
+        self.intents.values()
+    }
+
+    /// Zones that registered streams are in, in no order.
+    pub fn zones(&self) -> impl Iterator<Item = &Zone> {
+        self.zones.keys()
     }
 
     /// The connection to NATS was made anew: no worker could be heard until now.
@@ -87,6 +154,7 @@ impl Arbiter {
 
     /// NATS has lost what it stored: everything has to be sent again. Returns the number of placements.
     pub fn store_lost(&mut self) -> usize {
+        self.agenda.mark_all();
         self.placements.mark_all_unsent()
     }
 
@@ -127,6 +195,9 @@ impl Arbiter {
             if row.new_owner {
                 self.observer.claim_changed(ClaimChange::Claimed);
             }
+            if row.news {
+                self.agenda.mark(&owned.cam);
+            }
             if let InventoryRow { release: Some(up_to), .. } = row
                 && !busy
             {
@@ -141,22 +212,31 @@ impl Arbiter {
     /// Takes in a state change that an owner reports. Returns whether it is news.
     pub fn on_event(&mut self, event: Event, now: Instant) -> bool {
         let alive = self.roster().get(&event.session).is_some();
+        self.agenda.mark(&event.cam);
         self.placements.on_event(event, alive, now)
     }
 
     /// Takes in the state of one queue of tickets.
     pub fn on_queue(&mut self, zone: &Zone, priority: Priority, queue: TicketQueue, now: Instant) {
-        self.placements.on_queue(zone, priority, queue, now);
+        for slug in self.placements.on_queue(zone, priority, queue, now) {
+            self.agenda.mark(&slug);
+        }
     }
 
     /// A command could not be begun, because its stream is gone.
     pub fn abandon(&mut self, slug: &Slug) {
-        self.in_flight.end(slug);
+        self.end(slug);
     }
 
-    /// One pass over everything: level-triggered, idempotent. While NATS is not `connected` no worker is declared dead
-    /// and nothing is commanded.
-    pub fn pass(&mut self, intents: &[StreamIntent], connected: bool, now: Instant) -> Vec<Command> {
+    /// The command of a stream has ended.
+    fn end(&mut self, slug: &Slug) {
+        self.in_flight.end(slug);
+        self.agenda.mark(slug);
+    }
+
+    /// One pass over all streams that have news, or whose time has come; idempotent. While NATS is not `connected` no
+    /// worker is declared dead and nothing is commanded.
+    pub fn pass(&mut self, connected: bool, now: Instant) -> Pass {
         let paused = now.saturating_duration_since(self.last_pass) > PAUSE;
         self.last_pass = now;
         if paused || !connected {
@@ -164,24 +244,34 @@ impl Arbiter {
         }
         let mut commands = self.find_dead(now);
         self.refresh(now);
+        let changed = self.agenda.take_unshown();
         if !connected {
-            return Vec::new();
+            return Pass { commands: Vec::new(), changed };
         }
-        let mut decisions = self.decide(intents, now);
-        // Not everything may fit: streams that viewers wait for come first. The sort keeps the order within a class.
-        decisions.sort_by_key(|decision| decision.class);
+        let mut decisions = self.decide(now);
+        // Not everything may fit: streams that viewers wait for come first.
+        decisions.sort_by(|a, b| (a.class, a.id, &a.slug).cmp(&(b.class, b.id, &b.slug)));
         for decision in decisions {
+            // The end of the command under way, or of the wait, is news.
             if !self.in_flight.contains(&decision.slug) && !self.failures.waits(&decision.slug) {
-                commands.extend(commands::begin(
-                    &decision,
-                    &mut self.placements,
-                    &self.workers,
-                    &mut self.in_flight,
-                    now,
-                ));
+                commands.extend(self.begin(&decision, now));
             }
         }
-        commands
+        Pass { commands, changed }
+    }
+
+    fn begin(&mut self, decision: &Decision, now: Instant) -> Option<Command> {
+        let Self { placements, workers, in_flight, intents, agenda, .. } = self;
+        let intent = intents.get(&decision.slug);
+        let command = commands::begin(decision, intent, placements, workers, in_flight, now);
+        if !in_flight.contains(&decision.slug) {
+            match command {
+                // A release has no outcome: the next step follows at once.
+                Some(_) => agenda.mark(&decision.slug),
+                None => agenda.defer(&decision.slug, decision.class, decision.id),
+            }
+        }
+        command
     }
 
     fn find_dead(&mut self, now: Instant) -> Vec<Command> {
@@ -192,39 +282,82 @@ impl Arbiter {
         queries.into_iter().map(Command::AskPresence).collect()
     }
 
-    /// Derives what follows from the workers' reports, and forgets what has ended.
+    /// Derives what follows from the workers' reports and from time, and forgets what has ended.
     fn refresh(&mut self, now: Instant) {
         self.workers.refresh(now);
         self.observer.count_claims(self.workers.owned_streams());
         self.observer.count_workers(self.workers.workforce(now));
-        let (placements, roster) = (&self.placements, self.workers.roster());
-        self.suspects.tick(|slug| placements.get(slug)?.owned_for(roster, now), now);
-        self.failures.prune(now);
-        self.placements.refresh(self.workers.roster());
+        let news = self.workers.take_news();
+        let settled = self.workers.settled(now);
+        if news.all || settled != std::mem::replace(&mut self.settled, settled) {
+            self.agenda.mark_all();
+        }
+        let Self { agenda, suspects, placements, workers, .. } = self;
+        news.streams.iter().for_each(|slug| agenda.mark(slug));
+        self.failures.take_over(now).iter().for_each(|slug| agenda.mark(slug));
+        suspects.marked().for_each(|slug| agenda.mark(slug));
+        suspects.tick(|slug| placements.get(slug)?.owned_for(workers.roster(), now), now);
+        placements.forget_gone(workers.roster()).iter().for_each(|slug| agenda.mark(slug));
+        for slug in self.waiting.of_changed_zones(|zone| workers.roster().capacity(zone)) {
+            agenda.mark(slug);
+        }
+        agenda.advance(now);
     }
 
     /// The steps that streams need now, without those that need none.
-    fn decide<'a>(&mut self, intents: &'a [StreamIntent], now: Instant) -> Vec<Decision<'a>> {
-        let Self { workers, placements, in_flight, .. } = &*self;
-        let moves = fleet::choose_moves(intents, workers, placements, in_flight, self.settings.balance, now);
+    fn decide(&mut self, now: Instant) -> Vec<Decision> {
+        let moves = self.choose_moves(now);
         let mut moves: HashMap<Slug, _> = moves.into_iter().map(|m| (m.slug.clone(), m)).collect();
+        let mut looks = match self.agenda.take() {
+            Looks::All => self.known(),
+            Looks::These(looks) => looks,
+        };
+        looks.extend(moves.keys().cloned());
+        // In order: which of several suspects is tried first must not depend on a hash.
+        let mut looks: Vec<Slug> = looks.into_iter().collect();
+        looks.sort_by_cached_key(|slug| (self.intents.get(slug).map(|intent| intent.id), slug.clone()));
         let mut decisions = Vec::new();
-        for intent in intents {
-            let stream_move = moves.remove(&intent.slug);
-            let step = plan::step(&self.facts(intent, stream_move.as_ref().map(|m| m.reason), now));
-            if step != Step::Nothing {
-                let to = stream_move.map(|m| (m.worker, m.to));
-                let class = step.class(intent.demanded);
-                decisions.push(Decision { class, step, slug: intent.slug.clone(), intent: Some(intent), to });
-            }
-        }
-        for slug in self.placements.unregistered(intents) {
-            let step = plan::step(&facts::of_removed(&slug, &self.placements, &self.workers, now));
-            if step != Step::Nothing {
-                decisions.push(Decision { class: step.class(false), step, slug, intent: None, to: None });
-            }
+        for slug in looks {
+            decisions.extend(self.look(slug.clone(), moves.remove(&slug), now));
         }
         decisions
+    }
+
+    fn choose_moves(&mut self, now: Instant) -> Vec<StreamMove> {
+        let Self { workers, placements, in_flight, intents, .. } = &*self;
+        let balance = self.settings.balance.filter(|_| now >= self.next_balance);
+        let moves = fleet::choose_moves(intents, workers, placements, in_flight, balance, now);
+        if balance.is_some() {
+            self.next_balance = now + BALANCE_EVERY;
+        }
+        moves
+    }
+
+    /// Every stream that is registered or has a placement.
+    fn known(&self) -> HashSet<Slug> {
+        let placed = self.placements.all().map(|tracked| &tracked.assignment().slug);
+        self.intents.keys().chain(placed).cloned().collect()
+    }
+
+    /// Decides the step of one stream, and when it may be another one.
+    fn look(&mut self, slug: Slug, stream_move: Option<StreamMove>, now: Instant) -> Option<Decision> {
+        let Some(intent) = self.intents.get(&slug).cloned() else {
+            let facts = facts::of_removed(&slug, &self.placements, &self.workers, now);
+            self.waiting.note(&slug, None);
+            self.agenda.schedule(&slug, plan::next_look(&facts).map(|after| now + after));
+            let step = plan::step(&facts);
+            let class = step.class(false);
+            return (step != Step::Nothing).then_some(Decision { class, id: 0, step, slug, to: None });
+        };
+        let facts = self.facts(&intent, stream_move.as_ref().map(|m| m.reason), now);
+        let unwanted_at = self.unwanted_at(&intent).filter(|at| *at > now);
+        let next = plan::next_look(&facts).map(|after| now + after);
+        self.agenda.schedule(&slug, next.into_iter().chain(unwanted_at).min());
+        self.waiting.note(&slug, (facts.wanted && !facts.owned).then_some(&intent.zone));
+        let step = plan::step(&facts);
+        let to = stream_move.map(|m| (m.worker, m.to));
+        let class = step.class(intent.demanded);
+        (step != Step::Nothing).then_some(Decision { class, id: intent.id, step, slug, to })
     }
 
     fn facts(&mut self, intent: &StreamIntent, move_reason: Option<TicketReason>, now: Instant) -> StreamFacts {
@@ -240,10 +373,20 @@ impl Arbiter {
     }
 
     fn wanted(&self, intent: &StreamIntent, now: Instant) -> bool {
-        let running = self.placements.get(&intent.slug).is_some_and(|t| t.assignment().want == Want::Run);
-        let unwanted_for = intent.unwanted_for.unwrap_or_else(|| now.saturating_duration_since(self.begun));
+        let running = self.runs(intent);
+        let unwanted_for = now.saturating_duration_since(intent.unwanted_since.unwrap_or(self.begun));
         let idle_timeout = self.settings.idle_timeout;
         plan::wanted(intent.enabled, intent.always_on, intent.demanded, running, unwanted_for, idle_timeout)
+    }
+
+    /// When a stream that runs without viewers is wanted no longer.
+    fn unwanted_at(&self, intent: &StreamIntent) -> Option<Instant> {
+        let ends = intent.enabled && !intent.always_on && !intent.demanded && self.runs(intent);
+        ends.then(|| intent.unwanted_since.unwrap_or(self.begun) + self.settings.idle_timeout)
+    }
+
+    fn runs(&self, intent: &StreamIntent) -> bool {
+        self.placements.get(&intent.slug).is_some_and(|t| t.assignment().want == Want::Run)
     }
 
     /// Takes in the result of a command.
@@ -253,34 +396,37 @@ impl Arbiter {
             CommandOutcome::Halted { assignment, delivery } => {
                 let slug = assignment.slug.clone();
                 self.observer.claim_changed(ClaimChange::Released);
-                self.placements.renew(assignment, now, 0, false);
+                self.placements.renew(assignment, now, 0, false, |_| {});
                 self.on_delivery(&slug, delivery, now);
             }
             CommandOutcome::Resent { slug, result } => self.on_delivery(&slug, result, now),
             CommandOutcome::Tidied { slug, result } => {
-                self.in_flight.end(&slug);
+                self.end(&slug);
                 match result {
-                    Ok(()) => self.placements.tidied(&slug),
+                    Ok(()) => {
+                        self.placements.change(&slug, TrackedPlacement::tidied);
+                    }
                     Err(e) => self.failures.record(&slug, &e.to_string(), now),
                 }
             }
             CommandOutcome::Forgotten { slug, result } => {
-                self.in_flight.end(&slug);
+                self.end(&slug);
                 match result {
                     Ok(()) => {
                         self.placements.remove(&slug);
                         self.suspects.clear(&slug);
+                        self.agenda.forget(&slug);
                     }
                     Err(e) => self.failures.record(&slug, &e.to_string(), now),
                 }
             }
             CommandOutcome::NotLeft { slug, error } => {
-                self.in_flight.end(&slug);
+                self.end(&slug);
                 let text = format!("the stop in the zone that it leaves was not sent, so it waits: {error}");
                 self.failures.record(&slug, &text, now);
             }
             CommandOutcome::NotStored { slug, error } => {
-                self.in_flight.end(&slug);
+                self.end(&slug);
                 self.observer.command_ended(CommandResult::NotStored);
                 let text = format!("no epoch could be committed, nothing was published: {error}");
                 self.failures.record(&slug, &text, now);
@@ -296,7 +442,7 @@ impl Arbiter {
     fn on_placed(&mut self, placed: PlacedOutcome, now: Instant) {
         let PlacedOutcome { assignment, reason, from, to, delivery, ticket, claimed_by } = placed;
         let slug = assignment.slug.clone();
-        self.in_flight.end(&slug);
+        self.end(&slug);
         // A placement of an earlier process proves nothing: its workers may have ended in order since.
         let ours = self.placements.get(&slug).is_some_and(TrackedPlacement::is_ours);
         if let Some(session) = claimed_by.filter(|session| ours && self.roster().get(session).is_none())
@@ -312,17 +458,16 @@ impl Arbiter {
             TicketReason::Start | TicketReason::Change | TicketReason::Retry => {}
         }
         let tries = self.placements.get(&slug).map_or(0, |tracked| tracked.next_tries(reason));
-        let tracked = self.placements.renew(assignment, now, tries, from.is_some());
-        if let (TicketReason::Drain | TicketReason::Rebalance, Some((session, epoch))) = (reason, from) {
-            tracked.hand_off(EarlierOwner { session, epoch, to, reason, since: now });
-        }
-        match delivery {
-            Ok(delivery) => {
-                tracked.sent(delivery, ticket);
-                self.observer.command_ended(CommandResult::Started);
+        let reached = *delivery.as_ref().unwrap_or(&DeliveryState::Failed);
+        self.placements.renew(assignment, now, tries, from.is_some(), |tracked| {
+            if let (TicketReason::Drain | TicketReason::Rebalance, Some((session, epoch))) = (reason, from) {
+                tracked.hand_off(EarlierOwner { session, epoch, to, reason, since: now });
             }
+            tracked.sent(reached, ticket);
+        });
+        match delivery {
+            Ok(_) => self.observer.command_ended(CommandResult::Started),
             Err(e) => {
-                tracked.sent(DeliveryState::Failed, ticket);
                 self.observer.command_ended(CommandResult::NotStarted);
                 self.failures.record(&slug, &format!("NATS did not take the start command: {e}"), now);
             }
@@ -330,7 +475,7 @@ impl Arbiter {
     }
 
     fn on_delivery(&mut self, slug: &Slug, result: Result<(), Cause>, now: Instant) {
-        self.in_flight.end(slug);
+        self.end(slug);
         let Some(want) = self.placements.delivered(slug, result.is_ok(), now) else { return };
         if want == Want::Stop {
             let ended = if result.is_ok() { CommandResult::Stopped } else { CommandResult::NotStopped };
@@ -356,18 +501,41 @@ impl Arbiter {
         }
     }
 
-    /// The state of a stream for clients, as of the last pass.
-    pub fn snapshot(&self, intent: &StreamIntent, now: Instant) -> StreamSnapshot<'_> {
+    /// The state of a registered stream for clients; `None` for another.
+    pub fn snapshot(&self, slug: &Slug, now: Instant) -> Option<StreamSnapshot<'_>> {
+        let intent = self.intents.get(slug)?;
         let tracked = self.placements.get(&intent.slug);
         let owner = tracked.and_then(|t| self.shown_owner(&intent.slug, t));
-        StreamSnapshot {
+        Some(StreamSnapshot {
+            intent,
             wanted: self.wanted(intent, now),
             owner,
             detail: owner.and_then(|owner| self.placements.detail(&intent.slug, owner.owned.fence())),
             epoch: tracked.map(|t| t.assignment().epoch),
             adopted: tracked.is_some_and(|t| t.assignment().want == Want::Run && !t.is_ours()),
             hold_back: self.suspects.status(&intent.slug, now),
+        })
+    }
+
+    /// Streams that need a step which no pass would take, by looking at every one: the agenda missed their news. None, as
+    /// simulations check.
+    pub fn overlooked(&mut self, now: Instant) -> Vec<(Slug, Step)> {
+        let mut overlooked = Vec::new();
+        for slug in self.known() {
+            let busy = self.in_flight.contains(&slug) || self.failures.waits(&slug);
+            if busy || self.agenda.covers(&slug) || self.suspects.marked().any(|marked| *marked == slug) {
+                continue;
+            }
+            let facts = match self.intents.get(&slug).cloned() {
+                Some(intent) => self.facts(&intent, None, now),
+                None => facts::of_removed(&slug, &self.placements, &self.workers, now),
+            };
+            let step = plan::step(&facts);
+            if step != Step::Nothing {
+                overlooked.push((slug, step));
+            }
         }
+        overlooked
     }
 
     /// The owner whose media is shown: during a hand-off the earlier one.
@@ -384,6 +552,7 @@ impl Arbiter {
 
 /// One stream as the arbiter sees it.
 pub struct StreamSnapshot<'a> {
+    pub intent: &'a StreamIntent,
     pub wanted: bool,
     /// The owner whose media is shown.
     pub owner: Option<StreamOwner<'a>>,

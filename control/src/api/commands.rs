@@ -21,40 +21,42 @@ use super::workers::Workers;
 const SEQUENCE_SLACK: u64 = 16;
 
 /// The step of one stream.
-pub struct Decision<'a> {
+pub struct Decision {
     /// See [`Step::class`].
     pub class: u8,
+    /// Id of the link, by which steps of one class go; 0 for a removed stream.
+    pub id: i64,
     pub step: Step,
     pub slug: Slug,
-    /// `None` for a removed stream.
-    pub intent: Option<&'a StreamIntent>,
     /// The worker process that the stream moves to.
     pub to: Option<(WorkerId, SessionId)>,
 }
 
 /// Begins a step: notes it where it changes a placement, and returns its command. `None` when too many commands are
-/// under way; the step is then decided again in the next pass. The stream must have no command under way.
+/// under way; the step is then decided again in a later pass. The stream must have no command under way. `intent` is
+/// `None` for a removed stream.
 pub fn begin(
-    decision: &Decision<'_>,
+    decision: &Decision,
+    intent: Option<&StreamIntent>,
     placements: &mut Placements,
     workers: &Workers,
     in_flight: &mut InFlight,
     now: Instant,
 ) -> Option<Command> {
     let (step, slug) = (decision.step, &decision.slug);
-    if let (Step::EndHandoff | Step::Recall, Some(tracked)) = (step, placements.get_mut(slug)) {
-        return Some(release(step, tracked, workers.owned_epoch(slug), now));
+    if matches!(step, Step::EndHandoff | Step::Recall) {
+        return placements.change(slug, |tracked| release(step, tracked, workers.owned_epoch(slug), now));
     }
     if !in_flight.has_room(decision.class) {
         return None;
     }
-    match (step, placements.get_mut(slug)) {
+    placements.change(slug, |tracked| match step {
         // Its record is about to go, and must not count as missing then.
-        (Step::Forget, Some(tracked)) => tracked.mark_unsent(),
-        (Step::Revert, Some(tracked)) => tracked.stay(now, moves::FAILED_MOVE_REST),
+        Step::Forget => tracked.mark_unsent(),
+        Step::Revert => tracked.stay(now, moves::FAILED_MOVE_REST),
         _ => {}
-    }
-    let command = command(decision, placements.get(slug), workers)?;
+    });
+    let command = command(decision, intent, placements.get(slug), workers)?;
     let to = match &command {
         Command::Place(place) => place.to.as_ref().map(|(_, session)| session.clone()),
         _ => None,
@@ -76,8 +78,13 @@ fn release(step: Step, tracked: &mut TrackedPlacement, owned_epoch: Option<Epoch
     Command::Release { slug: tracked.assignment().slug.clone(), zone, up_to }
 }
 
-fn command(decision: &Decision<'_>, tracked: Option<&TrackedPlacement>, workers: &Workers) -> Option<Command> {
-    let Decision { step, slug, intent, to, .. } = decision;
+fn command(
+    decision: &Decision,
+    intent: Option<&StreamIntent>,
+    tracked: Option<&TrackedPlacement>,
+    workers: &Workers,
+) -> Option<Command> {
+    let Decision { step, slug, to, .. } = decision;
     let assignment = tracked.map(|t| t.assignment().clone());
     Some(match (step, intent, assignment) {
         (Step::Place(reason), Some(intent), _) => Command::Place(place(*reason, intent, tracked, to.clone(), workers)),

@@ -38,9 +38,9 @@ impl Failures {
         self.not_before.contains_key(slug)
     }
 
-    /// Forgets streams that have waited long enough.
-    pub fn prune(&mut self, now: Instant) {
-        self.not_before.retain(|_, until| *until > now);
+    /// Forgets streams that have waited long enough, and returns them.
+    pub fn take_over(&mut self, now: Instant) -> Vec<Slug> {
+        self.not_before.extract_if(|_, until| *until <= now).map(|(slug, _)| slug).collect()
     }
 }
 
@@ -52,9 +52,9 @@ mod tests {
     fn a_stream_waits_for_a_moment_after_a_failure() {
         let (mut failures, start, slug) = (Failures::default(), Instant::now(), Slug::parse("yard").unwrap());
         failures.record(&slug, "no answer", start);
-        failures.prune(start + RETRY_AFTER / 2);
+        assert!(failures.take_over(start + RETRY_AFTER / 2).is_empty());
         assert!(failures.waits(&slug) && !failures.waits(&Slug::parse("door").unwrap()));
-        failures.prune(start + RETRY_AFTER);
+        assert_eq!(failures.take_over(start + RETRY_AFTER), [slug.clone()]);
         assert!(!failures.waits(&slug));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use rsm_model::stream::names::SessionId;
+use rsm_model::stream::slug::Slug;
 use rsm_model::stream::state::StreamState;
 
 use super::in_flight::InFlight;
@@ -15,7 +16,7 @@ use super::workers::Workers;
 
 /// Moves to be made now. `balance` is the smallest difference in use at which streams move to emptier workers.
 pub fn choose_moves(
-    intents: &[StreamIntent],
+    intents: &HashMap<Slug, StreamIntent>,
     workers: &Workers,
     placements: &Placements,
     in_flight: &InFlight,
@@ -36,7 +37,12 @@ pub fn choose_moves(
     let mut fleet = Fleet::new(&sessions);
     let under_way = fleet.count_moves(workers, placements, in_flight);
     let movable = |intent| movable(intent, &fleet.index, draining, workers, placements, in_flight, now);
-    let streams: Vec<MovableStream> = intents.iter().filter_map(movable).collect();
+    // While workers drain, only their streams move.
+    let candidates = sessions.iter().filter(|session| session.draining || !draining).flat_map(|s| s.owned.keys());
+    let mut candidates: Vec<&StreamIntent> = candidates.filter_map(|slug| intents.get(slug)).collect();
+    candidates.sort_by_key(|intent| intent.id);
+    candidates.dedup_by_key(|intent| intent.id);
+    let streams: Vec<MovableStream> = candidates.into_iter().filter_map(movable).collect();
     moves::choose(&mut fleet.workers, &streams, under_way, balance)
 }
 
@@ -71,7 +77,7 @@ impl<'a> Fleet<'a> {
     /// Counts streams that move for the worker that will have them. Returns the number of moves under way.
     fn count_moves(&mut self, workers: &Workers, placements: &Placements, in_flight: &InFlight) -> usize {
         let mut under_way = in_flight.destinations().len();
-        for tracked in placements.all() {
+        for tracked in placements.handing_off() {
             let Some(from) = tracked.earlier_owner() else { continue };
             under_way += 1;
             // Both own it for now.

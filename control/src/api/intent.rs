@@ -1,14 +1,16 @@
 //! The state that one registered stream should be in.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use rsm_model::stream::names::Zone;
 use rsm_model::stream::slug::Slug;
 
-/// The wishes of operators and viewers for one registered stream, at the moment of a pass.
-#[derive(Clone, Debug)]
+/// The wishes of operators and viewers for one registered stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamIntent {
     pub slug: Slug,
+    /// Id of its link: of two streams whose commands are equally urgent, the one that was registered first goes first.
+    pub id: i64,
     pub zone: Zone,
     /// No operator has stopped it.
     pub enabled: bool,
@@ -19,6 +21,6 @@ pub struct StreamIntent {
     pub spec_rev: i64,
     /// A viewer wants it now.
     pub demanded: bool,
-    /// Time since the last viewer left; `None` when this process has seen no viewer of it.
-    pub unwanted_for: Option<Duration>,
+    /// When the last viewer left; `None` when this process has seen no viewer of it, or one is there.
+    pub unwanted_since: Option<Instant>,
 }

@@ -2,9 +2,10 @@
 //!
 //! [`arbiter`] composes the parts, each of which owns its state: [`workers`] (which processes are alive, by [`roster`] and
 //! [`detector`]), [`placements`] (one [`placement`] for each stream), [`suspects`] (streams that must not start now),
-//! [`in_flight`] (commands under way) and [`failures`]. The decisions themselves are functions: [`plan`] for one stream,
+//! [`in_flight`] (commands under way), [`failures`], and the [`agenda`] (streams that the next pass has to look at). The decisions themselves are functions: [`plan`] for one stream,
 //! [`facts`] for what it is decided from, [`commands`] for what follows, [`moves`] and [`fleet`] for moves between workers.
 
+pub mod agenda;
 pub mod arbiter;
 pub mod assignment;
 pub mod client_state;
@@ -19,6 +20,7 @@ pub mod intent;
 pub mod moves;
 pub mod observer;
 pub mod outcome;
+pub mod owners;
 pub mod placement;
 pub mod placements;
 pub mod plan;
@@ -26,4 +28,5 @@ pub mod queue_progress;
 pub mod roster;
 pub mod start_times;
 pub mod suspects;
+pub mod waiting_streams;
 pub mod workers;

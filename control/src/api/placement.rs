@@ -66,6 +66,15 @@ pub struct EarlierOwner {
     pub since: Instant,
 }
 
+/// The effect of one row of an inventory on the placement that it is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowEffect {
+    /// The newest placement has a new owner.
+    pub new_owner: bool,
+    /// Something changed that steps or clients' views follow.
+    pub news: bool,
+}
+
 impl TrackedPlacement {
     /// A placement that was found in the database: nothing was observed of it.
     pub fn new(assignment: Assignment, now: Instant) -> Self {
@@ -224,14 +233,15 @@ impl TrackedPlacement {
         self.recalled = Some(now);
     }
 
-    /// Forgets an earlier owner that is gone, or has released the stream by itself.
-    pub fn forget_gone(&mut self, roster: &Roster) {
+    /// Forgets an earlier owner that is gone, or has released the stream by itself. Returns whether it did.
+    pub fn forget_gone(&mut self, roster: &Roster) -> bool {
         let slug = &self.assignment.slug;
         let goes_on = |from: &EarlierOwner| {
             let owned = roster.get(&from.session).and_then(|session| session.owned.get(slug));
             owned.is_some_and(|owned| owned.epoch == from.epoch)
         };
-        self.earlier_owner = self.earlier_owner.take().filter(goes_on);
+        let gone = self.earlier_owner.take_if(|from| !goes_on(from));
+        gone.is_some()
     }
 
     /// The epoch up to which `session` has to release what it owns of the stream.
@@ -247,15 +257,15 @@ impl TrackedPlacement {
         plan::to_release(owned.epoch, Some((newest, self.assignment.want)))
     }
 
-    /// Takes in one row of an inventory. Returns whether the newest placement has a new owner by it. `detail` is the
-    /// last event of the stream.
+    /// Takes in one row of an inventory. `detail` is the last event of the stream.
     pub fn on_inventory(
         &mut self,
         session: &SessionId,
         owned: &Owned,
         detail: Option<&mut Event>,
         now: Instant,
-    ) -> bool {
+    ) -> RowEffect {
+        let mut effect = RowEffect::default();
         self.largest_epoch = self.largest_epoch.max(owned.epoch);
         self.media_sequence = self.media_sequence.max(owned.media_sequence);
         self.discontinuity_sequence = self.discontinuity_sequence.max(Some(owned.discontinuity_sequence));
@@ -266,6 +276,7 @@ impl TrackedPlacement {
         {
             event.state = owned.state;
             event.reason = None;
+            effect.news = true;
         }
         // The process before this one made the newest placement and may have been in the middle of a hand-off: the worker
         // that runs the stream goes on until the new owner has pictures.
@@ -274,21 +285,22 @@ impl TrackedPlacement {
         if !self.ours && between && self.assignment.want == Want::Run {
             let (session, epoch, reason) = (session.clone(), owned.epoch, TicketReason::Drain);
             self.earlier_owner = Some(EarlierOwner { session, epoch, to: None, reason, since: now });
+            effect.news = true;
         }
         // Between two owners of one epoch the later claim counts; the other one has to release the stream.
         if owned.epoch != self.assignment.epoch || owned.revision < self.revision || self.is_rival(session, owned, now)
         {
-            return false;
+            return effect;
         }
         self.revision = owned.revision;
         self.owner_last_seen = Some(now);
         self.tries = 0;
-        let new = self.owner.as_ref() != Some(session);
-        if new {
+        if self.owner.as_ref() != Some(session) {
             self.owner = Some(session.clone());
             self.owned_since = Some(now);
+            effect = RowEffect { new_owner: true, news: true };
         }
-        new
+        effect
     }
 
     /// Returns whether another session owns the same epoch by a claim of the same number, because NATS was wiped
@@ -310,11 +322,11 @@ impl TrackedPlacement {
 
     /// Takes in the state of a queue. The time in which a taken ticket must lead to an owner begins when it was taken,
     /// as it may have waited long. A ticket that the queue neither handed out nor holds is gone: an operator purged
-    /// it, or the store was lost.
-    pub fn on_queue(&mut self, zone: &Zone, priority: Priority, queue: TicketQueue, now: Instant) {
-        let Some((sequence, _)) = self.ticket.filter(|(_, of)| *of == priority) else { return };
+    /// it, or the store was lost. Returns whether its ticket waits no more.
+    pub fn on_queue(&mut self, zone: &Zone, priority: Priority, queue: TicketQueue, now: Instant) -> bool {
+        let Some((sequence, _)) = self.ticket.filter(|(_, of)| *of == priority) else { return false };
         if !self.is_queued() || self.assignment.zone != *zone {
-            return;
+            return false;
         }
         if sequence <= queue.delivered {
             self.delivery = DeliveryState::Delivered;
@@ -322,6 +334,7 @@ impl TrackedPlacement {
         } else if queue.waiting == 0 && now.saturating_duration_since(self.since) > ANSWER_AGE {
             self.delivery = DeliveryState::Failed;
         }
+        !self.is_queued()
     }
 
     /// The placement as the planner sees it.

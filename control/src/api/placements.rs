@@ -1,6 +1,6 @@
 //! The placements of all streams, and the reports of workers about them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use rsm_model::stream::fence::{Epoch, Fence};
@@ -10,18 +10,22 @@ use rsm_model::wire::messages::{Event, Owned, Priority, Want};
 use rsm_model::wire::ticket_queue::TicketQueue;
 
 use super::assignment::Assignment;
-use super::intent::StreamIntent;
-use super::placement::TrackedPlacement;
+use super::placement::{RowEffect, TrackedPlacement};
 use super::roster::Roster;
 
 /// The newest placement of every stream, one for each that was ever placed and is not forgotten: links, and removed
 /// ones for a minute.
+#[derive(Default)]
 pub struct Placements {
     tracked: HashMap<Slug, TrackedPlacement>,
     /// The last event of each stream's owner: at most one for each placement.
     details: HashMap<Slug, Event>,
-    /// Tickets that wait, by zone, as of the last refresh.
-    queued: HashMap<Zone, u32>,
+    /// Streams whose tickets wait, by zone.
+    queued: BTreeMap<Zone, BTreeSet<Slug>>,
+    /// The zone in which the ticket of each of them waits.
+    queued_at: HashMap<Slug, Zone>,
+    /// Streams with an earlier owner.
+    handing_off: BTreeSet<Slug>,
 }
 
 /// Consequences of one row of a heartbeat's inventory.
@@ -29,6 +33,8 @@ pub struct Placements {
 pub struct InventoryRow {
     /// The newest placement has a new owner.
     pub new_owner: bool,
+    /// Something changed that steps or clients' views follow.
+    pub news: bool,
     /// The sender has to release the stream, up to this epoch.
     pub release: Option<Epoch>,
 }
@@ -37,7 +43,7 @@ impl Placements {
     /// Starts from the stored placements; nothing has been sent about them yet.
     pub fn new(assignments: Vec<Assignment>, now: Instant) -> Self {
         let tracked = assignments.into_iter().map(|a| (a.slug.clone(), TrackedPlacement::new(a, now))).collect();
-        Self { tracked, details: HashMap::new(), queued: HashMap::new() }
+        Self { tracked, ..Self::default() }
     }
 
     /// The newest placement of a stream.
@@ -45,9 +51,36 @@ impl Placements {
         self.tracked.get(slug)
     }
 
-    /// The same, to change it.
-    pub fn get_mut(&mut self, slug: &Slug) -> Option<&mut TrackedPlacement> {
-        self.tracked.get_mut(slug)
+    /// Changes the newest placement of a stream; `None` when it has none.
+    pub fn change<R>(&mut self, slug: &Slug, change: impl FnOnce(&mut TrackedPlacement) -> R) -> Option<R> {
+        let result = change(self.tracked.get_mut(slug)?);
+        self.index(slug);
+        Some(result)
+    }
+
+    /// Brings the indexes in line with the placement of a stream. To be called after each change of one.
+    fn index(&mut self, slug: &Slug) {
+        let tracked = self.tracked.get(slug);
+        let zone = tracked.filter(|t| t.is_queued()).map(|t| t.assignment().zone.clone());
+        if self.queued_at.get(slug) != zone.as_ref() {
+            if let Some(before) = self.queued_at.remove(slug)
+                && let Some(waiting) = self.queued.get_mut(&before)
+            {
+                waiting.remove(slug);
+                if waiting.is_empty() {
+                    self.queued.remove(&before);
+                }
+            }
+            if let Some(zone) = zone {
+                self.queued.entry(zone.clone()).or_default().insert(slug.clone());
+                self.queued_at.insert(slug.clone(), zone);
+            }
+        }
+        if tracked.is_some_and(|t| t.earlier_owner().is_some()) {
+            self.handing_off.insert(slug.clone());
+        } else {
+            self.handing_off.remove(slug);
+        }
     }
 
     /// Every placement, in no order.
@@ -69,21 +102,11 @@ impl Placements {
         })
     }
 
-    /// Slugs of placements whose links are gone, in order.
-    pub fn unregistered(&self, intents: &[StreamIntent]) -> Vec<Slug> {
-        let registered = intents.iter().filter(|intent| self.tracked.contains_key(&intent.slug)).count();
-        if self.tracked.len() <= registered {
-            return Vec::new();
-        }
-        let registered: HashSet<&Slug> = intents.iter().map(|intent| &intent.slug).collect();
-        let mut removed: Vec<Slug> = self.tracked.keys().filter(|slug| !registered.contains(slug)).cloned().collect();
-        removed.sort();
-        removed
-    }
-
     /// NATS has lost what it stored. Returns the number of placements.
     pub fn mark_all_unsent(&mut self) -> usize {
         self.tracked.values_mut().for_each(TrackedPlacement::mark_unsent);
+        self.queued.clear();
+        self.queued_at.clear();
         self.tracked.len()
     }
 
@@ -92,15 +115,16 @@ impl Placements {
         self.tracked.values().filter(|tracked| tracked.is_delivered_before(now, age)).count()
     }
 
-    /// Forgets earlier owners that are gone, and counts the tickets that wait.
-    pub fn refresh(&mut self, roster: &Roster) {
-        self.queued.clear();
-        for tracked in self.tracked.values_mut() {
-            tracked.forget_gone(roster);
-            if tracked.is_queued() {
-                *self.queued.entry(tracked.assignment().zone.clone()).or_default() += 1;
-            }
-        }
+    /// Streams with an earlier owner, in order.
+    pub fn handing_off(&self) -> impl Iterator<Item = &TrackedPlacement> {
+        self.handing_off.iter().filter_map(|slug| self.tracked.get(slug))
+    }
+
+    /// Forgets earlier owners that are gone. Returns their streams.
+    pub fn forget_gone(&mut self, roster: &Roster) -> Vec<Slug> {
+        let tracked = &mut self.tracked;
+        let gone = |slug: &Slug| tracked.get_mut(slug).is_none_or(|tracked| tracked.forget_gone(roster));
+        self.handing_off.extract_if(.., gone).collect()
     }
 
     /// Returns whether no ticket waits.
@@ -115,18 +139,23 @@ impl Placements {
 
     /// Tickets that wait in these zones.
     pub fn queued_in(&self, zones: &[Zone]) -> u32 {
-        zones.iter().filter_map(|zone| self.queued.get(zone)).sum()
+        let waiting: usize = zones.iter().filter_map(|zone| self.queued.get(zone)).map(BTreeSet::len).sum();
+        u32::try_from(waiting).unwrap_or(u32::MAX)
     }
 
     /// Takes in one row of a heartbeat; `counts` when its sender is in the roster. A stream without a placement was
     /// removed, or never existed: its owner has to release it.
     pub fn on_inventory(&mut self, session: &SessionId, owned: &Owned, counts: bool, now: Instant) -> InventoryRow {
         let Some(tracked) = self.tracked.get_mut(&owned.cam) else {
-            return InventoryRow { new_owner: false, release: Some(owned.epoch) };
+            return InventoryRow { release: Some(owned.epoch), ..InventoryRow::default() };
         };
         let detail = self.details.get_mut(&owned.cam);
-        let new_owner = counts && tracked.on_inventory(session, owned, detail, now);
-        InventoryRow { new_owner, release: tracked.to_release(session, owned) }
+        let effect = if counts { tracked.on_inventory(session, owned, detail, now) } else { RowEffect::default() };
+        let release = tracked.to_release(session, owned);
+        if effect.news {
+            self.index(&owned.cam);
+        }
+        InventoryRow { new_owner: effect.new_owner, news: effect.news, release }
     }
 
     /// Takes in an event; `alive` when its sender is in the roster. Returns whether it is news.
@@ -140,49 +169,50 @@ impl Placements {
         true
     }
 
-    /// Takes in the state of one queue.
-    pub fn on_queue(&mut self, zone: &Zone, priority: Priority, queue: TicketQueue, now: Instant) {
-        for tracked in self.tracked.values_mut() {
-            tracked.on_queue(zone, priority, queue, now);
-        }
+    /// Takes in the state of one queue. Returns the streams whose tickets wait in it no more.
+    pub fn on_queue(&mut self, zone: &Zone, priority: Priority, queue: TicketQueue, now: Instant) -> Vec<Slug> {
+        let Some(waiting) = self.queued.get(zone) else { return Vec::new() };
+        let tracked = &mut self.tracked;
+        let mut taken = |slug: &&Slug| tracked.get_mut(*slug).is_some_and(|t| t.on_queue(zone, priority, queue, now));
+        let taken: Vec<Slug> = waiting.iter().filter(|slug| taken(slug)).cloned().collect();
+        taken.iter().for_each(|slug| self.index(slug));
+        taken
     }
 
-    /// Takes in a new placement, which this process has committed; see [`TrackedPlacement::renew`].
+    /// Takes in a new placement, which this process has committed, and changes it further; see
+    /// [`TrackedPlacement::renew`].
     pub fn renew(
         &mut self,
         assignment: Assignment,
         now: Instant,
         tries: u32,
         keep_handoff: bool,
-    ) -> &mut TrackedPlacement {
+        further: impl FnOnce(&mut TrackedPlacement),
+    ) {
         let slug = assignment.slug.clone();
         // The first placement of a stream has no earlier claims to remove.
         let first = !self.tracked.contains_key(&slug);
-        let tracked = self.tracked.entry(slug).or_insert_with(|| TrackedPlacement::new(assignment.clone(), now));
+        let tracked = self.tracked.entry(slug.clone()).or_insert_with(|| TrackedPlacement::new(assignment.clone(), now));
         tracked.renew(assignment, now, tries, keep_handoff);
         if first {
             tracked.tidied();
         }
-        tracked
+        further(tracked);
+        self.index(&slug);
     }
 
     /// The newest placement was sent to NATS, which took it or did not. Returns whether that was a run or a stop.
     pub fn delivered(&mut self, slug: &Slug, taken: bool, now: Instant) -> Option<Want> {
-        let tracked = self.tracked.get_mut(slug)?;
-        tracked.resent(taken, now);
-        Some(tracked.assignment().want)
-    }
-
-    /// The claims of earlier placements are removed.
-    pub fn tidied(&mut self, slug: &Slug) {
-        if let Some(tracked) = self.tracked.get_mut(slug) {
-            tracked.tidied();
-        }
+        self.change(slug, |tracked| {
+            tracked.resent(taken, now);
+            tracked.assignment().want
+        })
     }
 
     /// Forgets a stream.
     pub fn remove(&mut self, slug: &Slug) {
         self.tracked.remove(slug);
         self.details.remove(slug);
+        self.index(slug);
     }
 }

@@ -148,8 +148,9 @@ impl Step {
         match self {
             Self::Nothing | Self::Halt | Self::EndHandoff | Self::Recall => 0,
             Self::Place(_) if urgent => 0,
-            Self::Place(_) | Self::Revert | Self::Rewrite => 1,
-            Self::HaltAgain | Self::Tidy | Self::Forget => 2,
+            Self::Place(_) | Self::Revert => 1,
+            // After a restart every record is to be written: starts and failovers do not wait for that.
+            Self::Rewrite | Self::HaltAgain | Self::Tidy | Self::Forget => 2,
         }
     }
 }
@@ -259,6 +260,42 @@ fn towards_stopped(facts: &StreamFacts) -> Step {
         return Step::Forget;
     }
     Step::Nothing
+}
+
+/// Time after which the step may be another one although nothing but time has changed; `None` when only news change it. It
+/// may name a moment too early, never one too late.
+pub fn next_look(facts: &StreamFacts) -> Option<Duration> {
+    let placed = facts.placement.as_ref()?;
+    let at_rest = placed.delivery == DeliveryState::Delivered && placed.tidy && placed.recalled.is_none();
+    let runs = facts.wanted && facts.owned && placed.handoff.is_none();
+    let stopped = !facts.wanted && facts.registered && placed.want == Want::Stop;
+    if at_rest && (runs || stopped) {
+        return None;
+    }
+    let bounds = [
+        RESEND_AFTER,
+        TIDY_AFTER,
+        FORGET_AFTER,
+        HANDOFF_MAX,
+        retry_after(placed.tries),
+        doubled(WAITED_LONG, placed.tries, WAITED_LONGEST),
+    ];
+    let since_owner = match placed.ownership {
+        Ownership::NeverOwned => None,
+        Ownership::OwnerGone(age) | Ownership::OwnerSilent(age) => Some(age),
+    };
+    let handoff = match placed.handoff {
+        Some(HandoffProgress::Waiting(age) | HandoffProgress::NoPicture(age)) => Some(age),
+        Some(HandoffProgress::Complete) | None => None,
+    };
+    let of_placement = bounds.into_iter().map(|bound| (Some(placed.age), bound));
+    let others = [
+        (since_owner, CAMERA_REST),
+        (since_owner, ADOPT_GRACE),
+        (handoff, HANDOFF_MAX),
+        (placed.recalled, RECALL_AGAIN),
+    ];
+    of_placement.chain(others).filter_map(|(age, bound)| bound.checked_sub(age?)).filter(|left| !left.is_zero()).min()
 }
 
 /// Longest time from a ticket being taken to an owner reporting the stream.

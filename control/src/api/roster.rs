@@ -1,14 +1,14 @@
 //! The live worker processes, by their heartbeats and this process's monotonic clock. Clocks of other hosts decide nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use rsm_model::stream::fence::Fence;
 use rsm_model::stream::names::{SessionId, WorkerId, Zone};
 use rsm_model::stream::slug::Slug;
 use rsm_model::wire::messages::{Fleet, Heartbeat, Load, Owned, WorkerState};
 
 use super::observer::Workforce;
+use super::owners::Owners;
 
 /// Most worker processes in the roster; heartbeats of further ones are not taken in.
 const MAX_SESSIONS: usize = 2000;
@@ -40,6 +40,30 @@ impl WorkerSession {
     pub fn used(&self) -> f32 {
         share(self.owned.len(), self.capacity)
     }
+
+    /// Takes in the rows of a heartbeat. Most are as they were, but for the age of the last picture, so they are
+    /// compared and not replaced.
+    fn report(&mut self, rows: &[Owned], owners: &mut Owners, news: &mut HashSet<Slug>) {
+        for row in rows {
+            let decisive = |row: &Owned| (row.epoch, row.revision, row.state, row.ready);
+            let before = self.owned.get_mut(&row.cam);
+            if before.as_ref().is_none_or(|before| decisive(before) != decisive(row)) {
+                owners.set(&row.cam, &self.id, row.fence());
+                news.insert(row.cam.clone());
+            }
+            match before {
+                Some(before) => before.clone_from(row),
+                None => drop(self.owned.insert(row.cam.clone(), row.clone())),
+            }
+        }
+        if self.owned.len() > rows.len() {
+            let reported: HashSet<&Slug> = rows.iter().map(|row| &row.cam).collect();
+            for (slug, _) in self.owned.extract_if(|slug, _| !reported.contains(slug)) {
+                owners.unset(&slug, &self.id);
+                news.insert(slug);
+            }
+        }
+    }
 }
 
 /// The share of `capacity` that `streams` streams use; 1 when there is none.
@@ -70,6 +94,19 @@ pub struct Roster {
     /// Workers that fell silent without a goodbye and are not back, and when that was; at most [`MAX_LOST`], each for
     /// [`LOST_KEPT`].
     lost: BTreeMap<WorkerId, Instant>,
+    /// The owners of streams, by the rows of all processes.
+    owners: Owners,
+    news: RosterNews,
+}
+
+/// Changes that concern the steps of streams.
+#[derive(Debug, Default)]
+pub struct RosterNews {
+    /// A process came or went, or began or ended to drain: this may concern every stream.
+    pub all: bool,
+    /// Streams that a process began or ceased to report, or reports otherwise than before. At most one entry for each
+    /// stream.
+    pub streams: HashSet<Slug>,
 }
 
 /// The change of the roster by a heartbeat.
@@ -92,7 +129,7 @@ impl Roster {
     /// Takes in a heartbeat.
     pub fn on_heartbeat(&mut self, beat: &Heartbeat, now: Instant) -> RosterChange {
         if beat.state == WorkerState::Draining && beat.inv.is_empty() {
-            self.sessions.remove(&beat.session);
+            self.remove(&beat.session);
             self.lost.remove(&beat.worker);
             return RosterChange::Left;
         }
@@ -105,31 +142,47 @@ impl Roster {
                 return RosterChange::Refused;
             }
         }
-        let session = WorkerSession {
+        let draining = beat.state != WorkerState::Up;
+        let session = self.sessions.entry(beat.session.clone()).or_insert_with(|| WorkerSession {
             id: beat.session.clone(),
             worker: beat.worker.clone(),
-            zones: beat.zones.clone(),
-            capacity: beat.cap,
-            room: beat.room,
-            load: beat.load,
-            draining: beat.state != WorkerState::Up,
-            http: beat.http.clone(),
-            owned: beat.inv.iter().map(|o| (o.cam.clone(), o.clone())).collect(),
+            zones: Vec::new(),
+            capacity: 0,
+            room: 0,
+            load: Load::default(),
+            draining,
+            http: String::new(),
+            owned: HashMap::new(),
             last_heard: now,
-        };
-        self.sessions.insert(beat.session.clone(), session);
+        });
+        self.news.all |= !known || session.draining != draining || session.zones != beat.zones;
+        session.zones.clone_from(&beat.zones);
+        session.http.clone_from(&beat.http);
+        (session.capacity, session.room, session.load) = (beat.cap, beat.room, beat.load);
+        (session.draining, session.last_heard) = (draining, now);
+        session.report(&beat.inv, &mut self.owners, &mut self.news.streams);
         self.lost.remove(&beat.worker);
         if known { RosterChange::Known } else { RosterChange::Joined }
     }
 
     /// Removes a process that is gone, and returns it.
     pub fn remove(&mut self, session: &SessionId) -> Option<WorkerSession> {
-        self.sessions.remove(session)
+        let gone = self.sessions.remove(session)?;
+        self.news.all = true;
+        for slug in gone.owned.keys() {
+            self.owners.unset(slug, session);
+        }
+        Some(gone)
+    }
+
+    /// Changes since the last call.
+    pub fn take_news(&mut self) -> RosterNews {
+        std::mem::take(&mut self.news)
     }
 
     /// Removes a process that fell silent without a goodbye, and returns it. Its worker counts as lost.
     pub fn lose(&mut self, session: &SessionId, now: Instant) -> Option<WorkerSession> {
-        let gone = self.sessions.remove(session)?;
+        let gone = self.remove(session)?;
         self.lost.insert(gone.worker.clone(), now);
         if self.lost.len() > MAX_LOST
             && let Some(oldest) = self.lost.iter().min_by_key(|(_, since)| **since).map(|(worker, _)| worker.clone())
@@ -165,18 +218,9 @@ impl Roster {
         self.sessions.values()
     }
 
-    /// The owner of each stream, by the newest fence where several processes own it.
-    pub fn owners(&self) -> HashMap<Slug, SessionId> {
-        let mut owners: HashMap<Slug, (Fence, &SessionId)> = HashMap::new();
-        for session in self.sessions.values() {
-            for (slug, owned) in &session.owned {
-                let fence = owned.fence();
-                if owners.get(slug).is_none_or(|(other, _)| fence > *other) {
-                    owners.insert(slug.clone(), (fence, &session.id));
-                }
-            }
-        }
-        owners.into_iter().map(|(slug, (_, id))| (slug, id.clone())).collect()
+    /// The owners of streams.
+    pub fn owners(&self) -> &Owners {
+        &self.owners
     }
 
     /// Workers and free slots of a zone, without draining workers.
@@ -268,7 +312,7 @@ mod tests {
         roster.on_heartbeat(&beat("w1", "w1-a", &[("yard", 1), ("door", 1)]), now);
         roster.on_heartbeat(&beat("w2", "w2-a", &[("yard", 2)]), now);
         let yard = Slug::parse("yard").unwrap();
-        assert_eq!(roster.owners()[&yard].as_str(), "w2-a");
+        assert_eq!(roster.owners().newest(&yard).unwrap().as_str(), "w2-a");
         assert_eq!(roster.capacity(&Zone::default_zone()), (2, 17));
         assert_eq!(roster.capacity(&Zone::parse("other").unwrap()), (0, 0));
         let fleet = roster.fleet(&SessionId::parse("w1-a").unwrap(), &[Zone::default_zone()], 3);

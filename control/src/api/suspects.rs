@@ -106,6 +106,11 @@ impl Suspects {
         })
     }
 
+    /// Streams with a mark: time and the trials of others change what may be done with them.
+    pub fn marked(&self) -> impl Iterator<Item = &Slug> {
+        self.marks.keys()
+    }
+
     /// Why a stream is held back, if it is. Unlike [`Self::hold_back`] this changes nothing.
     pub fn status(&self, slug: &Slug, now: Instant) -> Option<HoldBack> {
         let mark = self.marks.get(slug)?;

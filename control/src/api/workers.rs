@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::command::PresenceQuery;
 use super::detector::Detector;
 use super::observer::Workforce;
-use super::roster::{Roster, RosterChange, WorkerSession};
+use super::roster::{Roster, RosterChange, RosterNews, WorkerSession};
 
 /// Most processes remembered whose name another live process uses.
 const MAX_CHALLENGERS: usize = 64;
@@ -27,8 +27,6 @@ pub struct Workers {
     /// Processes whose name another live process uses, and since when: refused at their next heartbeat. At most
     /// [`MAX_CHALLENGERS`].
     challengers: HashMap<SessionId, Instant>,
-    /// The owner of each stream by the newest fence, as of the last refresh: one entry for each owned stream.
-    owners: HashMap<Slug, SessionId>,
     /// Workers came or went since this was last taken.
     changed: bool,
 }
@@ -55,7 +53,6 @@ impl Workers {
             roster: Roster::default(),
             detector: Detector::new(dead_after, now),
             challengers: HashMap::new(),
-            owners: HashMap::new(),
             changed: false,
         }
     }
@@ -82,17 +79,17 @@ impl Workers {
 
     /// The process that owns a stream by the newest fence.
     pub fn owner(&self, slug: &Slug) -> Option<&SessionId> {
-        self.owners.get(slug)
+        self.roster.owners().newest(slug)
     }
 
     /// Streams that have an owner.
     pub fn owned_streams(&self) -> usize {
-        self.owners.len()
+        self.roster.owners().len()
     }
 
     /// The largest epoch under which a live worker owns a stream.
     pub fn owned_epoch(&self, slug: &Slug) -> Option<Epoch> {
-        Some(self.roster.get(self.owners.get(slug)?)?.owned.get(slug)?.epoch)
+        Some(self.roster.get(self.owner(slug)?)?.owned.get(slug)?.epoch)
     }
 
     /// Totals over the workers.
@@ -100,9 +97,13 @@ impl Workers {
         self.roster.workforce(now)
     }
 
-    /// Derives the owners anew, and forgets challengers that have ended.
+    /// Changes of the roster since the last call, as far as they concern the steps of streams.
+    pub fn take_news(&mut self) -> RosterNews {
+        self.roster.take_news()
+    }
+
+    /// Forgets challengers that have ended.
     pub fn refresh(&mut self, now: Instant) {
-        self.owners = self.roster.owners();
         self.challengers.retain(|_, since| now.saturating_duration_since(*since) < CHALLENGER_KEPT);
     }
 
