@@ -132,29 +132,38 @@ impl World {
         if connected && self.now >= self.api.next_topology {
             self.check_topology();
         }
-        let intents: Vec<StreamIntent> = self
-            .registered
-            .iter()
-            .map(|(slug, link)| StreamIntent {
+        let Some(arbiter) = &mut self.api.arbiter else { return };
+        for (n, (slug, link)) in self.registered.iter().enumerate() {
+            arbiter.intend(StreamIntent {
                 slug: slug.clone(),
+                id: i64::try_from(n).unwrap_or(0),
                 zone: Zone::default_zone(),
                 enabled: link.enabled,
                 always_on: true,
                 exclusive: link.exclusive,
                 spec_rev: link.spec_rev,
                 demanded: link.demanded,
-                unwanted_for: None,
-            })
-            .collect();
-        let Some(arbiter) = &mut self.api.arbiter else { return };
-        let commands = arbiter.pass(&intents, connected, now);
+                unwanted_since: None,
+            });
+        }
+        let gone = arbiter.intents().filter(|intent| !self.registered.contains_key(&intent.slug));
+        for slug in gone.map(|intent| intent.slug.clone()).collect::<Vec<_>>() {
+            arbiter.withdraw(&slug);
+        }
+        let commands = arbiter.pass(connected, now).commands;
+        if connected {
+            let overlooked = arbiter.overlooked(now);
+            if !overlooked.is_empty() {
+                self.checks.fail(format!("no pass would take the steps {overlooked:?}"));
+            }
+        }
         let waiting = !arbiter.waiting_zones().is_empty();
-        for intent in &intents {
-            let snapshot = arbiter.snapshot(intent, now);
+        for slug in self.registered.keys() {
+            let Some(snapshot) = arbiter.snapshot(slug, now) else { continue };
             let shown = snapshot.owner.map(|owner| owner.owned.fence());
             // An API that has just begun leaves the owners in the directory that it has not heard yet.
             if shown.is_some() || self.now - self.api.begun > 5000 {
-                self.checks.publish(&intent.slug, KnownOwners { shown, newest: snapshot.epoch });
+                self.checks.publish(slug, KnownOwners { shown, newest: snapshot.epoch });
             }
         }
         for command in commands {

@@ -2,18 +2,14 @@
 
 use rsm_control::api::arbiter::StreamSnapshot;
 use rsm_control::api::client_state::{StateInputs, client_state};
-use rsm_control::api::intent::StreamIntent;
 use rsm_control::api::roster::StreamOwner;
 use rsm_shared::stream::state::{Reason, StreamState};
 
 use rsm_viewing::streams::View;
 
 /// State and reason of a stream for clients; `(workers, free)` are the live workers of its zone and their free slots.
-pub fn state_of(
-    intent: &StreamIntent,
-    snapshot: &StreamSnapshot<'_>,
-    (workers, free): (usize, u32),
-) -> (StreamState, Option<Reason>) {
+pub fn state_of(snapshot: &StreamSnapshot<'_>, (workers, free): (usize, u32)) -> (StreamState, Option<Reason>) {
+    let intent = snapshot.intent;
     let reported = |owner: &StreamOwner<'_>| {
         let unexplained = (owner.owned.state, None);
         snapshot.detail.map_or(unexplained, |detail| (detail.state, detail.reason.as_ref()))
@@ -49,7 +45,6 @@ pub fn view((state, reason): (StreamState, Option<Reason>), snapshot: &StreamSna
         video: detail.and_then(|d| d.video.clone()),
         audio: detail.and_then(|d| d.audio.clone()),
         restarts: detail.map_or(0, |d| d.restarts),
-        last_media: owner.as_ref().and_then(StreamOwner::last_media),
         hls_error: detail.and_then(|d| d.hls_error.clone()),
     }
 }

@@ -3,5 +3,6 @@
 
 pub mod client_view;
 pub mod execute;
+pub mod intents;
 pub mod nats_watch;
 pub mod reconciler;

@@ -6,7 +6,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use rsm_control::api::arbiter::Arbiter;
-use rsm_control::api::intent::StreamIntent;
 use rsm_control::api::placement::ANSWER_AGE;
 use rsm_control::api::queue_progress::QueueProgress;
 use rsm_shared::backoff::jittered;
@@ -125,7 +124,7 @@ impl NatsWatch {
     }
 
     /// Reports the state of NATS to health, and begins a check of the topology when one is due.
-    pub fn check(&mut self, intents: &[StreamIntent], arbiter: &Arbiter, health: &Health, now: Instant) {
+    pub fn check(&mut self, arbiter: &Arbiter, health: &Health, now: Instant) {
         let connected = self.bus.connected();
         if let Some(refusal) = self.bus.refusal() {
             health.fault(Dependency::Nats, refusal);
@@ -144,10 +143,7 @@ impl NatsWatch {
             self.queues.clear();
             return;
         }
-        let zones = zones(
-            intents.iter().map(|intent| &intent.zone),
-            arbiter.roster().live().flat_map(|session| session.zones.iter()),
-        );
+        let zones = zones(arbiter.zones(), arbiter.roster().live().flat_map(|session| session.zones.iter()));
         if self.schedule.is_due(&zones, now) {
             self.schedule.under_way = true;
             self.schedule.checked.clone_from(&zones);

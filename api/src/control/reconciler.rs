@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rsm_control::api::agenda::Looks;
 use rsm_control::api::arbiter::{Arbiter, ArbiterSettings};
 use rsm_control::api::assignment::Assignment;
 use rsm_control::api::command::Command;
-use rsm_control::api::intent::StreamIntent;
 use rsm_control::api::outcome::CommandOutcome;
 use rsm_control::api::start_times::{StartObservation, StartTimes};
 use rsm_shared::bus::BusError;
@@ -19,6 +19,7 @@ use rsm_shared::bus::demand::Demands;
 use rsm_shared::bus::heartbeat::{Answer, WorkerListener, WorkerMessage};
 use rsm_shared::config::Config;
 use rsm_shared::ops::health::{Concern, Health};
+use rsm_shared::stream::names::Zone;
 use rsm_shared::stream::slug::Slug;
 use rsm_shared::wire::messages::{DemandMessage, Heartbeat};
 use tokio::sync::watch;
@@ -29,6 +30,7 @@ use tracing::{error, warn};
 
 use super::client_view;
 use super::execute::{self, Executor};
+use super::intents::Intents;
 use super::nats_watch::NatsWatch;
 use crate::directory::{Directory, Entry};
 use crate::discovery::workers::WorkerInfo;
@@ -58,6 +60,7 @@ pub struct Reconciler {
     metrics: ControlMetrics,
     workers: watch::Sender<Vec<WorkerInfo>>,
     arbiter: Arbiter,
+    intents: Intents,
     starts: StartTimes,
     /// Commands under way; `None` is one without an outcome.
     tasks: JoinSet<Option<CommandOutcome>>,
@@ -85,8 +88,12 @@ impl Reconciler {
         let now = Instant::now();
         let observer = Box::new(parts.metrics.clone());
         let Executor { bus, replicas, .. } = parts.executor.clone();
+        let mut arbiter = Arbiter::new(settings(&parts.config), observer, parts.api_session, parts.assignments, now);
+        let mut intents = Intents::default();
+        intents.read_all(&parts.directory, &parts.config, &mut arbiter);
         Self {
-            arbiter: Arbiter::new(settings(&parts.config), observer, parts.api_session, parts.assignments, now),
+            arbiter,
+            intents,
             config: parts.config,
             directory: parts.directory,
             executor: parts.executor,
@@ -146,7 +153,7 @@ impl Reconciler {
                     Some(Err(e)) => warn!(repeats = true, error = %e, "a demand of viewers is not readable"),
                     None => return,
                 },
-                () = wake.notified() => due = true,
+                () = wake.woken() => due = true,
                 _ = timer.tick() => due = true,
             }
         }
@@ -168,7 +175,9 @@ impl Reconciler {
     }
 
     async fn on_heartbeat(&mut self, beat: &Heartbeat, answer: Answer) {
-        let (reply, query) = self.arbiter.on_heartbeat(beat, Instant::now());
+        let now = Instant::now();
+        let (reply, query) = self.arbiter.on_heartbeat(beat, now);
+        self.note_media(beat, now);
         if let Err(e) = answer.send(&reply).await {
             warn!(repeats = true, worker = %beat.worker, error = %e, "a heartbeat was not answered");
         }
@@ -178,15 +187,28 @@ impl Reconciler {
         self.show_workers();
     }
 
+    /// Notes when the last picture of each stream came: it changes with each heartbeat, so it waits for no pass.
+    fn note_media(&self, beat: &Heartbeat, now: Instant) {
+        for owned in &beat.inv {
+            let at = owned.media_age_ms.and_then(|age| now.checked_sub(Duration::from_millis(age)));
+            if let (Some(at), Some(stream)) = (at, self.directory.streams.get(&owned.cam)) {
+                stream.saw_media(owned.fence(), at);
+            }
+        }
+    }
+
     /// Takes in the demand of viewers at another process: the stream has to run for them too. The worker gets the message
     /// itself. Returns whether a pass is due.
     fn on_demand(&mut self, slug: &Slug, message: &DemandMessage) -> bool {
-        let Some(entry) = self.directory.by_slug(slug.as_str()) else { return false };
+        let Some(entry) = self.directory.get(slug) else { return false };
         let hold = Duration::from_millis(message.ttl_ms).min(MAX_DEMAND);
         if !message.demand.any() {
             return false;
         }
         let new = entry.demand.wanted_elsewhere(hold);
+        if new {
+            self.directory.wake.note(slug);
+        }
         // This process receives its own messages too, with wishes that it knows.
         if let Some(wish) = message.traceparent {
             entry.start.wanted(wish, new, Instant::now());
@@ -197,26 +219,32 @@ impl Reconciler {
     /// One pass of the arbiter: begins its commands, and updates the views of clients.
     fn pass(&mut self) {
         let now = Instant::now();
-        let entries = self.directory.all();
-        let intents: Vec<StreamIntent> = entries.iter().map(|entry| self.intent(entry)).collect();
         let connected = self.executor.bus.connected();
         self.metrics.nats_connected.set(i64::from(connected));
-        self.nats.check(&intents, &self.arbiter, &self.health, now);
-        for command in self.arbiter.pass(&intents, connected, now) {
+        self.intents.read(&self.directory, &self.config, &mut self.arbiter, now);
+        self.nats.check(&self.arbiter, &self.health, now);
+        let pass = self.arbiter.pass(connected, now);
+        for command in pass.commands {
             self.carry_out(command);
         }
-        self.starts.retain(|slug| self.directory.by_slug(slug.as_str()).is_some());
+        self.starts.retain(|slug| self.directory.get(slug).is_some());
         self.warn_of_workers();
-        // Counted once for each zone, not for each stream.
-        let mut capacities = HashMap::new();
-        for (entry, intent) in entries.iter().zip(&intents) {
-            let roster = self.arbiter.roster();
-            let capacity = *capacities.entry(&intent.zone).or_insert_with(|| roster.capacity(&intent.zone));
-            self.show(entry, intent, capacity, now);
-        }
+        self.show_changed(pass.changed, now);
         self.show_workers();
         if connected {
             self.nats.read_queues(self.arbiter.waiting_zones(), now);
+        }
+    }
+
+    fn show_changed(&mut self, changed: Looks, now: Instant) {
+        let entries: Vec<Arc<Entry>> = match changed {
+            Looks::All => self.directory.all(),
+            Looks::These(slugs) => slugs.iter().filter_map(|slug| self.directory.get(slug)).collect(),
+        };
+        // Counted once for each zone, not for each stream.
+        let mut capacities = HashMap::new();
+        for entry in entries {
+            self.show(&entry, &mut capacities, now);
         }
     }
 
@@ -224,21 +252,6 @@ impl Reconciler {
         let none = !self.arbiter.roster().live().any(|session| !session.draining);
         let why = "no worker is running, so no stream can; start one with `rsm worker`, or `rsm up` for everything";
         self.health.warn(Concern::Workers, none.then(|| why.to_owned()));
-    }
-
-    fn intent(&self, entry: &Entry) -> StreamIntent {
-        let link = entry.link();
-        let demanded = entry.demand.current(link.jpeg_params(self.config.mjpeg)).any() || entry.demand.elsewhere();
-        StreamIntent {
-            slug: link.slug.clone(),
-            zone: link.zone.clone(),
-            enabled: link.enabled,
-            always_on: link.runs_unwatched(self.config.hls.params()),
-            exclusive: link.exclusive,
-            spec_rev: link.spec_rev,
-            demanded,
-            unwanted_for: entry.demand.unwanted_for(),
-        }
     }
 
     fn carry_out(&mut self, command: Command) {
@@ -294,22 +307,31 @@ impl Reconciler {
     }
 
     /// Updates the view of a stream, if it changed.
-    fn show(&mut self, entry: &Arc<Entry>, intent: &StreamIntent, capacity: (usize, u32), now: Instant) {
-        let snapshot = self.arbiter.snapshot(intent, now);
-        let (state, reason) = client_view::state_of(intent, &snapshot, capacity);
+    fn show(&mut self, entry: &Arc<Entry>, capacities: &mut HashMap<Zone, (usize, u32)>, now: Instant) {
+        let Some(snapshot) = self.arbiter.snapshot(&entry.slug, now) else { return };
+        let zone = &snapshot.intent.zone;
+        let capacity = match capacities.get(zone) {
+            Some(capacity) => *capacity,
+            None => *capacities.entry(zone.clone()).or_insert(self.arbiter.roster().capacity(zone)),
+        };
+        let (state, reason) = client_view::state_of(&snapshot, capacity);
         let observed = StartObservation {
             state,
             owned: snapshot.owner.is_some(),
             adopted: snapshot.adopted,
             held_back: snapshot.hold_back.is_some(),
         };
-        if let Some(took) = self.starts.observe(&intent.slug, observed, now) {
+        if let Some(took) = self.starts.observe(&entry.slug, observed, now) {
             self.metrics.started(took);
         }
         let before = entry.view();
         let after = client_view::view((state, reason), &snapshot, &before);
+        let media = snapshot.owner.and_then(|owner| Some((owner.owned.fence(), owner.last_media()?)));
         if *before != after {
             self.directory.show(entry, after);
+        }
+        if let Some((fence, at)) = media {
+            entry.saw_media(fence, at);
         }
     }
 }

@@ -2,12 +2,12 @@
 //! table for viewers. Only the API has it. No lock here is ever held across an await.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
+use std::ops::{Bound, Deref};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use rsm_viewing::streams::{Offer, Stream, Streams};
-use tokio::sync::Notify;
+use rsm_shared::stream::slug::Slug;
+use rsm_viewing::streams::{Offer, Stream, Streams, Wake};
 
 use crate::store::links::CameraLink;
 
@@ -26,7 +26,7 @@ pub struct Directory {
     /// The streams for viewers.
     pub streams: Streams,
     /// Wakes the reconciler: something was added, changed, removed or wanted.
-    pub wake: Arc<Notify>,
+    pub wake: Wake,
 }
 
 impl Directory {
@@ -51,11 +51,14 @@ impl Directory {
                 *entry.link.lock() = link;
                 // Operators are told more of it than viewers.
                 self.streams.changed.note(&slug, id);
+                self.wake.note(&slug);
                 entry.clone()
             }
             None => {
+                let (slug, id) = (link.slug.clone(), link.id);
                 let entry = Arc::new(Entry { stream, link: Mutex::new(link) });
-                table.insert(entry.link().id, entry.clone());
+                table.insert(id, entry.clone());
+                self.wake.note(&slug);
                 entry
             }
         }
@@ -73,6 +76,11 @@ impl Directory {
         self.by_id(self.streams.by_slug(slug)?.offer().id)
     }
 
+    /// The same, for a name that was checked.
+    pub fn get(&self, slug: &Slug) -> Option<Arc<Entry>> {
+        self.by_id(self.streams.get(slug)?.offer().id)
+    }
+
     /// The entry of that id.
     pub fn by_id(&self, id: i64) -> Option<Arc<Entry>> {
         self.table.read().get(&id).cloned()
@@ -81,6 +89,12 @@ impl Directory {
     /// Every entry, by id.
     pub fn all(&self) -> Vec<Arc<Entry>> {
         self.table.read().values().cloned().collect()
+    }
+
+    /// At most `most` entries with larger ids than `id`, in their order.
+    pub fn after(&self, id: i64, most: usize) -> Vec<Arc<Entry>> {
+        let larger = (Bound::Excluded(id), Bound::Unbounded);
+        self.table.read().range(larger).take(most).map(|(_, entry)| entry.clone()).collect()
     }
 
     /// Number of registered links.

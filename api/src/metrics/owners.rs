@@ -43,7 +43,7 @@ impl Collector for OwnersCollector {
         let streams: Vec<_> = self.streams.all().into_iter().map(|stream| (stream.view(), stream)).collect();
         let ages = streams
             .iter()
-            .filter_map(|(view, stream)| Some(([stream.slug.as_str()], view.last_media?.elapsed().as_secs_f64())));
+            .filter_map(|(_, stream)| Some(([stream.slug.as_str()], stream.last_media()?.elapsed().as_secs_f64())));
         let workers =
             streams.iter().filter_map(|(view, stream)| Some(([stream.slug.as_str(), view.worker.as_deref()?], 1.0)));
         vec![self.table.frame_age.family(ages), self.table.stream_worker.family(workers)]

@@ -98,11 +98,7 @@ impl Agenda {
 
     /// Streams whose clients' view may have changed since the last call.
     pub fn take_unshown(&mut self) -> Looks {
-        if std::mem::take(&mut self.all_unshown) {
-            Looks::All
-        } else {
-            Looks::These(std::mem::take(&mut self.unshown))
-        }
+        if std::mem::take(&mut self.all_unshown) { Looks::All } else { Looks::These(std::mem::take(&mut self.unshown)) }
     }
 
     /// The streams to look at now.

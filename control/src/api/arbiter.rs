@@ -19,11 +19,11 @@ use super::commands::{self, Decision};
 use super::failures::Failures;
 use super::in_flight::InFlight;
 use super::intent::StreamIntent;
+use super::moves::StreamMove;
 use super::observer::{ClaimChange, CommandResult, Observer};
 use super::outcome::{Cause, CommandOutcome, PlacedOutcome};
 use super::placement::{EarlierOwner, TrackedPlacement};
 use super::placements::{InventoryRow, Placements};
-use super::moves::StreamMove;
 use super::plan::{self, DeliveryState, Step, StreamFacts};
 use super::roster::{Roster, StreamOwner};
 use super::suspects::{HoldBack, Suspects};
@@ -354,6 +354,10 @@ impl Arbiter {
         let next = plan::next_look(&facts).map(|after| now + after);
         self.agenda.schedule(&slug, next.into_iter().chain(unwanted_at).min());
         self.waiting.note(&slug, (facts.wanted && !facts.owned).then_some(&intent.zone));
+        if stream_move.is_some() {
+            // It may not be chosen again, which is no news of the stream.
+            self.agenda.mark(&slug);
+        }
         let step = plan::step(&facts);
         let to = stream_move.map(|m| (m.worker, m.to));
         let class = step.class(intent.demanded);

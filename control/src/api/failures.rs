@@ -54,7 +54,7 @@ mod tests {
         failures.record(&slug, "no answer", start);
         assert!(failures.take_over(start + RETRY_AFTER / 2).is_empty());
         assert!(failures.waits(&slug) && !failures.waits(&Slug::parse("door").unwrap()));
-        assert_eq!(failures.take_over(start + RETRY_AFTER), [slug.clone()]);
+        assert_eq!(failures.take_over(start + RETRY_AFTER), std::slice::from_ref(&slug));
         assert!(!failures.waits(&slug));
     }
 }

@@ -192,7 +192,8 @@ impl Placements {
         let slug = assignment.slug.clone();
         // The first placement of a stream has no earlier claims to remove.
         let first = !self.tracked.contains_key(&slug);
-        let tracked = self.tracked.entry(slug.clone()).or_insert_with(|| TrackedPlacement::new(assignment.clone(), now));
+        let tracked =
+            self.tracked.entry(slug.clone()).or_insert_with(|| TrackedPlacement::new(assignment.clone(), now));
         tracked.renew(assignment, now, tries, keep_handoff);
         if first {
             tracked.tidied();

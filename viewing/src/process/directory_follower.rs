@@ -158,7 +158,6 @@ fn read(record: DirectoryRecord) -> Option<(Offer, View)> {
         video: record.video,
         audio: record.audio,
         restarts: record.restarts,
-        last_media: None,
         hls_error: record.hls_error,
     };
     Some((offer, view))

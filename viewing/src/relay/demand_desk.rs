@@ -87,7 +87,7 @@ impl DemandDesk {
             self.changed.notify_one();
         }
         if !before.any() {
-            self.streams.wake.notify_one();
+            self.streams.wake.note(&stream.slug);
         }
         added
     }

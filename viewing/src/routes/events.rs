@@ -248,7 +248,7 @@ fn change_event(viewing: &Viewing, change: &StreamChange) -> Bytes {
 
 fn ages(streams: impl Iterator<Item = Arc<Stream>>) -> Bytes {
     let known = streams.filter_map(|stream| {
-        let age = stream.view().last_media?.elapsed();
+        let age = stream.last_media()?.elapsed();
         Some((stream.slug.to_string(), json!(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))))
     });
     let ages: Map<String, Value> = known.take(MAX_AGES).collect();

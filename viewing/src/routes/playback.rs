@@ -115,7 +115,7 @@ fn status_of(app: &Viewing, stream: &Stream) -> Status {
         video: view.video.as_ref().map(Video::from),
         audio: view.audio.as_ref().map(Audio::from),
         viewers: viewers(stream, offer.id, &app.hls.players),
-        last_frame_age_ms: view.last_media.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
+        last_frame_age_ms: stream.last_media().map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
         restarts: view.restarts,
         hls_error: view.hls_error.clone(),
     }

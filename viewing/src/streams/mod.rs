@@ -8,7 +8,9 @@ pub mod start_trace;
 pub mod stream;
 pub mod stream_demand;
 pub mod table;
+pub mod wake;
 
 pub use self::overrides::JpegOverrides;
 pub use self::stream::{Offer, Stream, View};
 pub use self::table::Streams;
+pub use self::wake::{NotedStreams, Wake};

@@ -35,6 +35,9 @@ pub struct Stream {
     owners: Mutex<VecDeque<(Fence, String)>>,
     /// Target duration of its HLS as a playlist said last, seconds; 0 before one did.
     target_s: AtomicU64,
+    /// When the camera's last picture came to that owner, by this process's clock. It changes with each heartbeat, so it
+    /// is no part of the view.
+    last_media: Mutex<Option<(Fence, Instant)>>,
     pub demand: Arc<StreamDemand>,
     pub start: StartTrace,
 }
@@ -70,8 +73,6 @@ pub struct View {
     pub video: Option<VideoInfo>,
     pub audio: Option<AudioInfo>,
     pub restarts: u32,
-    /// When the camera's last picture came, by this process's clock.
-    pub last_media: Option<Instant>,
     pub hls_error: Option<String>,
 }
 
@@ -85,6 +86,7 @@ impl Stream {
             start: StartTrace::default(),
             owners: Mutex::default(),
             target_s: AtomicU64::new(0),
+            last_media: Mutex::new(None),
             view: watch::Sender::new(Arc::new(View {
                 state,
                 reason: None,
@@ -96,7 +98,6 @@ impl Stream {
                 video: None,
                 audio: None,
                 restarts: 0,
-                last_media: None,
                 hls_error: None,
             })),
             offer: Mutex::new(Arc::new(offer)),
@@ -128,6 +129,20 @@ impl Stream {
     pub fn served_at(&self, fence: Fence) -> Option<String> {
         let owners = self.owners.lock();
         owners.iter().find(|(owner, _)| *owner == fence).map(|(_, http)| http.clone())
+    }
+
+    /// The camera's last picture came to the owner of that fence at `at`. Counts only for the owner that clients see.
+    pub fn saw_media(&self, fence: Fence, at: Instant) {
+        if self.view.borrow().fence == Some(fence) {
+            *self.last_media.lock() = Some((fence, at));
+        }
+    }
+
+    /// When the camera's last picture came to the owner that clients see, by this process's clock; `None` while there is
+    /// no owner, or before its first picture. Only the API knows it.
+    pub fn last_media(&self) -> Option<Instant> {
+        let shown = self.view.borrow().fence?;
+        self.last_media.lock().filter(|(fence, _)| *fence == shown).map(|(_, at)| at)
     }
 
     /// A playlist of its HLS named this target duration.
@@ -178,10 +193,9 @@ impl Stream {
 }
 
 impl View {
-    /// True when relays get the same record for both. The age of pictures is not in it: it changes with each picture.
+    /// True when relays get the same record for both.
     pub fn is_same_to_relays(&self, other: &Self) -> bool {
-        let Self { state, reason, since, worker, fence, http, epoch, video, audio, restarts, last_media: _, hls_error } =
-            self;
+        let Self { state, reason, since, worker, fence, http, epoch, video, audio, restarts, hls_error } = self;
         (state, reason, since, worker, fence)
             == (&other.state, &other.reason, &other.since, &other.worker, &other.fence)
             && (http, epoch, video, restarts) == (&other.http, &other.epoch, &other.video, &other.restarts)

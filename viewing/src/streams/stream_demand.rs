@@ -159,11 +159,12 @@ impl StreamDemand {
         demand
     }
 
-    /// Time since anything was wanted; `None` when nothing ever was.
-    pub fn unwanted_for(&self) -> Option<Duration> {
+    /// When anything was wanted last; `None` when nothing ever was.
+    pub fn last_wanted(&self) -> Option<Instant> {
         match self.last_wanted.load(Ordering::Relaxed) {
             0 => None,
-            last => Some(Duration::from_millis(self.now().saturating_sub(last))),
+            // One more than the time, so that 0 can mean "never".
+            last => Some(self.begun + Duration::from_millis(last - 1)),
         }
     }
 }

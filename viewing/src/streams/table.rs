@@ -11,13 +11,14 @@ use tokio::sync::Notify;
 
 use super::changed::ChangedStreams;
 use super::stream::{Offer, Stream, View};
+use super::wake::Wake;
 
 /// All streams. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Streams {
     table: Arc<RwLock<StreamTable>>,
     /// Wakes the reconciler: a stream was added, changed, removed or wanted.
-    pub wake: Arc<Notify>,
+    pub wake: Wake,
     /// Wakes the publisher of the directory: something that relays get has changed.
     pub unpublished: Arc<Notify>,
     /// Changes for clients that follow streams.
@@ -64,7 +65,10 @@ impl Streams {
         if changed {
             self.changed.note(slug, id);
         }
-        self.wake.notify_one();
+        if let Some(other) = &other {
+            self.wake.note(&other.slug);
+        }
+        self.wake.note(slug);
         self.unpublished.notify_one();
         (stream, other)
     }
@@ -79,15 +83,19 @@ impl Streams {
         drop(table);
         if let Some(stream) = removed {
             self.changed.note(&stream.slug, id);
+            self.wake.note(&stream.slug);
         }
-        self.wake.notify_one();
         self.unpublished.notify_one();
     }
 
     /// The stream of that slug.
     pub fn by_slug(&self, slug: &str) -> Option<Arc<Stream>> {
-        let slug = Slug::parse(slug).ok()?;
-        self.table.read().by_slug.get(&slug).cloned()
+        self.get(&Slug::parse(slug).ok()?)
+    }
+
+    /// The same, for a name that was checked.
+    pub fn get(&self, slug: &Slug) -> Option<Arc<Stream>> {
+        self.table.read().by_slug.get(slug).cloned()
     }
 
     /// The stream of that id.
@@ -200,7 +208,8 @@ mod tests {
         let (stream, _) = streams.put(&slug("a"), offer(1));
         assert_eq!(*newest.borrow(), 1);
         streams.put(&slug("a"), offer(1));
-        streams.show(&stream, View { last_media: Some(Instant::now()), ..(*stream.view()).clone() });
+        stream.saw_media(Fence { epoch: Epoch(1), revision: 1 }, Instant::now());
+        assert_eq!(stream.last_media(), None, "clients see no owner");
         assert_eq!(*newest.borrow(), 1, "nothing else is told");
         streams.put(&slug("a"), Offer { name: "Garden".into(), ..offer(1) });
         streams.show(&stream, View { state: StreamState::Running, ..(*stream.view()).clone() });
@@ -214,7 +223,7 @@ mod tests {
         let streams = Streams::default();
         let (stream, _) = streams.put(&slug("a"), offer(1));
         streams.unpublished.notified().await;
-        streams.show(&stream, View { last_media: Some(Instant::now()), ..(*stream.view()).clone() });
+        stream.saw_media(Fence { epoch: Epoch(1), revision: 1 }, Instant::now());
         let mut news = std::pin::pin!(streams.unpublished.notified());
         assert!(futures_util::poll!(news.as_mut()).is_pending());
         streams.show(&stream, View { restarts: 1, ..(*stream.view()).clone() });

@@ -132,7 +132,8 @@ async fn a_question_for_some_streams_is_answered_with_those() {
     let api = Api::start().await;
     let (first, second) = (api.add_one().await, api.add_one().await);
     for entry in [&first, &second] {
-        api.show(entry, |view| view.last_media = Some(Instant::now()));
+        api.show(entry, |view| view.fence = Some(fence(1, 1)));
+        entry.saw_media(fence(1, 1), Instant::now());
     }
     let mut events = api.follow(&format!("?slug={},none-such&ages=1", second.slug)).await;
     let ages = events.until("ages", |_| true).await.data;

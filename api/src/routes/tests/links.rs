@@ -202,9 +202,9 @@ async fn demand_wakes_the_reconciler() {
     let api = Api::start().await;
     let entry = api.add_one().await;
     // Changes that registering left behind.
-    let _ = tokio::time::timeout(Duration::from_millis(50), api.app.directory.wake.notified()).await;
+    let _ = tokio::time::timeout(Duration::from_millis(50), api.app.directory.wake.woken()).await;
     api.get(&format!("/video/{}/", entry.slug)).await;
-    tokio::time::timeout(DEADLINE, api.app.directory.wake.notified()).await.expect("woken by the first demand");
+    tokio::time::timeout(DEADLINE, api.app.directory.wake.woken()).await.expect("woken by the first demand");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,7 +251,8 @@ async fn a_removed_stream_leaves_no_series_behind() {
     let (gone, stays) = (api.add_one().await, api.add_one().await);
     let mut seats = Vec::new();
     for (id, entry) in (1..).zip([&gone, &stays]) {
-        api.show(entry, |view| (view.worker, view.last_media) = (Some("w1".into()), Some(Instant::now())));
+        api.show(entry, |view| (view.worker, view.fence) = (Some("w1".into()), Some(fence(1, 1))));
+        entry.saw_media(fence(1, 1), Instant::now());
         seats.push(api.app.viewing.seats.take(ViewerKind::Multipart, Some(&entry.slug), api.address.ip()).unwrap());
         let player = Player::Id(id);
         api.app.viewing.hls.players.saw(entry.offer().id, player, Duration::ZERO, Instant::now());
