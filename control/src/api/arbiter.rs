@@ -26,7 +26,7 @@ use super::placement::{EarlierOwner, TrackedPlacement};
 use super::placements::{InventoryRow, Placements};
 use super::plan::{self, DeliveryState, Step, StreamFacts};
 use super::roster::{Roster, StreamOwner};
-use super::suspects::{HoldBack, Suspects};
+use super::suspects::{DeadWorker, HoldBack, Suspects};
 use super::waiting_streams::WaitingStreams;
 use super::workers::{WorkerDeath, Workers};
 use super::{facts, fleet};
@@ -449,11 +449,12 @@ impl Arbiter {
         self.end(&slug);
         // A placement of an earlier process proves nothing: its workers may have ended in order since.
         let ours = self.placements.get(&slug).is_some_and(TrackedPlacement::is_ours);
-        if let Some(session) = claimed_by.filter(|session| ours && self.roster().get(session).is_none())
-            && self.suspects.on_worker_death(&slug, Duration::ZERO, now)
-        {
-            self.observer.claim_changed(ClaimChange::Quarantined);
-            warn!(stream = %slug, %session, "quarantined: its worker died before it could report that it owns it");
+        if let Some(session) = claimed_by.filter(|session| ours && self.roster().get(session).is_none()) {
+            let dead = DeadWorker { name: session.as_str(), alone: self.roster().live().next().is_none() };
+            for slug in self.suspects.on_worker_death(dead, [(slug.clone(), Duration::ZERO)].into_iter(), now) {
+                self.observer.claim_changed(ClaimChange::Quarantined);
+                warn!(stream = %slug, %session, "quarantined: its worker died before it could report that it owns it");
+            }
         }
         match reason {
             TicketReason::Failover => self.observer.claim_changed(ClaimChange::Failover),
@@ -496,12 +497,14 @@ impl Arbiter {
         if !death.process_gone {
             return;
         }
-        let last_heard = death.session.last_heard;
-        for (slug, since) in self.placements.owned_by(&death.session.id) {
-            if self.suspects.on_worker_death(slug, last_heard.saturating_duration_since(since), now) {
-                warn!(stream = %slug, "quarantined: its worker died right after its start, again and again");
-                self.observer.claim_changed(ClaimChange::Quarantined);
-            }
+        let session = &death.session;
+        let alone = self.roster().live().all(|other| other.worker == session.worker);
+        let dead = DeadWorker { name: session.worker.as_str(), alone };
+        let owned = self.placements.owned_by(&session.id);
+        let streams = owned.map(|(slug, since)| (slug.clone(), session.last_heard.saturating_duration_since(since)));
+        for slug in self.suspects.on_worker_death(dead, streams, now) {
+            warn!(stream = %slug, "quarantined: its worker died right after its start, again and again");
+            self.observer.claim_changed(ClaimChange::Quarantined);
         }
     }
 

@@ -1,21 +1,30 @@
 //! Streams whose workers die right after they took them. Such a stream would be handed round the fleet and end every
-//! worker. It is tried alone, and quarantined when it ends a worker again.
+//! worker. Among the streams of a worker that dies one is the reason, or none: they are tried in groups, which are split
+//! when their worker dies again, and a stream that ends a worker alone is quarantined.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use rsm_model::stream::slug::Slug;
 
 /// A stream that was owned for less than this when its worker died may be the reason.
 const YOUNG: Duration = Duration::from_secs(10);
-/// Deaths that make a stream a suspect.
+/// Deaths of different workers that make a stream a suspect; of one worker, when there is no other to compare with.
 const DEATHS: usize = 2;
+/// Deaths of one worker that make a stream a suspect although others live: below this the worker is the likelier reason.
+const DEATHS_OF_ONE: usize = 3;
 /// Deaths count for this long.
 const WINDOW: Duration = Duration::from_secs(600);
-/// A suspect that was owned for this long is cleared.
-const TRIAL: Duration = Duration::from_secs(5);
+/// A suspect on trial is cleared once it was owned for longer than at any death, by this: heartbeats tell the time of
+/// ownership and of death to about a second each.
+const LONGER: Duration = Duration::from_secs(2);
 /// A trial that no worker took up ends after this long.
 const TRIAL_MAX: Duration = Duration::from_secs(30);
+/// A group whose worker died is split into this many parts. The parts that end no worker are over within seconds; with
+/// four parts the reason among forty streams is found in three deaths.
+const PARTS: usize = 4;
+/// A suspect that asked to start within this time waits for its turn.
+const WAITS: Duration = Duration::from_secs(2);
 /// A stream that ended a worker during its trial is quarantined: for the first time here, as it may have been chance,
 /// then for the second.
 const QUARANTINE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
@@ -24,27 +33,54 @@ const QUARANTINE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(
 #[derive(Debug, Default)]
 pub struct Suspects {
     marks: HashMap<Slug, Mark>,
-    trial: Option<(Slug, Instant)>,
+    trial: Option<Trial>,
+}
+
+/// Suspects that run together. Some of them may be cleared or blamed already.
+#[derive(Debug)]
+struct Trial {
+    members: HashSet<Slug>,
+    /// Number of suspects at its begin.
+    size: usize,
+    /// Most suspects that it may have.
+    most: usize,
+    since: Instant,
 }
 
 #[derive(Debug, Default)]
 struct Mark {
-    /// At most [`DEATHS`], the newest.
-    deaths: Vec<Instant>,
+    /// At most [`DEATHS_OF_ONE`], the newest, each with the name of its worker.
+    deaths: Vec<(Instant, String)>,
+    suspect: bool,
+    /// Longest ownership at a death: a trial must last longer.
+    oldest: Duration,
+    /// Most suspects that it may be tried together with, itself counted; 0 before its first trial, for a share of all.
+    together: usize,
     quarantined_until: Option<Instant>,
     /// Number of its quarantines.
     quarantines: usize,
     /// Its last trial ended without a result: others go first until then.
     rests_until: Option<Instant>,
+    /// When it was to start last, and was held back.
+    asked: Option<Instant>,
 }
 
 /// Why a stream must not start now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoldBack {
-    /// Another suspect is on trial.
+    /// Other suspects are on trial.
     AwaitsTrial,
     /// It is quarantined for this long.
     Quarantined(Duration),
+}
+
+/// A worker that died.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadWorker<'a> {
+    /// Its name, or that of its process where only this is known.
+    pub name: &'a str,
+    /// No other worker is there: its deaths cannot be told from those of its streams.
+    pub alone: bool,
 }
 
 impl Mark {
@@ -52,57 +88,110 @@ impl Mark {
     fn quarantine_left(&self, now: Instant) -> Option<Duration> {
         self.quarantined_until?.checked_duration_since(now).filter(|left| !left.is_zero())
     }
+
+    fn on_death(&mut self, dead: DeadWorker<'_>, owned_for: Duration, now: Instant) {
+        self.deaths.retain(|(at, _)| now.saturating_duration_since(*at) < WINDOW);
+        if self.deaths.len() >= DEATHS_OF_ONE {
+            self.deaths.remove(0);
+        }
+        self.deaths.push((now, dead.name.to_owned()));
+        self.oldest = self.oldest.max(owned_for);
+        let workers: HashSet<&String> = self.deaths.iter().map(|(_, worker)| worker).collect();
+        let bound = if dead.alone || workers.len() > 1 { DEATHS } else { DEATHS_OF_ONE };
+        self.suspect |= self.deaths.len() >= bound;
+    }
+
+    fn rests(&self, now: Instant) -> bool {
+        self.rests_until.is_some_and(|until| until > now)
+    }
+
+    fn waits(&self, now: Instant) -> bool {
+        let asks = self.asked.is_some_and(|at| now.saturating_duration_since(at) < WAITS);
+        self.suspect && asks && self.quarantine_left(now).is_none()
+    }
 }
 
 impl Suspects {
-    /// A worker died that had owned `slug` for `owned_for`. Returns whether the stream is quarantined by that.
-    pub fn on_worker_death(&mut self, slug: &Slug, owned_for: Duration, now: Instant) -> bool {
-        if owned_for >= YOUNG {
-            return false;
+    /// A worker died that had owned `streams` for these times. Returns those that are quarantined by that. While
+    /// suspects are on trial the death is theirs, not that of streams which ran beside them.
+    pub fn on_worker_death(
+        &mut self,
+        dead: DeadWorker<'_>,
+        streams: impl Iterator<Item = (Slug, Duration)>,
+        now: Instant,
+    ) -> Vec<Slug> {
+        let young: Vec<(Slug, Duration)> = streams.filter(|(_, owned_for)| *owned_for < YOUNG).collect();
+        let tried: HashSet<&Slug> = self.trial.iter().flat_map(|trial| &trial.members).collect();
+        let of_trial = young.iter().any(|(slug, _)| tried.contains(slug));
+        let blamed: Vec<&(Slug, Duration)> =
+            young.iter().filter(|(slug, _)| !of_trial || tried.contains(slug)).collect();
+        let mut quarantined = Vec::new();
+        for (slug, owned_for) in &blamed {
+            let mark = self.marks.entry(slug.clone()).or_default();
+            mark.on_death(dead, *owned_for, now);
+            if let Some(trial) = self.trial.as_ref().filter(|_| of_trial) {
+                mark.suspect = true;
+                mark.together = trial.size.min(blamed.len()).div_ceil(PARTS);
+                if trial.size == 1 {
+                    let [first, further] = QUARANTINE;
+                    mark.quarantined_until = Some(now + if mark.quarantines == 0 { first } else { further });
+                    mark.quarantines += 1;
+                    quarantined.push(slug.clone());
+                }
+            }
         }
-        let mark = self.marks.entry(slug.clone()).or_default();
-        mark.deaths.retain(|at| now.saturating_duration_since(*at) < WINDOW);
-        if mark.deaths.len() >= DEATHS {
-            mark.deaths.remove(0);
+        if let Some(trial) = self.trial.as_mut().filter(|_| of_trial) {
+            for (slug, _) in &blamed {
+                trial.members.remove(slug);
+            }
+            if trial.members.is_empty() {
+                self.trial = None;
+            }
         }
-        mark.deaths.push(now);
-        let on_trial = self.trial.as_ref().is_some_and(|(of, _)| of == slug);
-        if on_trial {
-            let [first, further] = QUARANTINE;
-            mark.quarantined_until = Some(now + if mark.quarantines == 0 { first } else { further });
-            mark.quarantines += 1;
-            self.trial = None;
-        }
-        on_trial
+        quarantined
     }
 
-    /// Why a stream that is to start must not, if so. A suspect that may start is on trial by that.
+    /// Why a stream that is to start must not, if so. A suspect that may start is on trial by that; those that ask at
+    /// the same moment are tried with it, as many as is their bound.
     pub fn hold_back(&mut self, slug: &Slug, now: Instant) -> Option<HoldBack> {
-        let mark = self.marks.get(slug)?;
+        let suspects = self.marks.values().filter(|mark| mark.suspect).count();
+        let mark = self.marks.get_mut(slug)?;
         if let Some(left) = mark.quarantine_left(now) {
             return Some(HoldBack::Quarantined(left));
         }
-        if mark.deaths.len() < DEATHS {
+        if !mark.suspect {
             return None;
         }
-        let rests = mark.rests_until.is_some_and(|until| until > now);
-        match &self.trial {
-            None if rests && self.another_waits(slug, now) => Some(HoldBack::AwaitsTrial),
-            None => {
-                self.trial = Some((slug.clone(), now));
-                None
-            }
-            Some((of, _)) if of == slug => None,
-            Some(_) => Some(HoldBack::AwaitsTrial),
+        mark.asked = Some(now);
+        if mark.together == 0 {
+            mark.together = suspects.div_ceil(PARTS);
         }
+        let (together, rests) = (mark.together, mark.rests(now));
+        if let Some(trial) = &mut self.trial {
+            if trial.members.contains(slug) {
+                return None;
+            }
+            let joins = trial.since == now && trial.size < trial.most && together >= trial.most && !rests;
+            if !joins {
+                return Some(HoldBack::AwaitsTrial);
+            }
+            trial.size += 1;
+            trial.members.insert(slug.clone());
+            return None;
+        }
+        if self.another_goes_first(slug, together, rests, now) {
+            return Some(HoldBack::AwaitsTrial);
+        }
+        self.trial = Some(Trial { members: HashSet::from([slug.clone()]), size: 1, most: together, since: now });
+        None
     }
 
-    /// Returns whether there is a suspect besides `slug` that was not tried just before.
-    fn another_waits(&self, slug: &Slug, now: Instant) -> bool {
+    /// Returns whether another suspect waits that goes before `slug`: one that was not tried just before, or is less
+    /// suspect.
+    fn another_goes_first(&self, slug: &Slug, together: usize, rests: bool, now: Instant) -> bool {
         self.marks.iter().any(|(other, mark)| {
-            let free =
-                [mark.rests_until, mark.quarantined_until].iter().all(|until| until.is_none_or(|until| until <= now));
-            other != slug && mark.deaths.len() >= DEATHS && free
+            let first = (!mark.rests(now), mark.together) > (!rests, together);
+            other != slug && mark.waits(now) && first
         })
     }
 
@@ -114,103 +203,52 @@ impl Suspects {
     /// Why a stream is held back, if it is. Unlike [`Self::hold_back`] this changes nothing.
     pub fn status(&self, slug: &Slug, now: Instant) -> Option<HoldBack> {
         let mark = self.marks.get(slug)?;
-        let waits = mark.deaths.len() >= DEATHS && self.trial.as_ref().is_some_and(|(of, _)| of != slug);
+        let waits = mark.suspect && self.trial.as_ref().is_some_and(|trial| !trial.members.contains(slug));
         let left = mark.quarantine_left(now);
         left.map(HoldBack::Quarantined).or_else(|| waits.then_some(HoldBack::AwaitsTrial))
     }
 
-    /// Ends the trial when its time is over. `owned_for` is the time for which a live worker has owned a stream.
+    /// Clears suspects that have passed their trial, and ends one whose time is over. `owned_for` is the time for which
+    /// a live worker has owned a stream.
     pub fn tick(&mut self, owned_for: impl Fn(&Slug) -> Option<Duration>, now: Instant) {
-        if let Some((slug, since)) = &self.trial {
-            if owned_for(slug).is_some_and(|age| age >= TRIAL) {
-                self.marks.remove(slug);
-                self.trial = None;
-            } else if now.saturating_duration_since(*since) >= TRIAL_MAX {
-                if let Some(mark) = self.marks.get_mut(slug) {
+        if let Some(trial) = &mut self.trial {
+            let over = now.saturating_duration_since(trial.since) >= TRIAL_MAX;
+            // All of a group last as long as the one that must last longest: which of them ends a worker is not known.
+            let oldest = trial.members.iter().filter_map(|slug| self.marks.get(slug)).map(|mark| mark.oldest).max();
+            let bound = (oldest.unwrap_or_default() + LONGER).min(YOUNG);
+            let marks = &mut self.marks;
+            trial.members.retain(|slug| {
+                if owned_for(slug).is_some_and(|age| age >= bound) {
+                    marks.remove(slug);
+                    return false;
+                }
+                if over && let Some(mark) = marks.get_mut(slug) {
                     mark.rests_until = Some(now + TRIAL_MAX);
                 }
+                !over
+            });
+            if trial.members.is_empty() {
                 self.trial = None;
             }
         }
         self.marks.retain(|_, mark| {
             mark.quarantined_until.is_some_and(|until| until > now)
-                || mark.deaths.iter().any(|at| now.saturating_duration_since(*at) < WINDOW)
+                || mark.deaths.iter().any(|(at, _)| now.saturating_duration_since(*at) < WINDOW)
         });
     }
 
     /// An operator changed or stopped the stream: it is a suspect no longer.
     pub fn clear(&mut self, slug: &Slug) {
         self.marks.remove(slug);
-        if self.trial.as_ref().is_some_and(|(of, _)| of == slug) {
-            self.trial = None;
+        if let Some(trial) = &mut self.trial {
+            trial.members.remove(slug);
+            if trial.members.is_empty() {
+                self.trial = None;
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn slug(name: &str) -> Slug {
-        Slug::parse(name).unwrap()
-    }
-
-    const YOUNG_ENOUGH: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn a_stream_that_ended_two_workers_is_tried_alone_and_quarantined_at_the_third() {
-        let (mut suspects, start) = (Suspects::default(), Instant::now());
-        let (bad, other) = (slug("bad"), slug("other"));
-        assert!(!suspects.on_worker_death(&bad, YOUNG_ENOUGH, start));
-        assert_eq!(suspects.hold_back(&bad, start), None, "once is an accident");
-        for each in [&bad, &other] {
-            suspects.on_worker_death(each, YOUNG_ENOUGH, start);
-            suspects.on_worker_death(each, YOUNG_ENOUGH, start);
-        }
-        assert_eq!(suspects.hold_back(&bad, start), None, "on trial");
-        assert_eq!(suspects.hold_back(&other, start), Some(HoldBack::AwaitsTrial));
-        assert_eq!(suspects.status(&bad, start), None);
-        assert!(suspects.on_worker_death(&bad, YOUNG_ENOUGH, start));
-        assert_eq!(suspects.hold_back(&bad, start), Some(HoldBack::Quarantined(QUARANTINE[0])));
-        assert_eq!(suspects.hold_back(&other, start), None, "its turn");
-        suspects.tick(|_| Some(TRIAL), start);
-        assert_eq!(suspects.status(&other, start), None, "cleared");
-        let later = start + QUARANTINE[0];
-        assert_eq!(suspects.hold_back(&bad, later), None, "another trial");
-        assert!(suspects.on_worker_death(&bad, YOUNG_ENOUGH, later));
-        assert_eq!(suspects.status(&bad, later), Some(HoldBack::Quarantined(QUARANTINE[1])));
-        suspects.clear(&bad);
-        assert_eq!(suspects.status(&bad, start), None);
-    }
-
-    #[test]
-    fn a_stream_that_ran_for_a_while_is_no_suspect() {
-        let (mut suspects, start) = (Suspects::default(), Instant::now());
-        for _ in 0..5 {
-            suspects.on_worker_death(&slug("yard"), YOUNG, start);
-        }
-        assert_eq!(suspects.hold_back(&slug("yard"), start), None);
-    }
-
-    #[test]
-    fn a_trial_that_no_worker_takes_up_does_not_keep_others_waiting() {
-        let (mut suspects, start) = (Suspects::default(), Instant::now());
-        for each in ["a", "b"] {
-            suspects.on_worker_death(&slug(each), YOUNG_ENOUGH, start);
-            suspects.on_worker_death(&slug(each), YOUNG_ENOUGH, start);
-        }
-        assert_eq!(suspects.hold_back(&slug("a"), start), None);
-        suspects.tick(|_| None, start + TRIAL_MAX);
-        // In whatever order they ask, the one that was just tried is not the next.
-        assert_eq!(suspects.hold_back(&slug("a"), start + TRIAL_MAX), Some(HoldBack::AwaitsTrial));
-        assert_eq!(suspects.hold_back(&slug("b"), start + TRIAL_MAX), None);
-    }
-
-    #[test]
-    fn marks_are_forgotten() {
-        let (mut suspects, start) = (Suspects::default(), Instant::now());
-        suspects.on_worker_death(&slug("yard"), YOUNG_ENOUGH, start);
-        suspects.tick(|_| None, start + WINDOW);
-        assert!(suspects.marks.is_empty());
-    }
-}
+#[path = "suspects_tests.rs"]
+mod tests;
