@@ -24,14 +24,14 @@ fn a_stream_that_ended_two_workers_is_tried_alone_and_quarantined_at_the_third()
     assert_eq!(suspects.hold_back(&bad, start), None, "on trial");
     assert_eq!(suspects.hold_back(&other, start), Some(HoldBack::AwaitsTrial));
     assert_eq!(suspects.status(&bad, start), None);
-    assert_eq!(die(&mut suspects, "w1", false, &[&bad], start), [bad.clone()]);
+    assert_eq!(die(&mut suspects, "w1", false, &[&bad], start), std::slice::from_ref(&bad));
     assert_eq!(suspects.hold_back(&bad, start), Some(HoldBack::Quarantined(QUARANTINE[0])));
     assert_eq!(suspects.hold_back(&other, start), None, "its turn");
     suspects.tick(|_| Some(A_SECOND + LONGER), start);
     assert_eq!(suspects.status(&other, start), None, "cleared");
     let later = start + QUARANTINE[0];
     assert_eq!(suspects.hold_back(&bad, later), None, "another trial");
-    assert_eq!(die(&mut suspects, "w1", false, &[&bad], later), [bad.clone()]);
+    assert_eq!(die(&mut suspects, "w1", false, &[&bad], later), std::slice::from_ref(&bad));
     assert_eq!(suspects.status(&bad, later), Some(HoldBack::Quarantined(QUARANTINE[1])));
     suspects.clear(&bad);
     assert_eq!(suspects.status(&bad, start), None);
