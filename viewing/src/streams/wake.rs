@@ -25,7 +25,7 @@ struct WakeParts {
 pub enum NotedStreams {
     /// Too many to name.
     All,
-    /// At most [`MAX_NOTED`], in no order.
+    /// At most `MAX_NOTED`, in no order.
     These(HashSet<Slug>),
 }
 
