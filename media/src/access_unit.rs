@@ -19,7 +19,7 @@ pub struct AccessUnit {
     pub data: Bytes,
     /// Presentation time since the stream's first picture. Audio and pictures have one time.
     pub pts: Duration,
-    /// True when decoding can begin here; always false for audio.
+    /// True when the carrier says that decoding can begin here (docs/glossary.md: key frame); always false for audio.
     pub is_key: bool,
     /// When its last packet reached this process.
     pub arrived: Instant,
