@@ -163,6 +163,24 @@ async fn streams_move_to_a_worker_that_joins() {
 }
 
 #[tokio::test]
+async fn equal_streams_spread_evenly_within_one() {
+    let mut farm = Plan::of(3, 12).env("RSM__CONTROL__REBALANCE", "true").start().await;
+    let even = |workers: usize| {
+        move |owners: &BTreeMap<String, Owner>| {
+            let mut counts = BTreeMap::<&str, usize>::new();
+            owners.values().for_each(|owner| *counts.entry(&owner.worker).or_default() += 1);
+            counts.len() == workers
+                && counts.values().max().zip(counts.values().min()).is_some_and(|(most, least)| most - least <= 1)
+                && owners.values().all(|owner| owner.state == "running")
+        }
+    };
+    eventually("twelve streams to be spread over three workers", async || farm.owners().await, even(3)).await;
+    farm.add_worker("w4").await;
+    eventually("twelve streams to be spread over four workers", async || farm.owners().await, even(4)).await;
+    farm.until_one_session_each().await;
+}
+
+#[tokio::test]
 async fn when_every_host_is_busy_streams_start_all_the_same() {
     // Busier than the least that can be allowed, whatever else runs here.
     let done = CancellationToken::new();

@@ -112,7 +112,7 @@ impl World {
             clock_off: 0,
             poison: BTreeSet::new(),
             hold: Duration::from_secs(10),
-            balance: Some(0.3),
+            balance: Some(0.0),
             trace,
         }
     }

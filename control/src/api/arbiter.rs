@@ -17,6 +17,7 @@ use super::assignment::Assignment;
 use super::command::{Command, PresenceQuery};
 use super::commands::{self, Decision};
 use super::failures::Failures;
+use super::fleet::BalanceWatch;
 use super::in_flight::InFlight;
 use super::intent::StreamIntent;
 use super::moves::StreamMove;
@@ -33,8 +34,6 @@ use super::{facts, fleet};
 
 /// Two passes lie further apart than this only when this process did not run: heartbeats may wait unread.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Evening out the load is considered this often: it looks at every stream while workers are unevenly used.
-const BALANCE_EVERY: Duration = Duration::from_secs(1);
 
 /// Settings of the arbiter.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +42,8 @@ pub struct ArbiterSettings {
     pub dead_after: Duration,
     /// A stream without viewers for this long is stopped.
     pub idle_timeout: Duration,
-    /// Smallest difference in use, as a share of capacity, at which streams move to emptier workers; `None` for never.
+    /// Streams move to emptier workers while the use of two differs by more than this share of capacity, and by more than
+    /// one stream; `None` for never.
     pub balance: Option<f32>,
 }
 
@@ -67,7 +67,7 @@ pub struct Arbiter {
     agenda: Agenda,
     waiting: WaitingStreams,
     settled: bool,
-    next_balance: Instant,
+    balance: BalanceWatch,
 }
 
 /// The result of one pass.
@@ -102,7 +102,7 @@ impl Arbiter {
             agenda: Agenda::default(),
             waiting: WaitingStreams::default(),
             settled: false,
-            next_balance: now,
+            balance: BalanceWatch::new(now),
         };
         arbiter.agenda.mark_all();
         arbiter
@@ -324,13 +324,9 @@ impl Arbiter {
     }
 
     fn choose_moves(&mut self, now: Instant) -> Vec<StreamMove> {
-        let Self { workers, placements, in_flight, intents, .. } = &*self;
-        let balance = self.settings.balance.filter(|_| now >= self.next_balance);
-        let moves = fleet::choose_moves(intents, workers, placements, in_flight, balance, now);
-        if balance.is_some() {
-            self.next_balance = now + BALANCE_EVERY;
-        }
-        moves
+        let Self { workers, placements, in_flight, intents, balance, .. } = self;
+        let threshold = self.settings.balance.filter(|threshold| balance.due(*threshold, workers, now));
+        fleet::choose_moves(intents, workers, placements, in_flight, threshold, now)
     }
 
     /// Every stream that is registered or has a placement.

@@ -1,7 +1,7 @@
 //! The workers as they will be once all moves under way are over: the input of [`super::moves::choose`].
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rsm_model::stream::names::SessionId;
 use rsm_model::stream::slug::Slug;
@@ -11,8 +11,53 @@ use super::in_flight::InFlight;
 use super::intent::StreamIntent;
 use super::moves::{self, FleetWorker, MovableStream, StreamMove};
 use super::placements::Placements;
-use super::roster::WorkerSession;
+use super::roster::{WorkerSession, share};
 use super::workers::Workers;
+
+/// Evening out the load is considered this often: it looks at every stream while workers are unevenly used.
+const BALANCE_EVERY: Duration = Duration::from_secs(1);
+/// Workers are uneven for this long before streams move. Starts, stops and failovers make them so for a moment, and
+/// the next starts go to the emptier ones.
+const UNEVEN_FOR: Duration = Duration::from_secs(10);
+
+/// Tells when streams are to be moved only to even out the load.
+pub struct BalanceWatch {
+    next: Instant,
+    uneven_since: Option<Instant>,
+}
+
+impl BalanceWatch {
+    pub fn new(now: Instant) -> Self {
+        Self { next: now, uneven_since: None }
+    }
+
+    /// True once a second while the fullest and the emptiest worker differ by more than `threshold`, a share of
+    /// capacity, and by more than one stream, and have done so for [`UNEVEN_FOR`].
+    pub fn due(&mut self, threshold: f32, workers: &Workers, now: Instant) -> bool {
+        if now < self.next {
+            return false;
+        }
+        self.next = now + BALANCE_EVERY;
+        if !uneven(workers, threshold) {
+            self.uneven_since = None;
+            return false;
+        }
+        now.saturating_duration_since(*self.uneven_since.get_or_insert(now)) >= UNEVEN_FOR
+    }
+}
+
+/// A look at the workers alone; [`moves::choose`] decides, with their zones, which stream goes where.
+fn uneven(workers: &Workers, threshold: f32) -> bool {
+    let sessions = || workers.roster().live().filter(|session| !session.draining);
+    let (Some(fullest), Some(emptiest)) = (
+        sessions().max_by(|a, b| a.used().total_cmp(&b.used())),
+        sessions().filter(|session| session.room > 0).min_by(|a, b| a.used().total_cmp(&b.used())),
+    ) else {
+        return false;
+    };
+    let one_less = share(fullest.owned.len().saturating_sub(1), fullest.capacity);
+    fullest.used() - emptiest.used() > threshold && one_less >= share(emptiest.owned.len() + 1, emptiest.capacity)
+}
 
 /// Moves to be made now. `balance` is the smallest difference in use at which streams move to emptier workers.
 pub fn choose_moves(
@@ -29,9 +74,7 @@ pub fn choose_moves(
     let sessions: Vec<&WorkerSession> = workers.roster().live().collect();
     let draining = sessions.iter().any(|s| s.draining && !s.owned.is_empty());
     let balance = balance.filter(|_| placements.none_queued() && !draining && in_flight.is_empty());
-    let shares = || sessions.iter().filter(|s| !s.draining).map(|s| s.used());
-    let spread = shares().fold(0.0, f32::max) - shares().fold(1.0, f32::min);
-    if !draining && balance.is_none_or(|balance| spread <= balance) {
+    if !draining && balance.is_none() {
         return Vec::new();
     }
     let mut fleet = Fleet::new(&sessions);

@@ -206,13 +206,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn evening_out_ends(used in proptest::collection::vec(0_usize..100, 2..6)) {
+        fn evening_out_ends(used in proptest::collection::vec(0_usize..100, 2..6), percent in 0_u8..20) {
+            let threshold = f32::from(percent) / 100.0;
             let mut fleet: Vec<FleetWorker> = used.iter().enumerate().map(|(n, u)| worker(&format!("w{n}"), *u, false)).collect();
             let mut rounds = 0;
             loop {
                 let streams = streams(&fleet);
                 fleet.iter_mut().for_each(|b| b.arriving = 0);
-                if choose(&mut fleet, &streams, 0, Some(0.1)).is_empty() {
+                if choose(&mut fleet, &streams, 0, Some(threshold)).is_empty() {
                     break;
                 }
                 rounds += 1;
@@ -220,7 +221,8 @@ mod tests {
             }
             let shares: Vec<f32> = fleet.iter().map(|b| b.used_with(0)).collect();
             let spread = shares.iter().copied().fold(0.0, f32::max) - shares.iter().copied().fold(1.0, f32::min);
-            prop_assert!(spread <= 0.11, "{shares:?}");
+            // Of 100 slots each: within one stream at the least.
+            prop_assert!(spread <= threshold.max(0.01) + 0.001, "{shares:?}");
         }
     }
 }

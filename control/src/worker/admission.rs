@@ -9,8 +9,9 @@ use rsm_model::wire::messages::{Fleet, Load, Priority};
 
 /// Streams that may be starting at a time; further ones are left to other workers.
 pub const MAX_STARTING: usize = 8;
-/// A worker is fuller than others when its used share is larger by more than this.
-const UNEVEN: f32 = 0.05;
+/// A worker is fuller than others when it has more than this of a stream more. One half: the shares of two workers with as
+/// many streams are equal but for rounding, and with one stream more they differ by a whole one.
+const UNEVEN_STREAMS: f32 = 0.5;
 
 /// The time for which a stream without a picture counts as starting. Cameras that do not answer must not delay other
 /// starts for long, least of all those that a viewer waits for.
@@ -99,7 +100,8 @@ impl WorkerStanding {
         }
         // A deep queue is emptied the sooner the more pull from it.
         let deep = fleet.queued > fleet.others.saturating_add(1).saturating_mul(2);
-        if !deep && room.used() > fleet.least_used + UNEVEN { PullDecision::StepBack } else { PullDecision::Park }
+        let uneven = UNEVEN_STREAMS / room.capacity.max(1) as f32;
+        if !deep && room.used() > fleet.least_used + uneven { PullDecision::StepBack } else { PullDecision::Park }
     }
 }
 
@@ -209,5 +211,10 @@ mod tests {
             assert_eq!(standing.pull(Priority::Lo, HALF), want, "{standing:?}");
         }
         assert!((SlotCount { capacity: 0, free: 0 }).used().abs() < f32::EPSILON);
+        // One stream more of 200 slots.
+        let least = fleet(|f| f.least_used = 3.0 / 200.0);
+        for (free, want) in [(198, PullDecision::Park), (197, PullDecision::Park), (196, PullDecision::StepBack)] {
+            assert_eq!(least.pull(Priority::Lo, SlotCount { capacity: 200, free }), want, "{free}");
+        }
     }
 }

@@ -170,8 +170,9 @@ configuration! {
         hold_s: u64 = 20, Form::whole("seconds", 10, 600);
         /// True when streams move to workers that have more room, without a gap for viewers.
         rebalance: bool = true, Form::Switch;
-        /// Difference between the fullest and the emptiest worker, in their capacity, from which on streams move.
-        rebalance_percent: u32 = 10, Form::whole("percent", 2, 100);
+        /// Streams move while the fullest and the emptiest worker differ by more than this share of their capacity; 0: while
+        /// they differ by more than one stream.
+        rebalance_percent: u32 = 0, Form::whole("percent", 0, 100);
         /// Deadline of a shutdown after SIGTERM or Ctrl-C.
         shutdown_s: u64 = 4, Form::whole("seconds", 1, 60);
     }
