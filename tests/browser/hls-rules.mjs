@@ -84,8 +84,12 @@ function read(name, said) {
   }
 }
 
-/** Checks a playlist by itself. */
-function look(name, { playlist, whole, parts, hint, low, said }) {
+/** Renditions that have listed media: a playlist that was asked for later reports on them. */
+const begun = new Set();
+
+/** Checks a playlist by itself; `known` are the renditions that had begun before it was asked for. */
+function look(name, known, { playlist, whole, parts, hint, low, said }) {
+  if (whole.length || parts.length) begun.add(name);
   const target = playlist.targetDuration;
   const partTarget = playlist.partTargetDuration;
   const holds = (fits, what) => rule(fits, `${name}: ${what}\n${said}`);
@@ -130,7 +134,7 @@ function look(name, { playlist, whole, parts, hint, low, said }) {
     const age = Date.now() / 1000 - newest.programDateTime / 1000;
     holds(Math.abs(age) < WALL_CLOCK_SECONDS, `EXT-X-PROGRAM-DATE-TIME is ${age} s from the wall clock`);
   }
-  const others = names.filter((other) => other !== name);
+  const others = names.filter((other) => other !== name && known.has(other));
   const reported = (playlist.renditionReports ?? []).map(({ uri }) => uri.split('?')[0]);
   for (const other of others) holds(reported.includes(`${other}.m3u8`), `EXT-X-RENDITION-REPORT tells of ${other}`);
 }
@@ -157,8 +161,9 @@ const next = ({ whole, parts, open }) => [open?.mediaSequenceNumber ?? whole.at(
 
 /** Follows one playlist, and returns all readings of it and the bytes of its parts. */
 async function follow(name) {
+  let known = new Set(begun);
   const looks = [read(name, await text(`${name}.m3u8`))];
-  look(name, looks[0]);
+  look(name, known, looks[0]);
   const parts = new Map();
   const begin = looks[0].whole.at(-1)?.mediaSequenceNumber ?? looks[0].playlist.mediaSequenceBase;
   for (let reloads = 0; looks.at(-1).playlist.mediaSequenceBase + looks.at(-1).whole.length <= begin + Number(segments) + 1; reloads += 1) {
@@ -166,10 +171,11 @@ async function follow(name) {
     const before = looks.at(-1);
     const [msn, part] = next(before);
     const hinted = before.hint && get(before.hint.uri); // The request begins before the part exists.
+    known = new Set(begun);
     const after = read(name, await text(`${name}.m3u8?_HLS_msn=${msn}&_HLS_part=${part}`));
     const [nowMsn, nowPart] = next(after);
     rule(nowMsn > msn || (nowMsn === msn && nowPart > part), `${name}: a blocking reload is answered with part ${part} of ${msn}\n${after.said}`);
-    look(name, after);
+    look(name, known, after);
     compare(name, before, after);
     if (hinted) {
       const answer = await hinted;
@@ -185,6 +191,7 @@ async function follow(name) {
   rule(refused.status === 400, `${name}: a segment far ahead is answered ${refused.status}`);
   const alone = await get(`${name}.m3u8?_HLS_part=1`);
   rule(alone.status === 400, `${name}: _HLS_part without _HLS_msn is answered ${alone.status}`);
+  rule(names.every((other) => known.has(other)), `${name}: every rendition has begun by its last reading`);
   await joined(name, looks.at(-1), parts);
   return looks.at(-1);
 }
