@@ -32,7 +32,7 @@ impl BalanceWatch {
     }
 
     /// True once a second while the fullest and the emptiest worker differ by more than `threshold`, a share of
-    /// capacity, and by more than one stream, and have done so for [`UNEVEN_FOR`].
+    /// capacity, and by more than one stream, and have done so for `UNEVEN_FOR`.
     pub fn due(&mut self, threshold: f32, workers: &Workers, now: Instant) -> bool {
         if now < self.next {
             return false;
