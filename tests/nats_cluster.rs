@@ -33,6 +33,8 @@ impl Farm {
         api.push(("RSM__NATS__REPLICAS", "3".into()));
         // As docs/farm.md advises: a machine that vanishes takes its clients longer than one that says goodbye.
         api.push(("RSM__CONTROL__WORKER_DEAD_S", "10".into()));
+        // A stream that moves does so because of the cluster.
+        api.push(("RSM__CONTROL__REBALANCE", "false".into()));
         let api = Service::api(dirs[0].path(), &api).await;
         let mut workers = Vec::new();
         for (n, dir) in dirs[1..].iter().enumerate() {
