@@ -221,7 +221,7 @@ mod tests {
             }
             let shares: Vec<f32> = fleet.iter().map(|b| b.used_with(0)).collect();
             let spread = shares.iter().copied().fold(0.0, f32::max) - shares.iter().copied().fold(1.0, f32::min);
-            // Of 100 slots each: within one stream at the least.
+            // Each worker has 100 slots, so one stream is a share of 0.01, and no threshold evens out further.
             prop_assert!(spread <= threshold.max(0.01) + 0.001, "{shares:?}");
         }
     }

@@ -211,7 +211,7 @@ mod tests {
             assert_eq!(standing.pull(Priority::Lo, HALF), want, "{standing:?}");
         }
         assert!((SlotCount { capacity: 0, free: 0 }).used().abs() < f32::EPSILON);
-        // One stream more of 200 slots.
+        // Slots are 200, so one stream is a share of 0.005.
         let least = fleet(|f| f.least_used = 3.0 / 200.0);
         for (free, want) in [(198, PullDecision::Park), (197, PullDecision::Park), (196, PullDecision::StepBack)] {
             assert_eq!(least.pull(Priority::Lo, SlotCount { capacity: 200, free }), want, "{free}");
