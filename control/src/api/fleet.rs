@@ -77,7 +77,7 @@ pub fn choose_moves(
     if !draining && balance.is_none() {
         return Vec::new();
     }
-    let mut fleet = Fleet::new(&sessions);
+    let mut fleet = Fleet::new(&sessions, workers);
     let under_way = fleet.count_moves(workers, placements, in_flight);
     let movable = |intent| movable(intent, &fleet.index, draining, workers, placements, in_flight, now);
     // While workers drain, only their streams move.
@@ -96,13 +96,15 @@ struct Fleet<'a> {
 }
 
 impl<'a> Fleet<'a> {
-    fn new(sessions: &[&'a WorkerSession]) -> Self {
+    /// A stream counts for its newest owner only: a worker that has just handed one off lists it until its next heartbeat.
+    fn new(sessions: &[&'a WorkerSession], workers: &Workers) -> Self {
+        let owns = |session: &WorkerSession, slug: &Slug| workers.owner(slug) == Some(&session.id);
         let worker = |session: &&WorkerSession| FleetWorker {
             worker: session.worker.clone(),
             session: session.id.clone(),
             zones: session.zones.clone(),
             capacity: session.capacity,
-            used: session.owned.len(),
+            used: session.owned.keys().filter(|slug| owns(session, slug)).count(),
             room: session.room,
             draining: session.draining,
             arriving: 0,
@@ -123,8 +125,9 @@ impl<'a> Fleet<'a> {
         for tracked in placements.handing_off() {
             let Some(from) = tracked.earlier_owner() else { continue };
             under_way += 1;
-            // Both own it for now.
-            self.leave(&from.session);
+            if workers.owner(&tracked.assignment().slug) == Some(&from.session) {
+                self.leave(&from.session);
+            }
             match (tracked.owner(), &from.to) {
                 (Some((owner, _)), _) => {
                     if let Some(worker) = self.get_mut(owner) {
