@@ -184,3 +184,81 @@ fn movable(
     let (slug, zone) = (intent.slug.clone(), tracked.assignment().zone.clone());
     Some(MovableStream { slug, zone, owner: *index.get(owner)?, may_rebalance })
 }
+
+#[cfg(test)]
+mod tests {
+    use rsm_model::stream::fence::Epoch;
+    use rsm_model::stream::names::Zone;
+    use rsm_model::wire::messages::Want;
+
+    use super::super::assignment::Assignment;
+    use super::super::roster::tests::beat;
+    use super::*;
+
+    const DEAD_AFTER: Duration = Duration::from_secs(4);
+
+    /// The streams that move to even out two workers, which report these streams beside their epochs.
+    fn moved(first: &[(&str, u64)], second: &[(&str, u64)]) -> Vec<String> {
+        let (begun, zone) = (Instant::now(), Zone::default_zone());
+        let now = begun + DEAD_AFTER * 2;
+        let mut newest = HashMap::<&str, u64>::new();
+        for (name, epoch) in first.iter().chain(second) {
+            newest.entry(name).and_modify(|known| *known = (*known).max(*epoch)).or_insert(*epoch);
+        }
+        let assignment = |(name, epoch): (&&str, &u64)| Assignment {
+            slug: Slug::parse(name).unwrap(),
+            zone: zone.clone(),
+            epoch: Epoch(*epoch),
+            want: Want::Run,
+            spec_rev: 1,
+            discontinuity: 0,
+        };
+        let intent = |(id, name): (i64, &&str)| StreamIntent {
+            slug: Slug::parse(name).unwrap(),
+            id,
+            zone: zone.clone(),
+            enabled: true,
+            always_on: true,
+            exclusive: false,
+            spec_rev: 1,
+            demanded: false,
+            unwanted_since: None,
+        };
+        let placements = Placements::new(newest.iter().map(assignment).collect(), begun);
+        let intents = (1..).zip(newest.keys()).map(intent).map(|intent| (intent.slug.clone(), intent)).collect();
+        let mut workers = Workers::new(DEAD_AFTER, begun);
+        workers.on_heartbeat(&beat("w1", "w1-a", first), now);
+        workers.on_heartbeat(&beat("w2", "w2-a", second), now);
+        let moves = choose_moves(&intents, &workers, &placements, &InFlight::default(), Some(0.0), now);
+        moves.into_iter().map(|m| m.worker.to_string()).collect()
+    }
+
+    #[test]
+    fn streams_move_until_workers_differ_by_one() {
+        assert_eq!(moved(&[("a", 1), ("b", 1), ("c", 1)], &[]), ["w2"]);
+        assert!(moved(&[("a", 1), ("b", 1)], &[("c", 1)]).is_empty());
+    }
+
+    #[test]
+    fn a_stream_that_its_former_owner_still_reports_counts_for_the_new_owner_only() {
+        assert!(moved(&[("a", 1), ("b", 1), ("c", 1)], &[("c", 2)]).is_empty());
+        assert_eq!(moved(&[("a", 1), ("b", 1), ("c", 1), ("d", 1)], &[("c", 2)]), ["w2"]);
+    }
+
+    #[test]
+    fn an_unevenness_has_to_last() {
+        let begun = Instant::now();
+        let mut workers = Workers::new(DEAD_AFTER, begun);
+        let mut watch = BalanceWatch::new(begun);
+        let mut due = |workers: &Workers, second: u64| watch.due(0.0, workers, begun + Duration::from_secs(second));
+        workers.on_heartbeat(&beat("w1", "w1-a", &[("a", 1), ("b", 1), ("c", 1)]), begun);
+        workers.on_heartbeat(&beat("w2", "w2-a", &[("d", 1)]), begun);
+        assert_eq!([0, 5, 9, 10, 11].map(|second| due(&workers, second)), [false, false, false, true, true]);
+        // Once a second at most.
+        assert!(!due(&workers, 11));
+        workers.on_heartbeat(&beat("w2", "w2-a", &[("d", 1), ("e", 1)]), begun);
+        assert!(!due(&workers, 12));
+        workers.on_heartbeat(&beat("w2", "w2-a", &[("d", 1)]), begun);
+        assert_eq!([13, 22, 23].map(|second| due(&workers, second)), [false, false, true]);
+    }
+}

@@ -254,12 +254,13 @@ impl Roster {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use rsm_model::stream::fence::Epoch;
     use rsm_model::stream::state::StreamState;
 
-    fn beat(worker: &str, session: &str, owned: &[(&str, u64)]) -> Heartbeat {
+    /// A heartbeat of a worker of 10 slots that runs these streams, each beside its epoch.
+    pub(crate) fn beat(worker: &str, session: &str, owned: &[(&str, u64)]) -> Heartbeat {
         Heartbeat {
             v: 1,
             session: SessionId::parse(session).unwrap(),
