@@ -146,7 +146,7 @@ impl World {
                 unwanted_since: None,
             });
         }
-        let gone = arbiter.intents().filter(|intent| !self.registered.contains_key(&intent.slug));
+        let gone = arbiter.streams().all().filter(|intent| !self.registered.contains_key(&intent.slug));
         for slug in gone.map(|intent| intent.slug.clone()).collect::<Vec<_>>() {
             arbiter.withdraw(&slug);
         }

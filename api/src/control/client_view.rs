@@ -1,8 +1,8 @@
 //! From the arbiter's snapshot of a stream to the view that clients get.
 
-use rsm_control::api::arbiter::StreamSnapshot;
 use rsm_control::api::client_state::{StateInputs, client_state};
 use rsm_control::api::roster::StreamOwner;
+use rsm_control::api::snapshot::StreamSnapshot;
 use rsm_shared::stream::state::{Reason, StreamState};
 
 use rsm_viewing::streams::View;

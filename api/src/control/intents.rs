@@ -50,7 +50,7 @@ impl Intents {
         for entry in directory.all() {
             self.take_in(&entry, config, arbiter);
         }
-        let gone = arbiter.intents().filter(|intent| directory.get(&intent.slug).is_none());
+        let gone = arbiter.streams().all().filter(|intent| directory.get(&intent.slug).is_none());
         let gone: Vec<Slug> = gone.map(|intent| intent.slug.clone()).collect();
         gone.iter().for_each(|slug| arbiter.withdraw(slug));
     }
@@ -69,7 +69,7 @@ impl Intents {
         for entry in slice {
             self.take_in(&entry, config, arbiter);
         }
-        if self.swept == 0 && arbiter.intents().len() != directory.len() {
+        if self.swept == 0 && arbiter.streams().all().len() != directory.len() {
             self.read_all(directory, config, arbiter);
         }
     }

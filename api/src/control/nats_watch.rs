@@ -143,7 +143,7 @@ impl NatsWatch {
             self.queues.clear();
             return;
         }
-        let zones = zones(arbiter.zones(), arbiter.roster().live().flat_map(|session| session.zones.iter()));
+        let zones = zones(arbiter.streams().zones(), arbiter.roster().live().flat_map(|session| session.zones.iter()));
         if self.schedule.is_due(&zones, now) {
             self.schedule.under_way = true;
             self.schedule.checked.clone_from(&zones);

@@ -5,8 +5,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use rsm_model::stream::fence::Epoch;
-use rsm_model::stream::names::{SessionId, Zone};
+use rsm_model::stream::names::Zone;
 use rsm_model::stream::slug::Slug;
 use rsm_model::wire::messages::{Event, Heartbeat, HeartbeatReply, Priority, TicketReason, VERSION, Want};
 use rsm_model::wire::ticket_queue::TicketQueue;
@@ -26,11 +25,13 @@ use super::outcome::{Cause, CommandOutcome, PlacedOutcome};
 use super::placement::{EarlierOwner, TrackedPlacement};
 use super::placements::{InventoryRow, Placements};
 use super::plan::{self, DeliveryState, Step, StreamFacts};
-use super::roster::{Roster, StreamOwner};
-use super::suspects::{DeadWorker, HoldBack, Suspects};
+use super::registered_streams::RegisteredStreams;
+use super::roster::Roster;
+use super::snapshot::StreamSnapshot;
+use super::suspects::{DeadWorker, Suspects};
 use super::waiting_streams::WaitingStreams;
 use super::workers::{WorkerDeath, Workers};
-use super::{facts, fleet};
+use super::{facts, fleet, snapshot};
 
 /// Two passes lie further apart than this only when this process did not run: heartbeats may wait unread.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -60,10 +61,7 @@ pub struct Arbiter {
     suspects: Suspects,
     in_flight: InFlight,
     failures: Failures,
-    /// One for each registered stream.
-    intents: HashMap<Slug, StreamIntent>,
-    /// Registered streams in each zone.
-    zones: HashMap<Zone, usize>,
+    streams: RegisteredStreams,
     agenda: Agenda,
     waiting: WaitingStreams,
     settled: bool,
@@ -97,8 +95,7 @@ impl Arbiter {
             suspects: Suspects::default(),
             in_flight: InFlight::default(),
             failures: Failures::default(),
-            intents: HashMap::new(),
-            zones: HashMap::new(),
+            streams: RegisteredStreams::default(),
             agenda: Agenda::default(),
             waiting: WaitingStreams::default(),
             settled: false,
@@ -110,41 +107,22 @@ impl Arbiter {
 
     /// Takes in what is wanted of a registered stream.
     pub fn intend(&mut self, intent: StreamIntent) {
-        if self.intents.get(&intent.slug) == Some(&intent) {
-            return;
-        }
-        self.agenda.mark(&intent.slug);
-        *self.zones.entry(intent.zone.clone()).or_default() += 1;
-        if let Some(before) = self.intents.insert(intent.slug.clone(), intent) {
-            self.leave_zone(&before.zone);
+        let slug = intent.slug.clone();
+        if self.streams.insert(intent) {
+            self.agenda.mark(&slug);
         }
     }
 
     /// The link of a stream was removed.
     pub fn withdraw(&mut self, slug: &Slug) {
-        if let Some(before) = self.intents.remove(slug) {
-            self.leave_zone(&before.zone);
+        if self.streams.remove(slug) {
             self.agenda.mark(slug);
         }
     }
 
-    fn leave_zone(&mut self, zone: &Zone) {
-        if let Some(streams) = self.zones.get_mut(zone) {
-            *streams -= 1;
-            if *streams == 0 {
-                self.zones.remove(zone);
-            }
-        }
-    }
-
-    /// What is wanted of every registered stream, in no order.
-    pub fn intents(&self) -> impl ExactSizeIterator<Item = &StreamIntent> {
-        self.intents.values()
-    }
-
-    /// Zones that registered streams are in, in no order.
-    pub fn zones(&self) -> impl Iterator<Item = &Zone> {
-        self.zones.keys()
+    /// The registered streams.
+    pub fn streams(&self) -> &RegisteredStreams {
+        &self.streams
     }
 
     /// The connection to NATS was made anew: no worker could be heard until now.
@@ -261,8 +239,8 @@ impl Arbiter {
     }
 
     fn begin(&mut self, decision: &Decision, now: Instant) -> Option<Command> {
-        let Self { placements, workers, in_flight, intents, agenda, .. } = self;
-        let intent = intents.get(&decision.slug);
+        let Self { placements, workers, in_flight, streams, agenda, .. } = self;
+        let intent = streams.get(&decision.slug);
         let command = commands::begin(decision, intent, placements, workers, in_flight, now);
         if !in_flight.contains(&decision.slug) {
             match command {
@@ -315,7 +293,7 @@ impl Arbiter {
         looks.extend(moves.keys().cloned());
         // In order: which of several suspects is tried first must not depend on a hash.
         let mut looks: Vec<Slug> = looks.into_iter().collect();
-        looks.sort_by_cached_key(|slug| (self.intents.get(slug).map(|intent| intent.id), slug.clone()));
+        looks.sort_by_cached_key(|slug| (self.streams.get(slug).map(|intent| intent.id), slug.clone()));
         let mut decisions = Vec::new();
         for slug in looks {
             decisions.extend(self.look(slug.clone(), moves.remove(&slug), now));
@@ -324,20 +302,20 @@ impl Arbiter {
     }
 
     fn choose_moves(&mut self, now: Instant) -> Vec<StreamMove> {
-        let Self { workers, placements, in_flight, intents, balance, .. } = self;
+        let Self { workers, placements, in_flight, streams, balance, .. } = self;
         let threshold = self.settings.balance.filter(|threshold| balance.due(*threshold, workers, now));
-        fleet::choose_moves(intents, workers, placements, in_flight, threshold, now)
+        fleet::choose_moves(streams, workers, placements, in_flight, threshold, now)
     }
 
     /// Every stream that is registered or has a placement.
     fn known(&self) -> HashSet<Slug> {
         let placed = self.placements.all().map(|tracked| &tracked.assignment().slug);
-        self.intents.keys().chain(placed).cloned().collect()
+        self.streams.all().map(|intent| &intent.slug).chain(placed).cloned().collect()
     }
 
     /// Decides the step of one stream, and when it may be another one.
     fn look(&mut self, slug: Slug, stream_move: Option<StreamMove>, now: Instant) -> Option<Decision> {
-        let Some(intent) = self.intents.get(&slug).cloned() else {
+        let Some(intent) = self.streams.get(&slug).cloned() else {
             let facts = facts::of_removed(&slug, &self.placements, &self.workers, now);
             self.waiting.note(&slug, None);
             self.agenda.schedule(&slug, plan::next_look(&facts).map(|after| now + after));
@@ -506,9 +484,9 @@ impl Arbiter {
 
     /// The state of a registered stream for clients; `None` for another.
     pub fn snapshot(&self, slug: &Slug, now: Instant) -> Option<StreamSnapshot<'_>> {
-        let intent = self.intents.get(slug)?;
+        let intent = self.streams.get(slug)?;
         let tracked = self.placements.get(&intent.slug);
-        let owner = tracked.and_then(|t| self.shown_owner(&intent.slug, t));
+        let owner = tracked.and_then(|t| snapshot::shown_owner(&intent.slug, t, &self.workers));
         Some(StreamSnapshot {
             intent,
             wanted: self.wanted(intent, now),
@@ -529,7 +507,7 @@ impl Arbiter {
             if busy || self.agenda.covers(&slug) || self.suspects.marked().any(|marked| *marked == slug) {
                 continue;
             }
-            let facts = match self.intents.get(&slug).cloned() {
+            let facts = match self.streams.get(&slug).cloned() {
                 Some(intent) => self.facts(&intent, None, now),
                 None => facts::of_removed(&slug, &self.placements, &self.workers, now),
             };
@@ -540,30 +518,4 @@ impl Arbiter {
         }
         overlooked
     }
-
-    /// The owner whose media is shown: during a hand-off the earlier one.
-    fn shown_owner<'a>(&'a self, slug: &Slug, tracked: &TrackedPlacement) -> Option<StreamOwner<'a>> {
-        let owner = |session: &SessionId, epoch: Epoch| {
-            let session = self.roster().get(session)?;
-            let owned = session.owned.get(slug).filter(|owned| owned.epoch == epoch)?;
-            Some(StreamOwner { session, owned })
-        };
-        let earlier = tracked.earlier_owner().and_then(|from| owner(&from.session, from.epoch));
-        earlier.or_else(|| owner(self.workers.owner(slug)?, tracked.assignment().epoch))
-    }
-}
-
-/// One stream as the arbiter sees it.
-pub struct StreamSnapshot<'a> {
-    pub intent: &'a StreamIntent,
-    pub wanted: bool,
-    /// The owner whose media is shown.
-    pub owner: Option<StreamOwner<'a>>,
-    /// The last event of that owner.
-    pub detail: Option<&'a Event>,
-    /// Epoch of the newest placement.
-    pub epoch: Option<Epoch>,
-    /// The newest placement is a run that an earlier process made.
-    pub adopted: bool,
-    pub hold_back: Option<HoldBack>,
 }

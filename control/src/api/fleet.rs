@@ -11,6 +11,7 @@ use super::in_flight::InFlight;
 use super::intent::StreamIntent;
 use super::moves::{self, FleetWorker, MovableStream, StreamMove};
 use super::placements::Placements;
+use super::registered_streams::RegisteredStreams;
 use super::roster::{WorkerSession, share};
 use super::workers::Workers;
 
@@ -61,7 +62,7 @@ fn uneven(workers: &Workers, threshold: f32) -> bool {
 
 /// Moves to be made now. `balance` is the smallest difference in use at which streams move to emptier workers.
 pub fn choose_moves(
-    intents: &HashMap<Slug, StreamIntent>,
+    streams: &RegisteredStreams,
     workers: &Workers,
     placements: &Placements,
     in_flight: &InFlight,
@@ -82,7 +83,7 @@ pub fn choose_moves(
     let movable = |intent| movable(intent, &fleet.index, draining, workers, placements, in_flight, now);
     // While workers drain, only their streams move.
     let candidates = sessions.iter().filter(|session| session.draining || !draining).flat_map(|s| s.owned.keys());
-    let mut candidates: Vec<&StreamIntent> = candidates.filter_map(|slug| intents.get(slug)).collect();
+    let mut candidates: Vec<&StreamIntent> = candidates.filter_map(|slug| streams.get(slug)).collect();
     candidates.sort_by_key(|intent| intent.id);
     candidates.dedup_by_key(|intent| intent.id);
     let streams: Vec<MovableStream> = candidates.into_iter().filter_map(movable).collect();
@@ -192,6 +193,7 @@ mod tests {
     use rsm_model::wire::messages::Want;
 
     use super::super::assignment::Assignment;
+    use super::super::registered_streams::tests::intent;
     use super::super::roster::tests::beat;
     use super::*;
 
@@ -213,23 +215,15 @@ mod tests {
             spec_rev: 1,
             discontinuity: 0,
         };
-        let intent = |(id, name): (i64, &&str)| StreamIntent {
-            slug: Slug::parse(name).unwrap(),
-            id,
-            zone: zone.clone(),
-            enabled: true,
-            always_on: true,
-            exclusive: false,
-            spec_rev: 1,
-            demanded: false,
-            unwanted_since: None,
-        };
         let placements = Placements::new(newest.iter().map(assignment).collect(), begun);
-        let intents = (1..).zip(newest.keys()).map(intent).map(|intent| (intent.slug.clone(), intent)).collect();
+        let mut streams = RegisteredStreams::default();
+        for (id, name) in (1..).zip(newest.keys()) {
+            streams.insert(intent(name, id));
+        }
         let mut workers = Workers::new(DEAD_AFTER, begun);
         workers.on_heartbeat(&beat("w1", "w1-a", first), now);
         workers.on_heartbeat(&beat("w2", "w2-a", second), now);
-        let moves = choose_moves(&intents, &workers, &placements, &InFlight::default(), Some(0.0), now);
+        let moves = choose_moves(&streams, &workers, &placements, &InFlight::default(), Some(0.0), now);
         moves.into_iter().map(|m| m.worker.to_string()).collect()
     }
 

@@ -9,8 +9,8 @@ use rsm_model::wire::messages::{Fleet, Load, Priority};
 
 /// Streams that may be starting at a time; further ones are left to other workers.
 pub const MAX_STARTING: usize = 8;
-/// A worker is fuller than others when it has more than this of a stream more. One half: the shares of two workers with as
-/// many streams are equal but for rounding, and with one stream more they differ by a whole one.
+/// A worker is fuller than the emptiest one when its used share is larger by more than this many streams. Half a stream: with
+/// as many streams the shares are equal but for rounding, and the next larger difference is a whole stream.
 const UNEVEN_STREAMS: f32 = 0.5;
 
 /// The time for which a stream without a picture counts as starting. Cameras that do not answer must not delay other
