@@ -18,7 +18,7 @@ use super::workers::Workers;
 /// Evening out the load is considered this often: it looks at every stream while workers are unevenly used.
 const BALANCE_EVERY: Duration = Duration::from_secs(1);
 /// Workers are uneven for this long before streams move. Starts, stops and failovers make them so for a moment, and
-/// the next starts go to the emptier ones.
+/// the next starts go to the emptier ones. After an outage of NATS it counts anew: nothing moves while a farm finds together.
 const UNEVEN_FOR: Duration = Duration::from_secs(10);
 
 /// Tells when streams are to be moved only to even out the load.
@@ -33,13 +33,13 @@ impl BalanceWatch {
     }
 
     /// True once a second while the fullest and the emptiest worker differ by more than `threshold`, a share of
-    /// capacity, and by more than one stream, and have done so for `UNEVEN_FOR`.
+    /// capacity, and by more than one stream, and have done so for `UNEVEN_FOR` since all workers could be heard.
     pub fn due(&mut self, threshold: f32, workers: &Workers, now: Instant) -> bool {
         if now < self.next {
             return false;
         }
         self.next = now + BALANCE_EVERY;
-        if !uneven(workers, threshold) {
+        if !workers.settled(now) || !uneven(workers, threshold) {
             self.uneven_since = None;
             return false;
         }
@@ -247,12 +247,16 @@ mod tests {
         let mut due = |workers: &Workers, second: u64| watch.due(0.0, workers, begun + Duration::from_secs(second));
         workers.on_heartbeat(&beat("w1", "w1-a", &[("a", 1), ("b", 1), ("c", 1)]), begun);
         workers.on_heartbeat(&beat("w2", "w2-a", &[("d", 1)]), begun);
-        assert_eq!([0, 5, 9, 10, 11].map(|second| due(&workers, second)), [false, false, false, true, true]);
+        // Nothing counts before every worker had time to be heard.
+        assert_eq!([0, 4, 5, 14, 15, 16].map(|second| due(&workers, second)), [false, false, false, false, true, true]);
         // Once a second at most.
-        assert!(!due(&workers, 11));
+        assert!(!due(&workers, 16));
         workers.on_heartbeat(&beat("w2", "w2-a", &[("d", 1), ("e", 1)]), begun);
-        assert!(!due(&workers, 12));
+        assert!(!due(&workers, 17));
         workers.on_heartbeat(&beat("w2", "w2-a", &[("d", 1)]), begun);
-        assert_eq!([13, 22, 23].map(|second| due(&workers, second)), [false, false, true]);
+        assert_eq!([18, 27, 28].map(|second| due(&workers, second)), [false, false, true]);
+        // NATS was away.
+        workers.unsettle(begun + Duration::from_secs(60));
+        assert_eq!([61, 65, 74, 75].map(|second| due(&workers, second)), [false, false, false, true]);
     }
 }
